@@ -1,0 +1,249 @@
+# Rouse: one non-recursive build.  `make help` lists the targets.
+#
+# A *module* is a folder of C files that becomes one static archive. The table
+# below is the dependency graph of the project: a module's unit tests link its
+# closure and nothing else, and hack/check-includes holds the #include lines
+# to it. Output lies in build/<variant>/.
+
+VARIANT   ?= release
+B         := build/$(VARIANT)
+GEN       := build/gen
+CC        ?= cc
+PREFIX    ?= /usr/local
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SECONDARY:
+MAKEFLAGS += --no-builtin-rules
+
+# ---------------------------------------------------------------- modules
+MODULES := proto \
+  $(addprefix runtime-sdk/,base reactor http wire control flow package sdk cli) \
+  $(addprefix agent/,router sandbox pool runtime code invoke report) \
+  $(addprefix controller/,brain api store activator autoscaler scheduler nodes metrics dashboard)
+
+R := runtime-sdk
+DEPS_proto           :=
+DEPS_$(R)/base       :=
+DEPS_$(R)/reactor    := $(R)/base
+DEPS_$(R)/http       := $(R)/reactor $(R)/base
+DEPS_$(R)/wire       := $(R)/base
+DEPS_$(R)/flow       := $(R)/base
+DEPS_$(R)/package    := $(R)/base
+DEPS_$(R)/control    := proto $(R)/reactor $(R)/base
+DEPS_$(R)/sdk        := $(R)/wire $(R)/base
+DEPS_$(R)/cli        := $(R)/package $(R)/base
+DEPS_agent/sandbox   := $(R)/reactor $(R)/base
+DEPS_agent/code      := $(R)/package $(R)/reactor $(R)/base
+DEPS_agent/runtime   := $(R)/base
+DEPS_agent/report    := proto $(R)/flow $(R)/reactor $(R)/base
+DEPS_agent/invoke    := agent/report $(R)/http $(R)/wire $(R)/reactor $(R)/base
+DEPS_agent/pool      := agent/invoke agent/sandbox agent/code agent/runtime agent/report proto $(R)/wire $(R)/http $(R)/reactor $(R)/base
+DEPS_agent/router    := agent/pool agent/invoke agent/report proto $(R)/control $(R)/http $(R)/flow $(R)/reactor $(R)/base
+DEPS_controller/store      := $(R)/base
+DEPS_controller/autoscaler := $(R)/flow $(R)/base
+DEPS_controller/scheduler  := $(R)/base
+DEPS_controller/nodes      := controller/scheduler proto $(R)/base
+DEPS_controller/activator  := proto $(R)/flow $(R)/base
+DEPS_controller/metrics    := $(R)/base
+DEPS_controller/brain      := controller/activator controller/autoscaler controller/scheduler controller/nodes controller/store controller/metrics proto $(R)/control $(R)/http $(R)/reactor $(R)/flow $(R)/base
+DEPS_controller/api        := controller/brain controller/store controller/metrics $(R)/package $(R)/http $(R)/reactor $(R)/base
+DEPS_controller/dashboard  := controller/brain controller/metrics $(R)/http $(R)/reactor $(R)/base
+
+LIBS_$(R)/control          := -lwebsockets -lprotobuf-c
+LIBS_$(R)/package          := -larchive -lcrypto
+LIBS_$(R)/cli              := -lcurl -lyaml -ljson-c
+LIBS_$(R)/http             := -ljson-c
+LIBS_proto                 := -lprotobuf-c
+LIBS_agent/sandbox         := -lseccomp -lmnl -lnftables -lcap
+LIBS_agent/code            := -lcurl
+LIBS_agent/runtime         := -ljson-c
+LIBS_agent/invoke          := -ljson-c
+LIBS_controller/store      := -lsqlite3
+LIBS_controller/brain      := -ljson-c -lcrypto
+LIBS_controller/api        := -ljson-c -lcrypto
+
+closure = $(1) $(foreach d,$(DEPS_$(1)),$(call closure,$(d)))
+libs_of = $(sort $(foreach m,$(sort $(call closure,$(1))),$(LIBS_$(m))))
+
+# ---------------------------------------------------------------- flags
+WARN := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes \
+        -Wpointer-arith -Wvla -Wformat=2 -Werror
+HARDEN := -fPIE -fstack-protector-strong -fstack-clash-protection -fcf-protection \
+          -fno-strict-aliasing -fno-delete-null-pointer-checks
+CFLAGS_release := -O2 -g -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
+CFLAGS_asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+CFLAGS_tsan    := -O1 -g -fsanitize=thread -fno-omit-frame-pointer
+CFLAGS_fuzz    := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+ifeq ($(VARIANT),fuzz)
+override CC := clang
+WARN := -Wall -Wextra -Werror
+endif
+CFLAGS ?= $(CFLAGS_$(VARIANT))
+CSTD   := -std=gnu17 -D_GNU_SOURCE -pthread
+LDFLAGS += -pie -Wl,-z,relro,-z,now,-z,noexecstack $(filter -fsanitize=%,$(filter-out -fsanitize=fuzzer%,$(CFLAGS)))
+ifeq ($(VARIANT),fuzz)
+LDFLAGS += -fsanitize=fuzzer,address,undefined
+endif
+
+# The -I roots a top folder may see: an upward #include does not compile.
+ROOTS_proto       := -Iproto -I$(GEN)
+ROOTS_runtime-sdk := $(ROOTS_proto) -Iruntime-sdk -Iruntime-sdk/include
+ROOTS_agent       := $(ROOTS_runtime-sdk) -Iagent
+ROOTS_controller  := $(ROOTS_runtime-sdk) -Icontroller
+ROOTS_test        := $(ROOTS_runtime-sdk)
+roots_of = $(ROOTS_$(firstword $(subst /, ,$(1))))
+
+# One short line a step; `make V=1` shows the commands.
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-5s %s\n' '$(1)' '$(patsubst $(B)/%,%,$@)')
+
+COMPILE = $(Q)$(CC) $(CSTD) $(WARN) $(HARDEN) $(CFLAGS) -MMD -MP
+
+# ---------------------------------------------------------------- generated
+PB_SRC := $(wildcard proto/*.proto)
+PB_C   := $(patsubst proto/%.proto,$(GEN)/%.pb-c.c,$(PB_SRC))
+PB_H   := $(PB_C:.c=.h)
+
+$(GEN)/%.pb-c.c $(GEN)/%.pb-c.h &: proto/%.proto
+	@mkdir -p $(@D)
+	$(call say,PROTO)
+	$(Q)protoc-c --proto_path=proto --c_out=$(GEN) $<
+
+$(B)/gen/%.pb-c.o: $(GEN)/%.pb-c.c
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(CSTD) $(HARDEN) $(CFLAGS) -w $(ROOTS_proto) -c $< -o $@
+
+# ---------------------------------------------------------------- archives
+define module_rules
+SRC_$(1) := $$(filter-out %/main.c,$$(wildcard $(1)/*.c)) $$(wildcard $(1)/*.S)
+OBJ_$(1) := $$(patsubst %,$(B)/obj/%.o,$$(SRC_$(1)))
+$(B)/lib/$(1).a: $$(OBJ_$(1)) $(if $(filter proto,$(1)),$(patsubst $(GEN)/%.c,$(B)/gen/%.o,$(PB_C)))
+	@mkdir -p $$(@D)
+	@rm -f $$@
+	$(Q)ar rcs $$@ $$^
+endef
+$(foreach m,$(MODULES),$(eval $(call module_rules,$(m))))
+
+$(B)/obj/%.c.o: %.c | $(PB_H)
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(COMPILE) $(call roots_of,$<) -c $< -o $@
+
+# Assembly only embeds files: it depends on every schema and page it may embed.
+$(B)/obj/%.S.o: %.S $(wildcard proto/*.json controller/dashboard/*.html)
+	@mkdir -p $(@D)
+	$(call say,AS)
+	$(Q)$(CC) -c $< -o $@
+
+archives_of = $(foreach m,$(sort $(call closure,$(1))),$(B)/lib/$(m).a)
+link = $(Q)$(CC) $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LDFLAGS) -pthread
+
+AGENT_MODULES      := agent/router agent/code
+CONTROLLER_MODULES := controller/api controller/dashboard
+$(B)/bin/rouse-agent: $(B)/obj/agent/main.c.o $(sort $(foreach m,$(AGENT_MODULES),$(call archives_of,$(m))))
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(link) $(sort $(foreach m,$(AGENT_MODULES),$(call libs_of,$(m)))) -o $@
+$(B)/bin/rouse-controller: $(B)/obj/controller/main.c.o $(sort $(foreach m,$(CONTROLLER_MODULES),$(call archives_of,$(m))))
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(link) $(sort $(foreach m,$(CONTROLLER_MODULES),$(call libs_of,$(m)))) -o $@
+$(B)/bin/rouse: $(B)/obj/runtime-sdk/cli/main.c.o $(call archives_of,runtime-sdk/cli)
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(link) $(call libs_of,runtime-sdk/cli) -o $@
+
+# librouse.a: what a C function links.
+SDK_OBJ = $(OBJ_runtime-sdk/sdk) $(OBJ_runtime-sdk/wire) $(OBJ_runtime-sdk/base)
+$(B)/lib/librouse.a: $(SDK_OBJ)
+	@mkdir -p $(@D)
+	@rm -f $@
+	$(Q)ar rcs $@ $^
+# Example functions in C: deploy/examples/NAME/*.c -> a static build/<variant>/examples/NAME/bootstrap.
+EXAMPLES := $(patsubst deploy/examples/%/bootstrap.c,$(B)/examples/%/bootstrap,$(wildcard deploy/examples/*/bootstrap.c))
+$(B)/examples/%/bootstrap: deploy/examples/%/bootstrap.c $(B)/lib/librouse.a
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(CC) $(CSTD) $(WARN) -O2 -g -Iruntime-sdk/include $< $(B)/lib/librouse.a -static -o $@
+
+BINARIES := $(addprefix $(B)/bin/,rouse-controller rouse-agent rouse)
+RUNTIMES ?= python3 nodejs provided
+RUNTIME_STAMPS := $(RUNTIMES:%=build/runtimes/%/runtime.json)
+build/runtimes/%/runtime.json: hack/mkruntime $(wildcard runtime-sdk/python/* runtime-sdk/nodejs/*)
+	hack/mkruntime $* build/runtimes
+
+# ---------------------------------------------------------------- unit tests and fuzzers
+UNIT_SRC := $(shell find test/unit -name '*_test.c' 2>/dev/null | sort)
+UNIT_BIN := $(UNIT_SRC:%.c=$(B)/%)
+$(B)/obj/test/unit/%.c.o: test/unit/%.c | $(PB_H)
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(COMPILE) $(call roots_of,$*) -Itest/unit -c $< -o $@
+module_of_test = $(patsubst %/,%,$(dir $(1)))
+.SECONDEXPANSION:
+$(B)/test/unit/%: $(B)/obj/test/unit/%.c.o $$(call archives_of,$$(call module_of_test,$$*))
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(link) $(call libs_of,$(call module_of_test,$*)) -lcheck -lsubunit -lm -lrt -o $@
+
+# test/fuzz/NAME_fuzz.c names its module in a line "/* module: runtime-sdk/http */".
+FUZZ_SRC := $(wildcard test/fuzz/*_fuzz.c)
+FUZZ_BIN := $(FUZZ_SRC:%.c=build/fuzz/%)
+fuzz_module = $(shell sed -n 's|^/\* module: \([^ ]*\).*|\1|p' test/fuzz/$(1).c)
+ifeq ($(VARIANT),fuzz)
+$(B)/obj/test/fuzz/%.c.o: test/fuzz/%.c | $(PB_H)
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(COMPILE) $(call roots_of,$(call fuzz_module,$*)) -c $< -o $@
+$(B)/test/fuzz/%: $(B)/obj/test/fuzz/%.c.o $$(call archives_of,$$(call fuzz_module,$$*))
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(link) $(call libs_of,$(call fuzz_module,$*)) -o $@
+endif
+
+# ---------------------------------------------------------------- targets
+.PHONY: all run stop check check-unit check-asan check-tsan check-fuzz check-compat check-e2e \
+        unit fuzzers runtimes bench stress fmt lint install clean help
+all: $(BINARIES) $(B)/lib/librouse.a $(EXAMPLES) ## build the three programs, the SDK and the examples
+unit: $(UNIT_BIN)
+fuzzers:
+	@$(MAKE) --no-print-directory VARIANT=fuzz $(FUZZ_BIN)
+runtimes: $(RUNTIME_STAMPS) ## build the language runtimes into build/runtimes
+
+run: ## install what is missing, build, start, apply hello and call it
+	hack/install-deps run
+	@$(MAKE) --no-print-directory -j2 all runtimes
+	hack/demo $(B)/bin
+stop: ## stop what `make run` started and leave nothing behind
+	@if [ -x $(B)/bin/rouse ]; then $(B)/bin/rouse down; else echo "nothing is built: nothing runs"; fi
+
+check: ## install what tests need, run them all, end with "N passed, N failed, N skipped"
+	hack/install-deps check
+	@test/run all
+check-unit check-asan check-tsan check-fuzz check-compat check-e2e: check-%: ## one stage of make check
+	@test/run $*
+bench: ## all benchmarks; bench-NAME for one of test/bench/NAME
+	hack/install-deps check
+	@test/bench/run
+bench-%:
+	hack/install-deps check
+	@test/bench/run $*
+stress: ## the long form of the stress tests
+	@test/run stress
+lint: ## includes, shell scripts, formatting
+	@test/run lint
+fmt: ## clang-format over the C files
+	@git ls-files '*.c' '*.h' | xargs clang-format -i
+install: all runtimes ## install programs, runtimes and SDK below PREFIX
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/rouse $(DESTDIR)$(PREFIX)/include
+	install -m 755 $(BINARIES) $(DESTDIR)$(PREFIX)/bin
+	install -m 644 $(B)/lib/librouse.a $(DESTDIR)$(PREFIX)/lib
+	cp -a runtime-sdk/include/rouse $(DESTDIR)$(PREFIX)/include/
+	cp -a build/runtimes $(DESTDIR)$(PREFIX)/lib/rouse/
+clean: ## remove build/
+	rm -rf build
+help: ## this list
+	@sed -nE 's/^([a-z][a-z -]*):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 24
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -1,0 +1,45 @@
+/* client.h - HTTP/1.1 client on a loop: a keep-alive pool per address.
+ *
+ * A call is one request. `sent` in on_done() tells whether any byte of it may
+ * have reached the peer: a call that failed with sent == false may be made
+ * again elsewhere. A kept connection that turns out to be dead before any byte
+ * of the answer is retried once on a fresh one if the request has no body. */
+#pragma once
+#include "http/message.h"
+#include "reactor/conn.h"
+
+struct http_client;
+struct http_call;
+
+struct http_client_options {
+    unsigned max_idle;                   /* kept connections an address; 0: 64 */
+    uint64_t idle_ns;                    /* 0: 30 s; keep it below the server's */
+    uint64_t connect_timeout_ns;         /* 0: 2 s */
+};
+struct http_call_ops {
+    void (*on_continue)(struct http_call *c);                        /* 100; may be NULL */
+    void (*on_head)(struct http_call *c, const struct http_head *h); /* the head lives until on_done() */
+    void (*on_body)(struct http_call *c, const uint8_t *data, size_t n);
+    void (*on_drained)(struct http_call *c);                         /* the request body may go on */
+    void (*on_done)(struct http_call *c, int error, bool sent);      /* 0, or -errno; always, last; never before the return */
+};
+struct http_call_request {
+    const char *address;                 /* as conn_dial() */
+    struct str method, target;
+    const char *headers;                 /* "Name: value\r\n"..., Host included; framing headers are the client's */
+    int64_t content_length;              /* 0: none; -1: chunked; else what http_call_write() will bring */
+    bool expect_continue;                /* send the head, wait for on_continue() */
+    uint64_t deadline_ns;                /* monotonic, whole call; 0: none */
+};
+
+int http_client_new(struct loop *l, const struct http_client_options *o, struct http_client **ret);
+struct http_client *http_client_free(struct http_client *c);         /* cancels all */
+int http_call_start(struct http_client *c, const struct http_call_request *r, const struct http_call_ops *ops,
+                    void *user, struct http_call **ret);
+void *http_call_user(const struct http_call *c);
+void http_call_write(struct http_call *c, const void *data, size_t n);
+void http_call_end(struct http_call *c);                              /* chunked bodies */
+bool http_call_congested(const struct http_call *c);
+void http_call_pause(struct http_call *c);                            /* stop reading the answer */
+void http_call_resume(struct http_call *c);
+void http_call_cancel(struct http_call *c);                           /* no callback follows */

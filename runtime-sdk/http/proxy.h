@@ -1,0 +1,34 @@
+/* proxy.h - passes one exchange on to another server and its answer back, with backpressure both ways.
+ *
+ * Hop-by-hop headers (RFC 9110 7.6.1) are dropped, `set` lines are added (they
+ * win over the client's of the same name, and every client header that begins
+ * with "Rouse-" is dropped). Bytes of the body that the exchange holds are sent
+ * along with the head; a longer body waits for "100 Continue".
+ *
+ * A peer that cannot serve answers 503 with the header "Rouse-Refused: REASON"
+ * before it takes any body byte: then on_refused() runs and the exchange is
+ * whole again, to be proxied elsewhere. The same when nothing was sent. */
+#pragma once
+#include "http/client.h"
+#include "http/server.h"
+
+struct http_proxy;
+
+struct http_proxy_request {
+    const char *address;
+    const char *set;                 /* "Name: value\r\n"... */
+    const char *answer_headers;      /* added to the answer; e.g. Rouse-Request-Id */
+    uint64_t deadline_ns;            /* monotonic; 0: none */
+};
+struct http_proxy_ops {
+    /* Refused, or never sent. `reason` is the header's value or strerror. The proxy is gone. */
+    void (*on_refused)(void *user, struct http_exchange *x, const char *reason);
+    void (*on_head)(void *user, struct http_exchange *x, int status);            /* may be NULL */
+    /* The answer was passed on whole (0), or was lost: -ECONNRESET, -ETIMEDOUT before any byte of
+     * the answer reached the client (the owner answers 502 or 504), -ECANCELED when the client left,
+     * -EPIPE when it broke in mid-answer (the client's connection has been cut). */
+    void (*on_done)(void *user, struct http_exchange *x, int error);
+};
+/* Takes the exchange's ops until on_refused() or on_done(). */
+int http_proxy_start(struct http_client *c, struct http_exchange *x, const struct http_proxy_request *r,
+                     const struct http_proxy_ops *ops, void *user, struct http_proxy **ret);
