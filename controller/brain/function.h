@@ -1,0 +1,61 @@
+/* function.h - a Function as values: what admission makes of the object a user applied.
+ *
+ * Immutable and reference counted (atomic): any thread may hold one. */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { REVISION_TEXT = 17 };                 /* 16 hex digits and a NUL */
+
+struct env_var {
+    char *name, *value;
+};
+struct http_trigger {
+    char *path;                              /* begins with '/', exact */
+    char **methods;                          /* upper case; method_count 0: all */
+    size_t method_count;
+};
+struct function_scaling {
+    uint32_t min, max;
+    uint64_t idle_timeout_ns;
+};
+struct function {
+    _Atomic unsigned refs;
+    char *key;                               /* "namespace/name" */
+    char *ns, *name;                         /* one allocation with key */
+    char uid[37];
+    int64_t generation;
+    uint64_t created_ms;                     /* epoch; the older function wins a path conflict, then the smaller key */
+    bool deleting;                           /* marked: it must be unrouted, then finalised */
+    /* the revision's part */
+    char revision[REVISION_TEXT];            /* hash of what follows up to network_none */
+    char *runtime, *handler, *package;       /* package: "sha256:HEX" */
+    uint64_t memory;                         /* bytes */
+    uint32_t cpu_millis, timeout_ms, concurrency;
+    struct env_var *env;
+    size_t env_count;
+    bool network_none;
+    /* changes without a new revision */
+    struct function_scaling scaling;
+    struct http_trigger *triggers;
+    size_t trigger_count;
+};
+struct function *function_ref(struct function *f);
+struct function *function_unref(struct function *f);         /* NULL is a no-op; returns NULL */
+
+enum condition_status { CONDITION_FALSE, CONDITION_TRUE, CONDITION_UNKNOWN };
+struct condition {                           /* type: Ready, Active, Degraded, RouteConflict */
+    const char *type;                        /* static */
+    enum condition_status status;
+    const char *reason;                      /* static CamelCase */
+    char message[256];
+};
+enum { FUNCTION_CONDITIONS = 4 };
+struct function_status {
+    int64_t observed_generation;
+    char latest_revision[REVISION_TEXT];
+    char active_revision[REVISION_TEXT];
+    uint32_t instances, ready_instances, desired_instances;
+    struct condition conditions[FUNCTION_CONDITIONS];    /* Ready, Active, Degraded, RouteConflict, always in this order */
+};

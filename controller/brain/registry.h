@@ -1,0 +1,33 @@
+/* registry.h - the objects: what was applied, and what the brain says of it.
+ *
+ * Belongs to the brain's thread. Functions are stored (store/); revisions,
+ * nodes and instances are published by the core and live in memory only. Every
+ * change gets the next resourceVersion and goes to the watchers. The registry
+ * tells the core of functions through the observer, and the core answers with
+ * status. Threads other than the brain's go through access.h. */
+#pragma once
+#include "brain/function.h"
+
+struct registry;
+
+enum object_kind { KIND_FUNCTION, KIND_REVISION, KIND_NODE, KIND_INSTANCE, KIND_COUNT };
+
+struct registry_observer {
+    /* After the commit is on disk. old NULL: created (or loaded at start). now NULL: gone for good.
+     * now->deleting: marked, to be unrouted everywhere and then given to registry_finalize(). */
+    void (*on_function)(void *user, struct function *old, struct function *now);
+    void *user;
+};
+void registry_observe(struct registry *r, const struct registry_observer *o);    /* replays what is there */
+
+/* Replaces the status; the same status again is a no-op. Unknown keys are ignored. */
+void registry_set_status(struct registry *r, const char *key, const struct function_status *s);
+/* Live agents have unrouted it: removes it from the store, then on_function(old, NULL). */
+void registry_finalize(struct registry *r, const char *key);
+
+/* A read-only object. `ns` is NULL for nodes. `spec_json` and `status_json` are JSON objects; `labels_json` an
+ * object or NULL; `owner` the function whose ownerReference it carries, or NULL. Same again: no-op. */
+void registry_publish(struct registry *r, enum object_kind kind, const char *ns, const char *name,
+                      const char *labels_json, const char *spec_json, const char *status_json,
+                      const struct function *owner);
+void registry_unpublish(struct registry *r, enum object_kind kind, const char *ns, const char *name);

@@ -1,0 +1,51 @@
+/* channel.h - the control channel: libwebsockets in a thread of its own, protobuf-c messages by mailbox.
+ *
+ * Both sides deliver on the loop given at creation and may be called from any
+ * thread. A message that does not parse, or a frame over 4 MiB, closes the
+ * channel with a reason that is logged on both sides; unknown fields and
+ * unknown oneof members survive (the message arrives with body not set). */
+#pragma once
+#include "control.pb-c.h"
+#include "reactor/loop.h"
+
+typedef Rouse__Control__V1__AgentMessage AgentMessage;
+typedef Rouse__Control__V1__ControllerMessage ControllerMessage;
+
+enum { CONTROL_MESSAGE_MAX = 4 << 20, CONTROL_PENDING_MAX = 32 << 20 };
+#define CONTROL_SUBPROTOCOL "rouse.control.v1"
+
+/* ---- the controller's side */
+struct control_server;
+struct control_server_options {
+    const char *address;             /* "tcp://127.0.0.1:7082"; port 0: any */
+    const char *token;               /* bearer token agents must show; NULL: none asked (loopback only) */
+    const char *tls_cert, *tls_key;  /* files; NULL: plain */
+    unsigned max_agents;             /* 0: 10000 */
+    struct loop *loop;
+    void (*on_open)(void *user, uint64_t peer, const char *address);
+    void (*on_message)(void *user, uint64_t peer, const AgentMessage *m);    /* m lives until the return */
+    void (*on_closed)(void *user, uint64_t peer, const char *reason);
+    void *user;
+};
+int control_server_new(const struct control_server_options *o, struct control_server **ret);
+void control_server_address(const struct control_server *s, char out[128]);
+/* Packs on the caller's thread. -ENOTCONN; -ENOBUFS: the peer is closed, it does not keep up. */
+int control_server_send(struct control_server *s, uint64_t peer, const ControllerMessage *m);
+void control_server_close(struct control_server *s, uint64_t peer, const char *reason);
+struct control_server *control_server_free(struct control_server *s);        /* joins the thread */
+
+/* ---- the agent's side: dials, and dials again with jittered backoff (50 ms doubling to 5 s) */
+struct control_client;
+struct control_client_options {
+    const char *address;             /* "tcp://127.0.0.1:7082" or "tls://host:port" */
+    const char *token;
+    const char *tls_ca;
+    struct loop *loop;
+    void (*on_open)(void *user);     /* say Hello now */
+    void (*on_message)(void *user, const ControllerMessage *m);
+    void (*on_closed)(void *user, const char *reason);      /* reconnects by itself */
+    void *user;
+};
+int control_client_new(const struct control_client_options *o, struct control_client **ret);
+int control_client_send(struct control_client *c, const AgentMessage *m);    /* -ENOTCONN while away: the next Hello says it all */
+struct control_client *control_client_free(struct control_client *c);
