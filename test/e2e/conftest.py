@@ -1,0 +1,50 @@
+import os
+import pathlib
+import shutil
+import sys
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+from harness import BIN, Platform, machine_state  # noqa: E402
+
+
+def pytest_collection_modifyitems(items):
+    reason = None
+    if os.geteuid() != 0:
+        reason = "sandboxes with cgroups and network need root"
+    elif not (BIN / "rouse-agent").exists():
+        reason = "the programs are not built"
+    for item in items:
+        if reason:
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _platform(nodes, flags=()):
+    before = machine_state()
+    p = Platform(nodes=nodes, flags=flags)
+    yield p
+    p.down()
+    left = p.leftovers() + sorted(machine_state() - before)
+    if not os.environ.get("ROUSE_E2E_KEEP"):
+        shutil.rmtree(p.state, ignore_errors=True)
+    assert not left, f"left behind: {left}"
+
+
+@pytest.fixture(scope="module")
+def platform():
+    yield from _platform(1)
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    yield from _platform(3)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    report = outcome.get_result()
+    p = item.funcargs.get("platform") or item.funcargs.get("cluster")
+    if report.when == "call" and report.failed and p is not None:
+        report.sections.append(("daemon logs", p.daemon_logs()))

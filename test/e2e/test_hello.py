@@ -1,0 +1,84 @@
+"""The way of a request, as a newcomer sees it: applied, woken from zero, called warm, put to sleep, deleted."""
+import time
+
+import pytest
+from harness import EXAMPLES, function, wait_until
+
+
+def test_hello_serverless(platform):
+    platform.rouse("apply", "-f", str(EXAMPLES / "hello.yaml"))
+    cold = platform.call("/hello/serverless")
+    assert (cold.status, cold.text) == (200, "Hello Serverless")
+    assert cold.headers["Content-Type"].startswith("text/plain")
+    assert cold.headers["Rouse-Request-Id"]
+    warm = platform.call("/hello/serverless")
+    assert (warm.status, warm.text) == (200, "Hello Serverless")
+    assert warm.headers["Rouse-Request-Id"] != cold.headers["Rouse-Request-Id"]
+    assert len(platform.instances("hello")) == 1
+    assert platform.metric("rouse_cold_starts_total", node=0) == 1
+
+
+def test_by_function_path_and_front(platform):
+    assert platform.call("/function/default/hello/").text == "Hello Serverless"
+    assert platform.front("/hello/serverless").text == "Hello Serverless"
+
+
+def test_unknown_path_and_method(platform):
+    r = platform.call("/nothing/here")
+    assert r.status == 404 and r.json["reason"] == "NotFound" and r.json["requestId"] == r.headers["Rouse-Request-Id"]
+    r = platform.call("/hello/serverless", method="POST", body=b"{}")
+    assert r.status == 405 and r.headers["Allow"] == "GET"
+    assert platform.front("/nothing/here").status == 404
+
+
+def test_sleeps_and_wakes(platform):
+    platform.apply(function("sleepy", "def handler(e, c):\n    return 'awake'\n", scaling={"idleTimeout": "1s"}))
+    assert platform.call("/sleepy").text == "awake"
+    wait_until("no instance of sleepy", lambda: not platform.instances("sleepy"), seconds=30)
+    f = platform.get("sleepy")
+    assert f["status"]["instances"] == 0 and f["status"]["readyInstances"] == 0
+    ready = [c for c in f["status"]["conditions"] if c["type"] == "Ready"][0]
+    assert ready["status"] == "True"
+    assert platform.call("/sleepy").text == "awake"
+
+
+def test_read_your_writes(platform):
+    for i in range(10):
+        platform.apply(function("ryw", f"def handler(e, c):\n    return 'v{i}'\n", path=f"/ryw/{i}"))
+        assert platform.call(f"/ryw/{i}").text == f"v{i}"
+        platform.delete("ryw")
+        assert platform.call(f"/ryw/{i}").status == 404
+
+
+def test_scales_with_load_and_back(platform):
+    import threading
+    platform.apply(function("slow", "import time\ndef handler(e, c):\n    time.sleep(0.5)\n    return 'ok'\n",
+                            scaling={"max": 8, "idleTimeout": "1s"}))
+    answers = []
+    threads = [threading.Thread(target=lambda: answers.append(platform.call("/slow"))) for _ in range(16)]
+    began = time.monotonic()
+    for t in threads:
+        t.start()
+    seen = 0
+    while any(t.is_alive() for t in threads):
+        seen = max(seen, len(platform.instances("slow")))
+        time.sleep(0.02)
+    assert [a.status for a in answers] == [200] * 16, answers
+    assert 2 <= seen <= 8, f"{seen} instances in {time.monotonic() - began} s"
+    wait_until("slow at zero", lambda: not platform.instances("slow"), seconds=40)
+
+
+def test_max_reached_queues_and_refuses_nothing(platform):
+    import concurrent.futures
+    platform.apply(function("one", "import time\ndef handler(e, c):\n    time.sleep(0.05)\n    return 'ok'\n",
+                            scaling={"max": 1}))
+    with concurrent.futures.ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(lambda _: platform.call("/one").status, range(40)))
+    assert answers == [200] * 40
+    assert len(platform.instances("one")) == 1
+
+
+@pytest.mark.parametrize("how", ["apply", "status"])
+def test_status_prints(platform, how):
+    out = platform.rouse("get", "functions").stdout if how == "apply" else platform.rouse("status").stdout
+    assert "hello" in out or "node" in out
