@@ -39,13 +39,13 @@ DEPS_agent/report    := proto $(R)/flow $(R)/reactor $(R)/base
 DEPS_agent/invoke    := agent/report $(R)/http $(R)/wire $(R)/reactor $(R)/base
 DEPS_agent/pool      := agent/invoke agent/sandbox agent/code agent/runtime agent/report proto $(R)/wire $(R)/http $(R)/reactor $(R)/base
 DEPS_agent/router    := agent/pool agent/invoke agent/report proto $(R)/control $(R)/http $(R)/flow $(R)/reactor $(R)/base
-DEPS_controller/store      := $(R)/base
+DEPS_controller/store      := $(R)/package $(R)/reactor $(R)/base
 DEPS_controller/autoscaler := $(R)/flow $(R)/base
 DEPS_controller/scheduler  := $(R)/base
 DEPS_controller/nodes      := controller/scheduler proto $(R)/base
 DEPS_controller/activator  := proto $(R)/http $(R)/reactor $(R)/flow $(R)/base
 DEPS_controller/metrics    := $(R)/base
-DEPS_controller/brain      := controller/activator controller/autoscaler controller/scheduler controller/nodes controller/store controller/metrics proto $(R)/control $(R)/http $(R)/reactor $(R)/flow $(R)/base
+DEPS_controller/brain      := controller/activator controller/autoscaler controller/scheduler controller/nodes controller/store controller/metrics proto $(R)/package $(R)/control $(R)/http $(R)/reactor $(R)/flow $(R)/base
 DEPS_controller/api        := controller/brain controller/store controller/metrics $(R)/package $(R)/http $(R)/reactor $(R)/base
 DEPS_controller/dashboard  := controller/brain controller/metrics $(R)/http $(R)/reactor $(R)/base
 
@@ -58,7 +58,7 @@ LIBS_agent/sandbox         := -lseccomp -lmnl -lnftables -lcap
 LIBS_agent/code            := -lcurl
 LIBS_agent/runtime         := -ljson-c
 LIBS_agent/invoke          := -ljson-c
-LIBS_controller/store      := -lsqlite3
+LIBS_controller/store      := -lsqlite3 -lcrypto
 LIBS_controller/brain      := -ljson-c -lcrypto
 LIBS_controller/api        := -ljson-c -lcrypto
 

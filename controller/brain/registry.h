@@ -9,8 +9,19 @@
 #include "brain/function.h"
 
 struct registry;
+struct registry_stats;
+struct loop;
+struct store;
+struct err;
 
 enum object_kind { KIND_FUNCTION, KIND_REVISION, KIND_NODE, KIND_INSTANCE, KIND_COUNT };
+
+/* Loads what is stored; before the threads run. The store outlives the registry. */
+int registry_new(struct store *s, struct registry **ret, struct err *e);
+/* The brain's loop, before anything else is asked of the registry. */
+void registry_attach(struct registry *r, struct loop *brain);
+struct registry *registry_free(struct registry *r);                              /* NULL is a no-op */
+void registry_stats(const struct registry *r, struct registry_stats *ret);       /* access.h has the figures */
 
 struct registry_observer {
     /* After the commit is on disk. old NULL: created (or loaded at start). now NULL: gone for good.
