@@ -22,6 +22,11 @@ void report_cold_start(struct report *r, const char *function_key);
 void report_phase(struct report *r, enum start_phase p, uint64_t ns);
 void report_instance(struct report *r, const char *function_key, const char *revision, int delta);  /* +1 made, -1 gone */
 
+/* The pool's part of a Report: `fill` runs within report_load(), before the functions are summed. It may call
+ * report_usage() and sets m->instances (an array and messages it allocated by malloc) and m->reserved. */
+void report_set_source(struct report *r, void (*fill)(void *user, Rouse__Control__V1__Report *m), void *user);
+/* Adds cpu time used since the last call for that instance, and memory it has now. */
+void report_usage(struct report *r, const char *function_key, const char *revision, uint64_t cpu_ns, uint64_t memory);
 /* Fills *m with what happened since the last call; report_load_done() frees its parts. */
 void report_load(struct report *r, uint64_t now_ns, Rouse__Control__V1__Report *m);
 void report_load_done(Rouse__Control__V1__Report *m);
