@@ -10,6 +10,8 @@
 #include "base/metrics.h"
 #include "reactor/loop.h"
 
+struct store;
+
 enum store_op { STORE_PUT, STORE_DELETE, STORE_RESERVE };
 
 /* One write. Embed it in the request; it belongs to the store from store_submit() until on_done(). */
@@ -24,6 +26,7 @@ struct store_write {
     int error;                               /* 0: it is on disk; else -errno (-ENOSPC, -EIO, -EUCLEAN...) */
     char message[160];                       /* why, for a person */
     /* the store's */
+    struct store *store;
     struct mail mail;
     struct list link;
 };
@@ -38,7 +41,6 @@ struct store_stats {
     struct histogram commit_seconds;
 };
 
-struct store;                                /* starts with its ops */
 struct store_ops {
     /* Each row once. A negative answer of on_row ends the walk and is returned. */
     int (*list)(struct store *s, int (*on_row)(void *user, const struct store_row *row), void *user,
@@ -48,7 +50,7 @@ struct store_ops {
     void (*stats)(struct store *s, struct store_stats *ret);
     struct store *(*free)(struct store *s);
 };
-struct store {
+struct store {                               /* a backend's struct begins with it */
     const struct store_ops *ops;
 };
 
