@@ -19,7 +19,11 @@ struct conn_ops {
     void (*on_drained)(struct conn *c);          /* may be NULL */
     void (*on_eof)(struct conn *c);              /* peer half-closed; NULL: close */
     void (*on_connected)(struct conn *c);        /* dialled ones; may be NULL */
-    void (*on_closed)(struct conn *c, int error);/* 0 or -errno; the conn is freed after this turn */
+    /* 0 or -errno. Always at the end of a turn, never inside a call of the owner; the conn is
+     * freed after it. An owner that leaves earlier first calls conn_set_user(c, NULL, NULL). */
+    void (*on_closed)(struct conn *c, int error);
+    /* While paused: the peer closed its side, or both; unread bytes may remain. May be NULL. Told once. */
+    void (*on_left)(struct conn *c);
 };
 struct conn_options {
     size_t input_limit;                          /* unconsumed bytes kept; 0: 64 KiB */
@@ -32,13 +36,14 @@ int address_parse(const char *text, struct sockaddr_storage *ret, socklen_t *ret
 void address_text(const struct sockaddr_storage *sa, socklen_t size, char out[128]);
 
 /* Takes over a connected stream descriptor (non-blocking is set here). */
+/* The descriptor stays the caller's on failure. */
 int conn_open(struct loop *l, int fd, const struct conn_ops *ops, const struct conn_options *o, void *user,
               struct conn **ret);
 /* Starts to connect; on_connected() or on_closed(-ETIMEDOUT, -ECONNREFUSED, ...) follows, never before the return. */
 int conn_dial(struct loop *l, const char *address, uint64_t deadline_ns, const struct conn_ops *ops,
               const struct conn_options *o, void *user, struct conn **ret);
 void *conn_user(const struct conn *c);
-void conn_set_user(struct conn *c, const struct conn_ops *ops, void *user);
+void conn_set_user(struct conn *c, const struct conn_ops *ops, void *user);  /* ops NULL: input is dropped */
 int conn_fd(const struct conn *c);
 struct loop *conn_loop(const struct conn *c);
 void conn_peer_text(const struct conn *c, char out[128]);
@@ -47,12 +52,19 @@ int conn_write(struct conn *c, const void *data, size_t n);      /* copies; flus
 int conn_writev(struct conn *c, const struct iovec *iov, int n);
 void conn_flush(struct conn *c);
 size_t conn_pending(const struct conn *c);
+uint64_t conn_sent(const struct conn *c);                        /* bytes the kernel has taken so far */
 bool conn_congested(const struct conn *c);
 void conn_pause(struct conn *c);                                 /* stop reading */
 void conn_resume(struct conn *c);                                /* on_data() runs again for kept bytes, not before the return */
 void conn_close(struct conn *c);                                 /* after what is pending went out (10 s at most) */
-void conn_abort(struct conn *c, int error);                      /* now; pending bytes are dropped */
-/* Gives the descriptor and the unconsumed bytes to the caller; on_closed() is not called. */
+/* As conn_close() for a peer that may still be sending: after the last byte went out its input is
+ * thrown away for a while, so that a reset does not destroy what it has not read yet. */
+void conn_linger(struct conn *c);
+void conn_abort(struct conn *c, int error);                      /* now; pending bytes are dropped; error < 0: reset */
+/* Takes the kept unconsumed bytes (malloc'ed; NULL if none). Within on_data() `in` stays the callee's. */
+int conn_take_kept(struct conn *c, uint8_t **ret_rest, size_t *ret_n);
+/* Gives the descriptor and the unconsumed bytes to the caller; on_closed() is not called. Within
+ * on_data() all of `in` counts as unconsumed. -EBUSY while bytes are pending or not connected. */
 int conn_detach(struct conn *c, uint8_t **ret_rest, size_t *ret_n);
 
 /* ---- listening */
@@ -61,7 +73,7 @@ struct listener_options {
     bool reuseport;
     mode_t unix_mode;                            /* 0: 0600 */
     int backlog;                                 /* 0: 4096 */
-    unsigned max_connections;                    /* 0: 10000; past it new ones wait in the backlog */
+    unsigned max_connections;                    /* 0: 10000, those conn_open()ed in on_accept(); past it new ones wait in the backlog */
 };
 /* on_accept() owns fd. The peer's credentials and address are there to ask the fd for. */
 int listener_open(struct loop *l, const char *address, const struct listener_options *o,
