@@ -1,0 +1,425 @@
+"""The Python runtime: connects to its agent, loads the handler, runs it for every invocation.
+
+It speaks the frames of proto/frames.md on the Unix socket $ROUSE_RUNTIME_SOCKET. The main thread reads;
+at concurrency 1 it also runs the handler, above that a pool of threads does. A cold start waits for
+this file: what most functions never need (json, traceback, threading, asyncio) is imported on first use.
+"""
+import os
+import sys
+import time
+
+import _socket
+import _struct
+import _thread
+
+HELLO, INVOKE, BODY, END, RESPONSE, ERROR, CREDIT, CANCEL, HOOK, LOG = range(1, 11)
+FIN, TEXT, BYTES, ANSWER, FATAL = 1, 2, 4, 8, 16
+PAYLOAD_MAX = 1 << 20
+LOG_LINE_MAX = 64 << 10
+ERROR_TEXT_MAX = 64 << 10
+
+HEADER = _struct.Struct("<IBBHQ")
+INVOKE_FIXED = _struct.Struct("<QHHI")
+
+
+class ProtocolError(Exception):
+    """The agent sent what is no frame, or a frame where none may be."""
+
+
+class LoadError(Exception):
+    """The handler cannot be loaded; `kind` is the errorType."""
+
+    def __init__(self, kind, message):
+        super().__init__(message)
+        self.kind = kind
+
+
+# ---------------------------------------------------------------- frames
+
+
+def encode(kind, flags, ident, payload=b""):
+    return HEADER.pack(len(payload), kind, flags, 0, ident) + payload
+
+
+def decode_header(header):
+    """(length, type, flags, id) of the 16 bytes."""
+    length, kind, flags, zero, ident = HEADER.unpack(header)
+    if zero or not kind:
+        raise ProtocolError("not a frame")
+    if length > PAYLOAD_MAX:
+        raise ProtocolError("a frame over 1 MiB")
+    return length, kind, flags, ident
+
+
+def decode_invoke(payload):
+    """(deadline in epoch ms, request id, trace, the event's first bytes)."""
+    if len(payload) < INVOKE_FIXED.size:
+        raise ProtocolError("a short INVOKE")
+    deadline, id_size, trace_size, zero = INVOKE_FIXED.unpack_from(payload)
+    texts = INVOKE_FIXED.size + id_size
+    if zero or texts + trace_size > len(payload):
+        raise ProtocolError("a malformed INVOKE")
+    request_id = payload[INVOKE_FIXED.size : texts].decode("utf-8", "replace")
+    trace = payload[texts : texts + trace_size].decode("utf-8", "replace")
+    return deadline, request_id, trace, payload[texts + trace_size :]
+
+
+class Channel:
+    """The connection. One thread reads; any thread sends, whole messages at a time."""
+
+    def __init__(self, path):
+        self.socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+        self.socket.connect(path)
+        self.reader = open(self.socket.fileno(), "rb", buffering=65536, closefd=False)
+        self.lock = _thread.allocate_lock()
+
+    def receive(self):
+        """(type, flags, id, payload), or None at the end of the connection."""
+        header = self.reader.read(HEADER.size)
+        if len(header) < HEADER.size:
+            return None
+        length, kind, flags, ident = decode_header(header)
+        payload = self.reader.read(length) if length else b""
+        return None if len(payload) < length else (kind, flags, ident, payload)
+
+    def send(self, data):
+        with self.lock:
+            self.socket.sendall(data)
+
+    def send_result(self, ident, flags, body):
+        """A RESPONSE, and BODY frames if it needs more than one."""
+        first, rest = body[:PAYLOAD_MAX], memoryview(body)[PAYLOAD_MAX:]
+        self.send(encode(RESPONSE, flags | (0 if rest else FIN), ident, first))
+        while rest:
+            part, rest = rest[:PAYLOAD_MAX], rest[PAYLOAD_MAX:]
+            self.send(encode(BODY, 0 if rest else FIN, ident, bytes(part)))
+
+
+# ---------------------------------------------------------------- JSON
+# json itself imports re, enum and functools: half of the interpreter's own start. The C halves of it need
+# none of them; whatever they do not take as it is, and a Python without them, goes to json.
+
+
+class _Dialect:
+    strict = True
+    object_hook = object_pairs_hook = None
+    parse_float, parse_int = float, int
+    parse_constant = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": -float("inf")}.get
+    memo = {}
+
+
+def _refuse(value):
+    raise TypeError(f"a {type(value).__name__} is not JSON serializable")
+
+
+try:
+    from _json import encode_basestring, make_encoder, make_scanner
+
+    _scan = make_scanner(_Dialect)
+
+    def _write(value):
+        chunks = make_encoder({}, _refuse, encode_basestring, None, ":", ",", False, False, False)
+        return "".join(chunks(value, 0))
+
+except (ImportError, TypeError):
+    _scan = None
+
+    def _write(value):
+        import json
+
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def parse_json(data):
+    text = str(data, "utf-8")
+    if _scan is not None and text[:1] in ("{", "["):
+        try:
+            value, end = _scan(text, 0)
+            if end == len(text):
+                return value
+        except StopIteration:
+            pass
+    import json
+
+    return json.loads(text)
+
+
+def to_json(value):
+    return _write(value).encode()
+
+
+# ---------------------------------------------------------------- errors
+
+
+def error_payload(kind, message, trace=()):
+    """ERROR's JSON, kept well inside one frame whatever an exception says."""
+    lines, size = [], 0
+    for line in trace:
+        size += len(line)
+        if size > ERROR_TEXT_MAX:
+            lines.append("...")
+            break
+        lines.append(line)
+    message = message[:ERROR_TEXT_MAX].encode("utf-8", "replace").decode()
+    lines = [line.encode("utf-8", "replace").decode() for line in lines]
+    return to_json({"errorType": kind, "errorMessage": message, "stackTrace": lines})
+
+
+def describe(error, kind=None):
+    """ERROR's JSON for an exception, without the frames of this file."""
+    import traceback
+
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(_not_shown)]
+    lines = [line.rstrip("\n") for line in traceback.format_list(frames)]
+    if isinstance(error, SyntaxError) and not frames:
+        lines = [line.rstrip("\n") for line in traceback.format_exception_only(error)]
+    try:
+        message = str(error)
+    except Exception:  # a __str__ of the function's own
+        message = "(no message: its __str__ failed)"
+    return error_payload(kind or type(error).__name__, message, lines)
+
+
+def exit_status(error):
+    """What the interpreter would make of a SystemExit."""
+    if error.code is None:
+        return 0
+    return error.code & 255 if isinstance(error.code, int) else 1
+
+
+_not_shown = (sys._getframe().f_code.co_filename, "<frozen importlib.")
+
+
+# ---------------------------------------------------------------- what a handler sees
+
+
+class Context:
+    """The second argument of a handler."""
+
+    def __init__(self, runtime, ident, deadline, request_id, trace):
+        hello = runtime.hello
+        self._runtime, self._id = runtime, ident
+        self.request_id = self.aws_request_id = request_id
+        self.trace_id = trace
+        self.deadline = deadline  # epoch milliseconds
+        self.function_name = hello.get("function", "")
+        self.namespace = hello.get("namespace", "")
+        self.function_version = self.revision = hello.get("revision", "")
+        self.memory_limit_in_mb = hello.get("memory", 0) >> 20
+
+    def get_remaining_time_in_millis(self):
+        return max(0, self.deadline - time.time_ns() // 1_000_000)
+
+    def log(self, *words):
+        """Writes to the log under this invocation's request id, from any thread."""
+        self._runtime.log(self._id, " ".join(map(str, words)))
+
+
+class LogStream:
+    """sys.stdout and sys.stderr above concurrency 1: a line becomes a LOG frame of the thread's invocation."""
+
+    def __init__(self, runtime, stream):
+        self._runtime, self._stream = runtime, stream
+
+    def __getattr__(self, name):
+        return getattr(self._stream, name)
+
+    def write(self, text):
+        current = self._runtime.current
+        ident = getattr(current, "id", 0)
+        if not ident:
+            return self._stream.write(text)
+        *lines, rest = (getattr(current, "partial", "") + text).split("\n")
+        for line in lines:
+            self._runtime.log(ident, line)
+        if len(rest) > LOG_LINE_MAX:
+            self._runtime.log(ident, rest)
+            rest = ""
+        current.partial = rest
+        return len(text)
+
+    def writelines(self, lines):
+        for line in lines:
+            self.write(line)
+
+    def flush(self):
+        self._stream.flush()
+
+
+# ---------------------------------------------------------------- the runtime
+
+
+class Runtime:
+    def __init__(self, channel, hello, task_root):
+        self.channel = channel
+        self.hello = hello
+        self.task_root = task_root
+        self.concurrency = max(1, hello.get("concurrency", 1))
+        self.handler = None
+        self.bodies = {}  # id -> [INVOKE's fields, chunks of the event]: not complete yet
+        self.current = None  # thread-local: id and the line it has begun
+        self.work = None
+        self.threads = 0
+
+    def load(self):
+        name = self.hello.get("handler", "")
+        module_name, dot, function = name.rpartition(".")
+        module_name = module_name.replace("/", ".").lstrip(".")
+        if not dot or not module_name or not function:
+            raise LoadError("Runtime.MalformedHandlerName", f"handler '{name}' is not of the form module.function")
+        sys.path.insert(0, self.task_root)
+        try:
+            __import__(module_name)
+        except ImportError as e:
+            message = f"cannot import module '{module_name}': {e}"
+            raise LoadError("Runtime.ImportModuleError", message).with_traceback(e.__traceback__) from None
+        self.handler = getattr(sys.modules[module_name], function, None)
+        if not callable(self.handler):
+            raise LoadError("Runtime.HandlerNotFound", f"module '{module_name}' has no function '{function}'")
+
+    def start_threads(self):
+        """Above concurrency 1: each of the first `concurrency` invocations brings its thread."""
+        import threading
+        from _queue import SimpleQueue
+
+        self.current = threading.local()
+        self.work = SimpleQueue()
+        self.thread_class = threading.Thread
+        sys.stdout = LogStream(self, sys.stdout)
+        sys.stderr = LogStream(self, sys.stderr)
+
+    def log(self, ident, line):
+        data = line.encode("utf-8", "replace")
+        for at in range(0, len(data) or 1, LOG_LINE_MAX):
+            self.channel.send(encode(LOG, 0, ident, data[at : at + LOG_LINE_MAX]))
+
+    def serve(self):
+        while True:
+            frame = self.channel.receive()
+            if frame is None:
+                return
+            kind, flags, ident, payload = frame
+            if kind == INVOKE:
+                if ident == 0 or ident in self.bodies:
+                    raise ProtocolError("an INVOKE with an id that is taken")
+                deadline, request_id, trace, event = decode_invoke(payload)
+                context = Context(self, ident, deadline, request_id, trace)
+                if flags & FIN:
+                    self.dispatch(ident, context, event)
+                elif len(self.bodies) >= self.concurrency:
+                    raise ProtocolError("more invocations than were credited")
+                else:
+                    self.bodies[ident] = (context, [event])
+            elif kind in (BODY, END) and ident in self.bodies:
+                context, chunks = self.bodies[ident]
+                chunks.append(payload)
+                if kind == END or flags & FIN:
+                    del self.bodies[ident]
+                    self.dispatch(ident, context, b"".join(chunks))
+            elif kind == HOOK:
+                self.channel.send(encode(END, 0, ident))  # no hooks are declared in this version
+
+    def dispatch(self, ident, context, event):
+        if self.work is None:
+            self.run(ident, context, event)
+            return
+        self.work.put((ident, context, event))
+        if self.threads < self.concurrency:
+            self.threads += 1
+            self.thread_class(target=self.worker, daemon=True).start()
+
+    def worker(self):
+        while True:
+            ident, context, event = self.work.get()
+            self.current.id, self.current.partial = ident, ""
+            self.run(ident, context, event)
+            self.current.id = 0
+
+    def run(self, ident, context, event):
+        """One invocation, from the event's bytes to RESPONSE or ERROR."""
+        stage = "Runtime.UnmarshalError"
+        try:
+            argument = parse_json(event) if event else None
+            stage = None
+            result = self.handler(argument, context)
+            if hasattr(result, "__await__"):
+                import asyncio
+
+                result = asyncio.run(result)
+            stage = "Runtime.MarshalError"
+            flags, body = self.encode_result(result)
+        except SystemExit as e:
+            self.flush(ident)
+            message = f"the handler ended the process with exit status {exit_status(e)}"
+            self.channel.send(encode(ERROR, FATAL, ident, error_payload("Runtime.ExitError", message)))
+            os._exit(exit_status(e))
+        except BaseException as e:
+            payload = describe(e, stage)
+            self.flush(ident)
+            self.channel.send(encode(ERROR, 0, ident, payload))
+        else:
+            self.flush(ident)
+            self.channel.send_result(ident, flags, body)
+
+    @staticmethod
+    def encode_result(result):
+        if isinstance(result, str):
+            return TEXT, result.encode()
+        if isinstance(result, (bytes, bytearray, memoryview)):
+            return BYTES, bytes(result)
+        if isinstance(result, dict) and "statusCode" in result:
+            return ANSWER, to_json(result)
+        return 0, to_json(result)
+
+    def flush(self, ident):
+        """What the handler printed leaves before its answer does."""
+        if getattr(self.current, "partial", ""):
+            self.log(ident, self.current.partial)
+            self.current.partial = ""
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except (AttributeError, OSError, ValueError):
+                pass  # the function replaced or closed it
+
+
+def main():
+    channel = Channel(os.environ["ROUSE_RUNTIME_SOCKET"])
+    sys.stdout.reconfigure(line_buffering=True)
+    channel.send(encode(HELLO, 0, 0, to_json({"protocol": 1, "runtime": "python3", "pid": os.getpid()})))
+    frame = channel.receive()
+    if frame is None:
+        return 0
+    if frame[0] != HELLO:
+        raise ProtocolError("the first frame is not HELLO")
+    runtime = Runtime(channel, parse_json(frame[3]), os.environ.get("ROUSE_TASK_ROOT", "/var/task"))
+    if runtime.concurrency > 1:
+        runtime.start_threads()
+    try:
+        runtime.load()
+    except SystemExit as e:
+        message = f"the module ended the process with exit status {exit_status(e)} while it was loaded"
+        failure = error_payload("Runtime.ExitError", message)
+    except LoadError as e:
+        failure = describe(e, e.kind)
+    except SyntaxError as e:
+        failure = describe(e, "Runtime.UserCodeSyntaxError")
+    except BaseException as e:
+        failure = describe(e)
+    else:
+        channel.send(encode(CREDIT, 0, 0, _struct.pack("<I", runtime.concurrency)))
+        runtime.serve()
+        return 0
+    runtime.flush(0)
+    channel.send(encode(ERROR, FATAL, 0, failure))
+    return 1
+
+
+if __name__ == "__main__":
+    try:
+        status = main()
+    except (ProtocolError, OSError) as e:
+        print(f"rouse: the connection to the agent broke: {e}", file=sys.__stderr__)
+        status = 1
+    sys.__stdout__.flush()
+    os._exit(status)
