@@ -1,0 +1,245 @@
+/* peer.c - the peer server: checks the secret, reads the call, hands the exchange to the pool.
+ *
+ * On the agent's loop. */
+#include "router/peer.h"
+#include "base/clock.h"
+#include "base/metrics.h"
+#include "http/server.h"
+#include "router/target.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PEER_TEXT_MAX = 128 };
+#define PEER_BODY_LIMIT (6ull << 20)         /* where neither the caller nor the route names one */
+
+struct peer_server {
+    struct peer_server_config config;
+    struct http_server *server;
+    char *secret;                            /* NULL before the first */
+    bool draining;
+    struct peer_server_stats stats;
+};
+
+/* What a call's headers say, copied: the pool may keep it until the answer. */
+struct peer_request {
+    struct invoke_params params;
+    char function_key[FUNCTION_KEY_MAX], revision[PEER_TEXT_MAX];
+    char request_id[PEER_TEXT_MAX], client_ip[PEER_TEXT_MAX];
+};
+
+/* Takes as long for every wrong secret of the right length. */
+static bool secret_matches(const char *secret, const struct str *shown)
+{
+    size_t n = secret ? strlen(secret) : 0;
+    volatile unsigned char differs = 0;
+
+    if (!n || !shown || shown->n != n)
+        return false;
+    for (size_t i = 0; i < n; i++)
+        differs = (unsigned char)(differs | (unsigned char)(secret[i] ^ shown->at[i]));
+    return !differs;
+}
+
+static int take_text(const struct http_head *h, const char *name, char *to, size_t size)
+{
+    const struct str *s = http_head_get(h, name);
+
+    if (!s || !s->n || s->n >= size)
+        return -EINVAL;
+    memcpy(to, s->at, s->n);
+    to[s->n] = '\0';
+    return 0;
+}
+
+/* Absent: *ret stays. */
+static int take_number(const struct http_head *h, const char *name, uint64_t *ret)
+{
+    const struct str *s = http_head_get(h, name);
+    uint64_t v = 0;
+
+    if (!s)
+        return 0;
+    if (!s->n)
+        return -EINVAL;
+    for (size_t i = 0; i < s->n; i++) {
+        unsigned digit = (unsigned)(s->at[i] - '0');
+
+        if (digit > 9 || __builtin_mul_overflow(v, 10ull, &v) || __builtin_add_overflow(v, digit, &v))
+            return -EINVAL;
+    }
+    *ret = v;
+    return 0;
+}
+
+static int take_shape(const struct http_head *h, enum invoke_shape *ret)
+{
+    const struct str *s = http_head_get(h, "Rouse-Shape");
+
+    if (s && !str_eq(*s, "http") && !str_eq(*s, "raw"))
+        return -EINVAL;
+    *ret = s && str_eq(*s, "raw") ? INVOKE_RAW : INVOKE_HTTP;
+    return 0;
+}
+
+static int read_call(const struct peer_server *s, const struct http_head *h, struct peer_request *r)
+{
+    const struct str *path = http_head_get(h, "Rouse-Path"), *trusted = http_head_get(h, "Rouse-Trusted");
+    uint64_t slot = 0, deadline = 0, timeout = 0, body_limit = 0;
+    const struct route *route;
+
+    *r = (struct peer_request){0};
+    if (take_text(h, "Rouse-Function", r->function_key, sizeof(r->function_key)) < 0 ||
+        take_text(h, "Rouse-Revision", r->revision, sizeof(r->revision)) < 0 ||
+        take_text(h, "Rouse-Request-Id", r->request_id, sizeof(r->request_id)) < 0 ||
+        take_number(h, "Rouse-Slot", &slot) < 0 || take_number(h, "Rouse-Deadline", &deadline) < 0 ||
+        take_number(h, "Rouse-Timeout", &timeout) < 0 || timeout > UINT32_MAX ||
+        take_number(h, "Rouse-Body-Limit", &body_limit) < 0 || take_shape(h, &r->params.shape) < 0)
+        return -EINVAL;
+    take_text(h, "Rouse-Client", r->client_ip, sizeof(r->client_ip));
+    route = routes_get(s->config.routes, r->function_key);
+    if (!timeout && route)
+        timeout = route->timeout_ms;
+    if (!body_limit)
+        body_limit = route && route->body_limit ? route->body_limit : PEER_BODY_LIMIT;
+    r->params.function_key = r->function_key;
+    r->params.revision = r->revision;
+    r->params.request_id = r->request_id;
+    r->params.trace = "";
+    r->params.raw_path = path && path->n ? *path : h->path;
+    r->params.slot = slot;
+    r->params.deadline_ms = deadline;
+    r->params.timeout_ms = (uint32_t)timeout;
+    r->params.body_limit = body_limit;
+    r->params.trusted = trusted && str_eq(*trusted, "1");
+    r->params.client_ip = r->client_ip;
+    return 0;
+}
+
+static void on_invoked(void *user, const struct invoke_outcome *o)
+{
+    (void)o;
+    free(user);
+}
+
+static const char *refusal(int error)
+{
+    switch (error) {
+    case -ESTALE:
+        return "Rouse-Refused: stale\r\n";
+    case -ENOENT:
+        return "Rouse-Refused: unknown\r\n";
+    case -ESHUTDOWN:
+        return "Rouse-Refused: draining\r\n";
+    default:
+        return "Rouse-Refused: busy\r\n";
+    }
+}
+
+static void on_request(struct http_exchange *x, void *user)
+{
+    struct peer_server *s = user;
+    struct peer_request *r;
+    int e;
+
+    s->stats.calls++;
+    if (!secret_matches(s->secret, http_head_get(http_head(x), "Rouse-Peer"))) {
+        s->stats.forbidden++;
+        http_respond(x, 403, NULL, NULL, 0);
+        return;
+    }
+    r = malloc(sizeof(*r));
+    e = r ? read_call(s, http_head(x), r) : -ENOMEM;
+    if (e == -EINVAL) {
+        s->stats.malformed++;
+        free(r);
+        http_respond(x, 400, NULL, NULL, 0);
+        return;
+    }
+    if (e == 0)
+        e = s->draining ? -ESHUTDOWN : pool_invoke(s->config.pool, x, &r->params, on_invoked, r);
+    if (e < 0) {
+        s->stats.refused++;
+        free(r);
+        http_respond(x, 503, refusal(e), NULL, 0);
+    }
+}
+
+int peer_server_new(const struct peer_server_config *c, struct peer_server **ret)
+{
+    struct peer_server *s = calloc(1, sizeof(*s));
+    /* Calls of many clients share few connections, which idle longer than the callers keep them. */
+    struct http_server_options o = {.on_request = on_request, .user = s, .idle_timeout_ns = 120 * NS_PER_S};
+    int r;
+
+    if (!s)
+        return -ENOMEM;
+    s->config = *c;
+    r = http_server_new(c->loop, &o, &s->server);
+    if (r < 0) {
+        free(s);
+        return r;
+    }
+    *ret = s;
+    return 0;
+}
+
+struct peer_server *peer_server_free(struct peer_server *s)
+{
+    if (!s)
+        return NULL;
+    http_server_free(s->server);
+    free(s->secret);
+    free(s);
+    return NULL;
+}
+
+int peer_server_listen(struct peer_server *s, const char *address)
+{
+    struct listener_options o = {0};
+
+    return http_server_listen(s->server, address, &o);
+}
+
+void peer_server_address(const struct peer_server *s, char out[128])
+{
+    http_server_address(s->server, out);
+}
+
+void peer_server_secret(struct peer_server *s, const char *secret)
+{
+    char *copy = strdup(secret);
+
+    if (!copy)
+        return;
+    free(s->secret);
+    s->secret = copy;
+}
+
+void peer_server_drain(struct peer_server *s, uint64_t deadline_ns, void (*on_drained)(void *user), void *user)
+{
+    s->draining = true;
+    http_server_drain(s->server, deadline_ns, on_drained, user);
+}
+
+const struct peer_server_stats *peer_server_stats(const struct peer_server *s)
+{
+    return &s->stats;
+}
+
+void peer_server_metrics(const struct peer_server *s, struct buffer *out)
+{
+    static const char *const help[] = {
+        "rouse_peer_calls_total", "Requests that other entries passed on to this node.",
+        "rouse_peer_forbidden_total", "Calls without the platform's peer secret.",
+        "rouse_peer_malformed_total", "Calls whose Rouse-* headers do not parse.",
+        "rouse_peer_refused_total", "Calls that could not run here at once.",
+    };
+    const uint64_t values[] = {s->stats.calls, s->stats.forbidden, s->stats.malformed, s->stats.refused};
+
+    for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+        metrics_family(out, help[2 * i], "counter", help[2 * i + 1]);
+        metrics_sample(out, help[2 * i], (double)values[i], NULL);
+    }
+}

@@ -1,0 +1,70 @@
+/* request.h - one client's request at this entry, and the gateway's inside that it needs.
+ *
+ * Shared by gateway.c, which owns requests, and request.c, which moves them.
+ * On the agent's loop. A request is freed by the last callback of whoever holds
+ * its exchange: the server (on_done), the pool or the proxy. */
+#pragma once
+#include "http/client.h"
+#include "http/server.h"
+#include "pool/pool.h"
+#include "router/gateway.h"
+#include "router/request_id.h"
+#include "router/routes.h"
+#include "router/target.h"
+#include "router/tickets.h"
+
+enum request_state {
+    REQUEST_NEW,
+    REQUEST_WAITING,                         /* a ticket is open */
+    REQUEST_LOCAL,                           /* the pool has the exchange */
+    REQUEST_REMOTE,                          /* the proxy has it */
+    REQUEST_ANSWERED,                        /* by this entry itself; the answer goes out */
+    REQUEST_GONE,                            /* the client left before an answer */
+    REQUEST_STATES
+};
+const char *request_state_name(enum request_state s);
+bool request_state_edge(enum request_state from, enum request_state to);
+
+struct gateway_stats {
+    uint64_t requests, local, remote, remote_refused, remote_lost, gone, refused_grants;
+    uint64_t answers[6];                     /* by this entry itself, by class of status */
+};
+struct gateway {
+    struct gateway_config config;
+    struct http_server *server;
+    struct http_client *client;
+    struct tickets *tickets;
+    struct request_ids ids;
+    char *node, *peer_secret;                /* secret: "" until the first Welcome */
+    bool away, draining;
+    struct loop_timer sweep, drain_timer;
+    struct list requests;
+    struct gateway_stats stats;
+};
+
+enum { REQUEST_REMOTE_TRIES = 2 };
+
+struct request {
+    struct gateway *gateway;
+    struct http_exchange *x;
+    struct list link;
+    enum request_state state;
+    char id[REQUEST_ID_SIZE];
+    uint64_t since_ns;
+    struct target target;                    /* function_key is filled in when it becomes known */
+    struct ticket ticket;
+    char *texts;                             /* the ticket's method, host and path, one allocation */
+    bool granted;                            /* the present try uses a leased slot */
+    unsigned remote_tries;
+    int remote_status;
+    char revision[64], remote_node[64];
+    char client[128];
+};
+
+/* Takes a fresh exchange and brings it on its way. */
+void request_start(struct gateway *g, struct http_exchange *x);
+/* A waiting one, while the controller is away: true if it left the queue. */
+bool request_serve_waiting(struct request *r);
+/* A closed ticket's request that this entry refuses. */
+void request_refuse_waiting(struct request *r);
+extern const struct ticket_ops request_ticket_ops;

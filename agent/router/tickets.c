@@ -1,0 +1,279 @@
+/* tickets.c - the table of open tickets: by id for grants, by function for slots that free here,
+ * by age for a controller that comes back. On the agent's loop. */
+#include "router/tickets.h"
+#include "base/clock.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef Rouse__Control__V1__AgentMessage AgentMessage;
+
+/* The open tickets of one function, oldest first. */
+struct ticket_queue {
+    struct map_node node;
+    struct list list;
+    char function_key[];
+};
+struct tickets {
+    struct tickets_config config;
+    uint64_t next_id;
+    struct map by_id, queues;
+    struct list all;                         /* oldest first */
+    struct tickets_stats stats;
+};
+
+int tickets_new(const struct tickets_config *c, struct tickets **ret)
+{
+    struct tickets *ts = calloc(1, sizeof(*ts));
+
+    if (!ts)
+        return -ENOMEM;
+    ts->config = *c;
+    if (!ts->config.limit)
+        ts->config.limit = TICKETS_MAX;
+    if (!ts->config.held_limit)
+        ts->config.held_limit = TICKETS_HELD_MAX;
+    list_init(&ts->all);
+    *ret = ts;
+    return 0;
+}
+
+struct tickets *tickets_free(struct tickets *ts)
+{
+    if (!ts)
+        return NULL;
+    map_done(&ts->by_id);
+    map_done(&ts->queues);
+    free(ts);
+    return NULL;
+}
+
+static struct ticket_queue *queue_get(const struct tickets *ts, const char *function_key)
+{
+    struct map_node *n = map_get_str(&ts->queues, function_key);
+
+    return n ? map_entry(n, struct ticket_queue, node) : NULL;
+}
+
+static struct ticket_queue *queue_make(struct tickets *ts, const char *function_key)
+{
+    struct ticket_queue *q = queue_get(ts, function_key);
+    size_t n = strlen(function_key);
+
+    if (q)
+        return q;
+    q = calloc(1, sizeof(*q) + n + 1);
+    if (!q)
+        return NULL;
+    memcpy(q->function_key, function_key, n + 1);
+    list_init(&q->list);
+    if (map_put(&ts->queues, &q->node, q->function_key, n) < 0) {
+        free(q);
+        return NULL;
+    }
+    return q;
+}
+
+static void queue_drop_if_empty(struct tickets *ts, struct ticket_queue *q)
+{
+    if (!list_empty(&q->list))
+        return;
+    map_del(&ts->queues, &q->node);
+    free(q);
+}
+
+static uint64_t since_of(const struct list *link, size_t member)
+{
+    return ((const struct ticket *)((const char *)link - member))->since_ns;
+}
+
+/* Keeps age order. What comes again after a refused grant is older than most: both ends are near. */
+static void insert_by_age(struct list *head, struct list *link, size_t member)
+{
+    uint64_t since = since_of(link, member);
+    struct list *at = head->next;
+
+    if (at != head && since_of(at, member) <= since)
+        for (at = head; since_of(at->prev, member) > since;)
+            at = at->prev;
+    list_add_before(at, link);
+}
+
+static void close_ticket(struct ticket *t)
+{
+    struct tickets *ts = t->owner;
+
+    map_del(&ts->by_id, &t->by_id);
+    list_del(&t->all_link);
+    list_del(&t->queue_link);
+    queue_drop_if_empty(ts, t->queue);
+    loop_timer_cancel(ts->config.loop, &t->timer);
+    ts->stats.held_bytes -= t->held_bytes;
+    ts->stats.open--;
+    t->queue = NULL;
+    t->owner = NULL;
+}
+
+static void send_ticket(struct tickets *ts, const struct ticket *t)
+{
+    Rouse__Control__V1__Ticket m = ROUSE__CONTROL__V1__TICKET__INIT;
+    AgentMessage a = ROUSE__CONTROL__V1__AGENT_MESSAGE__INIT;
+    uint64_t now = loop_now(ts->config.loop);
+
+    m.id = t->id;
+    m.function_key = (char *)t->function_key;
+    m.method = (char *)t->method;
+    m.host = (char *)t->host;
+    m.path = (char *)t->path;
+    m.waited_ms = now > t->since_ns ? (now - t->since_ns) / NS_PER_MS : 0;
+    m.deadline_in_ms = t->deadline_ns > now ? (t->deadline_ns - now) / NS_PER_MS : 0;
+    m.held_bytes = t->held_bytes;
+    m.attempt = t->attempt;
+    a.body_case = ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_TICKET;
+    a.ticket = &m;
+    ts->config.send(ts->config.user, &a);
+}
+
+static void send_gone(struct tickets *ts, uint64_t id)
+{
+    Rouse__Control__V1__TicketGone m = ROUSE__CONTROL__V1__TICKET_GONE__INIT;
+    AgentMessage a = ROUSE__CONTROL__V1__AGENT_MESSAGE__INIT;
+
+    m.ids = &id;
+    m.n_ids = 1;
+    a.body_case = ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_TICKET_GONE;
+    a.ticket_gone = &m;
+    ts->config.send(ts->config.user, &a);
+}
+
+static void on_timer(struct loop_timer *timer)
+{
+    struct ticket *t = list_entry(timer, struct ticket, timer);
+    struct tickets *ts = t->owner;
+
+    ts->stats.deadlines++;
+    send_gone(ts, t->id);
+    close_ticket(t);
+    t->ops->on_deadline(t);
+}
+
+int tickets_submit(struct tickets *ts, struct ticket *t)
+{
+    if (ts->stats.open >= ts->config.limit) {
+        ts->stats.refused_count++;
+        return -ENOBUFS;
+    }
+    if (t->held_bytes > ts->config.held_limit - ts->stats.held_bytes) {
+        ts->stats.refused_bytes++;
+        return -EDQUOT;
+    }
+    t->queue = queue_make(ts, t->function_key);
+    if (!t->queue)
+        return -ENOMEM;
+    t->id = ++ts->next_id;
+    if (map_put(&ts->by_id, &t->by_id, (const char *)&t->id, sizeof(t->id)) < 0) {
+        queue_drop_if_empty(ts, t->queue);
+        return -ENOMEM;
+    }
+    t->owner = ts;
+    insert_by_age(&ts->all, &t->all_link, offsetof(struct ticket, all_link));
+    insert_by_age(&t->queue->list, &t->queue_link, offsetof(struct ticket, queue_link));
+    ts->stats.held_bytes += t->held_bytes;
+    ts->stats.open++;
+    ts->stats.submitted++;
+    t->timer.fn = on_timer;
+    loop_timer_set(ts->config.loop, &t->timer, t->deadline_ns);
+    send_ticket(ts, t);
+    return 0;
+}
+
+void tickets_cancel(struct ticket *t)
+{
+    struct tickets *ts = t->owner;
+
+    if (!ts)
+        return;
+    ts->stats.cancelled++;
+    send_gone(ts, t->id);
+    close_ticket(t);
+}
+
+void tickets_resubmit(struct tickets *ts)
+{
+    list_for_each(it, &ts->all) {
+        send_ticket(ts, list_entry(it, struct ticket, all_link));
+        ts->stats.resubmitted++;
+    }
+}
+
+static struct ticket *take(struct tickets *ts, uint64_t id)
+{
+    struct map_node *n = map_get(&ts->by_id, &id, sizeof(id));
+    struct ticket *t = n ? map_entry(n, struct ticket, by_id) : NULL;
+
+    if (t)
+        close_ticket(t);
+    return t;
+}
+
+void tickets_grant(struct tickets *ts, const Rouse__Control__V1__Grant *g)
+{
+    struct ticket *t = take(ts, g->ticket);
+
+    /* Its client left, or it was served here, while the grant was under way: the lease ends by itself. */
+    if (!t) {
+        ts->stats.unknown_grants++;
+        return;
+    }
+    ts->stats.granted++;
+    t->ops->on_grant(t, g);
+}
+
+void tickets_refuse(struct tickets *ts, const Rouse__Control__V1__Refuse *r)
+{
+    struct ticket *t = take(ts, r->ticket);
+
+    if (!t)
+        return;
+    ts->stats.refused++;
+    t->ops->on_refuse(t, r);
+}
+
+struct ticket *tickets_oldest(const struct tickets *ts, const char *function_key)
+{
+    struct ticket_queue *q = queue_get(ts, function_key);
+
+    return q ? list_entry(q->list.next, struct ticket, queue_link) : NULL;
+}
+
+void tickets_each_function(struct tickets *ts, void (*fn)(void *user, struct ticket *oldest), void *user)
+{
+    /* fn may empty and make queues: walk a copy. A queue goes away in its own visit only. */
+    struct ticket_queue **queues = calloc(ts->queues.count + 1, sizeof(*queues));
+    size_t n = 0;
+
+    if (!queues)
+        return;
+    map_for_each(it, &ts->queues)
+        queues[n++] = map_entry(it, struct ticket_queue, node);
+    for (size_t i = 0; i < n; i++)
+        if (queues[i]->function_key[0])
+            fn(user, list_entry(queues[i]->list.next, struct ticket, queue_link));
+    free(queues);
+}
+
+void tickets_take_all(struct tickets *ts, void (*fn)(void *user, struct ticket *t), void *user)
+{
+    while (!list_empty(&ts->all)) {
+        struct ticket *t = list_entry(ts->all.next, struct ticket, all_link);
+
+        close_ticket(t);
+        fn(user, t);
+    }
+}
+
+const struct tickets_stats *tickets_stats(const struct tickets *ts)
+{
+    return &ts->stats;
+}
