@@ -20,3 +20,7 @@ struct code_cache *code_cache_free(struct code_cache *c);
 int code_cache_get(struct code_cache *c, const char *digest,
                    void (*on_ready)(void *user, const char *dir, const struct err *e), void *user);
 void code_cache_release(struct code_cache *c, const char *digest);
+/* Drops the waiting wishes of that user: no callback follows. */
+void code_cache_forget(struct code_cache *c, void *user);
+/* `rouse-agent --unpack`: main() calls it before anything else; it does not come back. */
+int code_unpack_main(void);
