@@ -1,0 +1,15 @@
+/* privilege.h - gives up, for good, all that foreign code must not have.
+ *
+ * Called in the sandbox's first process, with all capabilities of its own user
+ * namespace, after the last mount. */
+#pragma once
+#include "base/error.h"
+#include <linux/filter.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define SANDBOX_UID 1000u            /* who the function is, inside */
+
+/* rlimits, new session and session keyring, securebits, bounding set, user, capabilities,
+ * no_new_privs, death with the parent, and last the seccomp program. */
+int privilege_drop(bool whole_range, const struct sock_fprog *seccomp, struct err *e);

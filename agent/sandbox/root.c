@@ -1,0 +1,279 @@
+#include "sandbox/root.h"
+#include "base/cleanup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static const char *const devices[] = {"null", "zero", "full", "random", "urandom"};
+
+/* What of /proc is the node's and not the sandbox's. Absent ones are passed over. */
+static const char *const proc_read_only[] = {"/proc/sys", "/proc/irq", "/proc/bus", "/proc/fs"};
+static const char *const proc_hidden_files[] = {
+    "/proc/kcore",       "/proc/keys",          "/proc/key-users", "/proc/timer_list",
+    "/proc/sched_debug", "/proc/latency_stats", "/proc/kallsyms",  "/proc/sysrq-trigger",
+    "/proc/kmsg",        "/proc/config.gz",     "/proc/vmallocinfo"};
+static const char *const proc_hidden_dirs[] = {"/proc/acpi", "/proc/scsi", "/proc/asound",
+                                               "/proc/driver"};
+
+static int tree_clone(const char *path)
+{
+    int fd = open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+
+    return fd < 0 ? -errno : fd;
+}
+
+static int tree_lock(int fd)
+{
+    struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV,
+                              .propagation = MS_PRIVATE};
+
+    return mount_setattr(fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr)) < 0 ? -errno
+                                                                                        : 0;
+}
+
+int root_open_tree(const char *path, const char *what, int *ret_fd, struct err *e)
+{
+    cleanup_fd int fd = -1;
+    struct stat st;
+    int r;
+
+    if (stat(path, &st) < 0)
+        return err_errno(e, errno, "%s %s", what, path);
+    if (!S_ISDIR(st.st_mode))
+        return err_set(e, ENOTDIR, "%s %s is not a directory", what, path);
+    fd = tree_clone(path);
+    if (fd < 0)
+        return err_errno(e, -fd, "%s: clone the mounts at %s", what, path);
+    r = tree_lock(fd);
+    if (r < 0)
+        return err_errno(e, -r, "%s: make %s read-only", what, path);
+    *ret_fd = TAKE_FD(fd);
+    return 0;
+}
+
+/* A mount point that the Runtime's directory lacks cannot be made: it is read-only. */
+static int no_mount_point(const struct root_plan *p, int code, const char *at, struct err *e)
+{
+    if (code == ENOENT || code == ENOTDIR)
+        return err_set(e, code,
+                       "mount %s: the runtime root %s has no directory %s (hack/mkruntime makes it)",
+                       at, p->runtime_root, at);
+    return err_errno(e, code, "mount %s", at);
+}
+
+static int mount_tree(const struct root_plan *p, int fd, const char *at, struct err *e)
+{
+    if (move_mount(fd, "", AT_FDCWD, at, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+        return no_mount_point(p, errno, at, e);
+    return 0;
+}
+
+static int mount_tmpfs(const struct root_plan *p, const char *at, unsigned long flags,
+                       const char *options, struct err *e)
+{
+    if (mount("tmpfs", at, "tmpfs", MS_NOSUID | flags, options) < 0)
+        return no_mount_point(p, errno, at, e);
+    return 0;
+}
+
+/* Made before the pivot: the kernel gives a namespace a new /proc only while it still sees a whole one. */
+static int open_proc(struct err *e)
+{
+    cleanup_fd int fs = fsopen("proc", FSOPEN_CLOEXEC);
+    int fd;
+
+    if (fs < 0)
+        return err_errno(e, errno, "mount /proc: fsopen");
+    /* What cannot be traced from inside, which is the init, is not listed. */
+    fsconfig(fs, FSCONFIG_SET_STRING, "hidepid", "2", 0);
+    if (fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+        return err_errno(e, errno, "mount /proc");
+    fd = fsmount(fs, FSMOUNT_CLOEXEC,
+                 MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+    if (fd < 0 && errno == EPERM)
+        return err_set(e, EPERM,
+                       "mount /proc: the kernel refuses, because the agent's own /proc is partly "
+                       "hidden: run the agent outside of a container, or with an unmasked /proc");
+    return fd < 0 ? err_errno(e, errno, "mount /proc") : fd;
+}
+
+/* The detached tree becomes /, the old root disappears. */
+static int pivot(int root_tree, struct err *e)
+{
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+        return err_errno(e, errno, "make the mounts private");
+    if (move_mount(root_tree, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0)
+        return err_errno(e, errno, "mount the runtime root");
+    if (fchdir(root_tree) < 0)
+        return err_errno(e, errno, "enter the runtime root");
+    /* Old root over new root at the same place; what is on top is taken away. */
+    if (syscall(SYS_pivot_root, ".", ".") < 0)
+        return err_errno(e, errno, "pivot_root");
+    if (umount2(".", MNT_DETACH) < 0)
+        return err_errno(e, errno, "unmount the old root");
+    if (chdir("/") < 0)
+        return err_errno(e, errno, "enter the new root");
+    return 0;
+}
+
+static int make_dev(const struct root_plan *p, const int *trees, struct err *e)
+{
+    static const char *const links[][2] = {{"/proc/self/fd", "/dev/fd"},
+                                           {"/proc/self/fd/0", "/dev/stdin"},
+                                           {"/proc/self/fd/1", "/dev/stdout"},
+                                           {"/proc/self/fd/2", "/dev/stderr"}};
+    int r = mount_tmpfs(p, "/dev", MS_NOEXEC, "mode=755,size=64k,nr_inodes=64", e);
+
+    for (size_t i = 0; i < ARRAY_LEN(devices) && r == 0; i++) {
+        char path[32];
+        int fd;
+
+        snprintf(path, sizeof(path), "/dev/%s", devices[i]);
+        fd = open(path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0444);
+        if (fd < 0)
+            return err_errno(e, errno, "make %s", path);
+        close(fd);
+        r = mount_tree(p, trees[i], path, e);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(links) && r == 0; i++)
+        if (symlink(links[i][0], links[i][1]) < 0)
+            r = err_errno(e, errno, "make %s", links[i][1]);
+    if (r == 0 && mkdir("/dev/shm", 01777) < 0)
+        r = err_errno(e, errno, "make /dev/shm");
+    if (r == 0)
+        r = mount_tmpfs(p, "/dev/shm", MS_NODEV | MS_NOEXEC,
+                        "mode=1777,size=64m,nr_inodes=4096", e);
+    return r;
+}
+
+/* Covers `at` with a copy of the mount at `with`, read-only if asked. Absent: passed over. */
+static int cover(const char *with, const char *at, bool lock, struct err *e)
+{
+    cleanup_fd int fd = tree_clone(with);
+    int r = fd < 0 ? fd : lock ? tree_lock(fd) : 0;
+
+    if (r == 0 && move_mount(fd, "", AT_FDCWD, at, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+        r = -errno;
+    if (r == -ENOENT || r == -ENOTDIR || r == 0)
+        return 0;
+    return err_errno(e, -r, "cover %s", at);
+}
+
+static int mask_proc(struct err *e)
+{
+    int r = 0;
+
+    for (size_t i = 0; i < ARRAY_LEN(proc_read_only) && r == 0; i++)
+        r = cover(proc_read_only[i], proc_read_only[i], true, e);
+    for (size_t i = 0; i < ARRAY_LEN(proc_hidden_files) && r == 0; i++)
+        r = cover("/dev/null", proc_hidden_files[i], false, e);
+    for (size_t i = 0; i < ARRAY_LEN(proc_hidden_dirs) && r == 0; i++)
+        if (mount("tmpfs", proc_hidden_dirs[i], "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV,
+                  "mode=555,size=4k,nr_inodes=1") < 0 && errno != ENOENT)
+            r = err_errno(e, errno, "cover %s", proc_hidden_dirs[i]);
+    return r;
+}
+
+/* A generated file in /run over an empty one that the Runtime keeps for it, if it does. */
+static int put_file(const char *source, const char *at, const char *text, struct err *e)
+{
+    size_t n = strlen(text);
+    int fd;
+
+    if (access(at, F_OK) < 0)
+        return 0;
+    fd = open(source, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0444);
+    if (fd < 0)
+        return err_errno(e, errno, "make %s", source);
+    if (write(fd, text, n) != (ssize_t)n) {
+        close(fd);
+        return err_set(e, EIO, "write %s", source);
+    }
+    close(fd);
+    return cover(source, at, true, e);
+}
+
+static int make_run(const struct root_plan *p, struct err *e)
+{
+    char hosts[256], hostname[80];
+    int r = mount_tmpfs(p, "/run", MS_NODEV | MS_NOEXEC, "mode=755,size=64k,nr_inodes=64", e);
+
+    if (r < 0)
+        return r;
+    if (mkdir(ROOT_SOCKET_DIR, 0755) < 0)
+        return err_errno(e, errno, "make " ROOT_SOCKET_DIR);
+    snprintf(hosts, sizeof(hosts), "127.0.0.1 localhost %s\n", p->hostname);
+    snprintf(hostname, sizeof(hostname), "%s\n", p->hostname);
+    r = put_file(ROOT_SOCKET_DIR "/hosts", "/etc/hosts", hosts, e);
+    if (r == 0)
+        r = put_file(ROOT_SOCKET_DIR "/hostname", "/etc/hostname", hostname, e);
+    if (r == 0 && *p->resolv_conf)
+        r = put_file(ROOT_SOCKET_DIR "/resolv.conf", "/etc/resolv.conf", p->resolv_conf, e);
+    return r;
+}
+
+static int enter(const struct root_plan *p, int proc, const int *trees, struct err *e)
+{
+    char options[96];
+    int r = pivot(p->root_tree, e);
+
+    if (r == 0)
+        r = mount_tree(p, proc, "/proc", e);
+    if (r == 0)
+        r = make_dev(p, trees, e);
+    if (r == 0)
+        r = mask_proc(e);
+    snprintf(options, sizeof(options), "mode=1777,size=%llu,nr_inodes=65536",
+             (unsigned long long)p->tmp_size);
+    if (r == 0)
+        r = mount_tmpfs(p, "/tmp", MS_NODEV, options, e);
+    if (r == 0)
+        r = mount_tree(p, p->code_tree, "/var/task", e);
+    if (r == 0)
+        r = make_run(p, e);
+    return r;
+}
+
+int root_enter(const struct root_plan *p, struct err *e)
+{
+    int trees[ARRAY_LEN(devices)];
+    int proc = open_proc(e);
+    size_t n = 0;
+    int r = proc < 0 ? proc : 0;
+
+    for (; n < ARRAY_LEN(devices) && r == 0; n++) {
+        char path[32];
+
+        snprintf(path, sizeof(path), "/dev/%s", devices[n]);
+        trees[n] = tree_clone(path);
+        if (trees[n] < 0) {
+            r = err_errno(e, -trees[n], "clone the mount at %s", path);
+            break;
+        }
+    }
+    if (r == 0)
+        r = enter(p, proc, trees, e);
+    while (n > 0)
+        close(trees[--n]);
+    if (proc >= 0)
+        close(proc);
+    return r;
+}
+
+int root_seal(struct err *e)
+{
+    struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
+
+    if (mount_setattr(AT_FDCWD, "/run", 0, &attr, sizeof(attr)) < 0)
+        return err_errno(e, errno, "make /run read-only");
+    if (mount_setattr(AT_FDCWD, "/dev", 0, &attr, sizeof(attr)) < 0)
+        return err_errno(e, errno, "make /dev read-only");
+    return 0;
+}

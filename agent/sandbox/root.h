@@ -1,0 +1,25 @@
+/* root.h - the sandbox's file system: a Runtime's directory as /, and what is mounted over it.
+ *
+ * root_open_tree() runs in the launcher, which can walk the node's private
+ * directories; the rest in the sandbox's first process. Every path inside is
+ * resolved after pivot_root(2), so no link in a Runtime leads out. */
+#pragma once
+#include "base/error.h"
+#include <stdint.h>
+
+#define ROOT_SOCKET_DIR  "/run/rouse"
+#define ROOT_SOCKET_PATH ROOT_SOCKET_DIR "/runtime.sock"
+
+/* A detached, read-only, nosuid, nodev, private copy of the mounts at `path`. `what` names it in errors. */
+int root_open_tree(const char *path, const char *what, int *ret_fd, struct err *e);
+
+struct root_plan {
+    const char *runtime_root;        /* for messages */
+    int root_tree, code_tree;        /* root_open_tree()'s */
+    uint64_t tmp_size;
+    const char *hostname;
+    const char *resolv_conf;         /* text; "" for none */
+};
+/* Mounts everything and leaves only /run writable, for the sockets. */
+int root_enter(const struct root_plan *p, struct err *e);
+int root_seal(struct err *e);        /* makes /run and /dev read-only */

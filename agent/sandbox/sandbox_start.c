@@ -1,0 +1,195 @@
+/* sandbox_start.c - from a spec to a process that builds its own sandbox: the launcher's half. */
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "sandbox/child.h"
+#include "sandbox/root.h"
+#include "sandbox/sandbox.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define DEFAULT_PIDS 256u
+#define DEFAULT_TMP  (64ull << 20)
+#define RESOLV_MAX   2048
+#define OOM_SCORE    "500"           /* before the node's own daemons */
+
+static int write_proc(pid_t pid, const char *file, const char *text, struct err *e)
+{
+    char path[64];
+    int r;
+
+    snprintf(path, sizeof(path), "/proc/%d/%s", pid, file);
+    r = file_poke(AT_FDCWD, path, text);
+    return r < 0 ? err_errno(e, -r, "write %s to %s", text, path) : 0;
+}
+
+static int map_ids(struct sandbox *b, struct err *e)
+{
+    const struct server *s = b->server;
+    char uids[64], gids[64];
+    int r = 0;
+
+    if (s->privileged) {
+        snprintf(uids, sizeof(uids), "0 %u %u", s->uid_base + b->slot * SANDBOX_ID_RANGE,
+                 SANDBOX_ID_RANGE);
+        snprintf(gids, sizeof(gids), "%s", uids);
+    } else {
+        snprintf(uids, sizeof(uids), "1000 %u 1", geteuid());
+        snprintf(gids, sizeof(gids), "1000 %u 1", getegid());
+        r = write_proc(b->pid, "setgroups", "deny", e);
+    }
+    if (r == 0)
+        r = write_proc(b->pid, "uid_map", uids, e);
+    if (r == 0)
+        r = write_proc(b->pid, "gid_map", gids, e);
+    if (r == 0)
+        r = write_proc(b->pid, "oom_score_adj", OOM_SCORE, e);
+    return r;
+}
+
+static pid_t clone_into(int cgroup_fd, int *ret_pidfd)
+{
+    struct clone_args args = {
+        .flags = CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWUTS |
+                 CLONE_NEWIPC | CLONE_PIDFD,
+        .pidfd = (uint64_t)(uintptr_t)ret_pidfd,
+        .exit_signal = SIGCHLD,
+    };
+    long pid;
+
+    if (cgroup_fd >= 0) {
+        args.flags |= CLONE_INTO_CGROUP;
+        args.cgroup = (unsigned)cgroup_fd;
+    }
+    pid = syscall(SYS_clone3, &args, sizeof(args));
+    return pid < 0 ? -errno : (pid_t)pid;
+}
+
+/* The function may open /dev/stderr anew: the pipe must be its own for that. */
+static int make_output(const struct sandbox *b, int *ret_read, int *ret_write, struct err *e)
+{
+    uid_t owner = b->server->uid_base + b->slot * SANDBOX_ID_RANGE + 1000;
+    int p[2];
+
+    if (pipe2(p, O_CLOEXEC) < 0)
+        return err_errno(e, errno, "pipe for the output");
+    *ret_read = p[0];
+    *ret_write = p[1];
+    if (fcntl(p[0], F_SETFL, O_NONBLOCK) < 0 ||
+        (b->server->privileged && fchown(p[1], owner, owner) < 0))
+        return err_errno(e, errno, "pipe for the output");
+    return 0;
+}
+
+/* Descriptors that only live from here to the clone. */
+struct parts {
+    int stdout_fd, stderr_fd, root_tree, code_tree, child_channel, cgroup;
+};
+
+static void parts_close(struct parts *p)
+{
+    close_fd(&p->stdout_fd);
+    close_fd(&p->stderr_fd);
+    close_fd(&p->root_tree);
+    close_fd(&p->code_tree);
+    close_fd(&p->child_channel);
+    close_fd(&p->cgroup);
+}
+
+static int gather(struct sandbox *b, const struct sandbox_spec *spec, struct parts *p,
+                  struct err *e)
+{
+    const struct cgroup_limits limits = {.memory = spec->memory,
+                                         .cpu_millis = spec->cpu_millis,
+                                         .pids = spec->pids + 1};    /* and the init */
+    int pair[2];
+    int r = make_output(b, &b->stdout_fd, &p->stdout_fd, e);
+
+    if (r == 0)
+        r = make_output(b, &b->stderr_fd, &p->stderr_fd, e);
+    if (r == 0 && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+        r = err_errno(e, errno, "socket pair for the sandbox");
+    if (r < 0)
+        return r;
+    b->channel.fd = pair[0];
+    p->child_channel = pair[1];
+    if (b->server->privileged) {
+        r = root_open_tree(spec->runtime_root, "runtime root", &p->root_tree, e);
+        if (r == 0)
+            r = root_open_tree(spec->code_dir, "code directory", &p->code_tree, e);
+    }
+    return r < 0 ? r : cgroup_create(&b->server->cgroups, b->id, &limits, &p->cgroup, e);
+}
+
+/* What only the launcher can give to the new process, and then its go. */
+static int equip(struct sandbox *b, const struct sandbox_spec *spec, struct err *e)
+{
+    struct server *s = b->server;
+    struct child_go go = {0};
+    int r = map_ids(b, e);
+
+    if (r == 0)
+        r = cgroup_attach(&s->cgroups, b->id, b->pid, e);
+    if (r == 0 && spec->network == SANDBOX_NETWORK_EGRESS && s->network.usable) {
+        r = network_link(&s->network, b->pid, &b->link, e);
+        b->linked = r == 0;
+        go = (struct child_go){
+            .linked = b->linked, .address = b->link.instance, .gateway = b->link.node};
+    }
+    if (r == 0 &&
+        send(b->channel.fd, &go, sizeof(go), MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)sizeof(go))
+        r = err_errno(e, errno, "the new process is gone already");
+    return r;
+}
+
+static int clone_child(struct sandbox *b, const struct sandbox_spec *spec, const struct parts *p,
+                       struct err *e)
+{
+    char resolv[RESOLV_MAX] = "";
+    struct child_plan plan = {.spec = spec,
+                              .channel = p->child_channel,
+                              .stdout_fd = p->stdout_fd,
+                              .stderr_fd = p->stderr_fd,
+                              .root_tree = p->root_tree,
+                              .code_tree = p->code_tree,
+                              .whole_range = b->server->privileged,
+                              .resolv_conf = resolv,
+                              .seccomp = &b->server->seccomp};
+    pid_t pid;
+
+    if (spec->network == SANDBOX_NETWORK_EGRESS && b->server->network.usable)
+        network_resolv_conf(resolv, sizeof(resolv));
+    pid = clone_into(p->cgroup, &b->process.fd);
+    if (pid == 0)
+        child_run(&plan);
+    if (pid < 0)
+        return err_set(e, -pid, "clone3 with new namespaces: %s%s", strerror(-pid),
+                       pid == -EPERM    ? " (are user namespaces allowed here?)"
+                       : pid == -ENOSPC ? " (see /proc/sys/user/max_*_namespaces)"
+                                        : "");
+    b->pid = pid;
+    return 0;
+}
+
+int sandbox_start(struct sandbox *b, const struct sandbox_spec *asked, struct err *e)
+{
+    struct parts parts = {-1, -1, -1, -1, -1, -1};
+    struct sandbox_spec spec = *asked;
+    int r;
+
+    spec.pids = spec.pids ? spec.pids : DEFAULT_PIDS;
+    spec.tmp_size = spec.tmp_size ? spec.tmp_size : DEFAULT_TMP;
+    r = gather(b, &spec, &parts, e);
+    if (r == 0)
+        r = clone_child(b, &spec, &parts, e);
+    parts_close(&parts);
+    return r < 0 ? r : equip(b, &spec, e);
+}

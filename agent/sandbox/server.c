@@ -1,0 +1,272 @@
+#include "sandbox/server.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "sandbox/syscall_list.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+
+#define EXIT_TIME_NS (8 * NS_PER_S)
+
+/* ---- answers */
+struct outgoing {
+    struct list link;
+    uint8_t *data;
+    size_t size, n_fds;
+    int fds[MESSAGE_FDS_MAX];
+};
+
+static void close_all(const int *fds, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        close(fds[i]);
+}
+
+static void outgoing_free(struct outgoing *o)
+{
+    list_del(&o->link);
+    close_all(o->fds, o->n_fds);
+    free(o->data);
+    free(o);
+}
+
+/* The agent is gone or broken: nothing that is said matters any more. */
+static void begin_exit(struct server *s);
+
+static void flush(struct server *s)
+{
+    list_for_each(it, &s->outbox) {
+        struct outgoing *o = list_entry(it, struct outgoing, link);
+        int r = message_send(s->sock, o->data, o->size, o->fds, o->n_fds);
+
+        if (r == -EAGAIN)
+            return;
+        outgoing_free(o);
+        if (r < 0) {
+            begin_exit(s);
+            return;
+        }
+    }
+    loop_watch_set(s->loop, &s->watch, LOOP_READ);
+}
+
+void server_send(struct server *s, const struct message *m, const int *fds, size_t n)
+{
+    cleanup_buffer struct buffer b = {0};
+    struct outgoing *o;
+    int r = message_encode(&b, m);
+
+    if (s->closing || r < 0) {
+        close_all(fds, n);
+        return;
+    }
+    r = list_empty(&s->outbox) ? message_send(s->sock, buffer_bytes(&b), buffer_size(&b), fds, n)
+                               : -EAGAIN;
+    if (r != -EAGAIN) {
+        close_all(fds, n);
+        if (r < 0)
+            begin_exit(s);
+        return;
+    }
+    /* Bounded by the sandboxes: two answers each at most. */
+    o = calloc(1, sizeof(*o));
+    if (!o) {
+        close_all(fds, n);
+        begin_exit(s);
+        return;
+    }
+    o->size = buffer_size(&b);
+    o->data = TAKE_PTR(b.data);
+    o->n_fds = n;
+    if (n)
+        memcpy(o->fds, fds, n * sizeof(*fds));
+    list_push_back(&s->outbox, &o->link);
+    loop_watch_set(s->loop, &s->watch, LOOP_READ | LOOP_WRITE);
+}
+
+/* ---- the end */
+static void exit_late(struct loop_timer *t)
+{
+    struct server *s = container_of(t, struct server, exit_timer);
+
+    log_error("%zu sandboxes did not end in time", s->sandboxes.count);
+    loop_stop(s->loop);
+}
+
+static void begin_exit(struct server *s)
+{
+    if (s->closing)
+        return;
+    s->closing = true;
+    loop_watch_cancel(s->loop, &s->watch);
+    s->exit_timer.fn = exit_late;
+    loop_timer_set(s->loop, &s->exit_timer, clock_monotonic_ns() + EXIT_TIME_NS);
+    sandbox_stop_all(s);
+    server_sandbox_gone(s);
+}
+
+void server_sandbox_gone(struct server *s)
+{
+    if (s->closing && s->sandboxes.count == 0)
+        loop_stop(s->loop);
+}
+
+/* ---- requests */
+static void take_request(struct server *s, const struct message *m, uint64_t arrived)
+{
+    struct sandbox *b = sandbox_find(s, m->id);
+
+    if (m->type == MESSAGE_CREATE && !b)
+        sandbox_create(s, &m->spec, arrived);
+    else if (m->type == MESSAGE_STOP && b)
+        sandbox_stop(b, m->grace_ns);
+}
+
+static void on_socket(struct loop_watch *w, uint32_t events)
+{
+    static uint8_t bytes[MESSAGE_MAX];
+    struct server *s = container_of(w, struct server, watch);
+
+    if (events & LOOP_WRITE)
+        flush(s);
+    while (!s->closing) {
+        uint64_t arrived = clock_monotonic_ns();
+        int fds[MESSAGE_FDS_MAX];
+        struct message m;
+        size_t n, n_fds;
+        int r = message_recv(s->sock, bytes, sizeof(bytes), &n, fds, &n_fds);
+
+        if (r == -EAGAIN)
+            return;
+        if (r < 0 || n == 0) {
+            begin_exit(s);
+            return;
+        }
+        close_all(fds, n_fds);
+        r = message_decode(bytes, n, &m);
+        if (r < 0) {
+            log_error("a request of %zu bytes does not parse", n);
+            begin_exit(s);
+            return;
+        }
+        take_request(s, &m, arrived);
+        message_done(&m);
+    }
+}
+
+/* ---- the start */
+/* The agent's signals are for the agent: a ^C must not race its orderly end. */
+static void become_launcher(int sock)
+{
+    static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGUSR1, SIGUSR2};
+    sigset_t none;
+
+    for (size_t i = 0; i < ARRAY_LEN(ignored); i++)
+        signal(ignored[i], SIG_IGN);
+    signal(SIGCHLD, SIG_DFL);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    prctl(PR_SET_NAME, "rouse-launcher");
+    log_init("launcher");
+    if (sock > 3)
+        close_range(3, (unsigned)sock - 1, 0);
+    close_range((unsigned)sock + 1, ~0u, 0);
+}
+
+static void add_warning(char *to, size_t size, const char *text)
+{
+    size_t n = strlen(to);
+
+    snprintf(to + n, size - n, "%s%s", n ? "; " : "", text);
+}
+
+static int prepare(struct server *s, const struct launcher_config *config, pid_t agent,
+                   char *warning, size_t size, struct err *e)
+{
+    const pid_t pids[] = {agent, getpid()};
+    struct err net = {0};
+    int r;
+
+    s->privileged = geteuid() == 0;
+    s->uid_base = config->uid_base ? config->uid_base : 0x70000000;
+    if (s->uid_base > UINT32_MAX - SERVER_SANDBOXES_MAX * SANDBOX_ID_RANGE)
+        return err_set(e, ERANGE, "uid base %u leaves no room for %u ranges of ids", s->uid_base,
+                       SERVER_SANDBOXES_MAX);
+    r = idpool_init(&s->slots, SERVER_SANDBOXES_MAX);
+    if (r == 0)
+        r = syscall_list_compile(&s->seccomp, e);
+    if (r < 0)
+        return r;
+    if (!s->privileged) {
+        s->cgroups.count = 0;
+        add_warning(warning, size, "not root: instances share the agent's user, have no memory, cpu "
+                                   "or process limits and no network");
+        return 0;
+    }
+    if (cgroups_clean(&s->cgroups, &net) < 0)
+        log_warn("left from an earlier life: %s", net.message);
+    cgroups_prepare(&s->cgroups, pids, ARRAY_LEN(pids), warning, size);
+    if (network_clean(&s->names, &net) < 0)
+        log_debug("left from an earlier life: %s", net.message);
+    if (network_init(&s->network, &s->names, config->instance_subnet, &net) < 0) {
+        add_warning(warning, size, "no network beyond loopback: ");
+        add_warning(warning, size, net.message);
+    }
+    return 0;
+}
+
+static void clean_up(struct server *s)
+{
+    struct err e = {0};
+
+    if (!s->privileged)
+        return;
+    if (s->network.usable && network_clean(&s->names, &e) < 0)
+        log_warn("%s", e.message);
+    network_done(&s->network);
+    if (cgroups_clean(&s->cgroups, &e) < 0)
+        log_warn("%s", e.message);
+}
+
+_Noreturn void server_run(int sock, const struct launcher_config *config, const struct names *names,
+                          const struct cgroups *cgroups, pid_t agent)
+{
+    static struct server server;
+    struct server *s = &server;
+    char warning[ERR_MESSAGE_MAX * 2] = "";
+    struct message ready = {.type = MESSAGE_READY, .id = "", .warning = warning};
+    int r;
+
+    *s = (struct server){.sock = sock, .names = *names, .cgroups = *cgroups};
+    s->network.reservation = -1;
+    list_init(&s->outbox);
+    become_launcher(sock);
+    r = loop_new(&s->loop);
+    if (r < 0)
+        err_errno(&ready.error, -r, "the launcher's event loop");
+    else
+        r = prepare(s, config, agent, warning, sizeof(warning), &ready.error);
+    if (r < 0 && !ready.error.code)
+        err_errno(&ready.error, -r, "start the launcher");
+    s->watch = (struct loop_watch){.fd = sock, .fn = on_socket};
+    if (r == 0 && (r = loop_watch_set(s->loop, &s->watch, LOOP_READ)) < 0)
+        err_errno(&ready.error, -r, "watch the agent's socket");
+    if (r < 0) {
+        cleanup_buffer struct buffer b = {0};
+
+        if (message_encode(&b, &ready) == 0)
+            message_send(sock, buffer_bytes(&b), buffer_size(&b), NULL, 0);
+        clean_up(s);
+        _exit(1);
+    }
+    server_send(s, &ready, NULL, 0);
+    loop_run(s->loop);
+    clean_up(s);
+    _exit(0);
+}

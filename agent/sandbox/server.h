@@ -1,0 +1,51 @@
+/* server.h - the launcher process: takes requests, owns the sandboxes, cleans up.
+ *
+ * One thread, one loop, no call that a sandbox could make long. It lives until
+ * its agent closes the socket or dies; then it kills every sandbox, removes
+ * all that carries the platform's names, and exits. */
+#pragma once
+#include "base/map.h"
+#include "sandbox/cgroup.h"
+#include "sandbox/idpool.h"
+#include "sandbox/launcher.h"
+#include "sandbox/message.h"
+#include "sandbox/names.h"
+#include "sandbox/network.h"
+#include <linux/filter.h>
+
+#define SERVER_SANDBOXES_MAX 4096u
+#define SANDBOX_ID_RANGE     65536u
+
+struct server {
+    int sock;
+    struct loop *loop;
+    struct loop_watch watch;
+    struct list outbox;              /* answers that the socket had no room for */
+    struct names names;
+    struct cgroups cgroups;
+    struct network network;
+    struct sock_fprog seccomp;
+    struct idpool slots;             /* uid ranges */
+    uid_t uid_base;
+    bool privileged;                 /* root: ranges of ids, cgroups, links */
+    bool closing;
+    struct map sandboxes;
+    struct loop_timer exit_timer;
+};
+
+/* Runs in the forked process and exits with it. Takes `cgroups` over. */
+_Noreturn void server_run(int sock, const struct launcher_config *config, const struct names *names,
+                          const struct cgroups *cgroups, pid_t agent);
+
+/* Sends or queues; the descriptors are the server's from here on. */
+void server_send(struct server *s, const struct message *m, const int *fds, size_t n);
+
+/* ---- sandbox.c: one sandbox's life as the launcher sees it */
+struct sandbox;
+/* Answers FAILED itself when it cannot. */
+void sandbox_create(struct server *s, const struct sandbox_spec *spec, uint64_t arrived);
+void sandbox_stop(struct sandbox *b, uint64_t grace_ns);
+struct sandbox *sandbox_find(struct server *s, const char *id);
+void sandbox_stop_all(struct server *s);    /* at once */
+/* sandbox.c calls it when one is gone for good. */
+void server_sandbox_gone(struct server *s);
