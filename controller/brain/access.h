@@ -38,7 +38,6 @@ struct access_request {
     struct store_write write;
     struct mail mail;
     struct list link;
-    uint64_t queued;
 };
 /* Any thread. */
 void access_post(struct registry *r, struct access_request *q);

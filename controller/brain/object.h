@@ -7,6 +7,9 @@
 #include "brain/function.h"
 #include "brain/registry.h"
 
+/* Held by a deleted function until every live agent has unrouted it. */
+#define FINALIZER_UNROUTE "rouse.dev/unroute"
+
 struct label {
     char *name, *value;
 };

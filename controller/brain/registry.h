@@ -20,6 +20,8 @@ enum object_kind { KIND_FUNCTION, KIND_REVISION, KIND_NODE, KIND_INSTANCE, KIND_
 int registry_new(struct store *s, struct registry **ret, struct err *e);
 /* The brain's loop, before anything else is asked of the registry. */
 void registry_attach(struct registry *r, struct loop *brain);
+/* "http://HOST:PORT" of a gateway, the begin of every status.url; NULL: urls are paths. Before the threads run. */
+void registry_set_gateway(struct registry *r, const char *url);
 struct registry *registry_free(struct registry *r);                              /* NULL is a no-op */
 void registry_stats(const struct registry *r, struct registry_stats *ret);       /* access.h has the figures */
 

@@ -1,0 +1,36 @@
+/* function.c - the life of a struct function: counted references, freed by the last one. Any thread. */
+#include "brain/function.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+
+struct function *function_ref(struct function *f)
+{
+    if (f)
+        atomic_fetch_add_explicit(&f->refs, 1, memory_order_relaxed);
+    return f;
+}
+
+struct function *function_unref(struct function *f)
+{
+    if (!f || atomic_fetch_sub_explicit(&f->refs, 1, memory_order_acq_rel) != 1)
+        return NULL;
+    for (size_t i = 0; i < f->env_count; i++) {
+        free(f->env[i].name);
+        free(f->env[i].value);
+    }
+    for (size_t i = 0; i < f->trigger_count; i++) {
+        for (size_t m = 0; m < f->triggers[i].method_count; m++)
+            free(f->triggers[i].methods[m]);
+        free(f->triggers[i].methods);
+        free(f->triggers[i].path);
+    }
+    free(f->env);
+    free(f->triggers);
+    free(f->runtime);
+    free(f->handler);
+    free(f->package);
+    free(f->key);
+    free(f);
+    return NULL;
+}

@@ -1,0 +1,233 @@
+/* function_make.c - reads an admitted object and computes its revision.
+ *
+ * The revision is the first 16 hex digits of SHA-256 over lines "field=length:value"
+ * in a fixed order, so that no two different specs have the same text. Env keeps its
+ * order: a later variable may refer to nothing, but a handler may list them. */
+#include "brain/function_make.h"
+
+#include "base/buffer.h"
+#include "base/clock.h"
+#include "base/hex.h"
+#include "base/quantity.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <json-c/json.h>
+#include <openssl/sha.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *text_of(struct json_object *o, const char *name)
+{
+    struct json_object *v;
+
+    if (!json_object_object_get_ex(o, name, &v))
+        return NULL;
+    /* Numbers too: a quantity may be written as one. */
+    return json_object_is_type(v, json_type_string) || json_object_is_type(v, json_type_int) ||
+                   json_object_is_type(v, json_type_double)
+               ? json_object_get_string(v)
+               : NULL;
+}
+
+static int copy_text(struct json_object *o, const char *name, char **ret)
+{
+    const char *text = text_of(o, name);
+
+    if (!text)
+        return -EINVAL;
+    *ret = strdup(text);
+    return *ret ? 0 : -ENOMEM;
+}
+
+static int read_u32(struct json_object *o, const char *name, uint32_t *ret)
+{
+    struct json_object *v;
+    int64_t n;
+
+    if (!json_object_object_get_ex(o, name, &v) || !json_object_is_type(v, json_type_int))
+        return -EINVAL;
+    n = json_object_get_int64(v);
+    if (n < 0 || n > UINT32_MAX)
+        return -ERANGE;
+    *ret = (uint32_t)n;
+    return 0;
+}
+
+static int read_metadata(struct json_object *metadata, struct function *f)
+{
+    const char *ns = text_of(metadata, "namespace"), *name = text_of(metadata, "name");
+    const char *uid = text_of(metadata, "uid");
+    struct json_object *v;
+    size_t n;
+
+    if (!ns || !name || !uid || strlen(uid) >= sizeof(f->uid))
+        return -EINVAL;
+    n = strlen(ns);
+    /* key, ns and name in one block: "ns/name\0" "ns\0"; the name is the key's tail. */
+    f->key = malloc(2 * n + strlen(name) + 3);
+    if (!f->key)
+        return -ENOMEM;
+    sprintf(f->key, "%s/%s", ns, name);
+    f->name = f->key + n + 1;
+    f->ns = f->name + strlen(name) + 1;
+    memcpy(f->ns, ns, n + 1);
+    memcpy(f->uid, uid, strlen(uid) + 1);
+    f->generation = json_object_object_get_ex(metadata, "generation", &v) ? json_object_get_int64(v) : 1;
+    f->deleting = text_of(metadata, "deletionTimestamp") != NULL;
+    return 0;
+}
+
+static int read_env(struct json_object *spec, struct function *f)
+{
+    struct json_object *list;
+    size_t n;
+    int r = 0;
+
+    if (!json_object_object_get_ex(spec, "env", &list) || !json_object_is_type(list, json_type_array))
+        return 0;
+    n = json_object_array_length(list);
+    f->env = calloc(n + 1, sizeof(*f->env));
+    if (!f->env)
+        return -ENOMEM;
+    for (size_t i = 0; i < n && r == 0; i++) {
+        struct json_object *v = json_object_array_get_idx(list, i);
+        struct env_var *e = &f->env[f->env_count++];
+
+        r = copy_text(v, "name", &e->name);
+        if (r == 0)
+            r = copy_text(v, "value", &e->value);
+    }
+    return r;
+}
+
+static int read_http(struct json_object *http, struct http_trigger *t)
+{
+    struct json_object *methods;
+    size_t n;
+    int r = copy_text(http, "path", &t->path);
+
+    if (r < 0 || !json_object_object_get_ex(http, "methods", &methods) ||
+        !json_object_is_type(methods, json_type_array))
+        return r;
+    n = json_object_array_length(methods);
+    t->methods = calloc(n + 1, sizeof(*t->methods));
+    if (!t->methods)
+        return -ENOMEM;
+    for (size_t i = 0; i < n; i++) {
+        t->methods[i] = strdup(json_object_get_string(json_object_array_get_idx(methods, i)) ?: "");
+        if (!t->methods[i])
+            return -ENOMEM;
+        t->method_count++;
+    }
+    return 0;
+}
+
+static int read_triggers(struct json_object *spec, struct function *f)
+{
+    struct json_object *list, *http;
+    size_t n;
+    int r = 0;
+
+    if (!json_object_object_get_ex(spec, "triggers", &list) || !json_object_is_type(list, json_type_array))
+        return 0;
+    n = json_object_array_length(list);
+    f->triggers = calloc(n + 1, sizeof(*f->triggers));
+    if (!f->triggers)
+        return -ENOMEM;
+    for (size_t i = 0; i < n && r == 0; i++)
+        if (json_object_object_get_ex(json_object_array_get_idx(list, i), "http", &http))
+            r = read_http(http, &f->triggers[f->trigger_count++]);
+    return r;
+}
+
+static int read_sizes(struct json_object *spec, struct function *f)
+{
+    struct json_object *scaling;
+    uint64_t timeout_ns;
+    int r;
+
+    if (!json_object_object_get_ex(spec, "scaling", &scaling))
+        return -EINVAL;
+    r = quantity_memory(text_of(spec, "memory") ?: "", &f->memory);
+    if (r == 0)
+        r = quantity_cpu(text_of(spec, "cpu") ?: "", &f->cpu_millis);
+    if (r == 0)
+        r = quantity_duration(text_of(spec, "timeout") ?: "", &timeout_ns);
+    if (r == 0)
+        r = read_u32(spec, "concurrency", &f->concurrency);
+    if (r == 0)
+        r = read_u32(scaling, "min", &f->scaling.min);
+    if (r == 0)
+        r = read_u32(scaling, "max", &f->scaling.max);
+    if (r == 0)
+        r = quantity_duration(text_of(scaling, "idleTimeout") ?: "", &f->scaling.idle_timeout_ns);
+    if (r == 0 && timeout_ns / NS_PER_MS > UINT32_MAX)
+        r = -ERANGE;
+    if (r == 0)
+        f->timeout_ms = (uint32_t)(timeout_ns / NS_PER_MS);
+    return r;
+}
+
+static void add_field(struct buffer *b, const char *name, const char *value)
+{
+    buffer_printf(b, "%s=%zu:%s\n", name, strlen(value), value);
+}
+
+static int compute_revision(struct function *f)
+{
+    cleanup_buffer struct buffer b = {0};
+    uint8_t digest[SHA256_DIGEST_LENGTH];
+
+    add_field(&b, "runtime", f->runtime);
+    add_field(&b, "handler", f->handler);
+    add_field(&b, "package", f->package);
+    buffer_printf(&b, "memory=%" PRIu64 "\ncpu=%u\ntimeout=%u\nconcurrency=%u\n", f->memory, f->cpu_millis,
+                  f->timeout_ms, f->concurrency);
+    for (size_t i = 0; i < f->env_count; i++) {
+        add_field(&b, "env", f->env[i].name);
+        add_field(&b, "value", f->env[i].value);
+    }
+    if (buffer_printf(&b, "network=%s\n", f->network_none ? "none" : "egress") < 0)
+        return -ENOMEM;
+    SHA256(buffer_bytes(&b), buffer_size(&b), digest);
+    hex_encode(f->revision, digest, (REVISION_TEXT - 1) / 2);
+    return 0;
+}
+
+int function_make(struct json_object *metadata, struct json_object *spec, const char *package, uint64_t created_ms,
+                  struct function **ret)
+{
+    struct function *f = calloc(1, sizeof(*f));
+    const char *network;
+    int r;
+
+    if (!f)
+        return -ENOMEM;
+    f->refs = 1;
+    f->created_ms = created_ms;
+    network = text_of(spec, "network");
+    f->network_none = network && strcmp(network, "none") == 0;
+    r = read_metadata(metadata, f);
+    if (r == 0)
+        r = copy_text(spec, "runtime", &f->runtime);
+    if (r == 0)
+        r = copy_text(spec, "handler", &f->handler);
+    if (r == 0 && !(f->package = strdup(package)))
+        r = -ENOMEM;
+    if (r == 0)
+        r = read_sizes(spec, f);
+    if (r == 0)
+        r = read_env(spec, f);
+    if (r == 0)
+        r = read_triggers(spec, f);
+    if (r == 0)
+        r = compute_revision(f);
+    if (r < 0) {
+        function_unref(f);
+        return r;
+    }
+    *ret = f;
+    return 0;
+}
