@@ -6,6 +6,7 @@
 #pragma once
 #include "control.pb-c.h"
 #include "http/server.h"
+#include "invoke/invoke.h"
 #include "reactor/loop.h"
 
 struct pool;
@@ -43,29 +44,6 @@ void pool_hello(struct pool *p, Rouse__Control__V1__Hello *hello);
 void pool_hello_done(struct pool *p, Rouse__Control__V1__Hello *hello);
 
 /* ---- from the router */
-enum invoke_shape {
-    INVOKE_HTTP,                         /* the event is the HTTP v2.0 object; the result is an HTTP answer */
-    INVOKE_RAW,                          /* the body is the event; the result is the body (Lambda's Invoke) */
-};
-struct invoke_params {
-    const char *function_key, *revision;
-    const char *request_id, *trace;
-    enum invoke_shape shape;
-    struct str raw_path;                 /* the path the function sees (prefix of /function/NS/NAME taken off) */
-    uint64_t slot;                       /* 0: any free one; else the activator's lease */
-    uint64_t deadline_ms;                /* epoch, the entry's; 0: none. The function's timeout counts from INVOKE */
-    uint32_t timeout_ms;
-    uint64_t body_limit;
-    bool trusted;                        /* the caller is authenticated: errors carry type, message, trace */
-    const char *client_ip;
-};
-struct invoke_outcome {
-    int status;                          /* what was answered */
-    bool client_gone;
-    bool lost;                           /* the instance died with it */
-    bool cold;                           /* the first invocation of its instance */
-    uint64_t run_ns;                     /* INVOKE to the end of the result */
-};
 /* Takes a slot and the exchange; the answer is written by the pool, then on_done() runs once (x is not to be
  * touched any more). Refusals cost nothing and leave x whole: -EAGAIN no free slot, -ESTALE the lease is over,
  * -ENOENT no instance of that revision here. */
