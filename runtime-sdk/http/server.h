@@ -35,7 +35,7 @@ int http_server_open(struct http_server *s, int fd);                 /* takes ov
 void http_server_address(const struct http_server *s, char out[128]);/* of the first listener */
 /* No new connections; running exchanges finish until the deadline, then are cut. on_drained may be NULL. */
 void http_server_drain(struct http_server *s, uint64_t deadline_ns, void (*on_drained)(void *user), void *user);
-struct http_server *http_server_free(struct http_server *s);         /* cuts what is left */
+struct http_server *http_server_free(struct http_server *s);         /* cuts what is left; not inside its callbacks */
 const struct http_server_stats *http_server_stats(const struct http_server *s);
 
 struct http_exchange_ops {                   /* each may be NULL */

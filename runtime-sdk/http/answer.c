@@ -1,0 +1,319 @@
+/* answer.c - the answer of an exchange: head, framing, end. One writev for a whole small answer. */
+#include "http/server_internal.h"
+#include "base/cleanup.h"
+
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
+
+enum { LINE_MAX_SIZE = 64, HEAD_PARTS = 7 };
+
+static struct iovec part(const void *at, size_t n)
+{
+    return (struct iovec){(void *)(uintptr_t)at, n};
+}
+#define PART(literal) part(literal, sizeof(literal) - 1)
+
+static struct iovec status_line(int status, char line[LINE_MAX_SIZE])
+{
+    int n;
+
+    if (status == 200)
+        return PART("HTTP/1.1 200 OK\r\n");
+    n = snprintf(line, LINE_MAX_SIZE, "HTTP/1.1 %03d %s\r\n", status, http_status_text(status));
+    return part(line, (size_t)n);
+}
+
+static struct iovec length_line(uint64_t length, char line[LINE_MAX_SIZE])
+{
+    static const char name[] = "Content-Length: ";
+    char *end = line + LINE_MAX_SIZE, *p = end;
+
+    *--p = '\n';
+    *--p = '\r';
+    do {
+        *--p = (char)('0' + length % 10);
+        length /= 10;
+    } while (length);
+    p -= sizeof(name) - 1;
+    memcpy(p, name, sizeof(name) - 1);
+    return part(p, (size_t)(end - p));
+}
+
+/* The connection can serve another request after this answer. */
+static bool may_keep(const struct http_exchange *x)
+{
+    if (!x->head.keep_alive || x->server->draining)
+        return false;
+    if (x->body_done)
+        return true;
+    /* A client that was never told to continue may or may not send its body: nobody can tell. */
+    if (x->head.expect_continue && !x->continue_sent && !x->received)
+        return false;
+    return x->head.chunked || x->left <= HTTP_DISCARD_MAX;
+}
+
+/* Fills the parts of the head; returns how many. `lines` outlives their use. */
+static int head_parts(struct http_exchange *x, int status, const char *headers, int64_t length,
+                      char lines[2][LINE_MAX_SIZE], struct iovec parts[HEAD_PARTS])
+{
+    bool framed = status >= 200 && status != 204 && status != 304;
+    const char *date = http_server_date(x->server);
+    int n = 0;
+
+    x->keep_alive = may_keep(x);
+    x->answer_bare = http_answer_is_bare(x->head.method, status);
+    x->answer_left = length;
+    parts[n++] = status_line(status, lines[0]);
+    if (headers)
+        parts[n++] = part(headers, strlen(headers));
+    parts[n++] = part(date, strlen(date));
+    if (framed && length >= 0) {
+        parts[n++] = length_line((uint64_t)length, lines[1]);
+    } else if (framed && x->head.minor > 0) {
+        x->answer_chunked = true;
+        parts[n++] = PART("Transfer-Encoding: chunked\r\n");
+    } else if (framed) {
+        x->keep_alive = x->keep_alive && x->answer_bare;    /* the end of the stream ends the body */
+    }
+    if (!x->keep_alive)
+        parts[n++] = PART("Connection: close\r\n");
+    else if (x->head.minor == 0)
+        parts[n++] = PART("Connection: keep-alive\r\n");
+    parts[n++] = PART("\r\n");
+    return n;
+}
+
+static void end_answer(struct http_exchange *x)
+{
+    x->answer = ANSWER_ENDED;
+    loop_defer(x->server->loop, &x->done);
+}
+
+void http_respond(struct http_exchange *x, int status, const char *headers, const void *body,
+                  size_t n)
+{
+    struct iovec parts[HEAD_PARTS + 1];
+    char lines[2][LINE_MAX_SIZE];
+    int count;
+
+    if (!x->hc || x->answer != ANSWER_NONE)
+        return;
+    count = head_parts(x, status, headers, (int64_t)n, lines, parts);
+    if (n && !x->answer_bare)
+        parts[count++] = part(body, n);
+    conn_writev(x->hc->conn, parts, count);
+    end_answer(x);
+}
+
+void http_respond_start(struct http_exchange *x, int status, const char *headers,
+                        int64_t content_length)
+{
+    struct iovec parts[HEAD_PARTS];
+    char lines[2][LINE_MAX_SIZE];
+    int count;
+
+    if (!x->hc || x->answer != ANSWER_NONE)
+        return;
+    count = head_parts(x, status, headers, content_length, lines, parts);
+    conn_writev(x->hc->conn, parts, count);
+    x->answer = ANSWER_STARTED;
+}
+
+void http_respond_write(struct http_exchange *x, const void *data, size_t n)
+{
+    char size[24];
+    int digits;
+
+    if (!x->hc || x->answer != ANSWER_STARTED || !n || x->answer_bare)
+        return;
+    if (x->answer_chunked) {
+        digits = snprintf(size, sizeof(size), "%zx\r\n", n);
+        conn_writev(x->hc->conn,
+                    (struct iovec[]){part(size, (size_t)digits), part(data, n), PART("\r\n")}, 3);
+    } else if (x->answer_left >= 0 && n > (uint64_t)x->answer_left) {
+        http_abort(x);    /* more than was declared: the client would read it as the next answer */
+    } else {
+        if (x->answer_left >= 0)
+            x->answer_left -= (int64_t)n;
+        conn_write(x->hc->conn, data, n);
+    }
+}
+
+void http_respond_end(struct http_exchange *x, const char *trailers)
+{
+    if (!x->hc || x->answer != ANSWER_STARTED)
+        return;
+    if (!x->answer_bare && x->answer_left > 0) {
+        http_abort(x);
+        return;
+    }
+    if (x->answer_chunked && !x->answer_bare) {
+        conn_writev(x->hc->conn,
+                    (struct iovec[]){PART("0\r\n"), part(trailers, trailers ? strlen(trailers) : 0),
+                                     PART("\r\n")},
+                    3);
+    }
+    end_answer(x);
+}
+
+bool http_respond_started(const struct http_exchange *x)
+{
+    return x->answer != ANSWER_NONE;
+}
+
+bool http_congested(const struct http_exchange *x)
+{
+    return x->hc && conn_congested(x->hc->conn);
+}
+
+void http_abort(struct http_exchange *x)
+{
+    struct http_connection *hc = x->hc;
+
+    if (!hc || x->answer == ANSWER_ENDED)
+        return;
+    end_answer(x);    /* the owner knows: no on_gone() */
+    http_connection_cut(hc, -ECONNABORTED);
+}
+
+/* ---- ends */
+
+void http_exchange_gone(struct http_exchange *x, int error)
+{
+    bool ended = x->answer == ANSWER_ENDED, told = ended && list_empty(&x->done.link);
+
+    x->hc = NULL;
+    if (told) {
+        http_exchange_free(x);    /* only the rest of its body was being swallowed */
+        return;
+    }
+    x->answer = ANSWER_ENDED;
+    if (!ended && x->ops->on_gone)
+        x->ops->on_gone(x, error);
+    loop_defer(x->server->loop, &x->done);
+}
+
+void http_exchange_done(struct loop_deferred *d)
+{
+    struct http_exchange *x = container_of(d, struct http_exchange, done);
+    const struct http_exchange_ops *ops = x->ops;
+
+    if (ops->on_done)
+        ops->on_done(x);
+    x->ops = &http_no_ops;
+    buffer_done(&x->held);
+    if (x->hc)
+        http_connection_next(x->hc);
+    else
+        http_exchange_free(x);
+}
+
+/* "Not Found" -> "NotFound". */
+static void reason_of(int status, char out[LINE_MAX_SIZE])
+{
+    const char *text = http_status_text(status);
+    size_t n = 0;
+
+    for (; *text && n + 1 < LINE_MAX_SIZE; text++) {
+        if (isalpha((unsigned char)*text))
+            out[n++] = *text;
+    }
+    out[n] = '\0';
+}
+
+void http_write_error(struct http_connection *hc, int status, const char *why)
+{
+    char line[LINE_MAX_SIZE], reason[LINE_MAX_SIZE], length[LINE_MAX_SIZE], body[256];
+    const char *date = http_server_date(hc->server);
+    int n;
+
+    reason_of(status, reason);
+    n = snprintf(body, sizeof(body), "{\"reason\":\"%s\",\"message\":\"%s\"}", reason, why);
+    conn_writev(hc->conn,
+                (struct iovec[]){status_line(status, line), PART("Content-Type: application/json\r\n"),
+                                 part(date, strlen(date)), length_line((uint64_t)n, length),
+                                 PART("Connection: close\r\n\r\n"), part(body, (size_t)n)},
+                6);
+}
+
+int http_upgrade(struct http_exchange *x, const char *headers, struct conn **ret, uint8_t **ret_rest,
+                 size_t *ret_n)
+{
+    struct http_connection *hc = x->hc;
+    struct http_feed *feed = hc ? hc->feed : NULL;
+    bool connect = str_eq(x->head.method, "CONNECT");
+    struct conn *c;
+    int r;
+
+    if (!hc)
+        return -ECONNRESET;
+    if (x->answer != ANSWER_NONE || !x->body_done)
+        return -EINVAL;
+    r = conn_take_kept(hc->conn, ret_rest, ret_n);
+    if (r < 0)
+        return r;
+    if (feed && feed->at < feed->n) {
+        *ret_n = feed->n - feed->at;
+        *ret_rest = malloc(*ret_n);
+        if (!*ret_rest)
+            return -ENOMEM;
+        memcpy(*ret_rest, feed->in + feed->at, *ret_n);
+    }
+    c = hc->conn;
+    conn_writev(c,
+                (struct iovec[]){connect ? PART("HTTP/1.1 200 OK\r\n")
+                                         : PART("HTTP/1.1 101 Switching Protocols\r\n"
+                                                "Connection: Upgrade\r\n"),
+                                 part(headers, headers ? strlen(headers) : 0), PART("\r\n")},
+                3);
+    conn_set_user(c, NULL, NULL);
+    conn_resume(c);
+    x->hc = NULL;
+    http_connection_free(hc);
+    end_answer(x);
+    *ret = c;
+    return 0;
+}
+
+/* ---- what an owner asks */
+
+const struct http_head *http_head(const struct http_exchange *x)
+{
+    return &x->head;
+}
+
+void http_set_owner(struct http_exchange *x, const struct http_exchange_ops *ops, void *user)
+{
+    x->ops = ops ? ops : &http_no_ops;
+    x->user = user;
+}
+
+void *http_user(const struct http_exchange *x)
+{
+    return x->user;
+}
+
+struct loop *http_loop(const struct http_exchange *x)
+{
+    return x->server->loop;
+}
+
+void http_client_text(const struct http_exchange *x, char out[128])
+{
+    struct sockaddr_storage sa = {0};
+    socklen_t size = sizeof(sa);
+
+    snprintf(out, 128, "unix");
+    if (!x->hc || getpeername(conn_fd(x->hc->conn), (struct sockaddr *)&sa, &size) < 0)
+        return;
+    if (sa.ss_family == AF_INET)
+        inet_ntop(AF_INET, &((struct sockaddr_in *)&sa)->sin_addr, out, 128);
+    else if (sa.ss_family == AF_INET6)
+        inet_ntop(AF_INET6, &((struct sockaddr_in6 *)&sa)->sin6_addr, out, 128);
+}

@@ -1,0 +1,307 @@
+/* connection.c - one client's stream: finds the requests in it and watches its time. On the loop's thread. */
+#include "http/server_internal.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+void http_connection_expect(struct http_connection *hc, uint64_t ns)
+{
+    struct loop *l = hc->server->loop;
+
+    hc->deadline = loop_now(l) + ns;
+    if (!loop_timer_armed(&hc->timer) || hc->timer.at > hc->deadline)
+        loop_timer_set(l, &hc->timer, hc->deadline);
+}
+
+void http_connection_free(struct http_connection *hc)
+{
+    if (hc->feed)
+        hc->feed->over = true;
+    loop_timer_cancel(hc->server->loop, &hc->timer);
+    http_server_remove(hc->server, hc);
+    free(hc);
+}
+
+void http_connection_cut(struct http_connection *hc, int error)
+{
+    struct http_exchange *x = hc->exchange;
+
+    conn_set_user(hc->conn, NULL, NULL);
+    conn_abort(hc->conn, error);
+    http_connection_free(hc);
+    if (x)
+        http_exchange_gone(x, error);
+}
+
+void http_connection_refuse(struct http_connection *hc, int status, const char *why)
+{
+    hc->server->stats.bad_requests++;
+    hc->closing = true;
+    http_write_error(hc, status, why);
+    conn_linger(hc->conn);
+}
+
+void http_connection_close(struct http_connection *hc, bool linger)
+{
+    hc->closing = true;
+    if (linger)
+        conn_linger(hc->conn);
+    else
+        conn_close(hc->conn);
+}
+
+/* Leaves the exchange to its owner and answers in its place. */
+static void refuse_exchange(struct http_exchange *x, int status, const char *why, int error)
+{
+    struct http_connection *hc = x->hc;
+
+    if (x->answer != ANSWER_NONE) {
+        http_connection_cut(hc, error);
+        return;
+    }
+    hc->exchange = NULL;
+    http_connection_refuse(hc, status, why);
+    http_exchange_gone(x, error);
+}
+
+/* ---- input */
+
+static struct http_exchange *begin(struct http_connection *hc, const uint8_t *in, size_t n)
+{
+    struct http_exchange *x = http_exchange_new(hc);
+    const char *why;
+    int r;
+
+    if (x && n > HTTP_HEAD_INLINE) {
+        x->head_bytes = malloc(n);
+        if (!x->head_bytes) {
+            x->head_bytes = x->head_inline;
+            http_exchange_free(x);
+            x = NULL;
+        }
+    }
+    if (!x) {
+        http_connection_refuse(hc, 503, "out of memory");
+        return NULL;
+    }
+    memcpy(x->head_bytes, in, n);
+    r = http_parse_request(&x->head, x->head_bytes, n, &why);
+    if (r) {
+        http_exchange_free(x);
+        http_connection_refuse(hc, r, why);
+        return NULL;
+    }
+    return x;
+}
+
+/* One head. Bytes used; 0: it is not complete. */
+static size_t take_head(struct http_connection *hc, const uint8_t *in, size_t n)
+{
+    struct http_server *s = hc->server;
+    struct http_exchange *x;
+    const char *why;
+    size_t size;
+    int r;
+
+    if (!hc->in_head) {
+        hc->in_head = true;
+        http_connection_expect(hc, s->o.header_timeout_ns);
+    }
+    if (!hc->scan.seen) {
+        if (in[0] == '\r' && (n == 1 || in[1] == '\n'))
+            return n == 1 ? 0 : 2;    /* an empty line before a request is ignored, RFC 9112 2.2 */
+        if (!http_is(in[0], HTTP_TOKEN)) {
+            http_connection_refuse(hc, 400, "the request line has no method");
+            return n;
+        }
+    }
+    r = http_scan_head(&hc->scan, in, n, &size, &why);
+    if (r) {
+        http_connection_refuse(hc, r, why);
+        return n;
+    }
+    if (!size)
+        return 0;
+    hc->scan = (struct http_scan){0};
+    hc->in_head = false;
+    x = begin(hc, in, size);
+    if (!x)
+        return n;
+    hc->exchange = x;
+    hc->feed->at += size;
+    s->stats.requests++;
+    http_body_init(x);
+    http_connection_expect(hc, s->o.write_timeout_ns);
+    s->o.on_request(x, s->o.user);
+    return size;
+}
+
+static size_t on_data(struct conn *c, const uint8_t *in, size_t n)
+{
+    struct http_connection *hc = conn_user(c);
+    struct http_feed feed = {.in = in, .n = n};
+
+    hc->feed = &feed;
+    while (feed.at < n && !feed.over) {
+        struct http_exchange *x = hc->exchange;
+        size_t used;
+
+        if (hc->closing) {
+            feed.at = n;
+        } else if (!x && conn_congested(c)) {
+            conn_pause(c);    /* earlier answers first */
+            break;
+        } else if (!x) {
+            size_t before = feed.at;
+
+            used = take_head(hc, in + feed.at, n - feed.at);
+            if (!used)
+                break;
+            if (!feed.over && feed.at == before)
+                feed.at += used;
+        } else {
+            if (x->body_done)
+                break;    /* the next request waits for this one's answer */
+            used = http_body_feed(x, in + feed.at, n - feed.at);
+            if (!used)
+                break;
+            feed.at += used;
+        }
+    }
+    if (feed.over)
+        return n;
+    hc->feed = NULL;
+    return feed.at;
+}
+
+static void on_drained(struct conn *c)
+{
+    struct http_connection *hc = conn_user(c);
+    struct http_exchange *x = hc->exchange;
+
+    if (!x)
+        conn_resume(c);
+    else if (x->answer == ANSWER_STARTED && x->ops->on_drained)
+        x->ops->on_drained(x);
+}
+
+/* The client will send no more. One that still waits for an answer has left, as far as anybody can
+ * tell: a half-closed stream looks the same, and its answer is worth less than the slot it holds. */
+static void on_eof(struct conn *c)
+{
+    struct http_connection *hc = conn_user(c);
+
+    if (hc->exchange && hc->exchange->answer != ANSWER_ENDED)
+        http_connection_cut(hc, -ECONNRESET);
+    else
+        http_connection_close(hc, false);
+}
+
+static void on_closed(struct conn *c, int error)
+{
+    struct http_connection *hc = conn_user(c);
+    struct http_exchange *x = hc->exchange;
+
+    http_connection_free(hc);
+    if (x)
+        http_exchange_gone(x, error == -ETIMEDOUT ? error : -ECONNRESET);
+}
+
+static const struct conn_ops connection_ops = {
+    .on_data = on_data,
+    .on_drained = on_drained,
+    .on_eof = on_eof,
+    .on_closed = on_closed,
+    .on_left = on_eof,
+};
+
+/* ---- between requests */
+
+static void await_request(struct http_connection *hc)
+{
+    if (hc->server->draining) {
+        http_connection_close(hc, false);
+        return;
+    }
+    http_connection_expect(hc, hc->server->o.idle_timeout_ns);
+    if (!conn_congested(hc->conn))    /* else on_drained() goes on: answers pile up no higher */
+        conn_resume(hc->conn);
+}
+
+void http_connection_next(struct http_connection *hc)
+{
+    struct http_exchange *x = hc->exchange;
+
+    if (!x->body_done && x->keep_alive) {
+        /* What is left of the body is swallowed first, see http_body_feed(). */
+        conn_resume(hc->conn);
+        return;
+    }
+    hc->exchange = NULL;
+    if (x->keep_alive)
+        await_request(hc);
+    else
+        http_connection_close(hc, !x->body_done);
+    http_exchange_free(x);
+}
+
+/* ---- time */
+
+static void on_timer(struct loop_timer *t)
+{
+    struct http_connection *hc = container_of(t, struct http_connection, timer);
+    struct http_server *s = hc->server;
+    struct http_exchange *x = hc->exchange;
+    uint64_t sent = conn_sent(hc->conn);
+
+    if (loop_now(s->loop) < hc->deadline) {
+        loop_timer_set(s->loop, t, hc->deadline);
+        return;
+    }
+    if (hc->closing)
+        return;    /* the stream's own bound holds */
+    if (conn_pending(hc->conn)) {
+        if (hc->sent == sent) {
+            s->stats.timeouts++;
+            http_connection_cut(hc, -ETIMEDOUT);
+            return;
+        }
+        hc->sent = sent;
+    } else if (x && http_body_is_due(x)) {
+        s->stats.timeouts++;
+        refuse_exchange(x, 408, "the body stopped arriving", -ETIMEDOUT);
+        return;
+    } else if (!x) {
+        if (hc->in_head) {
+            s->stats.timeouts++;
+            http_connection_refuse(hc, 408, "the head took too long");
+        } else {
+            http_connection_close(hc, false);
+        }
+        return;
+    }
+    http_connection_expect(hc, s->o.write_timeout_ns);
+}
+
+int http_connection_open(struct http_server *s, int fd)
+{
+    struct http_connection *hc = calloc(1, sizeof(*hc));
+    int r;
+
+    if (!hc)
+        return -ENOMEM;
+    hc->server = s;
+    hc->timer.fn = on_timer;
+    list_init(&hc->link);
+    r = conn_open(s->loop, fd, &connection_ops, NULL, hc, &hc->conn);
+    if (r < 0) {
+        free(hc);
+        return r;
+    }
+    http_server_add(s, hc);
+    http_connection_expect(hc, s->o.header_timeout_ns);
+    return 0;
+}
