@@ -38,7 +38,7 @@ DEPS_agent/runtime   := $(R)/base
 DEPS_agent/report    := proto $(R)/flow $(R)/reactor $(R)/base
 DEPS_agent/invoke    := agent/report $(R)/http $(R)/wire $(R)/reactor $(R)/base
 DEPS_agent/pool      := agent/invoke agent/sandbox agent/code agent/runtime agent/report proto $(R)/wire $(R)/http $(R)/reactor $(R)/base
-DEPS_agent/router    := agent/pool agent/invoke agent/report proto $(R)/control $(R)/http $(R)/flow $(R)/reactor $(R)/base
+DEPS_agent/router    := agent/pool agent/invoke agent/runtime agent/report proto $(R)/control $(R)/http $(R)/flow $(R)/reactor $(R)/base
 DEPS_controller/store      := $(R)/package $(R)/reactor $(R)/base
 DEPS_controller/autoscaler := $(R)/flow $(R)/base
 DEPS_controller/scheduler  := $(R)/base
@@ -154,18 +154,22 @@ $(B)/bin/rouse: $(B)/obj/runtime-sdk/cli/main.c.o $(call archives_of,runtime-sdk
 	$(call say,LINK)
 	$(link) $(call libs_of,runtime-sdk/cli) -o $@
 
-# librouse.a: what a C function links.
+# librouse.a: what a C function links. One object whose only global names are rouse_*: a function may have
+# a buffer_append() of its own.
 SDK_OBJ = $(OBJ_runtime-sdk/sdk) $(OBJ_runtime-sdk/wire) $(OBJ_runtime-sdk/base)
 $(B)/lib/librouse.a: $(SDK_OBJ)
 	@mkdir -p $(@D)
 	@rm -f $@
-	$(Q)ar rcs $@ $^
+	$(Q)ld -r -o $(@D)/librouse.o $^
+	$(Q)objcopy --wildcard --keep-global-symbol='rouse_*' $(@D)/librouse.o
+	$(Q)ar rcs $@ $(@D)/librouse.o
 # Example functions in C: deploy/examples/NAME/*.c -> a static build/<variant>/examples/NAME/bootstrap.
 EXAMPLES := $(patsubst deploy/examples/%/bootstrap.c,$(B)/examples/%/bootstrap,$(wildcard deploy/examples/*/bootstrap.c))
-$(B)/examples/%/bootstrap: deploy/examples/%/bootstrap.c $(B)/lib/librouse.a
+$(B)/examples/%/bootstrap: deploy/examples/%/bootstrap.c deploy/examples/%/function.yaml $(B)/lib/librouse.a
 	@mkdir -p $(@D)
 	$(call say,LINK)
 	$(Q)$(CC) $(CSTD) $(WARN) -O2 -g -Iruntime-sdk/include $< $(B)/lib/librouse.a -static -o $@
+	@cp deploy/examples/$*/function.yaml $(@D)/
 
 BINARIES := $(addprefix $(B)/bin/,rouse-controller rouse-agent rouse)
 RUNTIMES ?= python3 nodejs provided

@@ -1,0 +1,20 @@
+/* channel.h - the connection to the agent: blocking, whole frames.
+ *
+ * One thread receives; any thread sends, one frame at a time. */
+#pragma once
+#include "wire/frame.h"
+
+struct channel;
+
+int channel_connect(const char *path, struct channel **ret);             /* -ENAMETOOLONG, -errno */
+struct channel *channel_free(struct channel *ch);                        /* NULL is a no-op */
+/* 1: a frame, valid until the next call. 0: the agent ended the connection. Else -errno of the
+ * socket or of frame_parse(). */
+int channel_receive(struct channel *ch, struct frame *ret);
+int channel_send(struct channel *ch, enum frame_type type, uint8_t flags, uint64_t id,
+                 const void *payload, size_t n);
+/* A body of any size: a frame of `type`, then BODY frames; FIN on the last. */
+int channel_send_body(struct channel *ch, enum frame_type type, uint8_t flags, uint64_t id,
+                      const uint8_t *body, size_t n);
+/* From a signal handler: sends the bytes if no frame is half sent. */
+void channel_send_raw(struct channel *ch, const void *data, size_t n);

@@ -1,0 +1,454 @@
+/* rouse_start() in a forked function, driven by an agent that this test plays on a Unix socket. */
+#include "base/cleanup.h"
+#include "rouse/rouse.h"
+#include "unit.h"
+#include "wire/frame.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { BIG = 3 << 20 };
+
+static char directory[] = "/tmp/rouse-sdk-test-XXXXXX";
+static int fd; /* the agent's end */
+static pid_t function;
+static struct buffer in;
+static size_t shown;
+
+/* Forks a function that runs `handler` and accepts its connection. */
+static void begin(rouse_handler *handler)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    ck_assert_ptr_nonnull(mkdtemp(directory));
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s/s", directory);
+    ck_assert_int_eq(bind(listener, (struct sockaddr *)&address, sizeof(address)), 0);
+    ck_assert_int_eq(listen(listener, 1), 0);
+    function = fork();
+    ck_assert_int_ge(function, 0);
+    if (!function) {
+        close(listener);
+        setenv("ROUSE_RUNTIME_SOCKET", address.sun_path, 1);
+        _exit(-rouse_start(handler));
+    }
+    fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    ck_assert_int_ge(fd, 0);
+    close(listener);
+    unlink(address.sun_path);
+    rmdir(directory);
+}
+
+static void put(const void *data, size_t n)
+{
+    const char *p = data;
+
+    while (n) {
+        ssize_t sent = send(fd, p, n, MSG_NOSIGNAL);
+
+        ck_assert_int_gt(sent, 0);
+        p += sent;
+        n -= (size_t)sent;
+    }
+}
+
+static void put_frame(enum frame_type type, uint8_t flags, uint64_t id, const void *data, size_t n)
+{
+    cleanup_buffer struct buffer b = {0};
+
+    ck_assert_int_eq(frame_append(&b, type, flags, id, data, n), 0);
+    put(buffer_bytes(&b), buffer_size(&b));
+}
+
+static void put_invoke(uint8_t flags, uint64_t id, const char *event, size_t n)
+{
+    struct frame_invoke inv = {.deadline_ms = 4102444800000,
+                               .request_id = "req-1",
+                               .request_id_size = 5,
+                               .trace = "t",
+                               .trace_size = 1,
+                               .event = (const uint8_t *)event,
+                               .event_size = (uint32_t)n};
+    cleanup_buffer struct buffer b = {0};
+
+    ck_assert_int_eq(frame_invoke_append(&b, flags, id, &inv), 0);
+    put(buffer_bytes(&b), buffer_size(&b));
+}
+
+/* The next frame; false at the end of the connection. */
+static bool get(struct frame *f)
+{
+    buffer_consume(&in, shown);
+    shown = 0;
+    for (;;) {
+        uint8_t *to;
+        ssize_t n;
+        int r = buffer_size(&in) ? frame_parse(buffer_bytes(&in), buffer_size(&in), f, &shown) : 0;
+
+        ck_assert_int_ge(r, 0);
+        if (r)
+            return true;
+        to = buffer_reserve(&in, 65536);
+        n = recv(fd, to, 65536, 0);
+        if (n <= 0)
+            return false;
+        buffer_commit(&in, (size_t)n);
+    }
+}
+
+static void expect(struct frame *f, enum frame_type type, uint8_t flags, uint64_t id)
+{
+    ck_assert_msg(get(f), "the function ended the connection");
+    ck_assert_str_eq(frame_type_name(f->type), frame_type_name((uint8_t)type));
+    ck_assert_uint_eq(f->flags, flags);
+    ck_assert_uint_eq(f->id, id);
+}
+
+static void expect_text(enum frame_type type, uint8_t flags, uint64_t id, const char *text)
+{
+    struct frame f;
+
+    expect(&f, type, flags, id);
+    ck_assert_msg(f.length == strlen(text) && !memcmp(f.payload, text, f.length), "got %.*s",
+                  (int)f.length, (const char *)f.payload);
+}
+
+static void greet(void)
+{
+    static const char hello[] = "{\"protocol\":1,\"function\":\"f\",\"namespace\":\"ns\","
+                                "\"revision\":\"r1\",\"handler\":\"-\",\"memory\":33554432}";
+    struct frame f;
+
+    expect(&f, FRAME_HELLO, 0, 0);
+    ck_assert_ptr_nonnull(memmem(f.payload, f.length, "\"protocol\":1,", 13));
+    put_frame(FRAME_HELLO, 0, 0, hello, sizeof(hello) - 1);
+    expect(&f, FRAME_CREDIT, 0, 0);
+    ck_assert_uint_eq(f.length, 4);
+    ck_assert(!memcmp(f.payload, "\x01\0\0\0", 4));
+}
+
+/* Ends the connection if it is still there and returns the function's wait status. */
+static int end(void)
+{
+    struct frame f;
+    int status;
+
+    shutdown(fd, SHUT_WR);
+    while (get(&f))
+        ;
+    close(fd);
+    buffer_done(&in);
+    ck_assert_int_eq(waitpid(function, &status, 0), function);
+    return status;
+}
+
+static int echo(const struct rouse_event *event, struct rouse_response *resp,
+                struct rouse_context *ctx)
+{
+    (void)ctx;
+    return rouse_respond_bytes(resp, event->data, event->size);
+}
+
+/* Uses up any stack; the volatile bytes and the sum keep the compiler from making it a loop. */
+static int deeper(int depth)
+{
+    volatile char bytes[4096];
+
+    bytes[depth & 4095] = (char)depth;
+    return depth < 0 ? 0 : deeper(depth + 1) + bytes[depth & 4095];
+}
+
+/* The event names what to do. */
+static int obey(const struct rouse_event *event, struct rouse_response *resp,
+                struct rouse_context *ctx)
+{
+    const char *what = event->data;
+    static volatile int zero;
+
+    if (!strcmp(what, "text"))
+        return rouse_respond_text(resp, "Gr\xc3\xbc\xc3\x9f"
+                                        "e");
+    if (!strcmp(what, "json"))
+        return rouse_respond_json(resp, "{\"a\":1}");
+    if (!strcmp(what, "answer"))
+        return rouse_respond_answer(resp, "{\"statusCode\":204}");
+    if (!strcmp(what, "status"))
+        return rouse_respond_status(resp, 404, "text/plain", "no \"x\"", 6);
+    if (!strcmp(what, "octets"))
+        return rouse_respond_status(resp, 200, NULL, "\xff\0\x01\x02", 4);
+    if (!strcmp(what, "empty"))
+        return rouse_respond_status(resp, 200, NULL, NULL, 0);
+    if (!strcmp(what, "bad status"))
+        return rouse_respond_status(resp, 99, NULL, NULL, 0);
+    if (!strcmp(what, "twice")) {
+        rouse_respond_text(resp, "first, and longer");
+        return rouse_respond_json(resp, "2");
+    }
+    if (!strcmp(what, "fail"))
+        return rouse_fail(resp, "NotFound", "no %s \"%d\"\xff", "row", 7);
+    if (!strcmp(what, "failed but 0")) {
+        rouse_fail(resp, "Late", "x");
+        return 0;
+    }
+    if (!strcmp(what, "errno"))
+        return -ENOENT;
+    if (!strcmp(what, "log")) {
+        rouse_log(ctx, "%s %d\n", "line", 1);
+        return 0;
+    }
+    if (!strcmp(what, "context")) {
+        char text[256];
+
+        snprintf(text, sizeof(text), "%s %s %s %s %s %llu %llu %d", rouse_request_id(ctx),
+                 rouse_trace_id(ctx), rouse_function_name(ctx), rouse_function_namespace(ctx),
+                 rouse_function_revision(ctx), (unsigned long long)rouse_memory_limit(ctx),
+                 (unsigned long long)rouse_deadline_ms(ctx),
+                 rouse_remaining_ms(ctx) > 0 && rouse_remaining_ms(ctx) < rouse_deadline_ms(ctx));
+        return rouse_respond_text(resp, text);
+    }
+    if (!strcmp(what, "segv"))
+        raise(SIGSEGV);
+    if (!strcmp(what, "overflow"))
+        return deeper(0);
+    if (!strcmp(what, "abort"))
+        abort();
+    if (!strcmp(what, "exit"))
+        exit(3);
+    return zero;
+}
+
+static void call(const char *what)
+{
+    put_invoke(FRAME_FIN, 5, what, strlen(what));
+}
+
+#define ERROR_JSON(type, message)                                                                  \
+    "{\"errorType\":\"" type "\",\"errorMessage\":\"" message "\",\"stackTrace\":[]}"
+
+START_TEST(answers)
+{
+    begin(obey);
+    greet();
+    call("text");
+    expect_text(FRAME_RESPONSE, FRAME_FIN | FRAME_TEXT, 5,
+                "Gr\xc3\xbc\xc3\x9f"
+                "e");
+    call("json");
+    expect_text(FRAME_RESPONSE, FRAME_FIN, 5, "{\"a\":1}");
+    call("answer");
+    expect_text(FRAME_RESPONSE, FRAME_FIN | FRAME_ANSWER, 5, "{\"statusCode\":204}");
+    call("status");
+    expect_text(FRAME_RESPONSE, FRAME_FIN | FRAME_ANSWER, 5,
+                "{\"statusCode\":404,\"headers\":{\"content-type\":\"text/plain\"},"
+                "\"isBase64Encoded\":false,\"body\":\"no \\\"x\\\"\"}");
+    call("octets");
+    expect_text(FRAME_RESPONSE, FRAME_FIN | FRAME_ANSWER, 5,
+                "{\"statusCode\":200,\"isBase64Encoded\":true,\"body\":\"/wABAg==\"}");
+    call("empty");
+    expect_text(FRAME_RESPONSE, FRAME_FIN | FRAME_ANSWER, 5,
+                "{\"statusCode\":200,\"isBase64Encoded\":false,\"body\":\"\"}");
+    call("twice");
+    expect_text(FRAME_RESPONSE, FRAME_FIN, 5, "2");
+    call("nothing");
+    expect_text(FRAME_RESPONSE, FRAME_FIN, 5, "null");
+    call("context");
+    expect_text(FRAME_RESPONSE, FRAME_FIN | FRAME_TEXT, 5,
+                "req-1 t f ns r1 33554432 4102444800000 1");
+    call("log");
+    expect_text(FRAME_LOG, 0, 5, "line 1");
+    expect_text(FRAME_RESPONSE, FRAME_FIN, 5, "null");
+    ck_assert_int_eq(end(), 0);
+}
+END_TEST
+
+START_TEST(failures)
+{
+    begin(obey);
+    greet();
+    call("fail");
+    expect_text(FRAME_ERROR, 0, 5, ERROR_JSON("NotFound", "no row \\\"7\\\"?"));
+    call("failed but 0");
+    expect_text(FRAME_ERROR, 0, 5, ERROR_JSON("Late", "x"));
+    call("errno");
+    expect_text(FRAME_ERROR, 0, 5, ERROR_JSON("Error", "No such file or directory"));
+    call("bad status");
+    expect_text(FRAME_ERROR, 0, 5, ERROR_JSON("Error", "Invalid argument"));
+    call("text");
+    expect_text(FRAME_RESPONSE, FRAME_FIN | FRAME_TEXT, 5,
+                "Gr\xc3\xbc\xc3\x9f"
+                "e");
+    ck_assert_int_eq(end(), 0);
+}
+END_TEST
+
+START_TEST(big_bodies)
+{
+    char *event = malloc(BIG);
+    size_t got = 0;
+    struct frame f;
+
+    for (size_t i = 0; i < BIG; i++)
+        event[i] = (char)(i * 31 >> 3);
+    begin(echo);
+    greet();
+    put_invoke(0, 9, event, 1000);
+    for (size_t at = 1000; at < BIG;) {
+        size_t n = BIG - at < FRAME_PAYLOAD_MAX ? BIG - at : FRAME_PAYLOAD_MAX;
+
+        put_frame(FRAME_BODY, 0, 9, event + at, n);
+        at += n;
+    }
+    put_frame(FRAME_END, 0, 9, NULL, 0);
+    do {
+        ck_assert(get(&f));
+        ck_assert_uint_eq(f.id, 9);
+        ck_assert_uint_eq(f.type, got ? FRAME_BODY : FRAME_RESPONSE);
+        ck_assert_uint_eq(f.flags & FRAME_BYTES, got ? 0 : FRAME_BYTES);
+        ck_assert_uint_le(f.length, BIG - got);
+        ck_assert(!memcmp(event + got, f.payload, f.length));
+        got += f.length;
+    } while (!(f.flags & FRAME_FIN));
+    ck_assert_uint_eq(got, BIG);
+    free(event);
+    ck_assert_int_eq(end(), 0);
+}
+END_TEST
+
+START_TEST(other_frames)
+{
+    struct frame f;
+
+    begin(echo);
+    greet();
+    put_frame(200, 0, 1, "later version", 13);
+    put_frame(FRAME_CANCEL, 0, 77, NULL, 0);
+    put_frame(FRAME_BODY, FRAME_FIN, 77, "nobody's", 8);
+    put_frame(FRAME_CREDIT, 0, 77, "\0\0\1\0", 4);
+    put_frame(FRAME_HOOK, 0, 3, "\x02", 1);
+    expect(&f, FRAME_END, 0, 3);
+    put_invoke(FRAME_FIN, 4, "x", 1);
+    expect_text(FRAME_RESPONSE, FRAME_FIN | FRAME_BYTES, 4, "x");
+    ck_assert_int_eq(end(), 0);
+}
+END_TEST
+
+static void check_exit(int status, int error)
+{
+    ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == error, "status %x", (unsigned)status);
+}
+
+START_TEST(broken_agents)
+{
+    static const struct {
+        bool greeted;
+        const char *bytes;
+        size_t size;
+        int error;
+    } cases[] = {
+        {false, "garbage garbage garbage", 23, EBADMSG},
+        {true, "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 16, EBADMSG},
+        {true, "\xff\xff\xff\xff\x03\0\0\0\1\0\0\0\0\0\0\0", 16, EMSGSIZE},
+        {true, "\x01\0\0\0\x02\0\0\0\1\0\0\0\0\0\0\0x", 17, EBADMSG},
+        {false, "\0\0\0\0\x04\0\0\0\1\0\0\0\0\0\0\0", 16, EPROTO},
+        {false, "\x02\0\0\0\x01\0\0\0\0\0\0\0\0\0\0\0[]", 18, EBADMSG},
+    };
+
+    begin(echo);
+    if (cases[_i].greeted)
+        greet();
+    put(cases[_i].bytes, cases[_i].size);
+    check_exit(end(), cases[_i].error);
+}
+END_TEST
+
+START_TEST(two_at_once_is_refused)
+{
+    begin(echo);
+    greet();
+    put_invoke(0, 1, "a", 1);
+    put_invoke(FRAME_FIN, 2, "b", 1);
+    check_exit(end(), EPROTO);
+}
+END_TEST
+
+START_TEST(crashes)
+{
+    int status;
+
+    begin(obey);
+    greet();
+    call("abort");
+    expect_text(FRAME_ERROR, FRAME_FATAL, 5,
+                ERROR_JSON("Runtime.Crash", "the function crashed: SIGABRT, it called abort()"));
+    status = end();
+    ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+}
+END_TEST
+
+/* The second of them leaves no stack to handle the signal on. */
+START_TEST(invalid_access)
+{
+    int status;
+
+    begin(obey);
+    greet();
+    call(_i ? "overflow" : "segv");
+    expect_text(
+        FRAME_ERROR, FRAME_FATAL, 5,
+        ERROR_JSON("Runtime.Crash", "the function crashed: SIGSEGV, an invalid memory access"));
+    status = end();
+    ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
+}
+END_TEST
+
+START_TEST(exits)
+{
+    begin(obey);
+    greet();
+    call("exit");
+    expect_text(FRAME_ERROR, FRAME_FATAL, 5,
+                ERROR_JSON("Runtime.ExitError", "the function called exit()"));
+    check_exit(end(), 3);
+}
+END_TEST
+
+START_TEST(no_agent)
+{
+    unsetenv("ROUSE_RUNTIME_SOCKET");
+    ck_assert_int_eq(rouse_start(echo), -ENOTCONN);
+    setenv("ROUSE_RUNTIME_SOCKET", "/nonexistent/socket", 1);
+    ck_assert_int_eq(rouse_start(echo), -ENOENT);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("start");
+    TCase *tc = tcase_create("start");
+    SRunner *sr;
+    int failed;
+
+    tcase_set_timeout(tc, 60);
+    tcase_add_test(tc, answers);
+    tcase_add_test(tc, failures);
+    tcase_add_test(tc, big_bodies);
+    tcase_add_test(tc, other_frames);
+    tcase_add_loop_test(tc, broken_agents, 0, 6);
+    tcase_add_test(tc, two_at_once_is_refused);
+    tcase_add_test(tc, crashes);
+    tcase_add_loop_test(tc, invalid_access, 0, 2);
+    tcase_add_test(tc, exits);
+    tcase_add_test(tc, no_agent);
+    suite_add_tcase(s, tc);
+    sr = srunner_create(s);
+    srunner_run_all(sr, CK_ENV);
+    failed = srunner_ntests_failed(sr);
+    srunner_free(sr);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
