@@ -56,9 +56,11 @@ static void request_free(struct request *r)
     free(r);
 }
 
+/* A name that a client made up is no label: until a route or a grant says so, the function is "". */
 static void count(struct request *r, int status)
 {
-    report_request(r->gateway->config.report, r->target.function_key, status, clock_monotonic_ns() - r->since_ns);
+    report_request(r->gateway->config.report, r->known ? r->target.function_key : "", status,
+                   clock_monotonic_ns() - r->since_ns);
 }
 
 /* ---------------------------------------------------------------- the exchange, while it is ours */
@@ -355,6 +357,7 @@ static void on_grant(struct ticket *ticket, const Rouse__Control__V1__Grant *m)
     set_state(r, REQUEST_NEW);
     if (!r->target.function_key[0])
         snprintf(r->target.function_key, sizeof(r->target.function_key), "%s", m->function_key);
+    r->known = true;
     r->granted = true;
     if (t.body_limit && http_head(r->x)->content_length > (int64_t)t.body_limit) {
         answer(r, &answers[ANSWER_BODY_TOO_LARGE]);
@@ -430,6 +433,7 @@ static void request_dispatch(struct request *r)
         request_wait(r);
         return;
     }
+    r->known = true;
     t = (struct try){route->revision, 0, route->timeout_ms, route->body_limit};
     if (t.body_limit && h->content_length > (int64_t)t.body_limit) {
         answer(r, &answers[ANSWER_BODY_TOO_LARGE]);

@@ -54,6 +54,7 @@ struct request {
     struct target target;                    /* function_key is filled in when it becomes known */
     struct ticket ticket;
     char *texts;                             /* the ticket's method, host and path, one allocation */
+    bool known;                              /* the function exists: a route or a grant said so */
     bool granted;                            /* the present try uses a leased slot */
     unsigned remote_tries;
     int remote_status;

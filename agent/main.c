@@ -1,0 +1,322 @@
+/* main.c - rouse-agent: parses flags, builds the parts, runs the loop, takes it all down. */
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "code/cache.h"
+#include "pool/pool.h"
+#include "report/report.h"
+#include "router/gateway.h"
+#include "router/metrics_server.h"
+#include "router/options.h"
+#include "router/peer.h"
+#include "router/routes.h"
+#include "router/session.h"
+#include "router/state_dir.h"
+#include "runtime/runtimes.h"
+#include "sandbox/launcher.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+
+enum { DRAIN_S = 5, EXIT_USAGE = 2 };
+
+struct agent {
+    struct options options;
+    struct state_dir state;
+    char *token;
+    struct launcher *launcher;
+    struct runtimes *runtimes;
+    struct loop *loop;
+    struct code_cache *code;
+    struct report *report;
+    struct pool *pool;
+    struct routes *routes;
+    struct gateway *gateway;
+    struct peer_server *peer;
+    struct metrics_server *metrics;
+    struct session *session;
+    char gateway_address[128], peer_address[128];
+    struct loop_watch signals;
+    int draining;                            /* servers that still finish requests */
+    bool stopping;
+    int status;
+};
+
+/* ---------------------------------------------------------------- what the parts say to each other */
+static int send_message(void *user, const Rouse__Control__V1__AgentMessage *m)
+{
+    struct agent *a = user;
+
+    return session_send(a->session, m);
+}
+
+static void on_slot_free(void *user, const char *function_key, const char *revision)
+{
+    struct agent *a = user;
+
+    if (a->gateway)
+        gateway_slot_free(a->gateway, function_key, revision);
+}
+
+static void on_rejected(void *user, const char *reason)
+{
+    struct agent *a = user;
+
+    log_error("the controller does not take this node: %s", reason);
+    a->status = EXIT_FAILURE;
+    loop_stop(a->loop);
+}
+
+static void fill_metrics(void *user, struct buffer *out)
+{
+    struct agent *a = user;
+
+    report_metrics(a->report, out);
+    gateway_metrics(a->gateway, out);
+    peer_server_metrics(a->peer, out);
+}
+
+static bool is_ready(void *user)
+{
+    struct agent *a = user;
+
+    return session_ready(a->session) && !a->stopping;
+}
+
+/* ---------------------------------------------------------------- the end */
+static void on_drained(void *user)
+{
+    struct agent *a = user;
+
+    if (--a->draining == 0)
+        loop_stop(a->loop);
+}
+
+static void on_signal(struct loop_watch *w, uint32_t events)
+{
+    struct agent *a = list_entry(w, struct agent, signals);
+    struct signalfd_siginfo info;
+    uint64_t deadline = loop_now(a->loop) + DRAIN_S * NS_PER_S;
+
+    (void)events;
+    if (read(w->fd, &info, sizeof(info)) != sizeof(info))
+        return;
+    /* The launcher sees its agent end and kills what is left. */
+    if (a->stopping)
+        _exit(128 + (int)info.ssi_signo);
+    log_info("%s: finishing running requests, %d s at most", strsignal((int)info.ssi_signo), DRAIN_S);
+    a->stopping = true;
+    a->draining = 2;
+    gateway_drain(a->gateway, deadline, on_drained, a);
+    peer_server_drain(a->peer, deadline, on_drained, a);
+}
+
+static void take_down(struct agent *a)
+{
+    a->pool = pool_free(a->pool);
+    a->gateway = gateway_free(a->gateway);
+    a->peer = peer_server_free(a->peer);
+    a->metrics = metrics_server_free(a->metrics);
+    a->code = code_cache_free(a->code);
+    a->session = session_free(a->session);
+    a->launcher = launcher_free(a->launcher);
+    a->routes = routes_free(a->routes);
+    a->report = report_free(a->report);
+    a->runtimes = runtimes_free(a->runtimes);
+    a->loop = loop_free(a->loop);
+    free(a->token);
+}
+
+/* ---------------------------------------------------------------- the start */
+/* After the launcher was forked, which keeps its own signals, and before any thread. */
+static int watch_signals(struct agent *a)
+{
+    sigset_t set;
+
+    signal(SIGPIPE, SIG_IGN);
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    a->signals = (struct loop_watch){.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK), .fn = on_signal};
+    return a->signals.fd < 0 ? -errno : loop_watch_set(a->loop, &a->signals, LOOP_READ);
+}
+
+static void raise_descriptor_limit(void)
+{
+    struct rlimit l;
+
+    if (getrlimit(RLIMIT_NOFILE, &l) == 0 && l.rlim_cur < l.rlim_max) {
+        l.rlim_cur = l.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &l);
+    }
+}
+
+static int build_pool(struct agent *a, struct err *e)
+{
+    struct code_cache_config code = {
+        .loop = a->loop, .state_dir = a->state.path, .api_url = a->options.api, .token = a->token};
+    struct pool_config pool = {
+        .loop = a->loop,
+        .launcher = a->launcher,
+        .runtimes = a->runtimes,
+        .report = a->report,
+        .state_dir = a->state.path,
+        .node = a->options.node,
+        .send = send_message,
+        .on_slot_free = on_slot_free,
+        .user = a,
+    };
+    int r = code_cache_new(&code, &a->code, e);
+
+    if (r < 0)
+        return r;
+    pool.code = a->code;
+    r = pool_new(&pool, &a->pool);
+    return r < 0 ? err_errno(e, -r, "pool") : 0;
+}
+
+static int build_servers(struct agent *a, struct err *e)
+{
+    const struct options *o = &a->options;
+    struct gateway_config gateway = {
+        .loop = a->loop,
+        .pool = a->pool,
+        .report = a->report,
+        .routes = a->routes,
+        .node = o->node,
+        .queue_deadline_ns = o->queue_deadline_ns,
+        .send = send_message,
+        .user = a,
+    };
+    struct peer_server_config peer = {.loop = a->loop, .pool = a->pool, .routes = a->routes};
+    struct metrics_server_config metrics = {.loop = a->loop, .fill = fill_metrics, .ready = is_ready, .user = a};
+    int r;
+
+    r = gateway_new(&gateway, &a->gateway);
+    if (r == 0)
+        r = peer_server_new(&peer, &a->peer);
+    if (r == 0)
+        r = metrics_server_new(&metrics, &a->metrics);
+    if (r < 0)
+        return err_errno(e, -r, "servers");
+    r = gateway_listen(a->gateway, o->gateway_address);
+    if (r < 0)
+        return err_errno(e, -r, "--gateway-address %s", o->gateway_address);
+    r = peer_server_listen(a->peer, o->peer_address);
+    if (r < 0)
+        return err_errno(e, -r, "--peer-address %s", o->peer_address);
+    r = metrics_server_listen(a->metrics, o->metrics_address);
+    if (r < 0)
+        return err_errno(e, -r, "--metrics-address %s", o->metrics_address);
+    return 0;
+}
+
+static int build_session(struct agent *a, struct err *e)
+{
+    const struct options *o = &a->options;
+    struct session_config session = {
+        .loop = a->loop,
+        .address = o->controller,
+        .token = a->token,
+        .node = o->node,
+        .version = AGENT_VERSION,
+        .gateway_address = a->gateway_address,
+        .peer_address = a->peer_address,
+        .labels = o->labels,
+        .label_count = o->label_count,
+        .memory = o->memory,
+        .cpu_millis = o->cpu_millis,
+        .runtimes = a->runtimes,
+        .pool = a->pool,
+        .routes = a->routes,
+        .gateway = a->gateway,
+        .peer = a->peer,
+        .report = a->report,
+        .on_rejected = on_rejected,
+        .user = a,
+    };
+    int r;
+
+    gateway_address(a->gateway, a->gateway_address);
+    peer_server_address(a->peer, a->peer_address);
+    r = session_new(&session, &a->session);
+    return r < 0 ? err_errno(e, -r, "--controller %s", o->controller) : 0;
+}
+
+static int build(struct agent *a, struct err *e)
+{
+    struct launcher_config launcher = {0};
+    int r = state_dir_open(a->options.state, &a->state, e);
+
+    if (r == 0 && a->options.token_file)
+        r = state_token_read(a->options.token_file, &a->token, e);
+    launcher.state_dir = a->state.path;
+    if (r == 0)
+        r = launcher_start(&launcher, &a->launcher, e);
+    if (r == 0)
+        r = runtimes_load(a->options.runtimes, &a->runtimes, e);
+    if (r < 0)
+        return r;
+    raise_descriptor_limit();
+    r = loop_new(&a->loop);
+    if (r == 0)
+        r = watch_signals(a);
+    if (r == 0)
+        r = report_new(&a->report);
+    if (r == 0)
+        r = routes_new(a->options.node, &a->routes);
+    if (r < 0)
+        return err_errno(e, -r, "start");
+    r = build_pool(a, e);
+    if (r == 0)
+        r = build_servers(a, e);
+    return r < 0 ? r : build_session(a, e);
+}
+
+static void say_hello(const struct agent *a)
+{
+    char metrics[128];
+    const char *warning = launcher_warning(a->launcher);
+
+    metrics_server_address(a->metrics, metrics);
+    log_info("node %s: gateway %s peer %s metrics %s controller %s cgroup %s", a->options.node, a->gateway_address,
+             a->peer_address, metrics, a->options.controller, launcher_cgroup_layout(a->launcher));
+    if (warning)
+        log_warn("sandbox: %s", warning);
+    if (!runtimes_count(a->runtimes))
+        log_warn("--runtimes %s holds no runtime: nothing can run here", a->options.runtimes);
+}
+
+int main(int argc, char **argv)
+{
+    struct agent a = {.state.lock_fd = -1};
+    struct err e = {0};
+    enum options_mode mode = OPTIONS_RUN;
+
+    log_init("agent");
+    if (options_parse(argc, argv, &a.options, &mode, &e) < 0) {
+        fprintf(stderr, "rouse-agent: %s\n", e.message);
+        return EXIT_USAGE;
+    }
+    if (mode == OPTIONS_UNPACK)
+        return code_unpack_main();
+    if (mode != OPTIONS_RUN) {
+        fputs(mode == OPTIONS_HELP ? options_help : "rouse-agent " AGENT_VERSION "\n", stdout);
+        return EXIT_SUCCESS;
+    }
+    if (build(&a, &e) < 0) {
+        log_error("%s", e.message);
+        take_down(&a);
+        return EXIT_FAILURE;
+    }
+    say_hello(&a);
+    loop_run(a.loop);
+    take_down(&a);
+    log_info("stopped");
+    return a.status;
+}

@@ -1,0 +1,259 @@
+/* options.c - parses and checks rouse-agent's flags. */
+#include "router/options.h"
+#include "base/clock.h"
+#include "base/quantity.h"
+#include "reactor/conn.h"
+#include "router/capacity.h"
+#include "router/target.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+
+enum { NODE_NAME_MAX = 63, LABEL_MAX = 63, CPU_SHARE = 32 };
+#define MEMORY_MIN         (32ull << 20)
+#define QUEUE_DEADLINE_MIN NS_PER_S
+#define QUEUE_DEADLINE_MAX (600 * NS_PER_S)
+
+const char options_help[] =
+    "rouse-agent: runs functions on this node and takes requests for all of them.\n"
+    "\n"
+    "usage: rouse-agent --state DIR --node NAME --runtimes DIR [flags]\n"
+    "\n"
+    "  --state DIR                 everything this agent keeps; one agent a directory\n"
+    "  --node NAME                 [a-z0-9-], 1 to 63 characters, unique in the platform\n"
+    "  --runtimes DIR              the language runtimes, as hack/mkruntime builds them\n"
+    "  --controller ADDRESS        control channel (tcp://127.0.0.1:7082); tls://HOST:PORT\n"
+    "  --api URL                   where packages are fetched (http://127.0.0.1:7080)\n"
+    "  --gateway-address ADDRESS   clients' requests (tcp://127.0.0.1:8080)\n"
+    "  --peer-address ADDRESS      other nodes' requests; they dial it as given (tcp://127.0.0.1:8081)\n"
+    "  --metrics-address ADDRESS   /metrics, /healthz, /readyz (tcp://127.0.0.1:8082)\n"
+    "  --token-file FILE           the node's bearer token, for controller and packages\n"
+    "  --insecure-http             plain HTTP on gateway and metrics addresses that are not loopback\n"
+    "  --allocatable-memory BYTES  for instances, as 8Gi; 32Mi at least\n"
+    "                              (90 % of the machine's memory, or of this cgroup's limit)\n"
+    "  --allocatable-cpu CPUS      for instances, as 4 or 500m\n"
+    "                              (32 times the machine's: functions wait more than they compute,\n"
+    "                              and each is held to its own limit)\n"
+    "  --queue-deadline DURATION   how long a request may wait for a slot, 1s to 10m (30s)\n"
+    "  --label NAME=VALUE          of the node; may be given up to 64 times\n"
+    "  --version, --help\n"
+    "\n"
+    "example: rouse-agent --state /var/lib/rouse/agent --node n1 --runtimes /usr/local/lib/rouse/runtimes\n"
+    "SIGTERM: finishes running requests (5 s at most), stops the instances, ends. A second one ends at once.\n";
+
+static int bad(struct err *e, const char *flag, const char *value, const char *want)
+{
+    return err_set(e, EINVAL, "%s \"%s\": %s", flag, value, want);
+}
+
+static int take_node(const char *value, struct options *o, struct err *e)
+{
+    for (const char *p = value; *p; p++)
+        if (*p == '.')
+            return bad(e, "--node", value, "is not a name of [a-z0-9-], 1 to 63 characters");
+    if (!target_name_ok(str_of(value), NODE_NAME_MAX))
+        return bad(e, "--node", value, "is not a name of [a-z0-9-], 1 to 63 characters");
+    o->node = value;
+    return 0;
+}
+
+static int take_memory(const char *value, struct options *o, struct err *e)
+{
+    uint64_t v;
+
+    if (quantity_memory(value, &v) < 0 || v < MEMORY_MIN)
+        return bad(e, "--allocatable-memory", value, "is not a memory size of 32Mi or more, such as 8Gi");
+    o->memory = v;
+    return 0;
+}
+
+static int take_cpu(const char *value, struct options *o, struct err *e)
+{
+    uint32_t v;
+
+    if (quantity_cpu(value, &v) < 0 || !v)
+        return bad(e, "--allocatable-cpu", value, "is not a number of cpus above 0, such as 4 or 500m");
+    o->cpu_millis = v;
+    return 0;
+}
+
+static int take_deadline(const char *value, struct options *o, struct err *e)
+{
+    uint64_t v;
+
+    if (quantity_duration(value, &v) < 0 || v < QUEUE_DEADLINE_MIN || v > QUEUE_DEADLINE_MAX)
+        return bad(e, "--queue-deadline", value, "is not a duration between 1s and 10m");
+    o->queue_deadline_ns = v;
+    return 0;
+}
+
+static int take_label(char *value, struct options *o, struct err *e)
+{
+    char *equals = strchr(value, '=');
+
+    if (o->label_count == OPTION_LABELS_MAX)
+        return bad(e, "--label", value, "is one too many; 64 labels at most");
+    if (!equals || equals == value || equals - value > LABEL_MAX || strlen(equals + 1) > LABEL_MAX)
+        return bad(e, "--label", value, "is not NAME=VALUE with at most 63 characters each");
+    *equals = '\0';
+    o->labels[o->label_count++] = (struct session_label){value, equals + 1};
+    return 0;
+}
+
+/* A loopback address, a wildcard one, or neither. Unix sockets are as private as loopback. */
+static void classify(const struct sockaddr_storage *sa, bool *ret_loopback, bool *ret_any)
+{
+    const struct sockaddr_in *in4 = (const struct sockaddr_in *)sa;
+    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)sa;
+
+    *ret_loopback = sa->ss_family == AF_UNIX;
+    *ret_any = false;
+    if (sa->ss_family == AF_INET) {
+        *ret_loopback = ntohl(in4->sin_addr.s_addr) >> 24 == 127;
+        *ret_any = in4->sin_addr.s_addr == htonl(INADDR_ANY);
+    } else if (sa->ss_family == AF_INET6) {
+        *ret_loopback = IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr);
+        *ret_any = IN6_IS_ADDR_UNSPECIFIED(&in6->sin6_addr);
+    }
+}
+
+enum bind_rule { BIND_PUBLIC, BIND_PEER };
+
+static int check_bind(const char *flag, const char *value, enum bind_rule rule, const struct options *o,
+                      struct err *e)
+{
+    struct sockaddr_storage sa;
+    bool loopback, any;
+    socklen_t size;
+
+    if (address_parse(value, &sa, &size) < 0)
+        return bad(e, flag, value, "is not an address such as tcp://127.0.0.1:8080 or unix:///path");
+    classify(&sa, &loopback, &any);
+    if (rule == BIND_PUBLIC && !loopback && !o->insecure_http)
+        return bad(e, flag, value, "is not loopback: plain HTTP there needs --insecure-http");
+    if (rule == BIND_PEER && any)
+        return bad(e, flag, value, "is told to other nodes: name the address that they dial");
+    return 0;
+}
+
+static int check(struct options *o, struct err *e)
+{
+    struct sockaddr_storage sa;
+    socklen_t size;
+    int r;
+
+    if (!o->state || !o->node || !o->runtimes)
+        return err_set(e, EINVAL, "%s is missing; see --help",
+                       !o->state ? "--state" : !o->node ? "--node" : "--runtimes");
+    if (strncmp(o->controller, "tls://", 6) != 0 && address_parse(o->controller, &sa, &size) < 0)
+        return bad(e, "--controller", o->controller, "is not tcp://IP:PORT or tls://HOST:PORT");
+    if (strncmp(o->api, "http://", 7) != 0 && strncmp(o->api, "https://", 8) != 0)
+        return bad(e, "--api", o->api, "is not an http:// or https:// URL");
+    r = check_bind("--gateway-address", o->gateway_address, BIND_PUBLIC, o, e);
+    if (r == 0)
+        r = check_bind("--peer-address", o->peer_address, BIND_PEER, o, e);
+    if (r == 0)
+        r = check_bind("--metrics-address", o->metrics_address, BIND_PUBLIC, o, e);
+    return r;
+}
+
+/* Where a flag's text goes as it is; NULL for flags with a parser of their own. */
+static const char **text_flag(const char *name, struct options *o)
+{
+    const struct {
+        const char *name;
+        const char **to;
+    } flags[] = {
+        {"--state", &o->state},
+        {"--runtimes", &o->runtimes},
+        {"--controller", &o->controller},
+        {"--api", &o->api},
+        {"--gateway-address", &o->gateway_address},
+        {"--peer-address", &o->peer_address},
+        {"--metrics-address", &o->metrics_address},
+        {"--token-file", &o->token_file},
+    };
+
+    for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
+        if (!strcmp(flags[i].name, name))
+            return flags[i].to;
+    return NULL;
+}
+
+static int take(const char *name, char *value, struct options *o, struct err *e)
+{
+    const char **text = text_flag(name, o);
+
+    if (text) {
+        if (!*value)
+            return bad(e, name, value, "is empty");
+        *text = value;
+        return 0;
+    }
+    if (!strcmp(name, "--node"))
+        return take_node(value, o, e);
+    if (!strcmp(name, "--allocatable-memory"))
+        return take_memory(value, o, e);
+    if (!strcmp(name, "--allocatable-cpu"))
+        return take_cpu(value, o, e);
+    if (!strcmp(name, "--queue-deadline"))
+        return take_deadline(value, o, e);
+    return take_label(value, o, e);
+}
+
+static bool takes_value(const char *name)
+{
+    static const char *const parsed[] = {"--node", "--allocatable-memory", "--allocatable-cpu", "--queue-deadline",
+                                         "--label"};
+    struct options scratch;
+
+    for (size_t i = 0; i < sizeof(parsed) / sizeof(parsed[0]); i++)
+        if (!strcmp(parsed[i], name))
+            return true;
+    return text_flag(name, &scratch) != NULL;
+}
+
+int options_parse(int argc, char **argv, struct options *ret, enum options_mode *ret_mode, struct err *e)
+{
+    struct options o = {
+        .controller = "tcp://127.0.0.1:7082",
+        .api = "http://127.0.0.1:7080",
+        .gateway_address = "tcp://127.0.0.1:8080",
+        .peer_address = "tcp://127.0.0.1:8081",
+        .metrics_address = "tcp://127.0.0.1:8082",
+        .memory = capacity_memory() / 10 * 9,
+        .cpu_millis = capacity_cpus() * CPU_SHARE * 1000,
+        .queue_deadline_ns = 30 * NS_PER_S,
+    };
+    int r;
+
+    *ret_mode = OPTIONS_RUN;
+    for (int i = 1; i < argc; i++) {
+        char *value = strchr(argv[i], '=');
+
+        if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "--version") || !strcmp(argv[i], "--unpack")) {
+            *ret_mode = argv[i][2] == 'h' ? OPTIONS_HELP : argv[i][2] == 'v' ? OPTIONS_VERSION : OPTIONS_UNPACK;
+            return 0;
+        }
+        if (!strcmp(argv[i], "--insecure-http")) {
+            o.insecure_http = true;
+            continue;
+        }
+        if (value)
+            *value++ = '\0';
+        if (!takes_value(argv[i]))
+            return err_set(e, EINVAL, "%s is not a flag of rouse-agent; see --help", argv[i]);
+        if (!value && i + 1 == argc)
+            return err_set(e, EINVAL, "%s needs a value; see --help", argv[i]);
+        r = take(argv[i], value ? value : argv[i + 1], &o, e);
+        if (r < 0)
+            return r;
+        i += !value;
+    }
+    r = check(&o, e);
+    if (r == 0)
+        *ret = o;
+    return r;
+}
