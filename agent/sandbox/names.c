@@ -20,6 +20,7 @@ void names_of(const char *real_path, struct names *ret)
 {
     uint32_t h = path_hash(real_path);
 
+    *ret = (struct names){0};
     snprintf(ret->id, sizeof(ret->id), "%08x", h);
     snprintf(ret->cgroup, sizeof(ret->cgroup), "rouse-%s", ret->id);
     snprintf(ret->table, sizeof(ret->table), "rouse-%s", ret->id);
