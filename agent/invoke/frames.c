@@ -1,0 +1,369 @@
+/* frames.c - the agent's end of proto/frames.md. What a runtime may not do ends the connection, with a reason. */
+#include "invoke/link_internal.h"
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "invoke/text.h"
+#include "reactor/conn.h"
+#include "wire/frame.h"
+
+#include <errno.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { OUT_KEEP = 256 << 10, REASON_MAX = 128, HELLO_MAX = 4096, LOG_LINE_MAX = 64 << 10 };
+
+struct frames {
+    struct runtime_link *link;
+    struct listener *listener;
+    struct conn *conn;               /* the one connection; others are turned away */
+    bool hello, ready;
+    struct buffer out;               /* one message at a time, reused */
+};
+
+static void frames_send(struct frames *f)
+{
+    if (f->conn)
+        conn_write(f->conn, buffer_bytes(&f->out), buffer_size(&f->out));
+    if (f->out.capacity > OUT_KEEP)
+        buffer_done(&f->out);
+    else
+        buffer_clear(&f->out);
+}
+
+static size_t drop_data(struct conn *c, const uint8_t *in, size_t n)
+{
+    (void)c, (void)in;
+    return n;
+}
+static void ignore_closed(struct conn *c, int error)
+{
+    (void)c, (void)error;
+}
+/* For a connection that is over but tells so at the end of the turn, when `f` may be gone. */
+static const struct conn_ops over = {.on_data = drop_data, .on_closed = ignore_closed};
+
+static void frames_end(struct frames *f, const char *violation)
+{
+    struct conn *c = f->conn;
+
+    f->conn = NULL;
+    if (c) {
+        conn_set_user(c, &over, NULL);
+        conn_abort(c, -EPROTO);
+    }
+    link_closed(f->link, violation);
+}
+
+static bool violate(struct frames *f, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static bool violate(struct frames *f, const char *fmt, ...)
+{
+    char reason[REASON_MAX];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(reason, sizeof(reason), fmt, ap);
+    va_end(ap);
+    frames_end(f, reason);
+    return false;
+}
+
+static bool hello_valid(const struct frame *fr)
+{
+    struct json_tokener *t;
+    struct json_object *o = NULL, *v;
+    bool ok;
+
+    if (fr->length > HELLO_MAX)
+        return false;
+    t = json_tokener_new_ex(8);
+    if (t)
+        o = json_tokener_parse_ex(t, (const char *)fr->payload, (int)fr->length);
+    json_tokener_free(t);
+    ok = o && json_object_is_type(o, json_type_object) && json_object_object_get_ex(o, "protocol", &v) &&
+         json_object_is_type(v, json_type_int) && json_object_get_int64(v) == FRAME_PROTOCOL;
+    json_object_put(o);
+    return ok;
+}
+
+static void put_field(struct buffer *b, const char *name, const char *value)
+{
+    buffer_printf(b, ",\"%s\":", name);
+    json_string_append(b, value, strlen(value));
+}
+
+static void hello_answer(struct frames *f)
+{
+    const struct runtime_link_config *c = &f->link->config;
+    struct buffer b = {0};
+
+    buffer_printf(&b, "{\"protocol\":%d", FRAME_PROTOCOL);
+    put_field(&b, "function", c->function);
+    put_field(&b, "namespace", c->namespace);
+    put_field(&b, "revision", c->revision);
+    put_field(&b, "handler", c->handler);
+    buffer_printf(&b, ",\"concurrency\":%u,\"timeout\":%u,\"memory\":%llu}", c->concurrency, c->timeout_ms,
+                  (unsigned long long)c->memory);
+    frame_append(&f->out, FRAME_HELLO, 0, 0, buffer_bytes(&b), buffer_size(&b));
+    buffer_done(&b);
+    frames_send(f);
+}
+
+static bool on_hello(struct frames *f, const struct frame *fr)
+{
+    if (f->hello)
+        return violate(f, "a second HELLO");
+    if (fr->id || !hello_valid(fr))
+        return violate(f, "a HELLO that is not of protocol %d", FRAME_PROTOCOL);
+    if (!link_decide(f->link, LINK_FRAMES))
+        return violate(f, "HELLO after the Lambda Runtime API was used");
+    f->hello = true;
+    hello_answer(f);
+    return true;
+}
+
+static bool on_credit(struct frames *f, const struct frame *fr)
+{
+    uint32_t credit;
+
+    if (fr->length != 4)
+        return violate(f, "a CREDIT of %u bytes", fr->length);
+    if (fr->id)
+        return true;
+    credit = (uint32_t)fr->payload[0] | (uint32_t)fr->payload[1] << 8 | (uint32_t)fr->payload[2] << 16 |
+             (uint32_t)fr->payload[3] << 24;
+    if (!credit)
+        return violate(f, "a CREDIT of 0");
+    f->ready = true;
+    f->link->config.ops->on_credit(f->link->config.user,
+                                   credit < f->link->config.concurrency ? credit : f->link->config.concurrency);
+    return true;
+}
+
+static bool result_kind(uint8_t flags, enum result_kind *ret)
+{
+    switch (flags & (FRAME_TEXT | FRAME_BYTES | FRAME_ANSWER)) {
+    case 0:
+        *ret = RESULT_JSON;
+        return true;
+    case FRAME_TEXT:
+        *ret = RESULT_TEXT;
+        return true;
+    case FRAME_BYTES:
+        *ret = RESULT_BYTES;
+        return true;
+    case FRAME_ANSWER:
+        *ret = RESULT_ANSWER;
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool on_response(struct frames *f, const struct frame *fr)
+{
+    struct runtime_call *c = link_find(f->link, fr->id);
+
+    if (!c || c->state != CALL_SENT)
+        return violate(f, "a RESPONSE to %llu, which awaits none", (unsigned long long)fr->id);
+    if (!result_kind(fr->flags, &c->kind))
+        return violate(f, "a RESPONSE of two kinds");
+    if (fr->flags & FRAME_FIN) {
+        link_result(f->link, c, fr->payload, fr->length);
+    } else {
+        c->state = CALL_ANSWERING;
+        link_keep(c, fr->payload, fr->length);
+    }
+    return true;
+}
+
+static bool on_body(struct frames *f, const struct frame *fr)
+{
+    struct runtime_call *c = link_find(f->link, fr->id);
+
+    if (!c || c->state != CALL_ANSWERING)
+        return violate(f, "a %s for %llu, which has no open body", frame_type_name(fr->type),
+                       (unsigned long long)fr->id);
+    link_keep(c, fr->payload, fr->length);
+    if (fr->type == FRAME_END || fr->flags & FRAME_FIN)
+        link_result(f->link, c, NULL, 0);
+    return true;
+}
+
+static bool on_error(struct frames *f, const struct frame *fr)
+{
+    struct runtime_call *c;
+
+    if (!fr->id) {
+        if (!(fr->flags & FRAME_FATAL))
+            return violate(f, "an ERROR of the connection that is not FATAL");
+        link_init_error(f->link, fr->payload, fr->length, "Runtime.InitError");
+        return true;
+    }
+    c = link_find(f->link, fr->id);
+    if (!c)
+        return violate(f, "an ERROR of %llu, which does not run", (unsigned long long)fr->id);
+    link_error(f->link, c, fr->payload, fr->length, NULL, fr->flags & FRAME_FATAL);
+    return true;
+}
+
+static bool on_log(struct frames *f, const struct frame *fr)
+{
+    struct runtime_call *c = link_find(f->link, fr->id);
+    size_t n = fr->length < LOG_LINE_MAX ? fr->length : LOG_LINE_MAX;
+
+    f->link->config.ops->on_log(f->link->config.user, c ? c->request_id : NULL, (const char *)fr->payload, n);
+    return true;
+}
+
+static bool on_frame(struct frames *f, const struct frame *fr)
+{
+    if (!f->hello && fr->type != FRAME_HELLO)
+        return violate(f, "%s before HELLO", frame_type_name(fr->type));
+    switch (fr->type) {
+    case FRAME_HELLO:
+        return on_hello(f, fr);
+    case FRAME_CREDIT:
+        return on_credit(f, fr);
+    case FRAME_RESPONSE:
+        return on_response(f, fr);
+    case FRAME_BODY:
+    case FRAME_END:
+        return on_body(f, fr);
+    case FRAME_ERROR:
+        return on_error(f, fr);
+    case FRAME_LOG:
+        return on_log(f, fr);
+    case FRAME_INVOKE:
+    case FRAME_CANCEL:
+    case FRAME_HOOK:
+        return violate(f, "%s from a runtime", frame_type_name(fr->type));
+    default:
+        return true;
+    }
+}
+
+static size_t on_data(struct conn *c, const uint8_t *in, size_t n)
+{
+    struct frames *f = conn_user(c);
+    size_t used = 0;
+
+    while (f->conn == c) {
+        struct frame fr;
+        size_t size;
+        int r = frame_parse(in + used, n - used, &fr, &size);
+
+        if (r == 0)
+            return used;
+        if (r < 0) {
+            violate(f, r == -EMSGSIZE ? "a frame over %d bytes" : "bytes that are no frame (limit %d)",
+                    FRAME_PAYLOAD_MAX);
+            return n;
+        }
+        used += size;
+        if (!on_frame(f, &fr))
+            return n;
+    }
+    return n;
+}
+
+static void on_closed(struct conn *c, int error)
+{
+    struct frames *f = conn_user(c);
+
+    (void)error;
+    if (f->conn != c)
+        return;
+    f->conn = NULL;
+    if (f->hello)
+        link_closed(f->link, NULL);
+}
+
+static const struct conn_ops ops = {.on_data = on_data, .on_closed = on_closed};
+
+static void on_accept(void *user, int fd)
+{
+    struct frames *f = user;
+    struct conn_options o = {.input_limit = FRAME_HEADER + FRAME_PAYLOAD_MAX + (64 << 10)};
+
+    if (f->conn || f->hello || conn_open(f->link->loop, fd, &ops, &o, f, &f->conn) < 0)
+        close(fd);
+}
+
+int frames_new(struct runtime_link *l, int listen_fd, struct frames **ret)
+{
+    struct frames *f = calloc(1, sizeof(*f));
+    int r = f ? listener_open_fd(l->loop, listen_fd, on_accept, f, &f->listener) : -ENOMEM;
+
+    if (r < 0) {
+        close(listen_fd);
+        free(f);
+        return r;
+    }
+    f->link = l;
+    *ret = f;
+    return 0;
+}
+
+void frames_stop_listening(struct frames *f)
+{
+    f->listener = listener_close(f->listener);
+}
+
+struct frames *frames_free(struct frames *f)
+{
+    if (!f)
+        return NULL;
+    frames_end(f, NULL);
+    frames_stop_listening(f);
+    buffer_done(&f->out);
+    free(f);
+    return NULL;
+}
+
+/* What does not fit into one frame goes on in BODY frames. */
+int frames_start(struct frames *f, struct runtime_call *c, const void *event, size_t n)
+{
+    size_t trace_size = c->trace ? strlen(c->trace) : 0;
+    size_t room = FRAME_PAYLOAD_MAX - 16 - strlen(c->request_id) - trace_size;
+    const uint8_t *at = event;
+    struct frame_invoke inv = {
+        .deadline_ms = c->deadline_ms,
+        .request_id = c->request_id,
+        .request_id_size = (uint16_t)strlen(c->request_id),
+        .trace = c->trace ? c->trace : "",
+        .trace_size = (uint16_t)trace_size,
+        .event = event,
+        .event_size = (uint32_t)(n < room ? n : room),
+    };
+    int r;
+
+    if (!f->conn)
+        return -ENOTCONN;
+    r = link_track(f->link, c);
+    if (r < 0)
+        return r;
+    at += inv.event_size;
+    n -= inv.event_size;
+    r = frame_invoke_append(&f->out, n ? 0 : FRAME_FIN, c->id, &inv);
+    while (r == 0 && n) {
+        size_t part = n < FRAME_PAYLOAD_MAX ? n : FRAME_PAYLOAD_MAX;
+
+        r = frame_append(&f->out, FRAME_BODY, part == n ? FRAME_FIN : 0, c->id, at, part);
+        at += part;
+        n -= part;
+    }
+    if (r < 0) {
+        buffer_clear(&f->out);
+        link_untrack(f->link, c);
+        return r;
+    }
+    frames_send(f);
+    return 0;
+}
+
+void frames_cancel(struct frames *f, struct runtime_call *c)
+{
+    if (f->conn && frame_append(&f->out, FRAME_CANCEL, 0, c->id, NULL, 0) == 0)
+        frames_send(f);
+}

@@ -1,0 +1,220 @@
+/* link.c - the part of a link that does not care which interface it is. */
+#include "invoke/link_internal.h"
+#include "base/cleanup.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { RESULT_KEEP = 64 << 10 };         /* a larger buffer is not kept for the next call */
+
+void runtime_call_done(struct runtime_call *c)
+{
+    buffer_done(&c->event);
+    buffer_done(&c->result);
+}
+
+static void trim(struct buffer *b)
+{
+    if (b->capacity > RESULT_KEEP)
+        buffer_done(b);
+    else
+        buffer_clear(b);
+}
+
+bool link_decide(struct runtime_link *l, enum link_protocol p)
+{
+    if (l->protocol != LINK_UNDECIDED)
+        return l->protocol == p;
+    l->protocol = p;
+    /* The Lambda server is left listening and answers 403: it may be what is just now calling us. */
+    if (p == LINK_LAMBDA && l->frames)
+        frames_stop_listening(l->frames);
+    l->config.ops->on_hello(l->config.user);
+    return true;
+}
+
+void link_closed(struct runtime_link *l, const char *violation)
+{
+    if (l->closed)
+        return;
+    l->closed = true;
+    l->config.ops->on_closed(l->config.user, violation);
+}
+
+int link_track(struct runtime_link *l, struct runtime_call *c)
+{
+    int r;
+
+    c->id = ++l->last_id;
+    r = map_put(&l->calls, &c->node, (const char *)&c->id, sizeof(c->id));
+    if (r < 0)
+        return r;
+    c->state = CALL_SENT;
+    c->too_large = false;
+    return 0;
+}
+
+void link_untrack(struct runtime_link *l, struct runtime_call *c)
+{
+    map_del(&l->calls, &c->node);
+    c->state = CALL_IDLE;
+}
+
+struct runtime_call *link_find(struct runtime_link *l, uint64_t id)
+{
+    struct map_node *n = map_get(&l->calls, &id, sizeof(id));
+
+    return n ? container_of(n, struct runtime_call, node) : NULL;
+}
+
+void link_keep(struct runtime_call *c, const uint8_t *data, size_t n)
+{
+    if (c->too_large || buffer_size(&c->result) + n > c->result_limit ||
+        buffer_append(&c->result, data, n) < 0) {
+        c->too_large = true;
+        buffer_clear(&c->result);
+    }
+}
+
+void link_result(struct runtime_link *l, struct runtime_call *c, const uint8_t *data, size_t n)
+{
+    struct buffer kept = c->result;
+    struct result r = {.kind = c->kind, .data = data, .n = n};
+    bool too_large = c->too_large || n > c->result_limit;
+
+    if (buffer_size(&kept)) {
+        r.data = buffer_bytes(&kept);
+        r.n = buffer_size(&kept);
+    }
+    /* The call may be freed or used again by what it is handed to: its bytes are ours until then. */
+    c->result = (struct buffer){0};
+    link_untrack(l, c);
+    if (too_large)
+        l->config.ops->on_too_large(l->config.user, c);
+    else
+        l->config.ops->on_result(l->config.user, c, &r);
+    buffer_done(&kept);
+}
+
+void link_error(struct runtime_link *l, struct runtime_call *c, const uint8_t *data, size_t n, const char *type,
+                bool fatal)
+{
+    struct function_error e;
+    static char nothing[] = "", none[] = "[]", unknown[] = "Function.Unknown";
+    bool parsed = function_error_parse(data, n, type, &e) == 0;
+
+    if (!parsed)
+        e = (struct function_error){.type = unknown, .message = nothing, .trace = none};
+    e.fatal = fatal;
+    trim(&c->result);
+    link_untrack(l, c);
+    l->config.ops->on_error(l->config.user, c, &e);
+    if (parsed)
+        function_error_done(&e);
+}
+
+void link_init_error(struct runtime_link *l, const uint8_t *data, size_t n, const char *type)
+{
+    struct function_error e;
+
+    if (function_error_parse(data, n, type, &e) < 0)
+        return;
+    e.fatal = true;
+    l->config.ops->on_init_error(l->config.user, &e);
+    function_error_done(&e);
+}
+
+static int copy_texts(struct runtime_link_config *c)
+{
+    c->function = strdup(c->function);
+    c->namespace = strdup(c->namespace);
+    c->revision = strdup(c->revision);
+    c->handler = strdup(c->handler);
+    return c->function && c->namespace && c->revision && c->handler ? 0 : -ENOMEM;
+}
+
+int runtime_link_new(const struct runtime_link_config *config, struct runtime_link **ret)
+{
+    struct runtime_link *l = calloc(1, sizeof(*l));
+    int frames_fd = config->frames_fd, api_fd = config->api_fd;
+    int r = -ENOMEM;
+
+    if (l) {
+        l->loop = config->loop;
+        l->config = *config;
+        r = copy_texts(&l->config);
+    }
+    if (r == 0 && frames_fd >= 0) {
+        r = frames_new(l, frames_fd, &l->frames);
+        frames_fd = -1;
+    }
+    if (r == 0 && api_fd >= 0) {
+        r = lambda_new(l, api_fd, &l->lambda);
+        api_fd = -1;
+    }
+    if (frames_fd >= 0)
+        close(frames_fd);
+    if (api_fd >= 0)
+        close(api_fd);
+    if (r < 0) {
+        runtime_link_free(l);
+        return r;
+    }
+    *ret = l;
+    return 0;
+}
+
+struct runtime_link *runtime_link_free(struct runtime_link *l)
+{
+    if (!l)
+        return NULL;
+    l->closed = true;
+    l->lambda = lambda_free(l->lambda);
+    l->frames = frames_free(l->frames);
+    map_for_each(it, &l->calls)
+        link_untrack(l, container_of(it, struct runtime_call, node));
+    map_done(&l->calls);
+    free((char *)l->config.function);
+    free((char *)l->config.namespace);
+    free((char *)l->config.revision);
+    free((char *)l->config.handler);
+    free(l);
+    return NULL;
+}
+
+int runtime_link_start(struct runtime_link *l, struct runtime_call *c, const void *event, size_t n)
+{
+    if (l->closed || l->protocol == LINK_UNDECIDED)
+        return -ENOTCONN;
+    list_init(&c->link);
+    trim(&c->event);
+    trim(&c->result);
+    return l->protocol == LINK_FRAMES ? frames_start(l->frames, c, event, n) : lambda_start(l->lambda, c, event, n);
+}
+
+void runtime_link_cancel(struct runtime_link *l, struct runtime_call *c)
+{
+    if (l->protocol == LINK_FRAMES && !l->closed && (c->state == CALL_SENT || c->state == CALL_ANSWERING))
+        frames_cancel(l->frames, c);
+}
+
+void runtime_link_drop(struct runtime_link *l, struct runtime_call *c)
+{
+    if (c->state == CALL_QUEUED)
+        lambda_drop(l->lambda, c);
+    else if (c->state != CALL_IDLE)
+        link_untrack(l, c);
+    c->state = CALL_IDLE;
+}
+
+bool runtime_link_open(const struct runtime_link *l)
+{
+    return !l->closed && l->protocol != LINK_UNDECIDED;
+}
+
+const char *runtime_link_protocol(const struct runtime_link *l)
+{
+    return l->protocol == LINK_FRAMES ? "frames" : l->protocol == LINK_LAMBDA ? "lambda" : "";
+}

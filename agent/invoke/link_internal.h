@@ -1,0 +1,45 @@
+/* link_internal.h - what the two interfaces behind link.h share. */
+#pragma once
+#include "invoke/link.h"
+
+struct frames;
+struct lambda;
+
+enum link_protocol { LINK_UNDECIDED, LINK_FRAMES, LINK_LAMBDA };
+struct runtime_link {
+    struct loop *loop;
+    struct runtime_link_config config;       /* its texts are copies */
+    enum link_protocol protocol;
+    bool closed;                             /* on_closed() was told */
+    struct map calls;                        /* sent or answering, by id */
+    uint64_t last_id;
+    struct frames *frames;
+    struct lambda *lambda;
+};
+
+/* The first word over that interface: true if it is the one now. The other one stops listening. */
+bool link_decide(struct runtime_link *l, enum link_protocol p);
+void link_closed(struct runtime_link *l, const char *violation);
+/* Gives it an id and puts it into the table. */
+int link_track(struct runtime_link *l, struct runtime_call *c);
+/* Out of the table and idle again, its buffers emptied by the caller when it has read them. */
+void link_untrack(struct runtime_link *l, struct runtime_call *c);
+struct runtime_call *link_find(struct runtime_link *l, uint64_t id);
+/* The whole result is there, in parts kept in the call or as `data`: hands it up. */
+void link_result(struct runtime_link *l, struct runtime_call *c, const uint8_t *data, size_t n);
+void link_error(struct runtime_link *l, struct runtime_call *c, const uint8_t *data, size_t n, const char *type,
+                bool fatal);
+void link_init_error(struct runtime_link *l, const uint8_t *data, size_t n, const char *type);
+/* Keeps a part of the result, or notes that it is too large. */
+void link_keep(struct runtime_call *c, const uint8_t *data, size_t n);
+
+int frames_new(struct runtime_link *l, int listen_fd, struct frames **ret);
+struct frames *frames_free(struct frames *f);
+void frames_stop_listening(struct frames *f);
+int frames_start(struct frames *f, struct runtime_call *c, const void *event, size_t n);
+void frames_cancel(struct frames *f, struct runtime_call *c);
+
+int lambda_new(struct runtime_link *l, int listen_fd, struct lambda **ret);
+struct lambda *lambda_free(struct lambda *a);
+int lambda_start(struct lambda *a, struct runtime_call *c, const void *event, size_t n);
+void lambda_drop(struct lambda *a, struct runtime_call *c);
