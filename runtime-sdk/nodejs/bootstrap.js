@@ -338,7 +338,11 @@ function main() {
     }
   });
   socket.on('error', broken);
-  socket.on('end', () => process.exit(runtime.ended ? 1 : 0));
+  socket.on('end', () => {
+    if (runtime.ended) return; // fail() exits with a status of its own
+    runtime.ended = true;
+    process.exit(0);
+  });
 
   process.on('uncaughtException', (e, origin) => {
     process.stderr.write(`${(e && e.stack) || e}\n`);
