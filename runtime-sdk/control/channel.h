@@ -3,7 +3,9 @@
  * Both sides deliver on the loop given at creation and may be called from any
  * thread. A message that does not parse, or a frame over 4 MiB, closes the
  * channel with a reason that is logged on both sides; unknown fields and
- * unknown oneof members survive (the message arrives with body not set). */
+ * unknown oneof members survive (the message arrives with body not set). A peer
+ * that is silent is pinged after 3 s and gone after 8 s. Free either side on the
+ * loop's thread (or when the loop has ended); nothing is told after that. */
 #pragma once
 #include "control.pb-c.h"
 #include "reactor/loop.h"
@@ -37,13 +39,14 @@ struct control_server *control_server_free(struct control_server *s);        /* 
 /* ---- the agent's side: dials, and dials again with jittered backoff (50 ms doubling to 5 s) */
 struct control_client;
 struct control_client_options {
-    const char *address;             /* "tcp://127.0.0.1:7082" or "tls://host:port" */
+    const char *address;             /* "tcp://127.0.0.1:7082" or "tls://name:port", the name as in the certificate */
     const char *token;
     const char *tls_ca;
     struct loop *loop;
     void (*on_open)(void *user);     /* say Hello now */
     void (*on_message)(void *user, const ControllerMessage *m);
-    void (*on_closed)(void *user, const char *reason);      /* reconnects by itself */
+    /* Reconnects by itself. Also told, without an on_open() before it, when a dial fails for a new reason. */
+    void (*on_closed)(void *user, const char *reason);
     void *user;
 };
 int control_client_new(const struct control_client_options *o, struct control_client **ret);
