@@ -130,13 +130,13 @@ static void forget(struct launcher *l, struct known *k)
 static void reap(struct launcher *l)
 {
     struct pollfd p = {.fd = l->pidfd, .events = POLLIN};
-    int r;
+    int r = 0;
 
     if (l->pid <= 0)
         return;
     while (l->pidfd >= 0 && (r = poll(&p, 1, FREE_TIME_MS)) < 0 && errno == EINTR)
         ;
-    if (l->pidfd < 0 || r <= 0)
+    if (r <= 0)
         kill(l->pid, SIGKILL);
     while (waitpid(l->pid, NULL, 0) < 0 && errno == EINTR)
         ;

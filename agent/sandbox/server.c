@@ -161,7 +161,8 @@ static void on_socket(struct loop_watch *w, uint32_t events)
 }
 
 /* ---- the start */
-/* The agent's signals are for the agent: a ^C must not race its orderly end. */
+/* The agent's signals are for the agent: a ^C must not race its orderly end, nor what kills its process
+ * group keep the launcher from cleaning up. */
 static void become_launcher(int sock)
 {
     static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGUSR1, SIGUSR2};
@@ -170,6 +171,7 @@ static void become_launcher(int sock)
     for (size_t i = 0; i < ARRAY_LEN(ignored); i++)
         signal(ignored[i], SIG_IGN);
     signal(SIGCHLD, SIG_DFL);
+    setsid();
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     prctl(PR_SET_NAME, "rouse-launcher");

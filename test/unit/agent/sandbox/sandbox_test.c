@@ -380,7 +380,7 @@ START_TEST(many_at_once)
 {
     static const struct launcher_ops ops = {close_started, on_failed, count_end, on_lost};
     static const char *const argv[] = {"/bin/sh", "-c", "exit 0", NULL};
-    char id[16];
+    char id[24];
     struct bench b;
     struct sandbox_spec s;
 
