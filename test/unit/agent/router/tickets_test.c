@@ -255,7 +255,7 @@ static void cancel_and_submit(void *user, struct ticket *oldest)
 START_TEST(each_function_once_even_if_it_comes_back)
 {
     enum { COUNT = 20 };                     /* more than a map's first table */
-    char keys[COUNT][16];
+    char keys[COUNT][24];
     struct ticket t[COUNT], unknown;
 
     start(0, 0);

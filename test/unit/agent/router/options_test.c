@@ -1,0 +1,230 @@
+/* options_test.c - the agent's flags: what is taken, what is refused and how; capacity; the state directory. */
+#include "router/options.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "router/capacity.h"
+#include "router/state_dir.h"
+#include "unit.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+
+enum { ARGS_MAX = 32, TEXT_MAX = 160 };
+
+/* Parses "flag flag..." after what every agent needs; spaces separate. */
+static int parse_all(const char *flags, struct options *o, enum options_mode *mode, struct err *e)
+{
+    static char text[4096];
+    char *argv[ARGS_MAX] = {(char *)"rouse-agent"}, *save = NULL;
+    int argc = 1;
+
+    snprintf(text, sizeof(text), "%s", flags);
+    for (char *p = strtok_r(text, " ", &save); p; p = strtok_r(NULL, " ", &save)) {
+        ck_assert_int_lt(argc, ARGS_MAX);
+        argv[argc++] = p;
+    }
+    return options_parse(argc, argv, o, mode, e);
+}
+static int parse(const char *flags, struct options *o, struct err *e)
+{
+    char all[4096];
+    enum options_mode mode;
+
+    snprintf(all, sizeof(all), "--state s --node n1 --runtimes r %s", flags);
+    return parse_all(all, o, &mode, e);
+}
+
+START_TEST(defaults)
+{
+    struct options o;
+    struct err e;
+
+    ck_assert_int_eq(parse("", &o, &e), 0);
+    ck_assert_str_eq(o.controller, "tcp://127.0.0.1:7082");
+    ck_assert_str_eq(o.api, "http://127.0.0.1:7080");
+    ck_assert_str_eq(o.gateway_address, "tcp://127.0.0.1:8080");
+    ck_assert_str_eq(o.peer_address, "tcp://127.0.0.1:8081");
+    ck_assert_str_eq(o.metrics_address, "tcp://127.0.0.1:8082");
+    ck_assert_uint_eq(o.queue_deadline_ns, 30 * NS_PER_S);
+    ck_assert_uint_eq(o.cpu_millis, capacity_cpus() * 32000);
+    ck_assert_uint_gt(o.memory, 0);
+    ck_assert_uint_lt(o.memory, capacity_memory());
+}
+END_TEST
+
+START_TEST(values)
+{
+    struct options o;
+    struct err e;
+
+    ck_assert_int_eq(parse("--allocatable-memory=2Gi --allocatable-cpu 1500m --queue-deadline 5s --label a=b "
+                           "--label=c=d=e --token-file t --gateway-address tcp://0.0.0.0:80 --insecure-http "
+                           "--peer-address tcp://10.1.0.2:8081",
+                           &o, &e),
+                     0);
+    ck_assert_uint_eq(o.memory, 2ull << 30);
+    ck_assert_uint_eq(o.cpu_millis, 1500);
+    ck_assert_uint_eq(o.queue_deadline_ns, 5 * NS_PER_S);
+    ck_assert_uint_eq(o.label_count, 2);
+    ck_assert_str_eq(o.labels[1].name, "c");
+    ck_assert_str_eq(o.labels[1].value, "d=e");
+    ck_assert_str_eq(o.token_file, "t");
+}
+END_TEST
+
+static const struct {
+    const char *flags, *message;             /* a part of it */
+} refused[] = {
+    {"--node N1", "--node \"N1\": is not a name"},
+    {"--node a.b", "--node \"a.b\": is not a name"},
+    {"--node -a", "--node \"-a\""},
+    {"--allocatable-memory 1Mi", "32Mi or more"},
+    {"--allocatable-memory lots", "--allocatable-memory \"lots\""},
+    {"--allocatable-cpu 0", "above 0"},
+    {"--allocatable-cpu many", "--allocatable-cpu \"many\""},
+    {"--queue-deadline 500ms", "between 1s and 10m"},
+    {"--queue-deadline 11m", "between 1s and 10m"},
+    {"--queue-deadline 3", "--queue-deadline \"3\""},
+    {"--label nothing", "NAME=VALUE"},
+    {"--label =x", "NAME=VALUE"},
+    {"--gateway-address 127.0.0.1:80", "--gateway-address \"127.0.0.1:80\": is not an address"},
+    {"--gateway-address tcp://0.0.0.0:80", "needs --insecure-http"},
+    {"--metrics-address tcp://10.0.0.1:80", "needs --insecure-http"},
+    {"--peer-address tcp://0.0.0.0:80", "told to other nodes"},
+    {"--peer-address tcp://[::]:80", "told to other nodes"},
+    {"--controller nowhere", "--controller \"nowhere\""},
+    {"--api ftp://x", "--api \"ftp://x\""},
+    {"--wrong 1", "--wrong is not a flag"},
+    {"word", "word is not a flag"},
+    {"--node", "--node needs a value"},
+    {"--state=", "--state \"\": is empty"},
+};
+
+START_TEST(refusals_name_the_flag_and_the_limit)
+{
+    for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+        struct options o;
+        struct err e = {0};
+
+        ck_assert_msg(parse(refused[i].flags, &o, &e) == -EINVAL, "%s was taken", refused[i].flags);
+        ck_assert_msg(strstr(e.message, refused[i].message), "%s: \"%s\" lacks \"%s\"", refused[i].flags, e.message,
+                      refused[i].message);
+    }
+}
+END_TEST
+
+START_TEST(needed_flags)
+{
+    static const char *const lacking[][2] = {
+        {"--node n1 --runtimes r", "--state is missing"},
+        {"--state s --runtimes r", "--node is missing"},
+        {"--state s --node n1", "--runtimes is missing"},
+    };
+    struct options o;
+
+    for (size_t i = 0; i < 3; i++) {
+        enum options_mode mode;
+        struct err e = {0};
+
+        ck_assert_int_eq(parse_all(lacking[i][0], &o, &mode, &e), -EINVAL);
+        ck_assert_ptr_nonnull(strstr(e.message, lacking[i][1]));
+    }
+}
+END_TEST
+
+START_TEST(modes)
+{
+    struct options o;
+    enum options_mode mode;
+    struct err e;
+
+    ck_assert_int_eq(parse_all("--help", &o, &mode, &e), 0);
+    ck_assert_int_eq(mode, OPTIONS_HELP);
+    ck_assert_int_eq(parse_all("--version", &o, &mode, &e), 0);
+    ck_assert_int_eq(mode, OPTIONS_VERSION);
+    ck_assert_int_eq(parse_all("--unpack", &o, &mode, &e), 0);
+    ck_assert_int_eq(mode, OPTIONS_UNPACK);
+}
+END_TEST
+
+START_TEST(cgroup_text)
+{
+    static const char text[] = "5:cpu,cpuacct:/a\n4:memory:/jobs/7\n0::/unified/x\n";
+    char path[64];
+    uint64_t v = 0;
+
+    ck_assert(capacity_cgroup_path(text, "memory", path, sizeof(path)));
+    ck_assert_str_eq(path, "/jobs/7");
+    ck_assert(capacity_cgroup_path(text, "cpuacct", path, sizeof(path)));
+    ck_assert_str_eq(path, "/a");
+    ck_assert(capacity_cgroup_path(text, "", path, sizeof(path)));
+    ck_assert_str_eq(path, "/unified/x");
+    ck_assert(!capacity_cgroup_path(text, "pids", path, sizeof(path)));
+    ck_assert(!capacity_cgroup_path(text, "memory", path, 4));
+    ck_assert(capacity_limit("1048576\n", &v));
+    ck_assert_uint_eq(v, 1048576);
+    ck_assert(!capacity_limit("max\n", &v));
+    ck_assert(!capacity_limit("9223372036854771712\n", &v));
+    ck_assert(!capacity_limit("", &v));
+}
+END_TEST
+
+START_TEST(one_agent_a_directory)
+{
+    char dir[] = "/tmp/rouse-state-XXXXXX", path[TEXT_MAX];
+    struct state_dir first, second;
+    struct err e = {0};
+    pid_t child;
+    int status;
+
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    snprintf(path, sizeof(path), "%s/a/b", dir);
+    ck_assert_int_eq(state_dir_open(path, &first, &e), 0);
+    ck_assert_str_eq(first.path, path);
+    ck_assert_int_eq(state_dir_open(path, &second, &e), -EBUSY);
+    ck_assert_ptr_nonnull(strstr(e.message, "another agent (pid "));
+    close(first.lock_fd);
+    /* An agent that died while its launcher still holds the lock is waited for. */
+    child = fork();
+    if (child == 0) {
+        if (state_dir_open(path, &first, NULL) < 0)
+            _exit(1);
+        if (fork() == 0) {
+            struct timespec cleaning = {.tv_nsec = 100000000};
+
+            nanosleep(&cleaning, NULL);
+            _exit(0);
+        }
+        _exit(0);
+    }
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
+    ck_assert_int_eq(state_dir_open(path, &second, &e), 0);
+    close(second.lock_fd);
+    file_remove_tree(dir);
+}
+END_TEST
+
+START_TEST(tokens)
+{
+    char dir[] = "/tmp/rouse-token-XXXXXX", path[TEXT_MAX], *token = NULL;
+    struct err e = {0};
+
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    snprintf(path, sizeof(path), "%s/token", dir);
+    ck_assert_int_eq(state_token_read(path, &token, &e), -ENOENT);
+    ck_assert_int_eq(file_write_atomic(path, "abc\nmore\n", 9, 0600), 0);
+    ck_assert_int_eq(state_token_read(path, &token, &e), 0);
+    ck_assert_str_eq(token, "abc");
+    free(token);
+    ck_assert_int_eq(file_write_atomic(path, "\n", 1, 0600), 0);
+    ck_assert_int_eq(state_token_read(path, &token, &e), -EINVAL);
+    ck_assert_ptr_nonnull(strstr(e.message, "first line is empty"));
+    file_remove_tree(dir);
+}
+END_TEST
+
+UNIT_MAIN("options", defaults, values, refusals_name_the_flag_and_the_limit, needed_flags, modes, cgroup_text,
+          one_agent_a_directory, tokens)
