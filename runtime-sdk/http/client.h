@@ -33,13 +33,14 @@ struct http_call_request {
 };
 
 int http_client_new(struct loop *l, const struct http_client_options *o, struct http_client **ret);
-struct http_client *http_client_free(struct http_client *c);         /* cancels all */
+struct http_client *http_client_free(struct http_client *c);         /* cancels all; not inside its callbacks */
 int http_call_start(struct http_client *c, const struct http_call_request *r, const struct http_call_ops *ops,
                     void *user, struct http_call **ret);
 void *http_call_user(const struct http_call *c);
+const struct http_head *http_call_head(const struct http_call *c);   /* trailers are appended to it before on_done() */
 void http_call_write(struct http_call *c, const void *data, size_t n);
 void http_call_end(struct http_call *c);                              /* chunked bodies */
 bool http_call_congested(const struct http_call *c);
 void http_call_pause(struct http_call *c);                            /* stop reading the answer */
 void http_call_resume(struct http_call *c);
-void http_call_cancel(struct http_call *c);                           /* no callback follows */
+void http_call_cancel(struct http_call *c);                           /* no callback follows; not in on_done() */

@@ -175,10 +175,25 @@ static void deliver(struct conn *c, const uint8_t *in, size_t n, bool kept)
         conn_abort(c, -ENOBUFS);
 }
 
+static void resume(struct loop_deferred *d)
+{
+    struct conn *c = container_of(d, struct conn, resume);
+
+    if (c->state == CONN_OPEN && !c->paused && buffer_size(&c->in))
+        deliver(c, buffer_bytes(&c->in), buffer_size(&c->in), true);
+}
+
 static void read_some(struct conn *c)
 {
-    ssize_t n = recv(c->watch.fd, c->loop->read_buffer, LOOP_READ_BUFFER, 0);
+    ssize_t n;
 
+    if (!list_empty(&c->resume.link)) {    /* kept bytes come before what follows, the end above all */
+        list_del(&c->resume.link);
+        resume(&c->resume);
+        if (c->state != CONN_OPEN || c->paused)
+            return;
+    }
+    n = recv(c->watch.fd, c->loop->read_buffer, LOOP_READ_BUFFER, 0);
     if (n < 0) {
         if (errno != EAGAIN && errno != EINTR)
             conn_abort(c, -errno);
@@ -261,14 +276,6 @@ static void on_event(struct loop_watch *w, uint32_t events)
     } else if (c->state == CONN_OPEN && !c->eof) {
         read_some(c);
     }
-}
-
-static void resume(struct loop_deferred *d)
-{
-    struct conn *c = container_of(d, struct conn, resume);
-
-    if (c->state == CONN_OPEN && !c->paused && buffer_size(&c->in))
-        deliver(c, buffer_bytes(&c->in), buffer_size(&c->in), true);
 }
 
 void conn_pause(struct conn *c)

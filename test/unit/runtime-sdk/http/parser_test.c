@@ -444,7 +444,7 @@ START_TEST(small_values)
     ck_assert(str_ieq(STR("AbC"), "aBc") && !str_ieq(STR("a["), "a{") && !str_ieq(STR("a"), "ab"));
     ck_assert(http_list_has(STR("a, B ,c"), "b") && !http_list_has(STR("ab, c"), "b"));
     ck_assert(!http_list_has(STR(""), "b") && http_list_has(STR(",,b"), "b"));
-    ck_assert_int_eq(http_percent_decode(STR("a%20b+%c3%A4"), out, 16), 7);
+    ck_assert_int_eq(http_percent_decode(STR("a%20b+%c3%A4"), out, 16), 6);
     ck_assert_int_eq(memcmp(out, "a b+\xc3\xa4", 6), 0);
     ck_assert_int_eq(http_percent_decode(STR("%"), out, 16), -EINVAL);
     ck_assert_int_eq(http_percent_decode(STR("%a"), out, 16), -EINVAL);
