@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 #define SOCKET_VARIABLE "ROUSE_RUNTIME_SOCKET="
@@ -124,6 +125,7 @@ _Noreturn void init_run(const struct child_plan *p, int channel, const int *list
     int pipes[2];
     pid_t runtime;
 
+    prctl(PR_SET_NAME, "rouse-init");
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, NULL);
     if (pipe2(pipes, O_CLOEXEC) < 0) {

@@ -1,6 +1,9 @@
 /* Sandboxes for real: what runs in them, how they end, what they cannot do. */
 #include "agent/sandbox/bench.h"
 
+#include <grp.h>
+#include <sys/prctl.h>
+
 START_TEST(says_hello)
 {
     struct bench b;
@@ -400,5 +403,30 @@ START_TEST(many_at_once)
 }
 END_TEST
 
+/* Without root a function still runs and is still shut in; what is missing is said. */
+START_TEST(rootless)
+{
+    struct bench b;
+    struct sandbox_spec s;
+    char *out;
+
+    NEED();
+    ck_assert_int_eq(setgroups(0, NULL), 0);
+    ck_assert_int_eq(setresgid(65534, 65534, 65534), 0);
+    ck_assert_int_eq(setresuid(65534, 65534, 65534), 0);
+    ck_assert_int_eq(prctl(PR_SET_DUMPABLE, 1), 0);
+    bench_open(&b);
+    ck_assert_ptr_nonnull(launcher_warning(b.launcher));
+    ck_assert(!strncmp(launcher_warning(b.launcher), "not root: ", 10));
+    s = spec_of(&b, NULL);
+    out = run_script(&b, &s, "id -u; touch /x 2>/dev/null || echo ro; mount -t tmpfs x /tmp 2>/dev/null ||"
+                             "echo no-mount; grep CapEff /proc/self/status; echo x >/tmp/x; cat /tmp/x");
+    ck_assert_str_eq(out, "1000\nro\nno-mount\nCapEff:\t0000000000000000\nx\n");
+    free(out);
+    ck_assert_int_eq(b.exit.code, 0);
+    bench_close(&b);
+}
+END_TEST
+
 UNIT_MAIN("sandbox", says_hello, v1_alone, cannot, limits_hold, failures_explain_themselves, bad_specs, stops,
-          freezes_and_counts, sockets_inside, many_at_once)
+          freezes_and_counts, sockets_inside, many_at_once, rootless)
