@@ -206,6 +206,9 @@ static void on_head(struct http_call *c, const struct http_head *h)
     const struct str *reason = http_head_get(h, "Rouse-Refused");
     cleanup_buffer struct buffer b = {0};
 
+    /* A peer that answers 2xx without a word about the expectation reads on; an error is final. */
+    if (loop_timer_armed(&p->wait) && h->status < 300)
+        stream(p);
     loop_timer_cancel(http_loop(p->x), &p->wait);
     if (h->status == 503 && reason && !p->streaming) {
         size_t n = reason->n < REASON_MAX ? reason->n : REASON_MAX - 1;
