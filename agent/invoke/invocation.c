@@ -36,8 +36,8 @@ struct invocation {
     struct loop_timer timer;                 /* body time-out, then the function's */
     uint64_t started_ns;
     struct failure refusal;                  /* told by the timer, when the request cannot even start */
-    bool overdue, gone;
-    int status;
+    uint64_t overdue_ns;                     /* when its time-out passed */
+    bool gone;
 };
 
 static void set_state(struct invocation *i, enum invocation_state to)
@@ -273,7 +273,7 @@ static void on_timeout(struct loop_timer *t)
     struct invocation *i = container_of(t, struct invocation, timer);
     char message[64];
 
-    i->overdue = true;
+    i->overdue_ns = loop_now(i->all->loop);
     snprintf(message, sizeof(message), "Task timed out after %.2f seconds", i->params.timeout_ms / 1e3);
     client_fail(i,
                 &(struct failure){
@@ -509,9 +509,9 @@ const char *invocation_request_id(const struct invocation *i)
 {
     return i->params.request_id;
 }
-bool invocation_overdue(const struct invocation *i)
+uint64_t invocation_overdue_ns(const struct invocation *i)
 {
-    return i->overdue;
+    return i->overdue_ns ? loop_now(i->all->loop) - i->overdue_ns : 0;
 }
 uint32_t invocation_timeout_ms(const struct invocation *i)
 {

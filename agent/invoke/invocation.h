@@ -43,5 +43,5 @@ void invocation_lost(struct invocation *i, const char *reason, const char *messa
 struct list *invocation_list(struct invocation *i);
 struct invocation *invocation_from_list(struct list *l);
 const char *invocation_request_id(const struct invocation *i);
-bool invocation_overdue(const struct invocation *i);
+uint64_t invocation_overdue_ns(const struct invocation *i);      /* since its time-out; 0: not overdue */
 uint32_t invocation_timeout_ms(const struct invocation *i);

@@ -24,6 +24,7 @@ struct pool_config {
     const char *state_dir;
     const char *node;
     uint64_t drain_limit_ns;             /* 0: the function's timeout + 5 s */
+    uint64_t init_timeout_ns;            /* from the sandbox's start to ready; 0: 10 s */
     /* Sends to the controller; -ENOTCONN is fine. */
     int (*send)(void *user, const Rouse__Control__V1__AgentMessage *m);
     /* A slot of that function became free and is not wanted by the activator. May be NULL. */

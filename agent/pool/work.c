@@ -1,0 +1,285 @@
+/* work.c - an instance at work: what its runtime says, what it writes, what became of its invocations. */
+#include "pool/internal.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define CANCEL_GRACE_NS (1 * NS_PER_S)
+#define BODY_LIMIT      (6ull << 20)
+
+/* ---------------------------------------------------------------- logs */
+
+/* One runs at a time: then every line is that one's. */
+static const char *current_request(const struct instance *i)
+{
+    if (i->revision->spec->concurrency != 1 || list_empty(&i->invocations))
+        return NULL;
+    return invocation_request_id(invocation_from_list(i->invocations.next));
+}
+
+static void keep_tail(struct instance *i, const char *line, size_t n)
+{
+    if (n > TAIL_MAX / 2)
+        n = TAIL_MAX / 2;
+    if (buffer_size(&i->tail) + n + 1 > TAIL_MAX)
+        buffer_consume(&i->tail, buffer_size(&i->tail) + n + 1 - TAIL_MAX);
+    if (buffer_append(&i->tail, line, n) == 0)
+        buffer_append(&i->tail, "\n", 1);
+}
+
+static void write_line(struct instance *i, const char *request_id, const char *line, size_t n)
+{
+    function_log_line(i->log, request_id, line, n);
+    keep_tail(i, line, n);
+}
+
+static void on_out_line(struct log_pipe *p, const char *line, size_t n)
+{
+    struct instance *i = container_of(p, struct instance, out);
+
+    write_line(i, current_request(i), line, n);
+}
+
+static void on_err_line(struct log_pipe *p, const char *line, size_t n)
+{
+    struct instance *i = container_of(p, struct instance, err);
+
+    write_line(i, current_request(i), line, n);
+}
+
+void work_drain_logs(struct instance *i, bool flush)
+{
+    log_pipe_drain(&i->out, flush);
+    log_pipe_drain(&i->err, flush);
+}
+
+/* ---------------------------------------------------------------- the link */
+
+static void on_hello(void *user)
+{
+    struct instance *i = user;
+    uint64_t now = loop_now(i->pool->loop);
+
+    i->phase_ns[PHASE_RUNTIME] = now - i->since_ns;
+    i->since_ns = now;
+}
+
+static void on_credit(void *user, unsigned credit)
+{
+    instance_ready(user, credit);
+}
+
+static void write_error(struct instance *i, const char *request_id, const struct function_error *e)
+{
+    struct buffer b = {0};
+
+    buffer_printf(&b, "[ERROR] %s: %s", e->type, e->message);
+    if (strcmp(e->trace, "[]") != 0)
+        buffer_printf(&b, "\n%s", e->trace);
+    write_line(i, request_id, (const char *)buffer_bytes(&b), buffer_size(&b));
+    buffer_done(&b);
+}
+
+static void on_init_error(void *user, const struct function_error *e)
+{
+    struct instance *i = user;
+    char message[512];
+
+    work_drain_logs(i, true);
+    write_error(i, NULL, e);
+    snprintf(message, sizeof(message), "%s: %.300s", e->type, e->message);
+    instance_fail(i, i->state == STATE_INITIALIZING ? "InitFailed" : "Error", message);
+}
+
+/* What a function wrote before its result counts to that request: read it first. */
+static void on_result(void *user, struct runtime_call *c, const struct result *r)
+{
+    struct instance *i = user;
+
+    work_drain_logs(i, i->revision->spec->concurrency == 1);
+    invocation_result(invocation_of(c), r);
+}
+
+static void on_too_large(void *user, struct runtime_call *c)
+{
+    static const char text[] = "[ERROR] the response is over the limit";
+    struct instance *i = user;
+
+    work_drain_logs(i, i->revision->spec->concurrency == 1);
+    write_line(i, c->request_id, text, sizeof(text) - 1);
+    invocation_too_large(invocation_of(c));
+}
+
+static void on_error(void *user, struct runtime_call *c, const struct function_error *e)
+{
+    struct instance *i = user;
+
+    work_drain_logs(i, i->revision->spec->concurrency == 1);
+    write_error(i, c->request_id, e);
+    if (e->fatal) {
+        i->closing = true;                   /* it ends by itself now */
+        slot_update(i);
+    }
+    invocation_error(invocation_of(c), e);
+}
+
+static void on_log(void *user, const char *request_id, const char *line, size_t n)
+{
+    write_line(user, request_id, line, n);
+}
+
+static void on_closed(void *user, const char *violation)
+{
+    struct instance *i = user;
+
+    if (violation && !instance_state_final(i->state))
+        instance_fail(i, "ProtocolError", violation);
+    else
+        instance_check_end(i);
+}
+
+static const struct runtime_link_ops link_ops = {
+    .on_hello = on_hello,
+    .on_credit = on_credit,
+    .on_init_error = on_init_error,
+    .on_result = on_result,
+    .on_too_large = on_too_large,
+    .on_error = on_error,
+    .on_log = on_log,
+    .on_closed = on_closed,
+};
+
+/* Takes all descriptors of `s`, also on failure. */
+int work_open(struct instance *i, const struct sandbox_started *s)
+{
+    const Rouse__Control__V1__RevisionSpec *spec = i->revision->spec;
+    struct runtime_link_config c = {
+        .loop = i->pool->loop,
+        .function = i->revision->name,
+        .namespace = i->revision->namespace,
+        .revision = i->revision->revision,
+        .handler = spec->handler,
+        .concurrency = spec->concurrency,
+        .timeout_ms = spec->timeout_ms,
+        .memory = spec->memory,
+        .frames_fd = s->frames_listen_fd,
+        .api_fd = s->api_listen_fd,
+        .ops = &link_ops,
+        .user = i,
+    };
+    int out = log_pipe_open(&i->out, i->pool->loop, s->stdout_fd, on_out_line);
+    int err = log_pipe_open(&i->err, i->pool->loop, s->stderr_fd, on_err_line);
+    int r = runtime_link_new(&c, &i->link);
+
+    return out < 0 ? out : err < 0 ? err : r;
+}
+
+void work_close(struct instance *i)
+{
+    work_lose_all(i, "InstanceLost", "the agent stops");
+    i->link = runtime_link_free(i->link);
+    log_pipe_close(&i->out);
+    log_pipe_close(&i->err);
+}
+
+/* ---------------------------------------------------------------- invocations */
+
+static void on_overdue_grace(struct loop_timer *t)
+{
+    struct instance *i = container_of(t, struct instance, overdue);
+    uint64_t longest = 0;
+
+    list_for_each(it, &i->invocations) {
+        uint64_t ns = invocation_overdue_ns(invocation_from_list(it));
+
+        if (ns > longest)
+            longest = ns;
+    }
+    if (longest >= CANCEL_GRACE_NS)
+        instance_time_out(i, "an invocation did not end when it was cancelled after its timeout");
+    else if (longest)
+        loop_timer_set(i->pool->loop, t, loop_now(i->pool->loop) + CANCEL_GRACE_NS - longest);
+}
+
+static void on_started(void *owner, struct invocation *v)
+{
+    struct instance *i = owner;
+
+    if (i->served)
+        return;
+    i->served = true;
+    i->first = v;
+    report_cold_start(i->pool->config.report, i->revision->function_key);
+}
+
+/* With one at a time the handler may spin for ever and is in nobody's way but ours: it goes at once. */
+static void on_overdue(void *owner, struct invocation *v)
+{
+    struct instance *i = owner;
+    char text[64];
+    int n = snprintf(text, sizeof(text), "Task timed out after %.2f seconds", invocation_timeout_ms(v) / 1e3);
+
+    work_drain_logs(i, i->revision->spec->concurrency == 1);
+    write_line(i, invocation_request_id(v), text, (size_t)n);
+    if (i->revision->spec->concurrency == 1) {
+        instance_time_out(i, text);
+    } else if (!loop_timer_armed(&i->overdue)) {
+        i->overdue.fn = on_overdue_grace;
+        loop_timer_set(i->pool->loop, &i->overdue, loop_now(i->pool->loop) + CANCEL_GRACE_NS);
+    }
+}
+
+static void on_released(void *owner, struct invocation *v, bool ran, uint64_t run_ns)
+{
+    struct instance *i = owner;
+
+    if (ran && v == i->first) {
+        i->first = NULL;
+        report_phase(i->pool->config.report, PHASE_FIRST_BYTE, run_ns);
+    }
+    slot_release(i);
+}
+
+static const struct invocation_ops invocation_ops = {
+    .on_started = on_started, .on_overdue = on_overdue, .on_released = on_released};
+
+int work_invoke(struct instance *i, struct http_exchange *x, const struct invoke_params *params,
+                void (*on_done)(void *user, const struct invoke_outcome *o), void *user)
+{
+    struct invoke_params all = *params;
+    struct invocation_start s = {
+        .params = &all,
+        .function = i->revision->name,
+        .link = i->link,
+        .ops = &invocation_ops,
+        .owner = i,
+        .cold = !i->served,
+        .on_done = on_done,
+        .user = user,
+    };
+    struct invocation *v;
+    int r;
+
+    if (!all.timeout_ms)
+        all.timeout_ms = i->revision->spec->timeout_ms;
+    if (!all.body_limit)
+        all.body_limit = BODY_LIMIT;
+    slot_take(i);
+    r = invocation_begin(i->pool->invocations, x, &s, &v);
+    if (r < 0) {
+        slot_release(i);
+        return r;
+    }
+    list_push_back(&i->invocations, invocation_list(v));
+    return 0;
+}
+
+void work_lose_all(struct instance *i, const char *reason, const char *message)
+{
+    while (!list_empty(&i->invocations))
+        invocation_lost(invocation_from_list(i->invocations.next), reason, message);
+}
