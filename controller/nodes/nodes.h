@@ -36,10 +36,15 @@ struct node {
     uint64_t since_ns;                               /* in this state */
     /* the core's */
     struct list instances;
+    size_t instance_count;
+    bool changed;                                    /* to be published */
+    size_t index;                                    /* among all, while instances are being placed */
+    bool suspected;                                  /* silent for so long that others take over what waits */
     struct list dirty_link;                          /* has a Desired to be sent */
     uint64_t desired_sequence;                       /* sent */
     bool desired_full;                               /* the next one replaces everything */
     bool routes_due;                                 /* has not been sent the routes since its Hello */
+    bool routes_kept;                                /* serves by those of another controller's life */
     uint64_t routes_sent, routes_acked;              /* sequences; 0: none of this incarnation */
     char **removed;                                  /* instance ids for the next delta */
     size_t removed_count;

@@ -1,0 +1,303 @@
+/* core_agent.c - what agents say: Hello, states, load, acknowledgements; and what their silence means. */
+#include "brain/core_internal.h"
+
+/* ---- Hello */
+
+static void reject(struct core *c, uint64_t peer, const char *why)
+{
+    ControllerMessage *m = actions_send(c->out, peer);
+    HelloReject *r = actions_alloc(c->out, sizeof(*r));
+    struct action *a;
+
+    rouse__control__v1__hello_reject__init(r);
+    r->reason = actions_strdup(c->out, why);
+    m->body_case = ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_HELLO_REJECT;
+    m->hello_reject = r;
+    a = actions_add(c->out, ACTION_CLOSE);
+    a->close.peer = peer;
+    a->close.reason = r->reason;
+}
+
+static void close_peer(struct core *c, uint64_t peer, const char *why)
+{
+    struct action *a = actions_add(c->out, ACTION_CLOSE);
+
+    a->close.peer = peer;
+    a->close.reason = actions_strdup(c->out, why);
+}
+
+static void welcome(struct core *c, const struct node *n)
+{
+    ControllerMessage *m = actions_send(c->out, n->peer);
+    Welcome *w = actions_alloc(c->out, sizeof(*w));
+
+    rouse__control__v1__welcome__init(w);
+    w->incarnation = c->config.incarnation;
+    w->peer_secret = actions_strdup(c->out, c->config.peer_secret);
+    w->activator_address = actions_strdup(c->out, c->config.activator_address);
+    m->body_case = ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_WELCOME;
+    m->welcome = w;
+}
+
+/* An instance nobody here knows of: kept if its function is wanted, else left out of Desired, and so it drains. */
+static void adopt(struct core *c, struct node *n, const InstanceStatus *s)
+{
+    struct fn *f = fn_find(c, s->function_key);
+    struct revision *r;
+    enum instance_state state = (enum instance_state)s->state;
+
+    if (!f || !fn_live(f) || !*s->id || strlen(s->id) > INSTANCE_ID_MAX || state <= STATE_UNKNOWN ||
+        state >= STATE_COUNT || instance_state_final(state))
+        return;
+    r = fn_revision(f, s->revision);
+    if (!r && fn_revision_foreign(f, s->revision, &r) < 0)
+        return;
+    if (instance_adopt(c, r, n, s) < 0)
+        core_log(c, true, "instance %s on %s: out of memory, it is not adopted", s->id, n->name);
+}
+
+static bool named(const Hello *h, const char *id)
+{
+    for (size_t k = 0; k < h->n_instances; k++)
+        if (!strcmp(h->instances[k]->id, id))
+            return true;
+    return false;
+}
+
+/* `same`: the agent has applied the last Desired it was sent. */
+static void instances_of_hello(struct core *c, struct node *n, const Hello *h, bool same)
+{
+    for (size_t k = 0; k < h->n_instances; k++) {
+        struct instance *i = instance_find(c, h->instances[k]->id);
+
+        if (!i)
+            adopt(c, n, h->instances[k]);
+        else if (i->host == n)
+            instance_status(c, i, h->instances[k]);
+    }
+    list_for_each(it, &n->instances) {
+        struct instance *i = list_entry(it, struct instance, host_link);
+
+        if (named(h, i->id) || !list_empty(&i->added_link) || (!i->reported && !same))
+            continue;
+        instance_lost(c, i, "its agent came back without it");
+    }
+}
+
+static void levels_of_hello(struct core *c, struct node *n, const Hello *h, bool same)
+{
+    const Epoch *r = h->routes;
+
+    if (!same) {
+        n->desired_full = true;
+        node_removed_clear(n);
+    }
+    node_dirty(c, n);
+    n->routes_sent = n->routes_acked = 0;
+    n->routes_due = true;
+    n->routes_kept = r && r->sequence && r->incarnation != c->config.incarnation;
+    if (r && r->incarnation == c->config.incarnation && r->sequence && r->sequence <= c->routes_sequence) {
+        n->routes_sent = n->routes_acked = r->sequence;
+        n->routes_due = false;
+    }
+    list_for_each(it, &n->instances) {
+        struct fn *f = list_entry(it, struct instance, host_link)->rev->fn;
+        struct presence *p = fn_presence(f, n, false);
+
+        if (p)
+            *p = (struct presence){.node = n, .instances = p->instances};
+        fn_wanted(c, f);
+    }
+}
+
+static void hello(struct core *c, uint64_t peer, const Hello *h)
+{
+    const Epoch *d = h->desired;
+    struct node *n = nodes_find(c->nodes, h->node);
+    uint64_t replaced = 0, before = n ? n->incarnation : 0;
+    const char *why;
+    bool same;
+
+    if (nodes_hello(c->nodes, peer, h, c->now, &n, &replaced, &why) < 0) {
+        core_log(c, true, "agent %.64s refused: %s", h->node, why);
+        reject(c, peer, why);
+        return;
+    }
+    if (replaced) {
+        tickets_of_peer_gone(c, replaced);
+        close_peer(c, replaced, "a newer connection of the same node took its place");
+    }
+    same = d && d->incarnation == c->config.incarnation && d->sequence && d->sequence == n->desired_sequence &&
+           h->incarnation == before;
+    n->suspected = false;
+    c->capacity_changed = true;
+    core_log(c, false, "node %s is ready: %zu instances, peer address %s", n->name, h->n_instances, n->peer_address);
+    welcome(c, n);
+    instances_of_hello(c, n, h, same);
+    levels_of_hello(c, n, h, same);
+    publish_node(c, n);
+}
+
+/* ---- the rest of what they say */
+
+static void report(struct core *c, struct node *n, const Report *m)
+{
+    for (size_t k = 0; k < m->n_functions; k++) {
+        struct fn *f = fn_find(c, m->functions[k]->function_key);
+        struct presence *p = f ? fn_presence(f, n, false) : NULL;
+
+        if (p)
+            p->concurrency = 0;
+    }
+    for (size_t k = 0; k < m->n_functions; k++) {
+        struct fn *f = fn_find(c, m->functions[k]->function_key);
+        struct presence *p = f ? fn_presence(f, n, false) : NULL;
+
+        if (!p)
+            continue;
+        if (m->functions[k]->concurrency > 0)
+            p->concurrency += m->functions[k]->concurrency;
+        p->reported_at = c->now;
+        if (m->functions[k]->requests || m->functions[k]->concurrency > 0)
+            f->last_active = c->now;
+    }
+    for (size_t k = 0; k < m->n_instances; k++) {
+        struct instance *i = instance_find(c, m->instances[k]->id);
+
+        if (!i || i->host != n || i->dead)
+            continue;
+        i->in_flight = m->instances[k]->in_flight;
+        i->idle_since_ms = m->instances[k]->idle_since_ms;
+        if (i->in_flight)
+            i->rev->fn->last_active = c->now;
+    }
+}
+
+static void ack(struct core *c, struct node *n, const Ack *m)
+{
+    if (m->routes && m->routes->incarnation == c->config.incarnation && m->routes->sequence <= c->routes_sequence &&
+        m->routes->sequence > n->routes_acked)
+        n->routes_acked = m->routes->sequence;
+}
+
+void core_agent_message(struct core *c, uint64_t now, uint64_t peer, const AgentMessage *m, struct actions *out)
+{
+    struct node *n = nodes_of_peer(c->nodes, peer);
+    struct instance *i;
+
+    c->now = now;
+    c->out = out;
+    if (m->body_case == ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_HELLO) {
+        hello(c, peer, m->hello);
+        return;
+    }
+    if (!n) {                                    /* refused, or replaced by a newer connection */
+        if (m->body_case != ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY__NOT_SET)
+            close_peer(c, peer, "Hello comes first");
+        return;
+    }
+    switch (m->body_case) {
+    case ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_INSTANCE_STATUS:
+        i = instance_find(c, m->instance_status->id);
+        if (i && i->host == n)
+            instance_status(c, i, m->instance_status);
+        break;
+    case ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_TICKET:
+        ticket_of_agent(c, n, m->ticket);
+        break;
+    case ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_TICKET_GONE:
+        tickets_gone(c, n, m->ticket_gone);
+        break;
+    case ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_SLOT_FREE:
+        slot_free(c, n, m->slot_free);
+        break;
+    case ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_REPORT:
+        report(c, n, m->report);
+        break;
+    case ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_ACK:
+        ack(c, n, m->ack);
+        break;
+    default:                                     /* logs are the brain's; what is newer than us is skipped */
+        break;
+    }
+}
+
+/* ---- silence */
+
+void core_agent_closed(struct core *c, uint64_t now, uint64_t peer, const char *reason, struct actions *out)
+{
+    struct node *n = nodes_of_peer(c->nodes, peer);
+
+    c->now = now;
+    c->out = out;
+    tickets_of_peer_gone(c, peer);
+    if (!n)
+        return;
+    core_log(c, true, "node %s is not ready: %s", n->name, reason);
+    nodes_closed(c->nodes, n, now);
+    list_for_each(it, &n->instances) {
+        struct instance *i = list_entry(it, struct instance, host_link);
+
+        slots_of_instance_gone(c, i);
+        fn_dirty(c, i->rev->fn);
+    }
+    publish_node(c, n);
+}
+
+static void forget_presence(struct fn *f, const struct node *n)
+{
+    for (size_t k = 0; k < f->presence_count; k++)
+        if (f->presence[k].node == n)
+            f->presence[k--] = f->presence[--f->presence_count];
+}
+
+static void forget(struct core *c, struct node *n)
+{
+    map_for_each(m, &c->functions)
+        forget_presence(map_entry(m, struct fn, node), n);
+    list_for_each(it, &c->gone)
+        forget_presence(list_entry(it, struct fn, active_link), n);
+    unpublish_node(c, n);
+    nodes_forget(c->nodes, n);
+}
+
+void agents_tick(struct core *c)
+{
+    for (size_t k = 0; k < nodes_count(c->nodes); k++) {
+        struct node *n = nodes_at(c->nodes, k);
+        uint64_t silent = c->now - n->since_ns;
+
+        if (n->state == NODE_NOT_READY && silent >= SUSPECT_NS && !n->suspected) {
+            n->suspected = true;
+            list_for_each(it, &n->instances)
+                fn_dirty(c, list_entry(it, struct instance, host_link)->rev->fn);
+        }
+        if (n->state == NODE_NOT_READY && silent >= c->config.lease_ns) {
+            nodes_lost(n, c->now);
+            list_for_each(it, &n->instances)
+                instance_lost(c, list_entry(it, struct instance, host_link), "its node is silent");
+            node_removed_clear(n);
+            publish_node(c, n);
+        } else if (n->state == NODE_LOST && silent >= FORGET_NODE_NS && list_empty(&n->instances)) {
+            forget(c, n);
+            k--;
+        }
+    }
+}
+
+uint64_t agents_due(const struct core *c)
+{
+    uint64_t at = 0;
+
+    for (size_t k = 0; k < nodes_count(c->nodes); k++) {
+        const struct node *n = nodes_at(c->nodes, k);
+        uint64_t due = n->state == NODE_READY      ? 0
+                       : n->state == NODE_LOST     ? n->since_ns + FORGET_NODE_NS
+                       : !n->suspected             ? n->since_ns + SUSPECT_NS
+                                                   : n->since_ns + c->config.lease_ns;
+
+        if (due && (!at || due < at))
+            at = due;
+    }
+    return at;
+}

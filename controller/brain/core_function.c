@@ -1,0 +1,441 @@
+/* core_function.c - functions and their revisions: what was applied, which one has the traffic, what is said of it. */
+#include "brain/core_internal.h"
+
+#include <stdio.h>
+
+struct fn *fn_find(struct core *c, const char *key)
+{
+    struct map_node *n = map_get_str(&c->functions, key);
+
+    return n ? map_entry(n, struct fn, node) : NULL;
+}
+
+bool core_has_function(struct core *c, const char *key)
+{
+    return fn_find(c, key) != NULL;
+}
+
+bool fn_live(const struct fn *f)
+{
+    return !f->gone && !f->spec->deleting;
+}
+
+void fn_wanted(struct core *c, struct fn *f)
+{
+    if (list_empty(&f->wanted_link))
+        list_push_back(&c->wanted, &f->wanted_link);
+}
+
+void fn_dirty(struct core *c, struct fn *f)
+{
+    if (list_empty(&f->dirty_link))
+        list_push_back(&c->dirty, &f->dirty_link);
+    fn_wanted(c, f);
+}
+
+void fn_status_dirty(struct core *c, struct fn *f, bool urgent)
+{
+    if (f->gone)
+        return;
+    f->status_urgent = f->status_urgent || urgent;
+    if (list_empty(&f->status_link))
+        list_push_back(&c->status, &f->status_link);
+}
+
+void fn_sampled(struct core *c, struct fn *f)
+{
+    if (f->gone || !list_empty(&f->active_link))
+        return;
+    if (list_empty(&c->active) && c->next_sample <= c->now)
+        c->next_sample = c->now + SAMPLE_NS;
+    list_push_back(&c->active, &f->active_link);
+    if (f->last_active < c->now)
+        f->last_active = c->now;
+}
+
+/* ---- revisions */
+
+static int revision_new(struct fn *f, const char *id, struct revision **ret)
+{
+    struct revision *r = calloc(1, sizeof(*r));
+
+    if (!r)
+        return -ENOMEM;
+    snprintf(r->id, sizeof(r->id), "%s", id);
+    r->fn = f;
+    r->spec = function_ref(f->spec);
+    list_init(&r->instances);
+    list_init(&r->backoff_link);
+    list_push_front(&f->revisions, &r->link);
+    *ret = r;
+    return 0;
+}
+
+static void revision_free(struct revision *r)
+{
+    list_del(&r->backoff_link);
+    list_del(&r->link);
+    function_unref(r->spec);
+    free(r);
+}
+
+struct revision *fn_revision(struct fn *f, const char *id)
+{
+    list_for_each(it, &f->revisions) {
+        struct revision *r = list_entry(it, struct revision, link);
+
+        if (!strcmp(r->id, id))
+            return r;
+    }
+    return NULL;
+}
+
+int fn_revision_foreign(struct fn *f, const char *id, struct revision **ret)
+{
+    struct revision *r;
+
+    if (strlen(id) >= REVISION_TEXT)
+        return -EINVAL;
+    if (revision_new(f, id, &r) < 0)
+        return -ENOMEM;
+    r->foreign = true;
+    *ret = r;
+    return 0;
+}
+
+static void respec(struct revision *r, struct function *spec)
+{
+    function_ref(spec);
+    function_unref(r->spec);
+    r->spec = spec;
+}
+
+void fn_activate(struct core *c, struct fn *f, struct revision *r)
+{
+    if (f->active == r)
+        return;
+    f->active = r;
+    sync_change_route(c, f);
+    fn_status_dirty(c, f, true);
+    fn_dirty(c, f);
+}
+
+static int latest_is(struct core *c, struct fn *f)
+{
+    struct revision *r = fn_revision(f, f->spec->revision);
+
+    if (!r && revision_new(f, f->spec->revision, &r) < 0)
+        return -ENOMEM;
+    respec(r, f->spec);
+    r->foreign = false;
+    f->latest = r;
+    if (!f->active)
+        f->active = r;
+    list_for_each(it, &f->revisions) {           /* what we know of a foreign one is the function as it is now */
+        struct revision *other = list_entry(it, struct revision, link);
+
+        if (other->foreign)
+            respec(other, f->spec);
+    }
+    fn_dirty(c, f);
+    return 0;
+}
+
+/* ---- life */
+
+static int fn_new(struct core *c, struct function *spec, struct fn **ret)
+{
+    struct fn *f = calloc(1, sizeof(*f));
+
+    if (!f)
+        return -ENOMEM;
+    f->spec = function_ref(spec);
+    list_init(&f->delete_link);
+    list_init(&f->revisions);
+    list_init(&f->slots);
+    list_init(&f->active_link);
+    list_init(&f->dirty_link);
+    list_init(&f->needy_link);
+    list_init(&f->wanted_link);
+    list_init(&f->status_link);
+    activator_queue_init(&f->queue, c->now);
+    f->last_active = c->now;
+    if (window_new(c->config.autoscaler.stable_seconds, &f->window) < 0 ||
+        map_put(&c->functions, &f->node, f->spec->key, strlen(f->spec->key)) < 0) {
+        window_free(f->window);
+        function_unref(f->spec);
+        free(f);
+        return -ENOMEM;
+    }
+    *ret = f;
+    return 0;
+}
+
+void fn_free(struct core *c, struct fn *f)
+{
+    struct ticket *t;
+
+    route_unclaim(c, f);
+    while ((t = activator_oldest(&f->queue)))
+        activator_remove(c->activator, t, c->now);
+    list_for_each(it, &f->slots) {
+        struct slot *s = list_entry(it, struct slot, link);
+
+        list_del(&s->all_link);
+        free(s);
+    }
+    list_for_each(it, &f->revisions)
+        revision_free(list_entry(it, struct revision, link));
+    list_del(&f->delete_link);
+    list_del(&f->active_link);
+    list_del(&f->dirty_link);
+    list_del(&f->needy_link);
+    list_del(&f->wanted_link);
+    list_del(&f->status_link);
+    window_free(f->window);
+    free(f->presence);
+    function_unref(f->spec);
+    free(f);
+}
+
+static bool nothing_left(const struct revision *r)
+{
+    return list_empty(&r->instances);
+}
+
+void fn_tidy(struct core *c, struct fn *f)
+{
+    list_for_each(it, &f->revisions) {
+        struct revision *r = list_entry(it, struct revision, link);
+
+        if (!nothing_left(r) || (!f->gone && (r == f->active || r == f->latest)))
+            continue;
+        unpublish_revision(c, r);
+        revision_free(r);
+    }
+    if (f->gone && list_empty(&f->revisions))
+        fn_free(c, f);
+}
+
+static void begin_delete(struct core *c, struct fn *f)
+{
+    route_unclaim(c, f);
+    sync_change_route(c, f);
+    f->delete_sequence = sync_next_sequence(c);
+    f->delete_until = c->now + c->config.lease_ns;
+    list_push_back(&c->deleting, &f->delete_link);
+    tickets_refuse_all(c, f, REFUSED_NOT_FOUND, "the function was deleted");
+    fn_status_dirty(c, f, true);
+    fn_dirty(c, f);
+}
+
+/* The registry has forgotten it. Its instances drain on, so it lives on without its key. */
+static void end(struct core *c, struct fn *f)
+{
+    if (!f->spec->deleting) {
+        route_unclaim(c, f);
+        sync_change_route(c, f);
+    }
+    tickets_refuse_all(c, f, REFUSED_NOT_FOUND, "the function was deleted");
+    map_del(&c->functions, &f->node);
+    f->gone = true;
+    list_del(&f->delete_link);
+    list_del(&f->active_link);
+    list_del(&f->status_link);
+    list_push_back(&c->gone, &f->active_link);
+    fn_dirty(c, f);
+}
+
+static void spec_is(struct core *c, struct fn *f, struct function *spec)
+{
+    struct function *old = f->spec;
+
+    route_unclaim(c, f);
+    map_del(&c->functions, &f->node);
+    f->spec = function_ref(spec);
+    if (map_put(&c->functions, &f->node, f->spec->key, strlen(f->spec->key)) < 0)
+        abort();                                 /* the place it had a moment ago */
+    function_unref(old);
+    sync_change_route(c, f);
+    if (latest_is(c, f) < 0 || route_claim(c, f) < 0)
+        core_log(c, true, "function %s: out of memory, its change is not in effect", spec->key);
+    fn_status_dirty(c, f, true);
+}
+
+void core_function(struct core *c, uint64_t now, struct function *old, struct function *spec, struct actions *out)
+{
+    struct fn *f;
+
+    (void)old;
+    c->now = now;
+    c->out = out;
+    if (!spec) {
+        f = old ? fn_find(c, old->key) : NULL;
+        if (f)
+            end(c, f);
+        return;
+    }
+    f = fn_find(c, spec->key);
+    if (!f) {
+        if (fn_new(c, spec, &f) < 0 || latest_is(c, f) < 0) {
+            core_log(c, true, "function %s: out of memory, it is not served", spec->key);
+            return;
+        }
+        if (!spec->deleting && route_claim(c, f) < 0)
+            core_log(c, true, "function %s: out of memory, some of its paths are not served", spec->key);
+        sync_change_route(c, f);
+        fn_status_dirty(c, f, true);
+        if (spec->deleting)
+            begin_delete(c, f);
+        return;
+    }
+    if (spec->deleting && !f->spec->deleting) {
+        spec_is(c, f, spec);
+        begin_delete(c, f);
+    } else if (!spec->deleting) {
+        spec_is(c, f, spec);
+    }
+}
+
+/* Unrouted everywhere: the registry may let go of it. */
+void fn_deletions(struct core *c)
+{
+    list_for_each(it, &c->deleting) {
+        struct fn *f = list_entry(it, struct fn, delete_link);
+
+        if (!sync_acked(c, f->delete_sequence) && c->now < f->delete_until)
+            continue;
+        list_del(&f->delete_link);
+        actions_add(c->out, ACTION_FINALIZE)->finalize.key = actions_strdup(c->out, f->spec->key);
+    }
+}
+
+struct presence *fn_presence(struct fn *f, struct node *n, bool make)
+{
+    struct presence *to;
+
+    for (size_t i = 0; i < f->presence_count; i++)
+        if (f->presence[i].node == n)
+            return &f->presence[i];
+    if (!make || !(to = realloc(f->presence, (f->presence_count + 1) * sizeof(*to))))
+        return NULL;
+    f->presence = to;
+    to[f->presence_count] = (struct presence){.node = n};
+    return &to[f->presence_count++];
+}
+
+/* ---- status */
+
+/* Reasons must be static: those of instances come from their agents. */
+static const char *known_reason(const char *reason)
+{
+    static const char *const known[] = {"InitFailed", "OOMKilled", "Error", "FetchFailed", "SandboxFailed", "Timeout",
+                                        "InitTimeout", "Completed", "CrashLoop"};
+
+    for (size_t i = 0; i < ARRAY_LEN(known); i++)
+        if (!strcmp(reason, known[i]))
+            return known[i];
+    return "CrashLoop";
+}
+
+static void condition(struct condition *to, const char *type, bool status, const char *reason)
+{
+    *to = (struct condition){.type = type, .status = status ? CONDITION_TRUE : CONDITION_FALSE, .reason = reason};
+}
+
+static const struct claim *conflict(const struct fn *f)
+{
+    for (size_t i = 0; i < f->claim_count; i++)
+        if (f->claims[i].lost_to)
+            return &f->claims[i];
+    return NULL;
+}
+
+static void degraded(const struct core *c, const struct fn *f, struct condition *to)
+{
+    list_for_each(it, &f->revisions) {
+        const struct revision *r = list_entry(it, struct revision, link);
+        bool failing = r->init_failed || r->retry_at > c->now;
+
+        if ((r != f->latest && r != f->active) || (!failing && !r->impossible))
+            continue;
+        condition(to, "Degraded", true, failing ? known_reason(r->reason) : "NoCapacity");
+        snprintf(to->message, sizeof(to->message), "%s", failing ? r->message
+                 : "no node has the runtime and the memory and cpu that one instance needs");
+        return;
+    }
+    condition(to, "Degraded", false, "AsExpected");
+}
+
+static void status_write(struct core *c, struct fn *f)
+{
+    struct action *a = actions_add(c->out, ACTION_STATUS);
+    struct function_status *s = actions_alloc(c->out, sizeof(*s));
+    const struct claim *lost = conflict(f);
+    uint32_t wanted = 0;
+
+    s->observed_generation = f->spec->generation;
+    strcpy(s->latest_revision, f->latest->id);
+    strcpy(s->active_revision, f->active->id);
+    list_for_each(it, &f->revisions) {
+        struct revision *r = list_entry(it, struct revision, link);
+        struct tally t = revision_tally(c, r);
+
+        s->instances += t.counted;
+        s->ready_instances += t.ready;
+        wanted += r->wanted;
+        publish_revision(c, r, &t);
+    }
+    s->desired_instances = wanted;
+    if (f->spec->deleting)
+        condition(&s->conditions[0], "Ready", false, "Deleting");
+    else if (lost)
+        condition(&s->conditions[0], "Ready", false, "RouteConflict");
+    else
+        condition(&s->conditions[0], "Ready", true, "Routed");
+    condition(&s->conditions[1], "Active", s->instances > 0, s->instances ? "Running" : "Idle");
+    degraded(c, f, &s->conditions[2]);
+    condition(&s->conditions[3], "RouteConflict", lost != NULL, lost ? "PathTaken" : "NoConflict");
+    if (lost) {
+        snprintf(s->conditions[3].message, sizeof(s->conditions[3].message), "path %.120s belongs to %.110s",
+                 lost->path->text, lost->lost_to->spec->key);
+        strcpy(s->conditions[0].message, s->conditions[3].message);
+    }
+    a->status.key = actions_strdup(c->out, f->spec->key);
+    a->status.status = s;
+    f->status_at = c->now;
+    f->status_ready = s->ready_instances;
+    f->status_urgent = false;
+}
+
+static bool status_due(const struct core *c, const struct fn *f)
+{
+    return f->status_urgent || !f->status_at || c->now - f->status_at >= STATUS_NS;
+}
+
+void fn_statuses(struct core *c)
+{
+    list_for_each(it, &c->status) {
+        struct fn *f = list_entry(it, struct fn, status_link);
+
+        if (!status_due(c, f))
+            continue;
+        list_del(&f->status_link);
+        status_write(c, f);
+    }
+}
+
+uint64_t fn_statuses_due(const struct core *c)
+{
+    uint64_t at = 0;
+
+    list_for_each(it, &c->status) {
+        const struct fn *f = list_entry(it, struct fn, status_link);
+
+        if (status_due(c, f))
+            return c->now;
+        if (!at || f->status_at + STATUS_NS < at)
+            at = f->status_at + STATUS_NS;
+    }
+    return at;
+}

@@ -1,0 +1,431 @@
+/* core_instance.c - instances as their agents tell of them: states, crash loops, the way out. */
+#include "brain/core_internal.h"
+
+#include <stdio.h>
+
+static void copy_text(char *to, size_t size, const char *from)
+{
+    snprintf(to, size, "%s", from ? from : "");
+}
+
+struct instance *instance_find(struct core *c, const char *id)
+{
+    struct map_node *n = map_get_str(&c->instances, id);
+
+    return n ? map_entry(n, struct instance, node) : NULL;
+}
+
+bool instance_suspect(const struct core *c, const struct instance *i)
+{
+    return !i->host->peer && c->now - i->host->since_ns >= SUSPECT_NS;
+}
+
+struct tally revision_tally(const struct core *c, const struct revision *r)
+{
+    struct tally t = {0};
+
+    list_for_each(it, &r->instances) {
+        const struct instance *i = list_entry(it, struct instance, rev_link);
+
+        t.all += !i->dead;
+        t.running += i->dead ? 0 : i->in_flight;
+        if (!instance_counts(i))
+            continue;
+        t.counted++;
+        t.ready += instance_serves(i);
+        t.suspect += instance_suspect(c, i);
+    }
+    return t;
+}
+
+/* ---- making */
+
+static void node_instances(struct core *c, struct node *n, int by)
+{
+    n->instance_count = (size_t)((ssize_t)n->instance_count + by);
+    n->changed = c->nodes_changed = true;
+}
+
+static int instance_new(struct core *c, struct revision *r, struct node *n, const char *id, struct instance **ret)
+{
+    struct presence *p = fn_presence(r->fn, n, true);
+    struct instance *i = p ? calloc(1, sizeof(*i)) : NULL;
+
+    if (!i)
+        return -ENOMEM;
+    copy_text(i->id, sizeof(i->id), id);
+    if (map_put(&c->instances, &i->node, i->id, strlen(i->id)) < 0) {
+        free(i);
+        return -ENOMEM;
+    }
+    i->rev = r;
+    i->host = n;
+    i->state = STATE_PENDING;
+    i->memory = r->spec->memory;
+    i->cpu = r->spec->cpu_millis;
+    list_push_back(&r->instances, &i->rev_link);
+    list_push_back(&n->instances, &i->host_link);
+    list_init(&i->leaving_link);
+    list_init(&i->added_link);
+    list_init(&i->dead_link);
+    node_reserve(n, i->memory, i->cpu);
+    node_instances(c, n, 1);
+    p->instances++;
+    fn_sampled(c, r->fn);
+    fn_status_dirty(c, r->fn, false);
+    *ret = i;
+    return 0;
+}
+
+int instance_create(struct core *c, struct revision *r, struct node *n, uint64_t schedule_us)
+{
+    char id[INSTANCE_ID_MAX + 1];
+    struct instance *i;
+    int e;
+
+    do
+        snprintf(id, sizeof(id), "%.40s-%.8s-%08x", r->spec->name, r->id, (unsigned)core_random(c));
+    while (instance_find(c, id));
+    e = instance_new(c, r, n, id, &i);
+    if (e < 0)
+        return e;
+    i->schedule_us = schedule_us;
+    list_push_back(&c->added, &i->added_link);
+    node_dirty(c, n);
+    publish_instance(c, i);
+    return 0;
+}
+
+static void set_endpoint(struct core *c, struct instance *i, bool on)
+{
+    if (i->endpoint == on)
+        return;
+    i->endpoint = on;
+    sync_change_endpoint(c, i);
+}
+
+static void leaving_counts(struct instance *i, bool on)
+{
+    struct node *n = i->host;
+
+    n->leaving_memory += on ? i->memory : -i->memory;
+    n->leaving_cpu += on ? i->cpu : -i->cpu;
+}
+
+static void take_fields(struct instance *i, const InstanceStatus *s)
+{
+    i->reported = true;
+    i->slots = s->slots;
+    i->in_flight = s->in_flight;
+    i->idle_since_ms = s->idle_since_ms;
+    i->ready_at_ms = s->ready_at_ms;
+    i->exit_code = s->exit_code;
+    i->signal = s->signal;
+    if (s->phases) {
+        if (s->phases->schedule)
+            i->schedule_us = s->phases->schedule;
+        i->fetch_us = s->phases->fetch;
+        i->sandbox_us = s->phases->sandbox;
+        i->runtime_us = s->phases->runtime;
+        i->init_us = s->phases->init;
+    }
+    copy_text(i->reason, sizeof(i->reason), s->reason);
+    copy_text(i->message, sizeof(i->message), s->message);
+}
+
+int instance_adopt(struct core *c, struct revision *r, struct node *n, const InstanceStatus *s)
+{
+    struct instance *i;
+    int e = instance_new(c, r, n, s->id, &i);
+
+    if (e < 0)
+        return e;
+    take_fields(i, s);
+    i->state = (enum instance_state)s->state;
+    if (instance_serves(i)) {
+        i->ready_ns = c->now;
+        set_endpoint(c, i, true);
+    } else if (i->state == STATE_DRAINING) {
+        i->leaving = LEAVING_REMOVED;
+        leaving_counts(i, true);
+    }
+    publish_instance(c, i);
+    if (core_adopting(c)) {
+        struct tally t = revision_tally(c, r), of_active = revision_tally(c, r->fn->active);
+
+        if (t.ready && !of_active.ready)         /* an update was going on: who served goes on serving */
+            fn_activate(c, r->fn, r);
+        autoscaler_adopt(&r->fn->scale, t.ready, c->now);
+        if (r->fn->requested < t.counted)
+            r->fn->requested = t.counted;
+    }
+    fn_dirty(c, r->fn);
+    fn_status_dirty(c, r->fn, instance_serves(i));
+    return 0;
+}
+
+/* ---- going */
+
+/* Takes it off everything but its revision's list and the map. */
+static void detach(struct core *c, struct instance *i)
+{
+    struct presence *p = fn_presence(i->rev->fn, i->host, false);
+
+    set_endpoint(c, i, false);
+    slots_of_instance_gone(c, i);
+    if (i->leaving != LEAVING_NOT)
+        leaving_counts(i, false);
+    i->leaving = LEAVING_NOT;
+    list_del(&i->leaving_link);
+    list_del(&i->added_link);
+    list_del(&i->host_link);
+    node_release(i->host, i->memory, i->cpu);
+    node_instances(c, i->host, -1);
+    if (p)
+        p->instances--;
+    i->in_flight = 0;
+    c->capacity_changed = true;
+    fn_dirty(c, i->rev->fn);
+    fn_status_dirty(c, i->rev->fn, false);
+}
+
+void instance_free(struct core *c, struct instance *i)
+{
+    if (!i)
+        return;
+    if (!i->dead)
+        detach(c, i);
+    list_del(&i->dead_link);
+    list_del(&i->rev_link);
+    map_del(&c->instances, &i->node);
+    free(i);
+}
+
+static void instance_end(struct core *c, struct instance *i)
+{
+    unpublish_instance(c, i);
+    instance_free(c, i);
+}
+
+void instance_lost(struct core *c, struct instance *i, const char *why)
+{
+    core_log(c, true, "instance %s on %s is lost: %s", i->id, i->host->name, why);
+    instance_end(c, i);
+}
+
+/* Failed ones are shown for a while, so that a person can read why. */
+static void keep_dead(struct core *c, struct instance *i)
+{
+    detach(c, i);
+    i->dead = true;
+    i->dead_until = c->now + DEAD_NS;
+    list_push_back(&c->dead, &i->dead_link);
+    publish_instance(c, i);
+}
+
+void instances_dead(struct core *c)
+{
+    list_for_each(it, &c->dead) {
+        struct instance *i = list_entry(it, struct instance, dead_link);
+
+        if (i->dead_until > c->now)
+            break;
+        fn_dirty(c, i->rev->fn);
+        instance_end(c, i);
+    }
+}
+
+void instance_leave(struct core *c, struct instance *i)
+{
+    if (i->dead || i->leaving != LEAVING_NOT)
+        return;
+    leaving_counts(i, true);
+    slots_of_instance_gone(c, i);
+    i->leaving = LEAVING_UNROUTED;
+    i->leaving_sequence = 0;                     /* was never routed: nothing to wait for */
+    if (i->endpoint) {
+        set_endpoint(c, i, false);
+        i->leaving_sequence = sync_next_sequence(c);
+    }
+    i->leaving_until = c->now + c->config.unroute_ns;
+    list_push_back(&c->leaving, &i->leaving_link);
+    fn_status_dirty(c, i->rev->fn, false);
+}
+
+bool instance_return(struct core *c, struct instance *i)
+{
+    if (i->dead || i->leaving != LEAVING_UNROUTED)
+        return false;
+    leaving_counts(i, false);
+    i->leaving = LEAVING_NOT;
+    list_del(&i->leaving_link);
+    if (instance_serves(i))
+        set_endpoint(c, i, true);
+    return true;
+}
+
+void instances_leaving(struct core *c)
+{
+    list_for_each(it, &c->leaving) {
+        struct instance *i = list_entry(it, struct instance, leaving_link);
+
+        if (c->now < i->leaving_until && !sync_acked(c, i->leaving_sequence))
+            continue;
+        list_del(&i->leaving_link);
+        i->leaving = LEAVING_REMOVED;
+        if (!list_empty(&i->added_link)) {       /* its node never heard of it */
+            instance_end(c, i);
+            continue;
+        }
+        if (node_removed(i->host, i->id) < 0)
+            i->host->desired_full = true;
+        node_dirty(c, i->host);
+    }
+}
+
+/* ---- crash loops */
+
+bool revision_backing_off(const struct core *c, const struct revision *r)
+{
+    return r->retry_at > c->now;
+}
+
+void revision_settle(struct revision *r)
+{
+    r->start_failures = r->crashes = 0;
+    r->backoff_ns = r->retry_at = 0;
+    r->init_failed = false;
+    list_del(&r->backoff_link);
+}
+
+static void back_off(struct core *c, struct revision *r)
+{
+    if (revision_backing_off(c, r))
+        return;
+    r->backoff_ns = !r->backoff_ns ? BACKOFF_NS : r->backoff_ns >= BACKOFF_MAX_NS / 2 ? BACKOFF_MAX_NS
+                                                                                      : 2 * r->backoff_ns;
+    r->retry_at = c->now + r->backoff_ns;
+    if (list_empty(&r->backoff_link))
+        list_push_back(&c->backoff, &r->backoff_link);
+}
+
+/* The end of the text says most: the last log lines. */
+static void last_lines(char *to, size_t size, const char *text)
+{
+    size_t n = strlen(text), skip = n >= size ? n - size + 1 : 0;
+
+    while (skip && ((unsigned char)text[skip] & 0xc0) == 0x80)
+        skip++;
+    copy_text(to, size, text + skip);
+}
+
+/* What a failure means: the function's own initialisation says the same again, so nobody waits for a second try;
+ * a fetch or a sandbox is tried three times; an instance that dies soon after it was ready, five times. */
+static void failed(struct core *c, struct instance *i, enum instance_state was)
+{
+    enum { START_TRIES = 3, CRASH_TRIES = 5 };
+    struct revision *r = i->rev;
+    bool on_purpose = i->leaving != LEAVING_NOT || !fn_live(r->fn);
+    bool init = was == STATE_INITIALIZING;
+    struct tally t;
+
+    if (on_purpose)
+        return;
+    core_log(c, true, "instance %s on %s failed: %s %.200s", i->id, i->host->name, i->reason, i->message);
+    copy_text(r->reason, sizeof(r->reason), *i->reason ? i->reason : init ? "InitFailed" : "Error");
+    last_lines(r->message, sizeof(r->message), i->message);
+    if (was == STATE_READY || was == STATE_FROZEN) {
+        r->crashes = c->now - i->ready_ns < SETTLED_NS ? r->crashes + 1 : 0;
+        if (r->crashes >= CRASH_TRIES)
+            back_off(c, r);
+    } else {
+        r->start_failures++;
+        r->init_failed = r->init_failed || init;
+        if (init || r->start_failures >= START_TRIES)
+            back_off(c, r);
+    }
+    fn_status_dirty(c, r->fn, true);
+    t = revision_tally(c, r);
+    if (!revision_backing_off(c, r) || t.ready || r != r->fn->active)
+        return;
+    if (!t.counted)
+        r->fn->requested = r->fn->spec->scaling.min;
+    if (init)
+        tickets_refuse_all(c, r->fn, REFUSED_INIT_FAILED, r->message);
+    else if (!t.counted)
+        tickets_refuse_all(c, r->fn, REFUSED_CRASH_LOOP, r->message);
+}
+
+/* ---- states */
+
+static bool reachable(enum instance_state from, enum instance_state to)
+{
+    bool seen[STATE_COUNT] = {false};
+
+    seen[from] = true;
+    for (int round = 0; round < STATE_COUNT; round++)
+        for (enum instance_state a = STATE_PENDING; a < STATE_COUNT; a++)
+            for (enum instance_state b = STATE_PENDING; b < STATE_COUNT && seen[a]; b++)
+                seen[b] = seen[b] || instance_state_edge(a, b);
+    return seen[to];
+}
+
+static void became(struct core *c, struct instance *i, enum instance_state was)
+{
+    struct fn *f = i->rev->fn;
+    bool served = was == STATE_READY || was == STATE_FROZEN;
+
+    if (instance_serves(i)) {
+        if (!served) {
+            i->ready_ns = c->now;
+            i->rev->start_failures = 0;
+            i->rev->init_failed = false;
+            if (!i->rev->crashes)
+                revision_settle(i->rev);
+        }
+        set_endpoint(c, i, true);
+    } else {
+        set_endpoint(c, i, false);
+    }
+    if (i->state == STATE_DRAINING && i->leaving == LEAVING_NOT) {   /* its agent is shutting down */
+        i->leaving = LEAVING_REMOVED;
+        leaving_counts(i, true);
+        slots_of_instance_gone(c, i);
+    }
+    if (instance_serves(i) != served)
+        fn_status_dirty(c, f, true);
+    fn_dirty(c, f);
+    publish_instance(c, i);
+}
+
+void instance_status(struct core *c, struct instance *i, const InstanceStatus *s)
+{
+    enum instance_state was = i->state, to = (enum instance_state)s->state;
+
+    if (i->dead)
+        return;
+    if (to <= STATE_UNKNOWN || to >= STATE_COUNT || !reachable(was, to)) {
+        core_log(c, true, "instance %s on %s: from %s to %s is no way; ignored", i->id, i->host->name,
+                 instance_state_name(was), instance_state_name(to));
+        return;
+    }
+    take_fields(i, s);
+    if (to == was)
+        return;
+    i->state = to;
+    if (!instance_state_final(to)) {
+        became(c, i, was);
+        return;
+    }
+    if (i->leaving != LEAVING_REMOVED) {         /* its node's Desired still names it */
+        if (node_removed(i->host, i->id) < 0)
+            i->host->desired_full = true;
+        node_dirty(c, i->host);
+    }
+    if (to == STATE_STOPPED || i->leaving != LEAVING_NOT) {
+        instance_end(c, i);
+        return;
+    }
+    failed(c, i, was);
+    keep_dead(c, i);
+}

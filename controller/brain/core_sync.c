@@ -1,0 +1,376 @@
+/* core_sync.c - levels to the agents: Routes for all, Desired for each, SlotWanted for those with instances.
+ *
+ * Changes of the routes go into a log, in the order of their sequences. A
+ * delta since S is what the log names after S, as it is now; an agent whose
+ * S is older than the log, or of another incarnation, gets everything. */
+#include "brain/core_internal.h"
+
+enum { ROUTES_PART = 2000 };                     /* routes and endpoints a message, well below 4 MiB */
+
+static Epoch *epoch(struct core *c, uint64_t sequence)
+{
+    Epoch *e = actions_alloc(c->out, sizeof(*e));
+
+    rouse__control__v1__epoch__init(e);
+    e->incarnation = c->config.incarnation;
+    e->sequence = sequence;
+    return e;
+}
+
+/* ---- the log of changes */
+
+void sync_change_key(struct core *c, bool endpoint, const char *key)
+{
+    struct change *at;
+
+    if (c->change_count == CHANGES_MAX) {
+        c->changes_from = c->changes[c->change_first].sequence;
+        c->change_first = (c->change_first + 1) % CHANGES_MAX;
+        c->change_count--;
+    }
+    at = &c->changes[(c->change_first + c->change_count++) % CHANGES_MAX];
+    free(at->key);
+    *at = (struct change){.sequence = c->routes_sequence + 1, .endpoint = endpoint, .key = strdup(key)};
+    if (!at->key) {                              /* no delta can tell of it: all get everything */
+        c->change_count = 0;
+        c->changes_from = c->routes_sequence + 1;
+    }
+    c->routes_changed = true;
+}
+
+void sync_change_route(struct core *c, struct fn *f)
+{
+    if (f->change == c->routes_sequence + 1)
+        return;
+    f->change = c->routes_sequence + 1;
+    sync_change_key(c, false, f->spec->key);
+}
+
+void sync_change_endpoint(struct core *c, struct instance *i)
+{
+    if (i->change == c->routes_sequence + 1)
+        return;
+    i->change = c->routes_sequence + 1;
+    sync_change_key(c, true, i->id);
+}
+
+uint64_t sync_next_sequence(const struct core *c)
+{
+    return c->routes_sequence + (c->routes_changed ? 1 : 0);
+}
+
+bool sync_acked(const struct core *c, uint64_t sequence)
+{
+    for (size_t i = 0; i < nodes_count(c->nodes); i++) {
+        const struct node *n = nodes_at(c->nodes, i);
+
+        if (n->peer && n->routes_acked < sequence)
+            return false;
+    }
+    return true;
+}
+
+/* ---- Routes */
+
+static Route *route(struct core *c, const struct fn *f)
+{
+    struct actions *a = c->out;
+    const struct function *spec = f->active->spec;
+    Route *r = actions_alloc(a, sizeof(*r));
+
+    rouse__control__v1__route__init(r);
+    r->function_key = actions_strdup(a, f->spec->key);
+    r->revision = actions_strdup(a, f->active->id);
+    r->timeout_ms = spec->timeout_ms;
+    r->concurrency = spec->concurrency;
+    r->body_limit = c->config.body_limit;
+    r->triggers = actions_alloc(a, f->claim_count * sizeof(*r->triggers));
+    for (size_t i = 0; i < f->claim_count; i++) {
+        const struct http_trigger *from = f->claims[i].trigger;
+        HttpTrigger *t;
+
+        if (f->claims[i].lost_to)
+            continue;
+        t = actions_alloc(a, sizeof(*t));
+        rouse__control__v1__http_trigger__init(t);
+        t->path = actions_strdup(a, from->path);
+        t->methods = actions_alloc(a, from->method_count * sizeof(char *));
+        for (size_t m = 0; m < from->method_count; m++)
+            t->methods[t->n_methods++] = actions_strdup(a, from->methods[m]);
+        r->triggers[r->n_triggers++] = t;
+    }
+    return r;
+}
+
+static Endpoint *endpoint(struct core *c, const struct instance *i)
+{
+    struct actions *a = c->out;
+    Endpoint *e = actions_alloc(a, sizeof(*e));
+
+    rouse__control__v1__endpoint__init(e);
+    e->instance = actions_strdup(a, i->id);
+    e->function_key = actions_strdup(a, i->rev->fn->spec->key);
+    e->revision = actions_strdup(a, i->rev->id);
+    e->node = actions_strdup(a, i->host->name);
+    e->peer_address = actions_strdup(a, i->host->peer_address);
+    e->slots = i->slots ? i->slots : i->rev->spec->concurrency;
+    return e;
+}
+
+static Routes *routes_new(struct core *c, size_t items)
+{
+    Routes *m = actions_alloc(c->out, sizeof(*m));
+
+    rouse__control__v1__routes__init(m);
+    m->epoch = epoch(c, c->routes_sequence);
+    m->routes = actions_alloc(c->out, items * sizeof(*m->routes));
+    m->removed_routes = actions_alloc(c->out, items * sizeof(*m->removed_routes));
+    m->endpoints = actions_alloc(c->out, items * sizeof(*m->endpoints));
+    m->removed_endpoints = actions_alloc(c->out, items * sizeof(*m->removed_endpoints));
+    return m;
+}
+
+static Routes *routes_delta(struct core *c, uint64_t since)
+{
+    size_t from = c->change_count;
+    Routes *m;
+
+    while (from && c->changes[(c->change_first + from - 1) % CHANGES_MAX].sequence > since)
+        from--;
+    m = routes_new(c, c->change_count - from);
+    m->since = epoch(c, since);
+    for (size_t k = from; k < c->change_count; k++) {
+        const struct change *it = &c->changes[(c->change_first + k) % CHANGES_MAX];
+
+        if (it->endpoint) {
+            struct instance *i = instance_find(c, it->key);
+
+            if (!i || !i->endpoint)
+                m->removed_endpoints[m->n_removed_endpoints++] = actions_strdup(c->out, it->key);
+            else if (i->change == it->sequence)  /* else a later entry names it again */
+                m->endpoints[m->n_endpoints++] = endpoint(c, i);
+        } else {
+            struct fn *f = fn_find(c, it->key);
+
+            if (!f || !fn_live(f))
+                m->removed_routes[m->n_removed_routes++] = actions_strdup(c->out, it->key);
+            else if (f->change == it->sequence)
+                m->routes[m->n_routes++] = route(c, f);
+        }
+    }
+    return m;
+}
+
+static void send_routes(struct core *c, struct node *n, Routes *m)
+{
+    ControllerMessage *cm = actions_send(c->out, n->peer);
+
+    cm->body_case = ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_ROUTES;
+    cm->routes = m;
+}
+
+/* The rest of a full send is a delta on the same epoch. */
+static Routes *next_part(struct core *c, struct node *n, Routes *m)
+{
+    if (m->n_routes + m->n_endpoints < ROUTES_PART)
+        return m;
+    send_routes(c, n, m);
+    m = routes_new(c, ROUTES_PART);
+    m->since = epoch(c, c->routes_sequence);
+    return m;
+}
+
+static void send_all_routes(struct core *c, struct node *n)
+{
+    Routes *m = routes_new(c, ROUTES_PART);
+
+    map_for_each(it, &c->functions) {
+        struct fn *f = map_entry(it, struct fn, node);
+
+        if (!fn_live(f))
+            continue;
+        m->routes[m->n_routes++] = route(c, f);
+        m = next_part(c, n, m);
+    }
+    map_for_each(it, &c->instances) {
+        struct instance *i = map_entry(it, struct instance, node);
+
+        if (!i->endpoint)
+            continue;
+        m->endpoints[m->n_endpoints++] = endpoint(c, i);
+        m = next_part(c, n, m);
+    }
+    send_routes(c, n, m);
+}
+
+/* An agent that still serves by another controller's routes keeps them while the instances are being adopted. */
+static bool held_back(const struct core *c, const struct node *n)
+{
+    return n->routes_kept && core_adopting(c);
+}
+
+void sync_routes(struct core *c)
+{
+    Routes *delta = NULL;
+    uint64_t since = 0;
+
+    if (c->routes_changed)
+        c->routes_sequence++;
+    c->routes_changed = false;
+    for (size_t k = 0; k < nodes_count(c->nodes); k++) {
+        struct node *n = nodes_at(c->nodes, k);
+
+        if (!n->peer || (!n->routes_due && n->routes_sent == c->routes_sequence) || held_back(c, n))
+            continue;
+        if (n->routes_sent && n->routes_sent >= c->changes_from) {
+            if (!delta || since != n->routes_sent) {
+                since = n->routes_sent;
+                delta = routes_delta(c, since);
+            }
+            send_routes(c, n, delta);
+        } else {
+            send_all_routes(c, n);
+        }
+        n->routes_sent = c->routes_sequence;
+        n->routes_due = n->routes_kept = false;
+    }
+}
+
+/* ---- Desired */
+
+void node_dirty(struct core *c, struct node *n)
+{
+    if (list_empty(&n->dirty_link))
+        list_push_back(&c->nodes_dirty, &n->dirty_link);
+}
+
+static RevisionSpec *revision_spec(struct core *c, const struct revision *r)
+{
+    struct actions *a = c->out;
+    const struct function *f = r->spec;
+    RevisionSpec *m = actions_alloc(a, sizeof(*m));
+
+    rouse__control__v1__revision_spec__init(m);
+    m->function_key = actions_strdup(a, f->key);
+    m->revision = actions_strdup(a, r->id);
+    m->runtime = actions_strdup(a, f->runtime);
+    m->handler = actions_strdup(a, f->handler);
+    m->package = actions_strdup(a, f->package);
+    m->function_uid = actions_strdup(a, f->uid);
+    m->memory = f->memory;
+    m->cpu = f->cpu_millis;
+    m->timeout_ms = f->timeout_ms;
+    m->concurrency = f->concurrency;
+    m->network_none = f->network_none;
+    m->env = actions_alloc(a, f->env_count * sizeof(*m->env));
+    for (size_t i = 0; i < f->env_count; i++) {
+        EnvVar *v = actions_alloc(a, sizeof(*v));
+
+        rouse__control__v1__env_var__init(v);
+        v->name = actions_strdup(a, f->env[i].name);
+        v->value = actions_strdup(a, f->env[i].value);
+        m->env[m->n_env++] = v;
+    }
+    return m;
+}
+
+static void add_instance(struct core *c, Desired *m, struct instance *i)
+{
+    DesiredInstance *d = actions_alloc(c->out, sizeof(*d));
+    bool known = i->rev->foreign || i->reported;
+
+    rouse__control__v1__desired_instance__init(d);
+    d->id = actions_strdup(c->out, i->id);
+    d->function_key = actions_strdup(c->out, i->rev->fn->spec->key);
+    d->revision = actions_strdup(c->out, i->rev->id);
+    d->schedule_us = i->schedule_us;
+    m->instances[m->n_instances++] = d;
+    for (size_t k = 0; k < m->n_revisions && !known; k++)
+        known = !strcmp(m->revisions[k]->function_key, d->function_key) &&
+                !strcmp(m->revisions[k]->revision, d->revision);
+    if (!known)
+        m->revisions[m->n_revisions++] = revision_spec(c, i->rev);
+}
+
+static bool in_desired(const struct instance *i)
+{
+    return !i->dead && i->leaving != LEAVING_REMOVED;
+}
+
+static void send_desired(struct core *c, struct node *n)
+{
+    Desired *m = actions_alloc(c->out, sizeof(*m));
+    ControllerMessage *cm;
+    size_t items = 0;
+
+    rouse__control__v1__desired__init(m);
+    list_for_each(it, &n->instances) {
+        struct instance *i = list_entry(it, struct instance, host_link);
+
+        items += in_desired(i) && (n->desired_full || !list_empty(&i->added_link));
+    }
+    m->instances = actions_alloc(c->out, items * sizeof(*m->instances));
+    m->revisions = actions_alloc(c->out, items * sizeof(*m->revisions));
+    list_for_each(it, &n->instances) {
+        struct instance *i = list_entry(it, struct instance, host_link);
+
+        if (in_desired(i) && (n->desired_full || !list_empty(&i->added_link)))
+            add_instance(c, m, i);
+        list_del(&i->added_link);
+    }
+    if (!n->desired_full) {
+        m->since = epoch(c, n->desired_sequence);
+        m->removed = actions_alloc(c->out, n->removed_count * sizeof(char *));
+        for (size_t i = 0; i < n->removed_count; i++)
+            m->removed[m->n_removed++] = actions_strdup(c->out, n->removed[i]);
+    }
+    node_removed_clear(n);
+    n->desired_full = false;
+    m->epoch = epoch(c, ++n->desired_sequence);
+    cm = actions_send(c->out, n->peer);
+    cm->body_case = ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_DESIRED;
+    cm->desired = m;
+}
+
+void sync_desired(struct core *c)
+{
+    struct list *l;
+
+    while ((l = list_pop_front(&c->nodes_dirty))) {
+        struct node *n = list_entry(l, struct node, dirty_link);
+
+        if (n->peer)
+            send_desired(c, n);
+    }
+    list_for_each(it, &c->wanted) {
+        struct fn *f = list_entry(it, struct fn, wanted_link);
+
+        list_del(&f->wanted_link);
+        sync_slots_wanted(c, f);
+    }
+}
+
+/* ---- SlotWanted */
+
+void sync_slots_wanted(struct core *c, struct fn *f)
+{
+    for (size_t k = 0; k < f->presence_count; k++) {
+        struct presence *p = &f->presence[k];
+        uint32_t count = p->instances && fn_live(f) ? f->queue.count : 0;
+        SlotWanted *m;
+        ControllerMessage *cm;
+
+        if (!p->node->peer || (count == p->wanted_sent && !(p->offered && count)))
+            continue;
+        m = actions_alloc(c->out, sizeof(*m));
+        rouse__control__v1__slot_wanted__init(m);
+        m->function_key = actions_strdup(c->out, f->spec->key);
+        m->revision = actions_strdup(c->out, f->active->id);
+        m->count = count;
+        cm = actions_send(c->out, p->node->peer);
+        cm->body_case = ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_SLOT_WANTED;
+        cm->slot_wanted = m;
+        p->wanted_sent = count;
+        p->offered = false;
+    }
+}

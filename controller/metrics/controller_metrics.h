@@ -1,0 +1,37 @@
+/* controller_metrics.h - the controller's metric families: names, help and labels in one place.
+ *
+ * The brain's thread fills the samples from the core; Prometheus reads the
+ * text. Functions past SCALE_SAMPLES_MAX are left out, so that the number of
+ * label values is bounded. */
+#pragma once
+#include "base/metrics.h"
+#include <stdbool.h>
+#include <stddef.h>
+
+enum { SCALE_SAMPLES_MAX = 10000 };
+
+struct scale_sample {                        /* one function; the texts live until the call returns */
+    const char *ns, *function, *revision;
+    uint32_t desired, requested, actual, ready;
+    double stable, panic, target;
+    bool panic_mode;
+};
+void scale_metrics(struct buffer *out, const struct scale_sample *s, size_t n);
+
+struct refusal_sample {
+    const char *reason;
+    uint64_t count;
+};
+struct activator_sample {
+    uint64_t tickets, held_bytes;
+    const struct histogram *wait;
+    const struct refusal_sample *refused;
+    size_t refused_count;
+};
+void activator_metrics(struct buffer *out, const struct activator_sample *s);
+
+struct node_sample {
+    const char *state;
+    uint64_t count;
+};
+void node_metrics(struct buffer *out, const struct node_sample *s, size_t n);

@@ -1,0 +1,613 @@
+/* world.h - a decision core and agents made of values: events go in, what the core wants is carried out on them. */
+#pragma once
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "brain/core.h"
+#include "instance_state.h"
+#include "unit.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define MS(n) ((uint64_t)(n) * NS_PER_MS)
+#define S(n)  ((uint64_t)(n) * NS_PER_S)
+#define MI    (1ull << 20)
+
+enum { AGENTS = 6, HELD = 2048, ANSWERS = 65536 };
+
+struct fake_instance {
+    char id[64], key[64], revision[32];
+    enum instance_state state;
+};
+struct answer {
+    uint64_t peer, ticket, slot;
+    bool granted;
+    unsigned status;
+    char reason[32], message[256], allow[64], instance[64], revision[32];
+    uint32_t retry_after;
+};
+struct agent {
+    char name[16];
+    uint64_t peer, incarnation;                  /* peer 0: away */
+    uint64_t memory;
+    struct fake_instance instances[HELD];        /* in its Desired, or still running */
+    size_t count;
+    bool silent;                                 /* does not acknowledge */
+    uint64_t desired_incarnation, desired, routes_incarnation, routes;
+    unsigned desired_messages, routes_messages, welcomes, rejects;
+    bool routes_full;                            /* the last one */
+    uint32_t wanted;                             /* the last SlotWanted */
+    char endpoints[HELD][64];
+    size_t endpoint_count;
+    char routed[32][2][64];                      /* key, revision */
+    size_t routed_count;
+    bool closed;                                 /* the core wants its channel closed */
+};
+struct world {
+    struct core *core;
+    uint64_t now, next_peer, next_slot, next_ticket;
+    struct agent agents[AGENTS];
+    struct answer *answers;
+    size_t answer_count;
+    struct function_status status;               /* the last one, of any function */
+    char status_key[64];
+    char finalized[16][64];
+    size_t finalized_count;
+    unsigned published, unpublished;
+};
+
+static inline struct core_config world_config(void)
+{
+    struct core_config c = core_defaults;
+
+    c.incarnation = 4711;
+    c.adopt_ns = 1;
+    c.peer_secret = "secret";
+    c.activator_address = "tcp://127.0.0.1:7081";
+    return c;
+}
+
+static inline void world_init(struct world *w, const struct core_config *config)
+{
+    struct core_config c = config ? *config : world_config();
+
+    memset(w, 0, sizeof(*w));
+    w->now = S(1000);
+    w->answers = calloc(ANSWERS, sizeof(*w->answers));
+    ck_assert_int_eq(core_new(&c, w->now, &w->core), 0);
+    w->now += MS(1);
+}
+
+static inline void world_done(struct world *w)
+{
+    core_free(w->core);
+    free(w->answers);
+}
+
+/* ---- carrying out */
+
+static inline struct agent *world_agent_of(struct world *w, uint64_t peer)
+{
+    for (int i = 0; i < AGENTS; i++)
+        if (peer && w->agents[i].peer == peer)
+            return &w->agents[i];
+    return NULL;
+}
+
+static inline struct fake_instance *agent_instance(struct agent *a, const char *id)
+{
+    for (size_t i = 0; i < a->count; i++)
+        if (!strcmp(a->instances[i].id, id))
+            return &a->instances[i];
+    return NULL;
+}
+
+static inline void agent_forget(struct agent *a, const char *id)
+{
+    for (size_t i = 0; i < a->count; i++)
+        if (!strcmp(a->instances[i].id, id))
+            a->instances[i--] = a->instances[--a->count];
+}
+
+static inline void take_desired(struct agent *a, const Desired *d)
+{
+    a->desired_messages++;
+    if (!d->since) {
+        for (size_t i = 0; i < a->count; i++) {
+            bool named = false;
+
+            for (size_t k = 0; k < d->n_instances; k++)
+                named = named || !strcmp(d->instances[k]->id, a->instances[i].id);
+            if (!named)
+                a->instances[i].state = STATE_DRAINING;
+        }
+    } else {
+        ck_assert_uint_eq(d->since->sequence, a->desired);
+        ck_assert_uint_eq(d->since->incarnation, a->desired_incarnation);
+    }
+    for (size_t k = 0; k < d->n_instances; k++) {
+        struct fake_instance *i = agent_instance(a, d->instances[k]->id);
+
+        if (i)
+            continue;
+        ck_assert_uint_lt(a->count, HELD);
+        i = &a->instances[a->count++];
+        *i = (struct fake_instance){.state = STATE_PENDING};
+        snprintf(i->id, sizeof(i->id), "%s", d->instances[k]->id);
+        snprintf(i->key, sizeof(i->key), "%s", d->instances[k]->function_key);
+        snprintf(i->revision, sizeof(i->revision), "%s", d->instances[k]->revision);
+    }
+    for (size_t k = 0; k < d->n_removed; k++) {
+        struct fake_instance *i = agent_instance(a, d->removed[k]);
+
+        if (i && (i->state == STATE_FAILED || i->state == STATE_STOPPED))
+            agent_forget(a, d->removed[k]);
+        else if (i)
+            i->state = STATE_DRAINING;
+    }
+    a->desired_incarnation = d->epoch->incarnation;
+    a->desired = d->epoch->sequence;
+}
+
+static inline void drop_endpoint(struct agent *a, const char *id)
+{
+    for (size_t i = 0; i < a->endpoint_count; i++)
+        if (!strcmp(a->endpoints[i], id))
+            memcpy(a->endpoints[i--], a->endpoints[--a->endpoint_count], 64);
+}
+
+static inline void drop_route(struct agent *a, const char *key)
+{
+    for (size_t i = 0; i < a->routed_count; i++)
+        if (!strcmp(a->routed[i][0], key))
+            memcpy(a->routed[i--], a->routed[--a->routed_count], sizeof(a->routed[0]));
+}
+
+static inline void take_routes(struct agent *a, const Routes *m)
+{
+    a->routes_messages++;
+    a->routes_full = !m->since;
+    if (!m->since) {
+        a->endpoint_count = a->routed_count = 0;
+    } else {
+        ck_assert_uint_eq(m->since->sequence, a->routes);
+        ck_assert_uint_eq(m->since->incarnation, a->routes_incarnation);
+    }
+    for (size_t k = 0; k < m->n_removed_endpoints; k++)
+        drop_endpoint(a, m->removed_endpoints[k]);
+    for (size_t k = 0; k < m->n_removed_routes; k++)
+        drop_route(a, m->removed_routes[k]);
+    for (size_t k = 0; k < m->n_endpoints; k++) {
+        drop_endpoint(a, m->endpoints[k]->instance);
+        snprintf(a->endpoints[a->endpoint_count++], 64, "%s", m->endpoints[k]->instance);
+    }
+    for (size_t k = 0; k < m->n_routes; k++) {
+        drop_route(a, m->routes[k]->function_key);
+        snprintf(a->routed[a->routed_count][0], 64, "%s", m->routes[k]->function_key);
+        snprintf(a->routed[a->routed_count++][1], 64, "%s", m->routes[k]->revision);
+    }
+    a->routes_incarnation = m->epoch->incarnation;
+    a->routes = m->epoch->sequence;
+}
+
+static inline void take_message(struct world *w, uint64_t peer, const ControllerMessage *m)
+{
+    struct agent *a = world_agent_of(w, peer);
+    struct answer *to = &w->answers[w->answer_count];
+
+    switch (m->body_case) {
+    case ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_GRANT:
+        w->answer_count++;
+        *to = (struct answer){.peer = peer, .ticket = m->grant->ticket, .slot = m->grant->slot, .granted = true};
+        snprintf(to->instance, sizeof(to->instance), "%s", m->grant->instance);
+        snprintf(to->revision, sizeof(to->revision), "%s", m->grant->revision);
+        return;
+    case ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_REFUSE:
+        w->answer_count++;
+        *to = (struct answer){.peer = peer, .ticket = m->refuse->ticket, .status = m->refuse->status,
+                              .retry_after = m->refuse->retry_after_s};
+        snprintf(to->reason, sizeof(to->reason), "%s", m->refuse->reason);
+        snprintf(to->message, sizeof(to->message), "%s", m->refuse->message);
+        snprintf(to->allow, sizeof(to->allow), "%s", m->refuse->allow);
+        return;
+    default:
+        break;
+    }
+    if (!a)
+        return;
+    switch (m->body_case) {
+    case ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_WELCOME:
+        a->welcomes++;
+        break;
+    case ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_HELLO_REJECT:
+        a->rejects++;
+        break;
+    case ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_DESIRED:
+        take_desired(a, m->desired);
+        break;
+    case ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_ROUTES:
+        take_routes(a, m->routes);
+        break;
+    case ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_SLOT_WANTED:
+        a->wanted = m->slot_wanted->count;
+        break;
+    default:
+        break;
+    }
+}
+
+static inline void take_actions(struct world *w, struct actions *out)
+{
+    for (struct action *a = out->first; a; a = a->next) {
+        struct answer *to = &w->answers[w->answer_count];
+
+        switch (a->kind) {
+        case ACTION_SEND:
+            take_message(w, a->send.peer, a->send.message);
+            break;
+        case ACTION_CLOSE:
+            if (world_agent_of(w, a->close.peer))
+                world_agent_of(w, a->close.peer)->closed = true;
+            break;
+        case ACTION_ANSWER:
+            w->answer_count++;
+            *to = (struct answer){.ticket = a->answer.ticket, .slot = a->answer.grant->slot,
+                                  .granted = a->answer.grant->granted, .status = (unsigned)a->answer.grant->status,
+                                  .retry_after = a->answer.grant->retry_after_s};
+            snprintf(to->reason, sizeof(to->reason), "%s", a->answer.grant->reason);
+            snprintf(to->message, sizeof(to->message), "%s", a->answer.grant->message);
+            snprintf(to->allow, sizeof(to->allow), "%.63s", a->answer.grant->allow);
+            snprintf(to->instance, sizeof(to->instance), "%s", a->answer.grant->instance);
+            break;
+        case ACTION_STATUS:
+            w->status = *a->status.status;
+            snprintf(w->status_key, sizeof(w->status_key), "%s", a->status.key);
+            break;
+        case ACTION_FINALIZE:
+            snprintf(w->finalized[w->finalized_count++ % 16], 64, "%s", a->finalize.key);
+            break;
+        case ACTION_PUBLISH:
+            w->published++;
+            break;
+        case ACTION_UNPUBLISH:
+            w->unpublished++;
+            break;
+        case ACTION_LOG:
+            break;
+        }
+    }
+    actions_done(out);
+    ck_assert_uint_lt(w->answer_count, ANSWERS);
+}
+
+static inline void send_message(struct world *w, uint64_t peer, const AgentMessage *m)
+{
+    struct actions out = {0};
+
+    core_agent_message(w->core, w->now, peer, m, &out);
+    take_actions(w, &out);
+}
+
+static inline void turn(struct world *w)
+{
+    struct actions out = {0};
+    const char *what = "";
+
+    core_turn(w->core, w->now, &out);
+    take_actions(w, &out);
+    ck_assert_msg(core_check(w->core, &what) == 0, "%s", what);
+}
+
+static inline void acks(struct world *w)
+{
+    for (int i = 0; i < AGENTS; i++) {
+        struct agent *a = &w->agents[i];
+        AgentMessage m = ROUSE__CONTROL__V1__AGENT_MESSAGE__INIT;
+        Ack ack = ROUSE__CONTROL__V1__ACK__INIT;
+        Epoch routes = ROUSE__CONTROL__V1__EPOCH__INIT;
+
+        if (!a->peer || a->silent)
+            continue;
+        routes.incarnation = a->routes_incarnation;
+        routes.sequence = a->routes;
+        ack.routes = &routes;
+        m.body_case = ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_ACK;
+        m.ack = &ack;
+        send_message(w, a->peer, &m);
+    }
+}
+
+/* Decides, lets the agents acknowledge, decides again. */
+static inline void settle(struct world *w)
+{
+    turn(w);
+    acks(w);
+    turn(w);
+    turn(w);
+}
+
+static inline void load_reports(struct world *w, double concurrency, const char *key);
+
+/* Lets the time go by, stopping wherever the core wants to. */
+static inline void pass(struct world *w, uint64_t ns)
+{
+    uint64_t end = w->now + ns;
+    unsigned turns = 0;
+
+    while (w->now < end) {
+        uint64_t due = core_due(w->core);
+
+        w->now = due <= w->now ? w->now : due < end ? due : end;
+        settle(w);
+        if (due <= w->now && ++turns > 20000)
+            ck_abort_msg("the core never comes to rest");
+        if (w->now < end && core_due(w->core) <= w->now)
+            w->now++;
+    }
+}
+
+/* ---- agents */
+
+static inline void hello_of(struct world *w, struct agent *a)
+{
+    AgentMessage m = ROUSE__CONTROL__V1__AGENT_MESSAGE__INIT;
+    Hello h = ROUSE__CONTROL__V1__HELLO__INIT;
+    Rouse__Control__V1__Resources r = ROUSE__CONTROL__V1__RESOURCES__INIT;
+    Rouse__Control__V1__RuntimeInfo python = ROUSE__CONTROL__V1__RUNTIME_INFO__INIT, *runtimes[] = {&python};
+    Epoch desired = ROUSE__CONTROL__V1__EPOCH__INIT, routes = ROUSE__CONTROL__V1__EPOCH__INIT;
+    static char address[] = "tcp://127.0.0.1:8081", name[] = "python3";
+    InstanceStatus *all = calloc(a->count + 1, sizeof(*all)), **list = calloc(a->count + 1, sizeof(*list));
+
+    python.name = name;
+    r.memory = a->memory;
+    r.cpu = 4000;
+    h.protocol = 1;
+    h.node = a->name;
+    h.incarnation = a->incarnation;
+    h.peer_address = address;
+    h.allocatable = &r;
+    h.runtimes = runtimes;
+    h.n_runtimes = 1;
+    for (size_t i = 0; i < a->count; i++) {
+        list[i] = &all[i];
+        rouse__control__v1__instance_status__init(list[i]);
+        all[i].id = a->instances[i].id;
+        all[i].function_key = a->instances[i].key;
+        all[i].revision = a->instances[i].revision;
+        all[i].state = (Rouse__Control__V1__InstanceState)a->instances[i].state;
+    }
+    h.instances = list;
+    h.n_instances = a->count;
+    desired.incarnation = a->desired_incarnation;
+    desired.sequence = a->desired;
+    routes.incarnation = a->routes_incarnation;
+    routes.sequence = a->routes;
+    h.desired = a->desired ? &desired : NULL;
+    h.routes = a->routes ? &routes : NULL;
+    m.body_case = ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_HELLO;
+    m.hello = &h;
+    send_message(w, a->peer, &m);
+    free(all);
+    free(list);
+}
+
+static inline struct agent *join(struct world *w, int at, uint64_t memory)
+{
+    struct agent *a = &w->agents[at];
+
+    if (!a->incarnation) {
+        snprintf(a->name, sizeof(a->name), "node-%d", at);
+        a->incarnation = 100 + (uint64_t)at;
+        a->memory = memory;
+    }
+    a->peer = ++w->next_peer;
+    a->closed = false;
+    a->wanted = 0;
+    hello_of(w, a);
+    settle(w);
+    return a;
+}
+
+static inline void leave(struct world *w, struct agent *a)
+{
+    struct actions out = {0};
+
+    core_agent_closed(w->core, w->now, a->peer, "gone", &out);
+    a->peer = 0;
+    take_actions(w, &out);
+    settle(w);
+}
+
+static inline void tell_why(struct world *w, struct agent *a, struct fake_instance *i, enum instance_state state,
+                            const char *reason, const char *message)
+{
+    AgentMessage m = ROUSE__CONTROL__V1__AGENT_MESSAGE__INIT;
+    InstanceStatus s = ROUSE__CONTROL__V1__INSTANCE_STATUS__INIT;
+    char id[64];
+
+    snprintf(id, sizeof(id), "%s", i->id);
+    i->state = state;
+    s.id = id;
+    s.function_key = i->key;
+    s.revision = i->revision;
+    s.state = (Rouse__Control__V1__InstanceState)state;
+    s.reason = (char *)reason;
+    s.message = (char *)message;
+    s.slots = 1;
+    m.body_case = ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_INSTANCE_STATUS;
+    m.instance_status = &s;
+    send_message(w, a->peer, &m);
+    if (state == STATE_STOPPED || state == STATE_FAILED)
+        agent_forget(a, id);
+}
+
+static inline void tell(struct world *w, struct agent *a, struct fake_instance *i, enum instance_state state)
+{
+    tell_why(w, a, i, state, "", "");
+}
+
+/* The n-th instance of the agent in that state; NULL if there are fewer. */
+static inline struct fake_instance *nth(struct agent *a, enum instance_state state, size_t n)
+{
+    for (size_t i = 0; i < a->count; i++)
+        if (a->instances[i].state == state && !n--)
+            return &a->instances[i];
+    return NULL;
+}
+
+static inline size_t count_in(struct agent *a, enum instance_state state)
+{
+    size_t n = 0;
+
+    while (nth(a, state, n))
+        n++;
+    return n;
+}
+
+static inline uint64_t offer(struct world *w, struct agent *a, struct fake_instance *i)
+{
+    AgentMessage m = ROUSE__CONTROL__V1__AGENT_MESSAGE__INIT;
+    SlotFree s = ROUSE__CONTROL__V1__SLOT_FREE__INIT;
+
+    s.slot = ++w->next_slot;
+    s.instance = i->id;
+    s.function_key = i->key;
+    s.revision = i->revision;
+    s.lease_ms = 100;
+    m.body_case = ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_SLOT_FREE;
+    m.slot_free = &s;
+    send_message(w, a->peer, &m);
+    return s.slot;
+}
+
+/* Everything that waits for its node becomes Ready; everything that drains stops. */
+static inline void ready_all(struct world *w, struct agent *a)
+{
+    struct fake_instance *i;
+
+    while ((i = nth(a, STATE_PENDING, 0)))
+        tell(w, a, i, STATE_READY);
+}
+
+static inline void stop_drained(struct world *w, struct agent *a)
+{
+    struct fake_instance *i;
+
+    while ((i = nth(a, STATE_DRAINING, 0)))
+        tell(w, a, i, STATE_STOPPED);
+}
+
+static inline uint64_t ticket_on(struct world *w, struct agent *a, const char *key, const char *method,
+                                 const char *path, uint64_t waited_ms, uint32_t attempt)
+{
+    AgentMessage m = ROUSE__CONTROL__V1__AGENT_MESSAGE__INIT;
+    Ticket t = ROUSE__CONTROL__V1__TICKET__INIT;
+
+    t.id = ++w->next_ticket;
+    t.function_key = (char *)(key ? key : "");
+    t.method = (char *)(method ? method : "");
+    t.path = (char *)(path ? path : "");
+    t.waited_ms = waited_ms;
+    t.attempt = attempt;
+    t.deadline_in_ms = 30000;
+    m.body_case = ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_TICKET;
+    m.ticket = &t;
+    send_message(w, a->peer, &m);
+    return t.id;
+}
+
+static inline uint64_t ticket(struct world *w, struct agent *a, const char *key)
+{
+    return ticket_on(w, a, key, NULL, NULL, 0, 0);
+}
+
+static inline void load_reports(struct world *w, double concurrency, const char *key)
+{
+    for (int k = 0; k < AGENTS; k++) {
+        struct agent *a = &w->agents[k];
+        AgentMessage m = ROUSE__CONTROL__V1__AGENT_MESSAGE__INIT;
+        Report r = ROUSE__CONTROL__V1__REPORT__INIT;
+        Rouse__Control__V1__FunctionLoad f = ROUSE__CONTROL__V1__FUNCTION_LOAD__INIT, *functions[] = {&f};
+
+        if (!a->peer || !count_in(a, STATE_READY))
+            continue;
+        f.function_key = (char *)key;
+        f.concurrency = concurrency;
+        f.requests = concurrency > 0;
+        r.functions = functions;
+        r.n_functions = 1;
+        m.body_case = ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_REPORT;
+        m.report = &r;
+        send_message(w, a->peer, &m);
+    }
+}
+
+static inline const struct answer *answer_of(const struct world *w, uint64_t id)
+{
+    for (size_t i = 0; i < w->answer_count; i++)
+        if (w->answers[i].ticket == id)
+            return &w->answers[i];
+    return NULL;
+}
+
+/* ---- functions */
+
+/* "namespace/name", a revision, and a path or NULL. */
+static inline struct function *make_function(const char *key, const char *revision, const char *path, const char *method)
+{
+    struct function *f = calloc(1, sizeof(*f));
+    size_t n = strlen(key) + 1;
+
+    f->refs = 1;
+    f->key = malloc(2 * n);                      /* key, NUL, ns, NUL, name, NUL */
+    memcpy(f->key, key, n);
+    f->ns = memcpy(f->key + n, key, n);
+    f->name = strchr(f->ns, '/') + 1;
+    f->name[-1] = 0;
+    f->generation = 1;
+    f->created_ms = 1000;
+    snprintf(f->revision, sizeof(f->revision), "%s", revision);
+    f->runtime = strdup("python3");
+    f->handler = strdup("index.handler");
+    f->package = strdup("sha256:00");
+    f->memory = 128 * MI;
+    f->cpu_millis = 500;
+    f->timeout_ms = 3000;
+    f->concurrency = 1;
+    f->scaling = (struct function_scaling){.max = 100, .idle_timeout_ns = S(60)};
+    if (path) {
+        f->triggers = calloc(1, sizeof(*f->triggers));
+        f->trigger_count = 1;
+        f->triggers[0].path = strdup(path);
+        if (method) {
+            f->triggers[0].methods = calloc(1, sizeof(char *));
+            f->triggers[0].methods[0] = strdup(method);
+            f->triggers[0].method_count = 1;
+        }
+    }
+    return f;
+}
+
+/* Gives the reference away. */
+static inline void apply(struct world *w, struct function *old, struct function *now)
+{
+    struct actions out = {0};
+
+    core_function(w->core, w->now, old, now, &out);
+    take_actions(w, &out);
+    settle(w);
+    function_unref(now);
+}
+
+static inline void apply_simple(struct world *w, const char *key, const char *revision)
+{
+    apply(w, NULL, make_function(key, revision, NULL, NULL));
+}
+
+static inline struct core_counts counts(struct world *w, const char *key)
+{
+    struct core_counts n = {0};
+
+    ck_assert_msg(core_count(w->core, key, &n), "%s is not there", key);
+    return n;
+}
