@@ -168,8 +168,31 @@ static int limit_v2(const struct cgroups *c, const struct cgroup_tree *t, const 
     return r;
 }
 
-int cgroup_create(const struct cgroups *c, const char *id, const struct cgroup_limits *limits,
-                  int *ret_fd, struct err *e)
+int cgroup_create_spare(const struct cgroups *c, const char *name)
+{
+    char path[PATH_MAX];
+
+    for (size_t i = 0; i < c->count; i++)
+        if (!c->trees[i].v2 && mkdir(path_of(path, c, &c->trees[i], name, NULL), 0755) < 0)
+            return -errno;
+    return 0;
+}
+
+static int make_or_rename(const struct cgroups *c, const struct cgroup_tree *t, const char *id,
+                          const char *spare, struct err *e)
+{
+    char path[PATH_MAX], old[PATH_MAX];
+
+    path_of(path, c, t, id, NULL);
+    if (!spare || t->v2)
+        return mkdir(path, 0755) < 0 ? err_errno(e, errno, "cgroup: mkdir %s", path) : 0;
+    if (rename(path_of(old, c, t, spare, NULL), path) < 0)
+        return err_errno(e, errno, "cgroup: rename %s to %s", old, id);
+    return 0;
+}
+
+int cgroup_create(const struct cgroups *c, const char *id, const char *spare,
+                  const struct cgroup_limits *limits, int *ret_fd, struct err *e)
 {
     cleanup_fd int fd = -1;
     char path[PATH_MAX];
@@ -178,9 +201,8 @@ int cgroup_create(const struct cgroups *c, const char *id, const struct cgroup_l
     for (size_t i = 0; i < c->count && r == 0; i++) {
         const struct cgroup_tree *t = &c->trees[i];
 
-        if (mkdir(path_of(path, c, t, id, NULL), 0755) < 0)
-            r = err_errno(e, errno, "cgroup: mkdir %s", path);
-        else
+        r = make_or_rename(c, t, id, spare, e);
+        if (r == 0)
             r = t->v2 ? limit_v2(c, t, id, limits, e) : limit_v1(c, t, id, limits, e);
         if (r == 0 && t->v2) {
             fd = open(path_of(path, c, t, id, NULL), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -189,6 +211,7 @@ int cgroup_create(const struct cgroups *c, const char *id, const struct cgroup_l
         }
     }
     if (r < 0) {
+        /* With a spare inside the caller removes both names once it has ended that. */
         cgroup_remove(c, id);
         return r;
     }

@@ -37,10 +37,12 @@ struct cgroup_limits {
     uint32_t cpu_millis;             /* 0: none */
     uint32_t pids;
 };
-/* Makes the directories and sets the limits. *ret_fd is the unified tree's directory for
+/* Makes the v1 directories only, with no limits yet, for a process that attaches itself ahead. */
+int cgroup_create_spare(const struct cgroups *c, const char *name);
+/* Makes the directories, or renames those of `spare` where it has one, and sets the limits. *ret_fd is the unified tree's directory for
  * CLONE_INTO_CGROUP, or -1 where there is none. After a failure nothing of it is left. */
-int cgroup_create(const struct cgroups *c, const char *id, const struct cgroup_limits *limits,
-                  int *ret_fd, struct err *e);
+int cgroup_create(const struct cgroups *c, const char *id, const char *spare,
+                  const struct cgroup_limits *limits, int *ret_fd, struct err *e);
 /* Puts `pid` into the v1 hierarchies. */
 int cgroup_attach(const struct cgroups *c, const char *id, pid_t pid, struct err *e);
 /* Kills all in it: -EOPNOTSUPP without the unified tree's cgroup.kill (thawed then on v1: kill the init). */

@@ -7,12 +7,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sched.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 
 enum { FD_CHANNEL = 3, FD_ROOT, FD_CODE, FD_END };
@@ -147,7 +149,7 @@ static void check_launcher(int channel)
         _exit(1);
 }
 
-_Noreturn void child_run(struct child_plan *p)
+_Noreturn static void child_run(struct child_plan *p)
 {
     int channel = p->channel, fds[2];
     struct child_go go;
@@ -178,4 +180,25 @@ _Noreturn void child_run(struct child_plan *p)
         init_fail(channel, &e);
     check_launcher(channel);
     init_run(p, channel, fds, n);
+}
+
+pid_t child_clone(struct child_plan *p, int cgroup_fd, uint64_t more, int *ret_pidfd)
+{
+    struct clone_args args = {
+        .flags = CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWUTS |
+                 CLONE_NEWIPC | CLONE_PIDFD | more,
+        .pidfd = (uint64_t)(uintptr_t)ret_pidfd,
+        /* A sibling of the caller ends with the caller's own signal. */
+        .exit_signal = more & CLONE_PARENT ? 0 : SIGCHLD,
+    };
+    long pid;
+
+    if (cgroup_fd >= 0) {
+        args.flags |= CLONE_INTO_CGROUP;
+        args.cgroup = (unsigned)cgroup_fd;
+    }
+    pid = syscall(SYS_clone3, &args, sizeof(args));
+    if (pid == 0)
+        child_run(p);
+    return pid < 0 ? -errno : (pid_t)pid;
 }

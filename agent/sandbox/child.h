@@ -10,6 +10,8 @@
 #include <linux/filter.h>
 #include <netinet/in.h>
 
+#define CHILD_RESOLV_MAX 2048
+
 struct child_plan {
     const struct sandbox_spec *spec; /* defaults filled in */
     int channel;                     /* SEQPACKET to the launcher */
@@ -34,7 +36,9 @@ struct child_report {
     struct err error;                /* FAILED */
 };
 
-_Noreturn void child_run(struct child_plan *p);
+/* Clones the process that becomes the sandbox, into `cgroup_fd` unless -1, `more` flags added (0 or
+ * CLONE_PARENT). Its pid, or -errno. The single thread of the caller's process only. */
+pid_t child_clone(struct child_plan *p, int cgroup_fd, uint64_t more, int *ret_pidfd);
 
 /* init.c: forks the runtime and never returns. `listen_fds` go out with STARTED. */
 _Noreturn void init_run(const struct child_plan *p, int channel, const int *listen_fds, size_t n);

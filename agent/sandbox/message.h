@@ -9,7 +9,7 @@
 #include "sandbox/launcher.h"
 
 #define MESSAGE_MAX      (256u << 10)
-#define MESSAGE_FDS_MAX  4
+#define MESSAGE_FDS_MAX  8
 #define MESSAGE_LIST_MAX 4096        /* entries of argv or env */
 
 enum message_type {

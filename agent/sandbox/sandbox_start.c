@@ -7,18 +7,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/sched.h>
-#include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #define DEFAULT_PIDS 256u
 #define DEFAULT_TMP  (64ull << 20)
-#define RESOLV_MAX   2048
 #define OOM_SCORE    "500"           /* before the node's own daemons */
 
 static int write_proc(pid_t pid, const char *file, const char *text, struct err *e)
@@ -55,24 +50,6 @@ static int map_ids(struct sandbox *b, struct err *e)
     return r;
 }
 
-static pid_t clone_into(int cgroup_fd, int *ret_pidfd)
-{
-    struct clone_args args = {
-        .flags = CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWUTS |
-                 CLONE_NEWIPC | CLONE_PIDFD,
-        .pidfd = (uint64_t)(uintptr_t)ret_pidfd,
-        .exit_signal = SIGCHLD,
-    };
-    long pid;
-
-    if (cgroup_fd >= 0) {
-        args.flags |= CLONE_INTO_CGROUP;
-        args.cgroup = (unsigned)cgroup_fd;
-    }
-    pid = syscall(SYS_clone3, &args, sizeof(args));
-    return pid < 0 ? -errno : (pid_t)pid;
-}
-
 /* The function may open /dev/stderr anew: the pipe must be its own for that. */
 static int make_output(const struct sandbox *b, int *ret_read, int *ret_write, struct err *e)
 {
@@ -89,9 +66,11 @@ static int make_output(const struct sandbox *b, int *ret_read, int *ret_write, s
     return 0;
 }
 
-/* Descriptors that only live from here to the clone. */
+/* What only lives from here to the go. */
 struct parts {
     int stdout_fd, stderr_fd, root_tree, code_tree, child_channel, cgroup;
+    bool attached;                   /* `spare` is, and so will be its child */
+    struct spare spare;
 };
 
 static void parts_close(struct parts *p)
@@ -102,6 +81,9 @@ static void parts_close(struct parts *p)
     close_fd(&p->code_tree);
     close_fd(&p->child_channel);
     close_fd(&p->cgroup);
+    /* Its end frees its place in the process limit. */
+    if (p->attached)
+        spare_end(&p->spare);
 }
 
 static int gather(struct sandbox *b, const struct sandbox_spec *spec, struct parts *p,
@@ -126,17 +108,21 @@ static int gather(struct sandbox *b, const struct sandbox_spec *spec, struct par
         if (r == 0)
             r = root_open_tree(spec->code_dir, "code directory", &p->code_tree, e);
     }
-    return r < 0 ? r : cgroup_create(&b->server->cgroups, b->id, &limits, &p->cgroup, e);
+    if (r < 0)
+        return r;
+    p->attached = spares_take(&b->server->spares, &p->spare);
+    return cgroup_create(&b->server->cgroups, b->id, p->attached ? p->spare.name : NULL, &limits,
+                         &p->cgroup, e);
 }
 
 /* What only the launcher can give to the new process, and then its go. */
-static int equip(struct sandbox *b, const struct sandbox_spec *spec, struct err *e)
+static int equip(struct sandbox *b, const struct sandbox_spec *spec, struct parts *p, struct err *e)
 {
     struct server *s = b->server;
     struct child_go go = {0};
     int r = map_ids(b, e);
 
-    if (r == 0)
+    if (r == 0 && !p->attached)
         r = cgroup_attach(&s->cgroups, b->id, b->pid, e);
     if (r == 0 && spec->network == SANDBOX_NETWORK_EGRESS && s->network.usable) {
         r = network_link(&s->network, b->pid, &b->link, e);
@@ -144,6 +130,7 @@ static int equip(struct sandbox *b, const struct sandbox_spec *spec, struct err 
         go = (struct child_go){
             .linked = b->linked, .address = b->link.instance, .gateway = b->link.node};
     }
+    parts_close(p);
     if (r == 0 &&
         send(b->channel.fd, &go, sizeof(go), MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)sizeof(go))
         r = err_errno(e, errno, "the new process is gone already");
@@ -153,7 +140,7 @@ static int equip(struct sandbox *b, const struct sandbox_spec *spec, struct err 
 static int clone_child(struct sandbox *b, const struct sandbox_spec *spec, const struct parts *p,
                        struct err *e)
 {
-    char resolv[RESOLV_MAX] = "";
+    char resolv[CHILD_RESOLV_MAX] = "";
     struct child_plan plan = {.spec = spec,
                               .channel = p->child_channel,
                               .stdout_fd = p->stdout_fd,
@@ -167,9 +154,10 @@ static int clone_child(struct sandbox *b, const struct sandbox_spec *spec, const
 
     if (spec->network == SANDBOX_NETWORK_EGRESS && b->server->network.usable)
         network_resolv_conf(resolv, sizeof(resolv));
-    pid = clone_into(p->cgroup, &b->process.fd);
-    if (pid == 0)
-        child_run(&plan);
+    if (p->attached)
+        pid = spare_clone(&p->spare, &plan, p->cgroup, &b->process.fd);
+    else
+        pid = child_clone(&plan, p->cgroup, 0, &b->process.fd);
     if (pid < 0)
         return err_set(e, -pid, "clone3 with new namespaces: %s%s", strerror(-pid),
                        pid == -EPERM    ? " (are user namespaces allowed here?)"
@@ -181,7 +169,7 @@ static int clone_child(struct sandbox *b, const struct sandbox_spec *spec, const
 
 int sandbox_start(struct sandbox *b, const struct sandbox_spec *asked, struct err *e)
 {
-    struct parts parts = {-1, -1, -1, -1, -1, -1};
+    struct parts parts = {-1, -1, -1, -1, -1, -1, false, {.sock = -1}};
     struct sandbox_spec spec = *asked;
     int r;
 
@@ -190,6 +178,11 @@ int sandbox_start(struct sandbox *b, const struct sandbox_spec *asked, struct er
     r = gather(b, &spec, &parts, e);
     if (r == 0)
         r = clone_child(b, &spec, &parts, e);
-    parts_close(&parts);
-    return r < 0 ? r : equip(b, &spec, e);
+    if (r < 0) {
+        parts_close(&parts);
+        if (*parts.spare.name)
+            cgroup_remove(&b->server->cgroups, parts.spare.name);
+        return r;
+    }
+    return equip(b, &spec, &parts, e);
 }

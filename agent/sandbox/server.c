@@ -229,6 +229,7 @@ static void clean_up(struct server *s)
 
     if (!s->privileged)
         return;
+    spares_done(&s->spares);
     if (s->network.usable && network_clean(&s->names, &e) < 0)
         log_warn("%s", e.message);
     network_done(&s->network);
@@ -267,6 +268,7 @@ _Noreturn void server_run(int sock, const struct launcher_config *config, const 
         clean_up(s);
         _exit(1);
     }
+    spares_init(&s->spares, s->loop, &s->cgroups, &s->seccomp);
     server_send(s, &ready, NULL, 0);
     loop_run(s->loop);
     clean_up(s);

@@ -11,6 +11,7 @@
 #include "sandbox/message.h"
 #include "sandbox/names.h"
 #include "sandbox/network.h"
+#include "sandbox/spare.h"
 #include <linux/filter.h>
 
 #define SERVER_SANDBOXES_MAX 4096u
@@ -25,6 +26,7 @@ struct server {
     struct cgroups cgroups;
     struct network network;
     struct sock_fprog seccomp;
+    struct spares spares;
     struct idpool slots;             /* uid ranges */
     uid_t uid_base;
     bool privileged;                 /* root: ranges of ids, cgroups, links */
