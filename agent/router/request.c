@@ -28,7 +28,7 @@ static const unsigned edges[REQUEST_STATES] = {
     [REQUEST_WAITING] = TO(REQUEST_NEW) | TO(REQUEST_ANSWERED) | TO(REQUEST_GONE),
     /* back to New: refused, nothing was run */
     [REQUEST_LOCAL] = TO(REQUEST_NEW),
-    [REQUEST_REMOTE] = TO(REQUEST_NEW) | TO(REQUEST_ANSWERED),
+    [REQUEST_REMOTE] = TO(REQUEST_NEW) | TO(REQUEST_ANSWERED) | TO(REQUEST_GONE),
 };
 
 const char *request_state_name(enum request_state s)
@@ -185,28 +185,29 @@ static void on_remote_head(void *user, struct http_exchange *x, int status)
     r->remote_status = status;
 }
 
+/* The exchange is ours again; unless it is still to be answered, its on_done() is about to come. */
 static void on_remote_done(void *user, struct http_exchange *x, int error)
 {
     struct request *r = user;
     struct gateway *g = r->gateway;
 
+    http_set_owner(x, &own_ops, r);
     switch (error) {
     case 0:
+        set_state(r, REQUEST_ANSWERED);
         count(r, r->remote_status);
-        request_free(r);
         return;
     case -ECANCELED:
+        set_state(r, REQUEST_GONE);
         g->stats.gone++;
-        request_free(r);
         return;
     case -EPIPE:
+        set_state(r, REQUEST_ANSWERED);
         g->stats.remote_lost++;
         count(r, 502);
-        request_free(r);
         return;
     default:
         g->stats.remote_lost += error != -ETIMEDOUT;
-        http_set_owner(x, &own_ops, r);
         answer(r, &answers[error == -ETIMEDOUT ? ANSWER_TIMEOUT : ANSWER_INSTANCE_LOST]);
     }
 }

@@ -1,8 +1,8 @@
 /* request.h - one client's request at this entry, and the gateway's inside that it needs.
  *
  * Shared by gateway.c, which owns requests, and request.c, which moves them.
- * On the agent's loop. A request is freed by the last callback of whoever holds
- * its exchange: the server (on_done), the pool or the proxy. */
+ * On the agent's loop. A request is freed by the pool's on_done() if the pool
+ * has its exchange, else by the server's; the proxy gives the exchange back. */
 #pragma once
 #include "http/client.h"
 #include "http/server.h"
@@ -18,7 +18,7 @@ enum request_state {
     REQUEST_WAITING,                         /* a ticket is open */
     REQUEST_LOCAL,                           /* the pool has the exchange */
     REQUEST_REMOTE,                          /* the proxy has it */
-    REQUEST_ANSWERED,                        /* by this entry itself; the answer goes out */
+    REQUEST_ANSWERED,                        /* the answer goes out; the server's on_done() follows */
     REQUEST_GONE,                            /* the client left before an answer */
     REQUEST_STATES
 };

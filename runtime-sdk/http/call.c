@@ -161,6 +161,7 @@ int http_call_start(struct http_client *c, const struct http_call_request *r,
     call->ops = ops;
     call->user = user;
     call->deadline_ns = r->deadline_ns;
+    call->retried = r->once;
     call->is_head = str_eq(r->method, "HEAD");
     call->content_length = r->content_length;
     call->chunked_request = r->content_length < 0;

@@ -3,7 +3,7 @@
  * A call is one request. `sent` in on_done() tells whether any byte of it may
  * have reached the peer: a call that failed with sent == false may be made
  * again elsewhere. A kept connection that turns out to be dead before any byte
- * of the answer is retried once on a fresh one if the request has no body. */
+ * of the answer is retried once on a fresh one if the request has no body (not if `once`). */
 #pragma once
 #include "http/message.h"
 #include "reactor/conn.h"
@@ -30,6 +30,7 @@ struct http_call_request {
     int64_t content_length;              /* 0: none; -1: chunked; else what http_call_write() will bring */
     bool expect_continue;                /* send the head, wait for on_continue() */
     uint64_t deadline_ns;                /* monotonic, whole call; 0: none */
+    bool once;                           /* no second try: it must not run twice, whatever the method */
 };
 
 int http_client_new(struct loop *l, const struct http_client_options *o, struct http_client **ret);

@@ -317,6 +317,7 @@ int http_proxy_start(struct http_client *c, struct http_exchange *x,
         .content_length = whole ? (int64_t)buffer_size(http_held(x)) : h->content_length,
         .expect_continue = !whole,
         .deadline_ns = r->deadline_ns,
+        .once = true,
     };
     struct http_proxy *p;
     int e = request_headers(&headers, h, r->set);

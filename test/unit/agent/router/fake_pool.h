@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum fake_mode { FAKE_ANSWER, FAKE_HOLD };
+enum fake_mode { FAKE_ANSWER, FAKE_HOLD, FAKE_COUNT_BODY };
 struct pool {
     const char *name;
     int result;                              /* of pool_invoke(): 0 or -errno */
@@ -26,6 +26,7 @@ struct fake_invocation {
     void (*on_done)(void *user, const struct invoke_outcome *o);
     void *user;
     char text[512];
+    size_t body;
 };
 
 static void fake_gone(struct http_exchange *x, int error)
@@ -45,13 +46,23 @@ static void fake_done(struct http_exchange *x)
     i->on_done(i->user, &i->outcome);
     free(i);
 }
-static const struct http_exchange_ops fake_ops = {.on_gone = fake_gone, .on_done = fake_done};
-
 static void fake_answer(struct fake_invocation *i)
 {
     i->pool->held = NULL;
     http_respond(i->x, i->outcome.status, NULL, i->text, strlen(i->text));
 }
+static void fake_body(struct http_exchange *x, const uint8_t *data, size_t n, bool last)
+{
+    struct fake_invocation *i = http_user(x);
+
+    (void)data;
+    i->body += n;
+    if (!last)
+        return;
+    snprintf(i->text, sizeof(i->text), "body of %zu bytes", i->body);
+    fake_answer(i);
+}
+static const struct http_exchange_ops fake_ops = {.on_body = fake_body, .on_gone = fake_gone, .on_done = fake_done};
 
 int pool_invoke(struct pool *p, struct http_exchange *x, const struct invoke_params *params,
                 void (*on_done)(void *user, const struct invoke_outcome *o), void *user)
@@ -77,6 +88,8 @@ int pool_invoke(struct pool *p, struct http_exchange *x, const struct invoke_par
     http_set_owner(x, &fake_ops, i);
     if (p->mode == FAKE_HOLD)
         p->held = i;
+    else if (p->mode == FAKE_COUNT_BODY)
+        http_read_body(x, params->body_limit);
     else
         fake_answer(i);
     return 0;

@@ -12,14 +12,13 @@
 #include "unit.h"
 
 /* ---------------------------------------------------------------- the proxy's double */
-enum fake_proxy_mode { PROXY_ANSWER, PROXY_REFUSE, PROXY_RESET, PROXY_TIMEOUT, PROXY_HOLD };
+enum fake_proxy_mode { PROXY_ANSWER, PROXY_REFUSE, PROXY_RESET, PROXY_TIMEOUT, PROXY_CUT, PROXY_HOLD };
 struct http_proxy {
     struct loop_timer timer;
     struct http_exchange *x;
     const struct http_proxy_ops *ops;
     void *user;
     enum fake_proxy_mode mode;
-    bool gone;
 };
 static struct {
     enum fake_proxy_mode modes[8];           /* of the next calls; the last one goes on */
@@ -38,19 +37,19 @@ struct http_client *http_client_free(struct http_client *c)
 {
     return c;
 }
+/* As the real one: the exchange is the owner's again when the last word is said, and lives on. */
+static void proxy_end(struct http_proxy *p, int error)
+{
+    p->ops->on_done(p->user, p->x, error);
+    loop_timer_cancel(http_loop(p->x), &p->timer);
+    free(p);
+}
 static void proxy_gone(struct http_exchange *x, int error)
 {
     (void)error;
-    ((struct http_proxy *)http_user(x))->gone = true;
+    proxy_end(http_user(x), -ECANCELED);
 }
-static void proxy_done(struct http_exchange *x)
-{
-    struct http_proxy *p = http_user(x);
-
-    p->ops->on_done(p->user, x, p->gone ? -ECANCELED : 0);
-    free(p);
-}
-static const struct http_exchange_ops proxy_exchange_ops = {.on_gone = proxy_gone, .on_done = proxy_done};
+static const struct http_exchange_ops proxy_exchange_ops = {.on_gone = proxy_gone};
 
 static void proxy_act(struct loop_timer *t)
 {
@@ -60,20 +59,27 @@ static void proxy_act(struct loop_timer *t)
     case PROXY_ANSWER:
         p->ops->on_head(p->user, p->x, 200);
         http_respond(p->x, 200, NULL, "from a peer", 11);
+        proxy_end(p, 0);
         return;
     case PROXY_REFUSE:
         p->ops->on_refused(p->user, p->x, "busy");
-        break;
+        free(p);
+        return;
     case PROXY_RESET:
-        p->ops->on_done(p->user, p->x, -ECONNRESET);
-        break;
+        proxy_end(p, -ECONNRESET);
+        return;
     case PROXY_TIMEOUT:
-        p->ops->on_done(p->user, p->x, -ETIMEDOUT);
-        break;
+        proxy_end(p, -ETIMEDOUT);
+        return;
+    case PROXY_CUT:
+        p->ops->on_head(p->user, p->x, 200);
+        http_respond_start(p->x, 200, NULL, 100);
+        http_abort(p->x);
+        proxy_end(p, -EPIPE);
+        return;
     case PROXY_HOLD:
         return;
     }
-    free(p);
 }
 int http_proxy_start(struct http_client *c, struct http_exchange *x, const struct http_proxy_request *r,
                      const struct http_proxy_ops *ops, void *user, struct http_proxy **ret)
@@ -264,7 +270,7 @@ static bool setting(const char *word)
                   {"local-busy", -EAGAIN, FAKE_ANSWER},
                   {"local-stale", -ESTALE, FAKE_ANSWER},
                   {"local-unknown", -ENOENT, FAKE_ANSWER}};
-    static const char *const modes[] = {"peer-answers", "peer-refuses", "peer-resets", "peer-hangs", "peer-holds"};
+    static const char *const modes[] = {"peer-answers", "peer-refuses", "peer-resets", "peer-hangs", "peer-cuts", "peer-holds"};
 
     for (size_t i = 0; i < sizeof(locals) / sizeof(locals[0]); i++) {
         if (strcmp(word, locals[i].word) != 0)
@@ -488,6 +494,7 @@ static void run_cell(const struct cell *c)
     CELL(remote_lost, "remote", "node lost after INVOKE", NULL, "peers peer-resets send *answer", 502, "InstanceLost", \
          "")                                                                                                           \
     CELL(remote_timeout, "remote", "no answer in time", NULL, "peers peer-hangs send *answer", 504, "Timeout", "")     \
+    CELL(remote_cut, "remote", "node lost in mid-answer", NULL, "peers peer-cuts send *answer *freed", 0, NULL, "")     \
     CELL(remote_client_gone, "remote", "client gone", NULL, "peers peer-holds send *proxied leave *freed", 0, NULL,    \
          "")                                                                                                           \
     /* ---- local */                                                                                                   \
