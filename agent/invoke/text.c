@@ -65,7 +65,7 @@ int json_string_append(struct buffer *to, const void *s, size_t n)
 {
     int r = buffer_append(to, "\"", 1);
 
-    if (r == 0)
+    if (r == 0 && n)
         r = utf8_valid(s, n) ? buffer_json_string(to, s, n) : latin1_append(to, s, n);
     return r == 0 ? buffer_append(to, "\"", 1) : r;
 }
@@ -75,7 +75,7 @@ static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuv
 int base64_append(struct buffer *to, const uint8_t *s, size_t n)
 {
     size_t size = (n + 2) / 3 * 4;
-    uint8_t *out = buffer_reserve(to, size);
+    uint8_t *out = buffer_reserve(to, size + 1);
     size_t i = 0;
 
     if (!out)

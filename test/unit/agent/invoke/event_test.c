@@ -1,0 +1,246 @@
+#include "invoke/event.h"
+#include "invoke/text.h"
+#include "unit.h"
+
+#include <json-c/json.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+struct pair {
+    const char *name, *value;
+};
+
+static struct str view(const char *s)
+{
+    return (struct str){s, strlen(s)};
+}
+
+static struct json_object *build(const char *query, const struct pair *headers, const void *body, size_t n)
+{
+    static struct http_head h;
+    struct buffer b = {0};
+    struct event_request r = {
+        .head = &h,
+        .raw_path = STR("/hello/a%20b"),
+        .function = "hello",
+        .request_id = "req-1",
+        .client_ip = "10.0.0.7",
+        .body = body,
+        .body_size = n,
+        .now_ms = 1583348638390,
+    };
+    struct json_object *o;
+    char *text;
+
+    h = (struct http_head){.method = STR("POST"), .minor = 1, .host = STR("api.example.org")};
+    h.query = view(query);
+    for (; headers && headers->name; headers++)
+        h.headers[h.header_count++] = (struct http_header){view(headers->name), view(headers->value)};
+    ck_assert_int_eq(event_append(&b, &r), 0);
+    ck_assert(utf8_valid(buffer_bytes(&b), buffer_size(&b)));
+    text = buffer_take_string(&b);
+    o = json_tokener_parse(text);
+    ck_assert_msg(o != NULL, "not JSON: %s", text);
+    free(text);
+    return o;
+}
+
+static const char *at(struct json_object *o, const char *path)
+{
+    char copy[128], *save = NULL;
+
+    snprintf(copy, sizeof(copy), "%s", path);
+    for (char *part = strtok_r(copy, "/", &save); part; part = strtok_r(NULL, "/", &save))
+        if (!json_object_object_get_ex(o, part, &o))
+            return NULL;
+    return json_object_get_string(o);
+}
+
+START_TEST(fixed_fields)
+{
+    const struct pair headers[] = {{"User-Agent", "curl/8"}, {"Host", "api.example.org"}, {0}};
+    static const struct pair wanted[] = {
+        {"version", "2.0"},
+        {"routeKey", "$default"},
+        {"rawPath", "/hello/a%20b"},
+        {"rawQueryString", ""},
+        {"isBase64Encoded", "false"},
+        {"headers/user-agent", "curl/8"},
+        {"requestContext/apiId", "hello"},
+        {"requestContext/accountId", "anonymous"},
+        {"requestContext/domainName", "api.example.org"},
+        {"requestContext/domainPrefix", "api"},
+        {"requestContext/http/method", "POST"},
+        {"requestContext/http/path", "/hello/a%20b"},
+        {"requestContext/http/protocol", "HTTP/1.1"},
+        {"requestContext/http/sourceIp", "10.0.0.7"},
+        {"requestContext/http/userAgent", "curl/8"},
+        {"requestContext/requestId", "req-1"},
+        {"requestContext/stage", "$default"},
+        {"requestContext/time", "04/Mar/2020:19:03:58 +0000"},
+        {"requestContext/timeEpoch", "1583348638390"},
+    };
+    struct json_object *o = build("", headers, NULL, 0);
+
+    for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
+        const char *got = at(o, wanted[i].name);
+
+        ck_assert_msg(got && !strcmp(got, wanted[i].value), "%s: %s", wanted[i].name, got ? got : "(absent)");
+    }
+    ck_assert_ptr_null(at(o, "body"));
+    ck_assert_ptr_null(at(o, "cookies"));
+    ck_assert_ptr_null(at(o, "queryStringParameters"));
+    json_object_put(o);
+}
+END_TEST
+
+START_TEST(headers_and_cookies)
+{
+    const struct pair headers[] = {{"X-Multi", "a"},     {"Accept", "*/*"},
+                                   {"x-MULTI", "b, c"},  {"Cookie", "k=v; l=w"},
+                                   {"cookie", "m=x"},    {"Connection", "keep-alive"},
+                                   {"Rouse-Slot", "7"},  {"Transfer-Encoding", "chunked"},
+                                   {"X-Latin", "gr\xfc\xdf"}, {"X-Utf", "gr\xc3\xbc\xc3\x9f"},
+                                   {"X-Quote", "a\"b\\c\td"}, {0}};
+    struct json_object *o = build("", headers, NULL, 0);
+
+    ck_assert_str_eq(at(o, "headers/x-multi"), "a,b, c");
+    ck_assert_str_eq(at(o, "headers/accept"), "*/*");
+    ck_assert_ptr_null(at(o, "headers/cookie"));
+    ck_assert_ptr_null(at(o, "headers/connection"));
+    ck_assert_ptr_null(at(o, "headers/rouse-slot"));
+    ck_assert_ptr_null(at(o, "headers/transfer-encoding"));
+    ck_assert_str_eq(at(o, "headers/x-latin"), "gr\xc3\xbc\xc3\x9f");
+    ck_assert_str_eq(at(o, "headers/x-utf"), "gr\xc3\xbc\xc3\x9f");
+    ck_assert_str_eq(at(o, "headers/x-quote"), "a\"b\\c\td");
+    ck_assert_str_eq(at(o, "cookies"), "[ \"k=v\", \"l=w\", \"m=x\" ]");
+    json_object_put(o);
+}
+END_TEST
+
+START_TEST(query_parameters)
+{
+    static const struct {
+        const char *query, *name, *value;
+    } rows[] = {
+        {"a=1", "a", "1"},
+        {"a=1&b=2&a=3", "a", "1,3"},
+        {"a=1&b=2&a=3", "b", "2"},
+        {"flag", "flag", ""},
+        {"x=", "x", ""},
+        {"q=a+b%20c", "q", "a b c"},
+        {"q=100%", "q", "100%"},
+        {"q=%zz", "q", "%zz"},
+        {"q=%C3%BC", "q", "\xc3\xbc"},
+        {"q=%FC", "q", "\xc3\xbc"},
+        {"a%3Db=c%26d", "a=b", "c&d"},
+        {"&&a=1&&", "a", "1"},
+        {"a=b=c", "a", "b=c"},
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct json_object *o = build(rows[i].query, NULL, NULL, 0), *p, *v;
+
+        ck_assert_msg(json_object_object_get_ex(o, "queryStringParameters", &p), "%s", rows[i].query);
+        ck_assert_msg(json_object_object_get_ex(p, rows[i].name, &v), "%s", rows[i].query);
+        ck_assert_str_eq(json_object_get_string(v), rows[i].value);
+        ck_assert_str_eq(at(o, "rawQueryString"), rows[i].query);
+        json_object_put(o);
+    }
+}
+END_TEST
+
+START_TEST(many_parameters_are_bounded)
+{
+    char query[HTTP_TARGET_MAX];
+    size_t n = 0;
+    struct json_object *o, *p;
+
+    while (n + 8 < sizeof(query))
+        n += (size_t)snprintf(query + n, sizeof(query) - n, "a%zu&", n % 1500);
+    query[n - 1] = '\0';
+    o = build(query, NULL, NULL, 0);
+    ck_assert(json_object_object_get_ex(o, "queryStringParameters", &p));
+    ck_assert_int_le(json_object_object_length(p), 1024);
+    json_object_put(o);
+}
+END_TEST
+
+START_TEST(bodies)
+{
+    const struct pair gzip[] = {{"Content-Encoding", "gzip"}, {0}};
+    static const uint8_t binary[] = {0xff, 0x00, 0x10};
+    struct json_object *o = build("", NULL, "{\"a\":\"\xc3\xbc\"}\n", 12);
+
+    ck_assert_str_eq(at(o, "body"), "{\"a\":\"\xc3\xbc\"}\n");
+    ck_assert_str_eq(at(o, "isBase64Encoded"), "false");
+    json_object_put(o);
+    o = build("", NULL, binary, sizeof(binary));
+    ck_assert_str_eq(at(o, "body"), "/wAQ");
+    ck_assert_str_eq(at(o, "isBase64Encoded"), "true");
+    json_object_put(o);
+    o = build("", gzip, "text", 4);
+    ck_assert_str_eq(at(o, "body"), "dGV4dA==");
+    ck_assert_str_eq(at(o, "isBase64Encoded"), "true");
+    json_object_put(o);
+}
+END_TEST
+
+START_TEST(utf8)
+{
+    static const struct {
+        const char *s;
+        bool ok;
+    } rows[] = {
+        {"", true},
+        {"plain ascii, longer than eight", true},
+        {"\xc3\xa9", true},
+        {"\xe2\x82\xac", true},
+        {"\xf0\x9f\x98\x80", true},
+        {"12345678\xc3\xa9", true},
+        {"\xc3", false},
+        {"\xc0\x80", false},
+        {"\xe0\x80\x80", false},
+        {"\xed\xa0\x80", false},
+        {"\xf4\x90\x80\x80", false},
+        {"\xf5\x80\x80\x80", false},
+        {"\x80", false},
+        {"\xe2\x82", false},
+        {"\xe2\x28\xa1", false},
+        {"1234567\xff", false},
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        ck_assert_msg(utf8_valid((const uint8_t *)rows[i].s, strlen(rows[i].s)) == rows[i].ok, "row %zu", i);
+}
+END_TEST
+
+START_TEST(base64)
+{
+    static const struct {
+        const char *plain, *coded;
+    } rows[] = {{"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"}, {"foob", "Zm9vYg=="}, {"foobar", "Zm9vYmFy"}};
+    static const char *const bad[] = {"Z", "Zg=", "Zh==", "Zm9v!", "Zm9vY", "====", "Zg==Zg==", "Zm 9v"};
+    struct buffer b = {0};
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        ck_assert_int_eq(base64_append(&b, (const uint8_t *)rows[i].plain, strlen(rows[i].plain)), 0);
+        ck_assert_uint_eq(buffer_size(&b), strlen(rows[i].coded));
+        ck_assert_int_eq(memcmp(rows[i].coded, buffer_size(&b) ? (const char *)buffer_bytes(&b) : "", buffer_size(&b)), 0);
+        buffer_clear(&b);
+        ck_assert_int_eq(base64_decode(&b, rows[i].coded, strlen(rows[i].coded)), 0);
+        ck_assert_uint_eq(buffer_size(&b), strlen(rows[i].plain));
+        ck_assert_int_eq(memcmp(rows[i].plain, buffer_size(&b) ? (const char *)buffer_bytes(&b) : "", buffer_size(&b)), 0);
+        buffer_clear(&b);
+    }
+    ck_assert_int_eq(base64_decode(&b, "Zg", 2), 0);
+    buffer_clear(&b);
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        ck_assert_msg(base64_decode(&b, bad[i], strlen(bad[i])) == -EINVAL, "%s", bad[i]);
+    buffer_done(&b);
+}
+END_TEST
+
+UNIT_MAIN("event", fixed_fields, headers_and_cookies, query_parameters, many_parameters_are_bounded, bodies, utf8,
+          base64)
