@@ -255,6 +255,7 @@ class Runtime:
         self.hello = hello
         self.task_root = task_root
         self.concurrency = max(1, hello.get("concurrency", 1))
+        self.pid = os.getpid()
         self.handler = None
         self.bodies = {}  # id -> [INVOKE's fields, chunks of the event]: not complete yet
         self.current = None  # thread-local: id and the line it has begun
@@ -350,6 +351,8 @@ class Runtime:
             flags, body = self.encode_result(result)
         except SystemExit as e:
             self.flush(ident)
+            if os.getpid() != self.pid:
+                os._exit(exit_status(e))  # a child that the handler forked
             message = f"the handler ended the process with exit status {exit_status(e)}"
             self.channel.send(encode(ERROR, FATAL, ident, error_payload("Runtime.ExitError", message)))
             os._exit(exit_status(e))

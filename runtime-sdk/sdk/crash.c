@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { CRASH_FRAME_MAX = 256, CRASH_ID_OFFSET = 8, CRASH_STACK = 64 << 10 };
 
@@ -32,6 +33,7 @@ static struct last_word words[] = {
 };
 
 static struct channel *channel;      /* set once, before the handlers are installed */
+static pid_t owner;                  /* a child that the handler forked says nothing */
 static _Atomic uint64_t current = 0; /* whose crash it would be */
 static char stack[CRASH_STACK] __attribute__((aligned(16)));
 
@@ -39,7 +41,7 @@ static void say(struct last_word *w)
 {
     uint64_t id = atomic_exchange(&current, CRASH_NOBODY);
 
-    if (id == CRASH_NOBODY)
+    if (id == CRASH_NOBODY || getpid() != owner)
         return;
     for (int i = 0; i < 8; i++)
         w->frame[CRASH_ID_OFFSET + i] = (uint8_t)(id >> (8 * i));
@@ -97,6 +99,7 @@ int crash_init(struct channel *ch)
     }
     if (atexit(on_exit_called))
         return -ENOMEM;
+    owner = getpid();
     channel = ch;
     sigemptyset(&action.sa_mask);
     if (sigaltstack(&alternate, NULL) < 0)

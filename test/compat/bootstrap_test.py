@@ -480,6 +480,14 @@ def test_forms_of_a_handler(start, language, files, handler):
     assert instance.call(None) == (TEXT, b"in a package")
 
 
+def test_a_forked_child_says_nothing(start):
+    code = ("import os, sys\ndef handler(event, context):\n    pid = os.fork()\n    if pid == 0: sys.exit(5)\n"
+            "    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])")
+    instance = start("python", {"index.py": code}).ready(1)
+    assert instance.call(None) == (0, b"5")
+    assert instance.call(None) == (0, b"5")
+
+
 def test_rejection_nobody_handles_ends_the_instance(start):
     code = "exports.handler = () => { Promise.reject(new Error('lost')); return new Promise(() => {}); };"
     instance = start("node", {"index.js": code}).ready(1)

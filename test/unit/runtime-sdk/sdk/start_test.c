@@ -220,6 +220,14 @@ static int obey(const struct rouse_event *event, struct rouse_response *resp,
         abort();
     if (!strcmp(what, "exit"))
         exit(3);
+    if (!strcmp(what, "child")) {
+        int status;
+        pid_t pid = fork();
+
+        if (!pid)
+            exit(0);
+        return waitpid(pid, &status, 0) == pid && !status ? 0 : -ECHILD;
+    }
     return zero;
 }
 
@@ -418,6 +426,17 @@ START_TEST(exits)
 }
 END_TEST
 
+/* The exit of a child that a handler forked is not the function's. */
+START_TEST(forked_child)
+{
+    begin(obey);
+    greet();
+    call("child");
+    expect_text(FRAME_RESPONSE, FRAME_FIN, 5, "null");
+    ck_assert_int_eq(end(), 0);
+}
+END_TEST
+
 START_TEST(no_agent)
 {
     unsetenv("ROUSE_RUNTIME_SOCKET");
@@ -444,6 +463,7 @@ int main(void)
     tcase_add_test(tc, crashes);
     tcase_add_loop_test(tc, invalid_access, 0, 2);
     tcase_add_test(tc, exits);
+    tcase_add_test(tc, forked_child);
     tcase_add_test(tc, no_agent);
     suite_add_tcase(s, tc);
     sr = srunner_create(s);
