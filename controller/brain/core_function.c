@@ -198,23 +198,24 @@ void fn_free(struct core *c, struct fn *f)
     free(f);
 }
 
-static bool nothing_left(const struct revision *r)
-{
-    return list_empty(&r->instances);
-}
-
 void fn_tidy(struct core *c, struct fn *f)
 {
+    bool empty = true;
+
     list_for_each(it, &f->revisions) {
         struct revision *r = list_entry(it, struct revision, link);
 
-        if (!nothing_left(r) || (!f->gone && (r == f->active || r == f->latest)))
+        empty = empty && list_empty(&r->instances);
+        if (!list_empty(&r->instances) || r == f->active || r == f->latest)
             continue;
         unpublish_revision(c, r);
         revision_free(r);
     }
-    if (f->gone && list_empty(&f->revisions))
-        fn_free(c, f);
+    if (!f->gone || !empty)
+        return;
+    list_for_each(it, &f->revisions)
+        unpublish_revision(c, list_entry(it, struct revision, link));
+    fn_free(c, f);
 }
 
 static void begin_delete(struct core *c, struct fn *f)

@@ -5,7 +5,10 @@
 
 static void copy_text(char *to, size_t size, const char *from)
 {
-    snprintf(to, size, "%s", from ? from : "");
+    size_t n = strnlen(from, size - 1);
+
+    memcpy(to, from, n);
+    to[n] = 0;
 }
 
 struct instance *instance_find(struct core *c, const char *id)

@@ -1,0 +1,196 @@
+/* brain.c - feeds the core with what comes by mail, and carries out what it decides. */
+#include "brain/brain_internal.h"
+#include "base/random.h"
+
+#include <errno.h>
+
+void brain_touch(struct brain *b)
+{
+    if (b->turn_due)
+        return;
+    b->turn_due = true;
+    loop_defer(b->loop, &b->turn);
+}
+
+int brain_send(struct brain *b, uint64_t peer, const ControllerMessage *m)
+{
+    return b->control ? control_server_send(b->control, peer, m) : -ENOTCONN;
+}
+
+static void carry_out(struct brain *b, const struct action *a)
+{
+    switch (a->kind) {
+    case ACTION_SEND:
+        brain_send(b, a->send.peer, a->send.message);
+        break;
+    case ACTION_CLOSE:
+        if (b->control)
+            control_server_close(b->control, a->close.peer, a->close.reason);
+        break;
+    case ACTION_ANSWER:
+        brain_ticket_answer(b, a->answer.ticket, a->answer.grant);
+        break;
+    case ACTION_STATUS:
+        registry_set_status(b->registry, a->status.key, a->status.status);
+        break;
+    case ACTION_PUBLISH:
+        registry_publish(b->registry, a->object.kind, a->object.ns, a->object.name, a->object.labels, a->object.spec,
+                         a->object.status, a->object.owner);
+        break;
+    case ACTION_UNPUBLISH:
+        registry_unpublish(b->registry, a->object.kind, a->object.ns, a->object.name);
+        break;
+    case ACTION_FINALIZE:
+        registry_finalize(b->registry, a->finalize.key);
+        break;
+    case ACTION_LOG:
+        if (a->log.warning)
+            log_warn("%s", a->log.text);
+        else
+            log_info("%s", a->log.text);
+        break;
+    }
+}
+
+/* Carrying out may bring new events (a finalised function is told of at once): they are a turn of their own. */
+static void turn(struct brain *b)
+{
+    struct actions now;
+
+    b->turn_due = false;
+    core_turn(b->core, loop_now(b->loop), &b->actions);
+    now = b->actions;
+    b->actions = (struct actions){0};
+    for (const struct action *a = now.first; a; a = a->next)
+        carry_out(b, a);
+    actions_done(&now);
+    if (!b->turn_due) {
+        uint64_t due = core_due(b->core);
+
+        if (due == UINT64_MAX)
+            loop_timer_cancel(b->loop, &b->timer);
+        else
+            loop_timer_set(b->loop, &b->timer, due);
+    }
+}
+
+static void on_turn(struct loop_deferred *d)
+{
+    turn(container_of(d, struct brain, turn));
+}
+
+static void on_timer(struct loop_timer *t)
+{
+    brain_touch(container_of(t, struct brain, timer));
+}
+
+static void on_function(void *user, struct function *old, struct function *now)
+{
+    struct brain *b = user;
+
+    core_function(b->core, loop_now(b->loop), old, now, &b->actions);
+    brain_touch(b);
+}
+
+int brain_new(const struct brain_config *c, struct registry *r, struct brain **ret)
+{
+    struct core_config config = core_defaults;
+    struct brain *b = calloc(1, sizeof(*b));
+    int e = b ? loop_new(&b->loop) : -ENOMEM;
+
+    config.incarnation = random_u64();
+    config.queue_deadline_ns = c->queue_deadline_ns ? c->queue_deadline_ns : config.queue_deadline_ns;
+    config.queue_per_function = c->queue_per_function ? c->queue_per_function : config.queue_per_function;
+    config.queue_total = c->queue_total ? c->queue_total : config.queue_total;
+    config.held_per_function = c->held_per_function ? c->held_per_function : config.held_per_function;
+    config.held_total = c->held_total ? c->held_total : config.held_total;
+    config.body_limit = c->body_limit ? c->body_limit : config.body_limit;
+    config.adopt_ns = c->adopt_ns ? c->adopt_ns : config.adopt_ns;
+    config.cpu_overcommit = c->cpu_overcommit ? c->cpu_overcommit : config.cpu_overcommit;
+    config.autoscaler = autoscaler_defaults;
+    if (c->stable_window_s)
+        config.autoscaler.stable_seconds = c->stable_window_s;
+    if (c->panic_window_s)
+        config.autoscaler.panic_seconds = c->panic_window_s;
+    config.peer_secret = c->peer_secret;
+    config.activator_address = c->activator_address;
+    if (e == 0)
+        e = core_new(&config, loop_now(b->loop), &b->core);
+    if (e < 0) {
+        brain_free(b);
+        return e;
+    }
+    b->registry = r;
+    b->turn.fn = on_turn;
+    b->timer.fn = on_timer;
+    registry_observe(r, &(struct registry_observer){.on_function = on_function, .user = b});
+    *ret = b;
+    return 0;
+}
+
+struct loop *brain_loop(struct brain *b)
+{
+    return b->loop;
+}
+
+void brain_set_control(struct brain *b, struct control_server *s)
+{
+    b->control = s;
+}
+
+int brain_run(struct brain *b)
+{
+    return loop_run(b->loop);
+}
+
+void brain_stop(struct brain *b)
+{
+    loop_stop(b->loop);
+}
+
+struct brain *brain_free(struct brain *b)
+{
+    if (!b)
+        return NULL;
+    brain_logs_done(b);
+    brain_tickets_done(b);
+    actions_done(&b->actions);
+    b->core = core_free(b->core);
+    b->loop = loop_free(b->loop);
+    free(b);
+    return NULL;
+}
+
+/* ---- the control channel */
+
+void brain_on_agent_open(void *user, uint64_t peer, const char *address)
+{
+    (void)user;
+    log_debug("agent channel %llu from %s", (unsigned long long)peer, address);
+}
+
+void brain_on_agent_message(void *user, uint64_t peer, const AgentMessage *m)
+{
+    struct brain *b = user;
+
+    if (m->body_case == ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_LOG_CHUNK) {
+        brain_log_chunk(b, peer, m->log_chunk);
+        return;
+    }
+    core_agent_message(b->core, loop_now(b->loop), peer, m, &b->actions);
+    brain_touch(b);
+}
+
+void brain_on_agent_closed(void *user, uint64_t peer, const char *reason)
+{
+    struct brain *b = user;
+
+    brain_log_peer_gone(b, peer);
+    core_agent_closed(b->core, loop_now(b->loop), peer, reason, &b->actions);
+    brain_touch(b);
+}
+
+void brain_metrics(struct brain *b, struct buffer *out)
+{
+    core_metrics(b->core, loop_now(b->loop), out);
+}

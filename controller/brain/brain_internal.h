@@ -1,0 +1,36 @@
+/* brain_internal.h - the brain's own struct, for the brain*.c files. */
+#pragma once
+#include "brain/brain.h"
+#include "brain/core.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/map.h"
+
+struct brain {
+    struct loop *loop;
+    struct registry *registry;
+    struct control_server *control;      /* NULL until set: nothing is sent */
+    struct core *core;
+    struct actions actions;              /* of this turn */
+    struct loop_deferred turn;           /* runs after the mail of a loop's turn */
+    bool turn_due;
+    struct loop_timer timer;             /* when the core wants to be asked again */
+    uint64_t next_ticket;
+    struct map tickets;                  /* the front's, by id */
+    uint64_t next_log;
+    struct map logs;                     /* by the request's id */
+};
+
+/* Something happened: the core decides at the end of this turn. */
+void brain_touch(struct brain *b);
+int brain_send(struct brain *b, uint64_t peer, const ControllerMessage *m);
+
+/* ---- brain_log.c */
+void brain_log_chunk(struct brain *b, uint64_t peer, const LogChunk *m);
+void brain_log_peer_gone(struct brain *b, uint64_t peer);
+void brain_logs_done(struct brain *b);
+
+/* ---- brain_ticket.c */
+void brain_ticket_answer(struct brain *b, uint64_t ticket, const struct grant *g);
+void brain_tickets_done(struct brain *b);
