@@ -29,6 +29,13 @@ bool http_held_all(const struct http_exchange *x)
     return x->body_done && x->received == buffer_size(&x->held);
 }
 
+bool http_body_will_be_held(const struct http_exchange *x)
+{
+    return !x->body_done && !x->reading && !x->head.chunked &&
+           (uint64_t)x->head.content_length <= x->server->o.hold_limit &&
+           (!x->head.expect_continue || x->received);
+}
+
 bool http_body_is_due(const struct http_exchange *x)
 {
     if (x->body_done || x->paused)
@@ -154,6 +161,8 @@ size_t http_body_feed(struct http_exchange *x, const uint8_t *in, size_t n)
     } else if (hold) {
         if (buffer_append(&x->held, data, size) < 0)
             fail(x, 503, "out of memory", -ENOMEM);
+        else if (x->body_done && x->on_held)
+            x->on_held(x);
     } else if (x->limit && x->received > x->limit) {
         fail(x, 413, "the body is too large", -EMSGSIZE);
     } else {

@@ -131,12 +131,37 @@ static size_t take_head(struct http_connection *hc, const uint8_t *in, size_t n)
     if (!x)
         return n;
     hc->exchange = x;
-    hc->feed->at += size;
     s->stats.requests++;
     http_body_init(x);
     http_connection_expect(hc, s->o.write_timeout_ns);
-    s->o.on_request(x, s->o.user);
     return size;
+}
+
+static size_t feed_body(struct http_connection *hc, struct http_feed *feed)
+{
+    size_t used = http_body_feed(hc->exchange, feed->in + feed->at, feed->n - feed->at);
+
+    feed->at += used;
+    return used;
+}
+
+/* Takes a head and, so that its owner sees a small body whole, what came of the body with it.
+ * False: the head is not complete. */
+static bool feed_request(struct http_connection *hc, struct http_feed *feed)
+{
+    struct http_server *s = hc->server;
+    struct http_exchange *x;
+    size_t used = take_head(hc, feed->in + feed->at, feed->n - feed->at);
+
+    feed->at += used;
+    x = hc->exchange;
+    if (!x)
+        return used > 0;
+    while (hc->exchange == x && !x->body_done && feed->at < feed->n && feed_body(hc, feed))
+        ;
+    if (hc->exchange == x)    /* else its body was malformed */
+        s->o.on_request(x, s->o.user);
+    return true;
 }
 
 static size_t on_data(struct conn *c, const uint8_t *in, size_t n)
@@ -147,28 +172,18 @@ static size_t on_data(struct conn *c, const uint8_t *in, size_t n)
     hc->feed = &feed;
     while (feed.at < n && !feed.over) {
         struct http_exchange *x = hc->exchange;
-        size_t used;
 
         if (hc->closing) {
             feed.at = n;
-        } else if (!x && conn_congested(c)) {
+        } else if (x) {
+            /* The next request waits for this one's answer. */
+            if (x->body_done || !feed_body(hc, &feed))
+                break;
+        } else if (conn_congested(c)) {
             conn_pause(c);    /* earlier answers first */
             break;
-        } else if (!x) {
-            size_t before = feed.at;
-
-            used = take_head(hc, in + feed.at, n - feed.at);
-            if (!used)
-                break;
-            if (!feed.over && feed.at == before)
-                feed.at += used;
-        } else {
-            if (x->body_done)
-                break;    /* the next request waits for this one's answer */
-            used = http_body_feed(x, in + feed.at, n - feed.at);
-            if (!used)
-                break;
-            feed.at += used;
+        } else if (!feed_request(hc, &feed)) {
+            break;
         }
     }
     if (feed.over)

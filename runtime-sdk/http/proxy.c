@@ -19,8 +19,9 @@
 enum { REASON_MAX = 128 };
 
 struct http_proxy {
+    struct http_client *client;
     struct http_exchange *x;
-    struct http_call *call;
+    struct http_call *call;         /* NULL while a small body is still arriving */
     const struct http_proxy_ops *ops;
     void *user;
     const struct http_exchange_ops *owner_ops;  /* given back at the end */
@@ -32,18 +33,27 @@ struct http_proxy {
     bool chunked;                   /* request body */
     size_t answer_headers_count;    /* fields of the answer's head; what follows are trailers */
     char refused[REASON_MAX];       /* the peer's reason; "": not refused */
-    char *answer_headers;
+    char *address, *answer_headers;
+    struct buffer headers;          /* of the request, NUL-terminated */
 };
 
 /* ---- ends */
+
+static void proxy_free(struct http_proxy *p)
+{
+    buffer_done(&p->headers);
+    free(p->address);
+    free(p->answer_headers);
+    free(p);
+}
 
 /* Gives the exchange back and frees the proxy. */
 static void release(struct http_proxy *p)
 {
     loop_timer_cancel(http_loop(p->x), &p->wait);
+    p->x->on_held = NULL;
     http_set_owner(p->x, p->owner_ops, p->owner);
-    free(p->answer_headers);
-    free(p);
+    proxy_free(p);
 }
 
 static void finish(struct http_proxy *p, int error)
@@ -286,7 +296,8 @@ static void on_gone(struct http_exchange *x, int error)
     struct http_proxy *p = http_user(x);
 
     (void)error;
-    http_call_cancel(p->call);
+    if (p->call)
+        http_call_cancel(p->call);
     finish(p, -ECANCELED);
 }
 
@@ -303,54 +314,78 @@ static const struct http_call_ops call_ops = {
     .on_done = on_call_done,
 };
 
+/* Makes the call; the exchange's body is held in full, absent, or longer than what is held. */
+static int make_call(struct http_proxy *p)
+{
+    struct http_exchange *x = p->x;
+    const struct buffer *held = http_held(x);
+    bool whole = !http_has_body(x) || http_held_all(x);
+    struct http_call_request r = {
+        .address = p->address,
+        .method = x->head.method,
+        .target = x->head.target,
+        .content_length = whole ? (int64_t)buffer_size(held) : x->head.content_length,
+        .headers = (const char *)p->headers.data,
+        .expect_continue = !whole,
+        .deadline_ns = p->deadline_ns,
+    };
+    int e = http_call_start(p->client, &r, &call_ops, p, &p->call);
+
+    if (e < 0)
+        return e;
+    p->chunked = r.content_length < 0;
+    if (!whole)
+        loop_timer_set(http_loop(x), &p->wait, loop_now(http_loop(x)) + CONTINUE_WAIT_NS);
+    else if (buffer_size(held))
+        http_call_write(p->call, buffer_bytes(held), buffer_size(held));
+    return 0;
+}
+
+static void on_held(struct http_exchange *x)
+{
+    struct http_proxy *p = http_user(x);
+    int e;
+
+    x->on_held = NULL;
+    e = make_call(p);
+    if (e < 0)
+        refuse(p, strerror(-e));
+}
+
 int http_proxy_start(struct http_client *c, struct http_exchange *x,
                      const struct http_proxy_request *r, const struct http_proxy_ops *ops, void *user,
                      struct http_proxy **ret)
 {
-    const struct http_head *h = http_head(x);
-    cleanup_buffer struct buffer headers = {0};
-    bool whole = !http_has_body(x) || http_held_all(x);
-    struct http_call_request call = {
-        .address = r->address,
-        .method = h->method,
-        .target = h->target,
-        .content_length = whole ? (int64_t)buffer_size(http_held(x)) : h->content_length,
-        .expect_continue = !whole,
-        .deadline_ns = r->deadline_ns,
-        .once = true,
-    };
     struct http_proxy *p;
-    int e = request_headers(&headers, h, r->set);
+    int e;
 
-    if (e < 0)
-        return e;
     if (!x->hc)
         return -ECONNRESET;
     p = calloc(1, sizeof(*p));
     if (!p)
         return -ENOMEM;
-    p->answer_headers = r->answer_headers ? strdup(r->answer_headers) : NULL;
-    call.headers = (const char *)headers.data;
-    e = r->answer_headers && !p->answer_headers ? -ENOMEM
-                                                : http_call_start(c, &call, &call_ops, p, &p->call);
-    if (e < 0) {
-        free(p->answer_headers);
-        free(p);
-        return e;
-    }
+    p->client = c;
     p->x = x;
     p->ops = ops;
     p->user = user;
     p->owner_ops = x->ops;
     p->owner = x->user;
     p->deadline_ns = r->deadline_ns;
-    p->chunked = call.content_length < 0;
     p->wait.fn = waited;
+    e = request_headers(&p->headers, &x->head, r->set);
+    p->address = strdup(r->address);
+    p->answer_headers = r->answer_headers ? strdup(r->answer_headers) : NULL;
+    if (!p->address || (r->answer_headers && !p->answer_headers))
+        e = -ENOMEM;
+    if (e == 0 && http_body_will_be_held(x))
+        x->on_held = on_held;
+    else if (e == 0)
+        e = make_call(p);
+    if (e < 0) {
+        proxy_free(p);
+        return e;
+    }
     http_set_owner(x, &exchange_ops, p);
-    if (whole)
-        http_call_write(p->call, http_held(x)->data + http_held(x)->start, buffer_size(http_held(x)));
-    else
-        loop_timer_set(http_loop(x), &p->wait, loop_now(http_loop(x)) + CONTINUE_WAIT_NS);
     *ret = p;
     return 0;
 }

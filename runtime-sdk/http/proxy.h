@@ -2,8 +2,9 @@
  *
  * Hop-by-hop headers (RFC 9110 7.6.1) are dropped, `set` lines are added (they
  * win over the client's of the same name, and every client header that begins
- * with "Rouse-" is dropped). Bytes of the body that the exchange holds are sent
- * along with the head; a longer body waits for "100 Continue".
+ * with "Rouse-" is dropped). A body that fits into what the exchange holds is
+ * sent along with the head, as soon as all of it has come; a longer body waits
+ * for "100 Continue", or for a second without an answer. Upgrades are not passed on.
  *
  * A peer that cannot serve answers 503 with the header "Rouse-Refused: REASON"
  * before it takes any body byte: then on_refused() runs and the exchange is

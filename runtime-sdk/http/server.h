@@ -1,11 +1,13 @@
 /* server.h - HTTP/1.1 server on a loop: exchanges in, answers out, backpressure both ways.
  *
  * One exchange is one request and its answer. on_request() runs when the head
- * is complete. Until the owner calls http_read_body(), arriving body bytes are
- * held (x->held, at most `hold_limit`) and then the connection is not read any
- * more: that is how an entry keeps a request waiting for nothing. Everything is
- * on the loop's thread. An exchange lives until its answer is complete AND
- * on_done() has run; the owner must not touch it after on_done(). */
+ * is complete; body bytes that came with it are held already. Until the owner
+ * calls http_read_body(), arriving body bytes are held (http_held(), at most
+ * `hold_limit`) and then the connection is not read any more: that is how an
+ * entry keeps a request waiting for nothing. Everything is on the loop's
+ * thread. An exchange lives until its answer is complete AND on_done() has run,
+ * at the end of a turn; the owner must not touch it after on_done(). A client
+ * that closes its side before its answer is complete has left: on_gone(). */
 #pragma once
 #include "base/buffer.h"
 #include "http/message.h"
@@ -31,7 +33,7 @@ struct http_server_stats {
 int http_server_new(struct loop *l, const struct http_server_options *o, struct http_server **ret);
 int http_server_listen(struct http_server *s, const char *address, const struct listener_options *o);
 int http_server_listen_fd(struct http_server *s, int fd);            /* takes over a listening descriptor */
-int http_server_open(struct http_server *s, int fd);                 /* takes over a connected descriptor */
+int http_server_open(struct http_server *s, int fd);                 /* takes over a connected descriptor, if 0 */
 void http_server_address(const struct http_server *s, char out[128]);/* of the first listener */
 /* No new connections; running exchanges finish until the deadline, then are cut. on_drained may be NULL. */
 void http_server_drain(struct http_server *s, uint64_t deadline_ns, void (*on_drained)(void *user), void *user);

@@ -55,6 +55,7 @@ struct http_exchange {
     uint64_t left;                  /* of Content-Length */
     uint64_t received, discarded, limit;
     bool reading, paused, body_done, last_told, continue_sent;
+    void (*on_held)(struct http_exchange *x);   /* the whole body is held now; for the proxy */
 
     /* the answer */
     enum http_answer_state answer;
@@ -113,6 +114,8 @@ void http_connection_expect(struct http_connection *hc, uint64_t ns);   /* moves
 void http_body_init(struct http_exchange *x);
 /* Takes what it can of `n` raw bytes. */
 size_t http_body_feed(struct http_exchange *x, const uint8_t *in, size_t n);
+/* The client is about to send the rest of a body that fits into what is held. */
+bool http_body_will_be_held(const struct http_exchange *x);
 /* Bytes are due from the client, and nothing on this side keeps them. */
 bool http_body_is_due(const struct http_exchange *x);
 void http_body_deliver(struct loop_deferred *d);

@@ -485,13 +485,64 @@ START_TEST(the_client_leaves_while_it_waits)
 }
 END_TEST
 
-START_TEST(the_client_leaves_in_the_middle_of_its_body)
+START_TEST(the_client_leaves_in_the_middle_of_a_long_body)
 {
-    leave_when("POST /silent HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nabc");
+    leave_when("POST /silent HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\nabc");
+}
+END_TEST
+
+static void connect_raw(struct peer *p)
+{
+    struct sockaddr_storage sa;
+    socklen_t size;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    ck_assert_int_eq(address_parse(front_address, &sa, &size), 0);
+    ck_assert_int_eq(connect(fd, (struct sockaddr *)&sa, size), 0);
+    peer_init(p, loop, fd);
+}
+
+START_TEST(a_small_body_that_comes_late_is_waited_for)
+{
+    struct peer p;
+
+    start();
+    connect_raw(&p);
+    peer_send(&p, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\n");
+    while (http_server_stats(front)->requests == 0)
+        run_once();
+    peer_send(&p, "abc");
+    for (int i = 0; i < 10; i++)
+        run_once();
+    ck_assert_int_eq(back_requests, 0);
+    peer_send(&p, "def");
+    peer_until(&p, "\r\n\r\nabcdef");
+    ck_assert_ptr_null(strstr((char *)seen_headers.data, "Expect"));
+    peer_close(&p);
+    finish();
+}
+END_TEST
+
+START_TEST(the_client_leaves_in_the_middle_of_a_small_body)
+{
+    struct peer p;
+
+    start();
+    connect_raw(&p);
+    peer_send(&p, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nabc");
+    while (http_server_stats(front)->requests == 0)
+        run_once();
+    peer_close(&p);
+    while (!exchange_dones)
+        run_once();
+    ck_assert_int_eq(last_error, -ECANCELED);
+    ck_assert_int_eq(back_requests, 0);
+    finish();
 }
 END_TEST
 
 UNIT_MAIN("proxy", headers_on_the_way, bodies_of_all_sizes_come_back, a_held_body_is_sent_with_the_head,
           a_big_answer_with_a_slow_client_is_bounded, big_answers_with_length_and_chunked,
           refused_then_elsewhere, lost_before_and_in_the_middle_of_the_answer, time_out,
-          the_client_leaves_while_it_waits, the_client_leaves_in_the_middle_of_its_body)
+          the_client_leaves_while_it_waits, the_client_leaves_in_the_middle_of_a_long_body,
+          a_small_body_that_comes_late_is_waited_for, the_client_leaves_in_the_middle_of_a_small_body)
