@@ -177,7 +177,8 @@ static int remove_instance(const char *dir, uint64_t deadline)
     }
 }
 
-/* Gives the leaf's processes back to the cgroup they came from, which must delegate nothing for that. */
+/* Gives the leaf's processes back to the cgroup they came from, which must delegate nothing for
+ * that. */
 static int remove_leaf(const struct cgroup_tree *t, const char *dir, const char *leaf)
 {
     char path[PATH_MAX + 32];
@@ -193,7 +194,8 @@ static int remove_leaf(const struct cgroup_tree *t, const char *dir, const char 
     return rmdir(leaf) < 0 ? -errno : 0;
 }
 
-static int clean_tree(const struct cgroup_tree *t, const char *dir, uint64_t deadline, struct err *e)
+static int clean_tree(const struct cgroup_tree *t, const char *dir, uint64_t deadline,
+                      struct err *e)
 {
     char path[PATH_MAX];
     struct dirent *d;

@@ -19,7 +19,8 @@
 
 enum { FD_CHANNEL = 3, FD_ROOT, FD_CODE, FD_END };
 
-/* Moves what is kept to 1..5 and closes all else: the launcher's descriptors of other sandboxes above all. */
+/* Moves what is kept to 1..5 and closes all else: the launcher's descriptors of other sandboxes
+ * above all. */
 static int keep_descriptors(struct child_plan *p, struct err *e)
 {
     const struct {
@@ -59,8 +60,7 @@ static void wait_for_go(int channel, struct child_go *ret)
 
 static int become_inner_root(const struct child_plan *p, struct err *e)
 {
-    if (p->whole_range &&
-        (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0))
+    if (p->whole_range && (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0))
         return err_errno(e, errno, "become the user namespace's root");
     /* Only now: its root is the cgroup that the launcher has put us in meanwhile. */
     if (unshare(CLONE_NEWCGROUP) < 0)
@@ -112,9 +112,8 @@ static int listen_frames(int *ret_fd, struct err *e)
 
 static int listen_api(uint16_t port, int *ret_fd, struct err *e)
 {
-    struct sockaddr_in at = {.sin_family = AF_INET,
-                             .sin_port = htons(port),
-                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in at = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     cleanup_fd int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
     if (fd < 0)

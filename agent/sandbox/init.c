@@ -139,7 +139,7 @@ _Noreturn void init_run(const struct child_plan *p, int channel, const int *list
         err_errno(&e, errno, "fork the runtime (is its process limit above 1?)");
         init_fail(channel, &e);
     }
-    /* Init holds no end of the function's output: the pipes close when the last writer inside does. */
+    /* Init holds no end of the output: the pipes close with the last writer inside. */
     close(pipes[1]);
     close(STDOUT_FILENO);
     close(STDERR_FILENO);

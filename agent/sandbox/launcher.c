@@ -17,7 +17,7 @@
 
 #define START_TIME_MS 15000
 #define FREE_TIME_MS  10000
-#define OUTBOX_MAX    (16u << 20)    /* bytes that the launcher has not taken yet */
+#define OUTBOX_MAX    (16u << 20) /* bytes that the launcher has not taken yet */
 #define SOCKET_BYTES  (1 << 20)
 
 struct launcher {
@@ -31,10 +31,10 @@ struct launcher {
     struct launcher_ops ops;
     void *user;
     bool lost;
-    struct map known;                /* ids between create and failed or exit */
-    struct list outbox;              /* struct request */
+    struct map known;   /* ids between create and failed or exit */
+    struct list outbox; /* struct request */
     size_t outbox_bytes;
-    uint8_t *received;               /* MESSAGE_MAX */
+    uint8_t *received; /* MESSAGE_MAX */
 };
 
 struct known {
@@ -59,7 +59,8 @@ static int await_ready(struct launcher *l, struct err *e)
     int r = poll(&p, 1, START_TIME_MS);
 
     if (r == 0)
-        return err_set(e, ETIMEDOUT, "the launcher did not start within %d s", START_TIME_MS / 1000);
+        return err_set(e, ETIMEDOUT, "the launcher did not start within %d s",
+                       START_TIME_MS / 1000);
     r = r < 0 ? -errno : message_recv(l->sock, l->received, MESSAGE_MAX, &n, fds, &n_fds);
     if (r == 0)
         r = n ? message_decode(l->received, n, &m) : -EPIPE;
@@ -257,14 +258,15 @@ static void on_socket(struct loop_watch *w, uint32_t events)
     take(l, &m, fds, n_fds);
 }
 
-int launcher_attach(struct launcher *l, struct loop *loop, const struct launcher_ops *ops, void *user)
+int launcher_attach(struct launcher *l, struct loop *loop, const struct launcher_ops *ops,
+                    void *user)
 {
     l->loop = loop;
     l->ops = *ops;
     l->user = user;
     l->watch = (struct loop_watch){.fd = l->sock, .fn = on_socket};
-    return loop_watch_set(loop, &l->watch, list_empty(&l->outbox) ? LOOP_READ
-                                                                  : LOOP_READ | LOOP_WRITE);
+    return loop_watch_set(loop, &l->watch,
+                          list_empty(&l->outbox) ? LOOP_READ : LOOP_READ | LOOP_WRITE);
 }
 
 /* ---- what goes */

@@ -75,8 +75,8 @@ static int make_table(const struct network *n, struct err *e)
 }
 
 /* ---- which block of addresses */
-/* An abstract socket lives as long as the launcher and is seen by all of the network namespace, which is
- * just the span in which two platforms must not use one block. -EADDRINUSE. */
+/* An abstract socket lives as long as the launcher and is seen by all of the network namespace,
+ * which is just the span in which two platforms must not use one block. -EADDRINUSE. */
 static int reserve(const struct subnet *s)
 {
     struct sockaddr_un at = {.sun_family = AF_UNIX};
@@ -140,7 +140,8 @@ static void forward_uplinks(void)
         char mask[9];
 
         if (sscanf(line, "%15s %8s %8s %x %u %u %u %8s", link, to, gateway, &flags, &ref, &use,
-                   &metric, mask) == 8 && !strcmp(to, "00000000") && !strcmp(mask, "00000000"))
+                   &metric, mask) == 8 &&
+            !strcmp(to, "00000000") && !strcmp(mask, "00000000"))
             set_conf("ipv4", link, "forwarding", "1");
     }
 }

@@ -33,10 +33,14 @@ static int limit_resources(struct err *e)
 
 static int drop_bounding_set(struct err *e)
 {
-    for (int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
-        if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
-            return err_errno(e, errno, "drop capability %d from the bounding set", cap);
-    return 0;
+    for (int cap = 0;; cap++) {
+        if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) == 0)
+            continue;
+        /* Past the last one that this kernel knows. */
+        if (errno == EINVAL)
+            return 0;
+        return err_errno(e, errno, "drop capability %d from the bounding set", cap);
+    }
 }
 
 static int become_user(bool whole_range, struct err *e)

@@ -16,8 +16,8 @@ static const char *const devices[] = {"null", "zero", "full", "random", "urandom
 /* What of /proc is the node's and not the sandbox's. Absent ones are passed over. */
 static const char *const proc_read_only[] = {"/proc/sys", "/proc/irq", "/proc/bus", "/proc/fs"};
 static const char *const proc_hidden_files[] = {
-    "/proc/kcore",       "/proc/keys",          "/proc/key-users", "/proc/timer_list",
-    "/proc/sched_debug", "/proc/latency_stats", "/proc/kallsyms",  "/proc/sysrq-trigger",
+    "/proc/kcore",       "/proc/keys",          "/proc/key-users",  "/proc/timer_list",
+    "/proc/sched_debug", "/proc/latency_stats", "/proc/kallsyms",   "/proc/sysrq-trigger",
     "/proc/kmsg",        "/proc/config.gz",     "/proc/vmallocinfo"};
 static const char *const proc_hidden_dirs[] = {"/proc/acpi", "/proc/scsi", "/proc/asound",
                                                "/proc/driver"};
@@ -62,9 +62,9 @@ int root_open_tree(const char *path, const char *what, int *ret_fd, struct err *
 static int no_mount_point(const struct root_plan *p, int code, const char *at, struct err *e)
 {
     if (code == ENOENT || code == ENOTDIR)
-        return err_set(e, code,
-                       "mount %s: the runtime root %s has no directory %s (hack/mkruntime makes it)",
-                       at, p->runtime_root, at);
+        return err_set(
+            e, code, "mount %s: the runtime root %s has no directory %s (hack/mkruntime makes it)",
+            at, p->runtime_root, at);
     return err_errno(e, code, "mount %s", at);
 }
 
@@ -83,7 +83,8 @@ static int mount_tmpfs(const struct root_plan *p, const char *at, unsigned long 
     return 0;
 }
 
-/* Made before the pivot: the kernel gives a namespace a new /proc only while it still sees a whole one. */
+/* Made before the pivot: the kernel gives a namespace a new /proc only while it still sees a whole
+ * one. */
 static int open_proc(struct err *e)
 {
     cleanup_fd int fs = fsopen("proc", FSOPEN_CLOEXEC);
@@ -95,8 +96,7 @@ static int open_proc(struct err *e)
     fsconfig(fs, FSCONFIG_SET_STRING, "hidepid", "2", 0);
     if (fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
         return err_errno(e, errno, "mount /proc");
-    fd = fsmount(fs, FSMOUNT_CLOEXEC,
-                 MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+    fd = fsmount(fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
     if (fd < 0 && errno == EPERM)
         return err_set(e, EPERM,
                        "mount /proc: the kernel refuses, because the agent's own /proc is partly "
@@ -148,8 +148,8 @@ static int make_dev(const struct root_plan *p, const int *trees, struct err *e)
     if (r == 0 && mkdir("/dev/shm", 01777) < 0)
         r = err_errno(e, errno, "make /dev/shm");
     if (r == 0)
-        r = mount_tmpfs(p, "/dev/shm", MS_NODEV | MS_NOEXEC,
-                        "mode=1777,size=64m,nr_inodes=4096", e);
+        r = mount_tmpfs(p, "/dev/shm", MS_NODEV | MS_NOEXEC, "mode=1777,size=64m,nr_inodes=4096",
+                        e);
     return r;
 }
 
@@ -176,7 +176,8 @@ static int mask_proc(struct err *e)
         r = cover("/dev/null", proc_hidden_files[i], false, e);
     for (size_t i = 0; i < ARRAY_LEN(proc_hidden_dirs) && r == 0; i++)
         if (mount("tmpfs", proc_hidden_dirs[i], "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV,
-                  "mode=555,size=4k,nr_inodes=1") < 0 && errno != ENOENT)
+                  "mode=555,size=4k,nr_inodes=1") < 0 &&
+            errno != ENOENT)
             r = err_errno(e, errno, "cover %s", proc_hidden_dirs[i]);
     return r;
 }

@@ -14,13 +14,13 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-#define SETUP_TIME_NS   (10 * NS_PER_S)
-#define REKILL_TIME_NS  NS_PER_S
-#define REMOVE_STEP_NS  (2 * NS_PER_MS)
-#define REMOVE_TIME_NS  (5 * NS_PER_S)
+#define SETUP_TIME_NS  (10 * NS_PER_S)
+#define REKILL_TIME_NS NS_PER_S
+#define REMOVE_STEP_NS (2 * NS_PER_MS)
+#define REMOVE_TIME_NS (5 * NS_PER_S)
 
-static const char *const state_names[SANDBOX_STATES] = {"SettingUp", "Running", "Stopping", "Killed",
-                                                        "Removing"};
+static const char *const state_names[SANDBOX_STATES] = {"SettingUp", "Running", "Stopping",
+                                                        "Killed", "Removing"};
 #define TO(s) (1u << (s))
 static const unsigned state_edges[SANDBOX_STATES] = {
     [SANDBOX_SETTING_UP] = TO(SANDBOX_RUNNING) | TO(SANDBOX_KILLED) | TO(SANDBOX_REMOVING),
@@ -76,7 +76,8 @@ static void sandbox_free(struct sandbox *b)
 static void explain_silent_end(struct sandbox *b)
 {
     if (b->usage.oom_kills)
-        err_set(&b->error, ENOMEM, "set-up was killed for memory: the limit of %llu bytes is too low",
+        err_set(&b->error, ENOMEM,
+                "set-up was killed for memory: the limit of %llu bytes is too low",
                 (unsigned long long)b->memory);
     else if (WIFSIGNALED(b->status))
         err_set(&b->error, EIO, "set-up was killed by signal %d", WTERMSIG(b->status));

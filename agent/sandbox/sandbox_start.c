@@ -14,7 +14,7 @@
 
 #define DEFAULT_PIDS 256u
 #define DEFAULT_TMP  (64ull << 20)
-#define OOM_SCORE    "500"           /* before the node's own daemons */
+#define OOM_SCORE    "500" /* before the node's own daemons */
 
 static int write_proc(pid_t pid, const char *file, const char *text, struct err *e)
 {
@@ -69,7 +69,7 @@ static int make_output(const struct sandbox *b, int *ret_read, int *ret_write, s
 /* What only lives from here to the go. */
 struct parts {
     int stdout_fd, stderr_fd, root_tree, code_tree, child_channel, cgroup;
-    bool attached;                   /* `spare` is, and so will be its child */
+    bool attached; /* `spare` is, and so will be its child */
     struct spare spare;
 };
 
@@ -91,7 +91,7 @@ static int gather(struct sandbox *b, const struct sandbox_spec *spec, struct par
 {
     const struct cgroup_limits limits = {.memory = spec->memory,
                                          .cpu_millis = spec->cpu_millis,
-                                         .pids = spec->pids + 1};    /* and the init */
+                                         .pids = spec->pids + 1}; /* and the init */
     int pair[2];
     int r = make_output(b, &b->stdout_fd, &p->stdout_fd, e);
 

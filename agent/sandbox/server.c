@@ -161,8 +161,8 @@ static void on_socket(struct loop_watch *w, uint32_t events)
 }
 
 /* ---- the start */
-/* The agent's signals are for the agent: a ^C must not race its orderly end, nor what kills its process
- * group keep the launcher from cleaning up. */
+/* The agent's signals are for the agent: a ^C must not race its orderly end, nor what kills its
+ * process group keep the launcher from cleaning up. */
 static void become_launcher(int sock)
 {
     static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGUSR1, SIGUSR2};
@@ -207,8 +207,9 @@ static int prepare(struct server *s, const struct launcher_config *config, pid_t
         return r;
     if (!s->privileged) {
         s->cgroups.count = 0;
-        add_warning(warning, size, "not root: instances share the agent's user, have no memory, cpu "
-                                   "or process limits and no network");
+        add_warning(warning, size,
+                    "not root: instances share the agent's user, have no memory, cpu "
+                    "or process limits and no network");
         return 0;
     }
     if (cgroups_clean(&s->cgroups, &net) < 0)

@@ -31,7 +31,8 @@ int subnet_parse(const char *text, struct subnet *ret)
 
 struct subnet subnet_default(uint32_t n)
 {
-    return (struct subnet){.base = 0x64400000u + ((n % SUBNET_DEFAULTS) << (32 - SUBNET_DEFAULT_BITS)),
+    return (struct subnet){.base =
+                               0x64400000u + ((n % SUBNET_DEFAULTS) << (32 - SUBNET_DEFAULT_BITS)),
                            .bits = SUBNET_DEFAULT_BITS};
 }
 

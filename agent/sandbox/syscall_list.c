@@ -15,93 +15,81 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
-#define REFUSED       SCMP_ACT_ERRNO(EPERM)
-#define NAMESPACES    (CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | \
-                       CLONE_NEWNET | CLONE_NEWCGROUP)
+#define REFUSED SCMP_ACT_ERRNO(EPERM)
+#define NAMESPACES                                                                                 \
+    (CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET |     \
+     CLONE_NEWCGROUP)
 #define TIOCLINUX_NUM 0x541C
 
-/* Names that this machine or this libseccomp does not know are passed over. */
-static const char *const allowed[] = {
+/* Names between blanks. What this machine or this libseccomp does not know is passed over. */
+static const char allowed[] =
     /* files */
-    "access", "chdir", "chmod", "chown", "close", "close_range", "copy_file_range", "creat", "dup",
-    "dup2", "dup3", "faccessat", "faccessat2", "fadvise64", "fallocate", "fchdir", "fchmod",
-    "fchmodat", "fchmodat2", "fchown", "fchownat", "fcntl", "fdatasync", "fgetxattr", "flistxattr",
-    "flock", "fremovexattr", "fsetxattr", "fstat", "fstatfs", "fsync", "ftruncate", "futimesat",
-    "getcwd", "getdents", "getdents64", "getxattr", "inotify_add_watch", "inotify_init",
-    "inotify_init1", "inotify_rm_watch", "lchown", "lgetxattr", "link", "linkat", "listxattr",
-    "llistxattr", "lremovexattr", "lseek", "lsetxattr", "lstat", "mkdir", "mkdirat", "mknod",
-    "mknodat", "newfstatat", "open", "openat", "openat2", "pread64", "preadv", "preadv2", "pwrite64",
-    "pwritev", "pwritev2", "read", "readahead", "readlink", "readlinkat", "readv", "removexattr",
-    "rename", "renameat", "renameat2", "rmdir", "sendfile", "setxattr", "splice", "stat", "statfs",
-    "statx", "symlink", "symlinkat", "sync", "sync_file_range", "syncfs", "tee", "truncate", "umask",
-    "unlink", "unlinkat", "utime", "utimensat", "utimes", "vmsplice", "write", "writev", "ioctl",
-    "fstatat64", "cachestat",
+    "access chdir chmod chown close close_range copy_file_range creat dup dup2 dup3 faccessat "
+    "faccessat2 fadvise64 fallocate fchdir fchmod fchmodat fchmodat2 fchown fchownat fcntl "
+    "fdatasync fgetxattr flistxattr flock fremovexattr fsetxattr fstat fstatfs fsync "
+    "ftruncate futimesat getcwd getdents getdents64 getxattr inotify_add_watch inotify_init "
+    "inotify_init1 inotify_rm_watch lchown lgetxattr link linkat listxattr llistxattr "
+    "lremovexattr lseek lsetxattr lstat mkdir mkdirat mknod mknodat newfstatat open openat "
+    "openat2 pread64 preadv preadv2 pwrite64 pwritev pwritev2 read readahead readlink "
+    "readlinkat readv removexattr rename renameat renameat2 rmdir sendfile setxattr splice "
+    "stat statfs statx symlink symlinkat sync sync_file_range syncfs tee truncate umask "
+    "unlink unlinkat utime utimensat utimes vmsplice write writev ioctl fstatat64 cachestat "
     /* memory */
-    "brk", "get_mempolicy", "madvise", "membarrier", "memfd_create", "mincore", "mlock", "mlock2",
-    "mlockall", "mmap", "mprotect", "mremap", "mseal", "msync", "munlock", "munlockall", "munmap",
-    "map_shadow_stack", "pkey_alloc", "pkey_free", "pkey_mprotect", "process_mrelease",
-    "remap_file_pages",
+    "brk get_mempolicy madvise membarrier memfd_create mincore mlock mlock2 mlockall mmap "
+    "mprotect mremap mseal msync munlock munlockall munmap map_shadow_stack pkey_alloc "
+    "pkey_free pkey_mprotect process_mrelease remap_file_pages "
     /* processes and threads */
-    "arch_prctl", "capget", "capset", "execve", "execveat", "exit", "exit_group", "fork", "futex",
-    "futex_requeue", "futex_wait", "futex_waitv", "futex_wake", "get_robust_list", "get_thread_area",
-    "getcpu", "getegid", "geteuid", "getgid", "getgroups", "getpgid", "getpgrp", "getpid",
-    "getppid", "getpriority", "getresgid", "getresuid", "getrlimit", "getrusage", "getsid",
-    "gettid", "getuid", "ioprio_get", "ioprio_set", "kill", "landlock_add_rule",
-    "landlock_create_ruleset", "landlock_restrict_self", "pidfd_open", "pidfd_send_signal", "prctl",
-    "prlimit64", "restart_syscall", "rseq", "sched_get_priority_max", "sched_get_priority_min",
-    "sched_getaffinity", "sched_getattr", "sched_getparam", "sched_getscheduler",
-    "sched_rr_get_interval", "sched_setaffinity", "sched_setattr", "sched_setparam",
-    "sched_setscheduler", "sched_yield", "seccomp", "set_robust_list", "set_thread_area",
-    "set_tid_address", "setfsgid", "setfsuid", "setgid", "setgroups", "setitimer", "setpgid",
-    "setpriority", "setregid", "setresgid", "setresuid", "setreuid", "setrlimit", "setsid",
-    "setuid", "sysinfo", "tgkill", "times", "tkill", "uname", "vfork", "wait4", "waitid", "waitpid",
+    "arch_prctl capget capset execve execveat exit exit_group fork futex futex_requeue "
+    "futex_wait futex_waitv futex_wake get_robust_list get_thread_area getcpu getegid geteuid "
+    "getgid getgroups getpgid getpgrp getpid getppid getpriority getresgid getresuid "
+    "getrlimit getrusage getsid gettid getuid ioprio_get ioprio_set kill landlock_add_rule "
+    "landlock_create_ruleset landlock_restrict_self pidfd_open pidfd_send_signal prctl "
+    "prlimit64 restart_syscall rseq sched_get_priority_max sched_get_priority_min "
+    "sched_getaffinity sched_getattr sched_getparam sched_getscheduler sched_rr_get_interval "
+    "sched_setaffinity sched_setattr sched_setparam sched_setscheduler sched_yield seccomp "
+    "set_robust_list set_thread_area set_tid_address setfsgid setfsuid setgid setgroups "
+    "setitimer setpgid setpriority setregid setresgid setresuid setreuid setrlimit setsid "
+    "setuid sysinfo tgkill times tkill uname vfork wait4 waitid waitpid "
     /* signals, time, waiting */
-    "alarm", "clock_getres", "clock_gettime", "clock_nanosleep", "epoll_create", "epoll_create1",
-    "epoll_ctl", "epoll_pwait", "epoll_pwait2", "epoll_wait", "eventfd", "eventfd2", "getitimer",
-    "gettimeofday", "nanosleep", "pause", "pipe", "pipe2", "poll", "ppoll", "pselect6",
-    "rt_sigaction", "rt_sigpending", "rt_sigprocmask", "rt_sigqueueinfo", "rt_sigreturn",
-    "rt_sigsuspend", "rt_sigtimedwait", "rt_tgsigqueueinfo", "select", "sigaltstack", "signalfd",
-    "signalfd4", "time", "timer_create", "timer_delete", "timer_getoverrun", "timer_gettime",
-    "timer_settime", "timerfd_create", "timerfd_gettime", "timerfd_settime",
+    "alarm clock_getres clock_gettime clock_nanosleep epoll_create epoll_create1 epoll_ctl "
+    "epoll_pwait epoll_pwait2 epoll_wait eventfd eventfd2 getitimer gettimeofday nanosleep "
+    "pause pipe pipe2 poll ppoll pselect6 rt_sigaction rt_sigpending rt_sigprocmask "
+    "rt_sigqueueinfo rt_sigreturn rt_sigsuspend rt_sigtimedwait rt_tgsigqueueinfo select "
+    "sigaltstack signalfd signalfd4 time timer_create timer_delete timer_getoverrun "
+    "timer_gettime timer_settime timerfd_create timerfd_gettime timerfd_settime "
     /* sockets; socket and socketpair have rules of their own */
-    "accept", "accept4", "bind", "connect", "getpeername", "getsockname", "getsockopt", "listen",
-    "recvfrom", "recvmmsg", "recvmsg", "sendmmsg", "sendmsg", "sendto", "setsockopt", "shutdown",
+    "accept accept4 bind connect getpeername getsockname getsockopt listen recvfrom recvmmsg "
+    "recvmsg sendmmsg sendmsg sendto setsockopt shutdown "
     /* System V and POSIX queues live in the sandbox's own IPC namespace */
-    "mq_getsetattr", "mq_notify", "mq_open", "mq_timedreceive", "mq_timedsend", "mq_unlink",
-    "msgctl", "msgget", "msgrcv", "msgsnd", "semctl", "semget", "semop", "semtimedop", "shmat",
-    "shmctl", "shmdt", "shmget",
+    "mq_getsetattr mq_notify mq_open mq_timedreceive mq_timedsend mq_unlink msgctl msgget "
+    "msgrcv msgsnd semctl semget semop semtimedop shmat shmctl shmdt shmget "
     /* the rest */
-    "getrandom",
-};
+    "getrandom ";
 
-static const char *const refused[] = {
-    "acct", "add_key", "adjtimex", "bpf", "chroot", "clock_adjtime", "clock_settime",
-    "delete_module", "fanotify_init", "fanotify_mark", "finit_module", "fsconfig", "fsmount",
-    "fsopen", "fspick", "init_module", "io_uring_enter", "io_uring_register", "io_uring_setup",
-    "ioperm", "iopl", "kcmp", "kexec_file_load", "kexec_load", "keyctl", "lookup_dcookie", "mbind",
-    "memfd_secret", "migrate_pages", "modify_ldt", "mount", "mount_setattr", "move_mount",
-    "move_pages", "name_to_handle_at", "nfsservctl", "open_by_handle_at", "open_tree",
-    "perf_event_open", "pidfd_getfd", "pivot_root", "process_madvise", "process_vm_readv",
-    "process_vm_writev", "ptrace", "quotactl", "quotactl_fd", "reboot", "request_key",
-    "set_mempolicy", "set_mempolicy_home_node", "setdomainname", "sethostname", "setns",
-    "settimeofday", "swapoff", "swapon", "syslog", "umount", "umount2", "userfaultfd", "vhangup",
-    "vm86", "vm86old",
-};
+static const char refused[] =
+    "acct add_key adjtimex bpf chroot clock_adjtime clock_settime delete_module fanotify_init "
+    "fanotify_mark finit_module fsconfig fsmount fsopen fspick init_module io_uring_enter "
+    "io_uring_register io_uring_setup ioperm iopl kcmp kexec_file_load kexec_load keyctl "
+    "lookup_dcookie mbind memfd_secret migrate_pages modify_ldt mount mount_setattr "
+    "move_mount move_pages name_to_handle_at nfsservctl open_by_handle_at open_tree "
+    "perf_event_open pidfd_getfd pivot_root process_madvise process_vm_readv "
+    "process_vm_writev ptrace quotactl quotactl_fd reboot request_key set_mempolicy "
+    "set_mempolicy_home_node setdomainname sethostname setns settimeofday swapoff swapon "
+    "syslog umount umount2 userfaultfd vhangup vm86 vm86old ";
 
-static int add_names(scmp_filter_ctx f, uint32_t action, const char *const *names, size_t n,
-                     struct err *e)
+static int add_names(scmp_filter_ctx f, uint32_t action, const char *names, struct err *e)
 {
-    for (size_t i = 0; i < n; i++) {
-        int nr = seccomp_syscall_resolve_name(names[i]);
-        int r;
+    cleanup_free char *copy = strdup(names);
+    char *rest = copy, *name;
+    int r = copy ? 0 : -ENOMEM;
 
-        if (nr < 0)
-            continue;
-        r = seccomp_rule_add(f, action, nr, 0);
-        if (r < 0)
-            return err_errno(e, -r, "seccomp: rule for %s", names[i]);
+    while (r == 0 && (name = strsep(&rest, " "))) {
+        int nr = *name ? seccomp_syscall_resolve_name(name) : -1;
+
+        if (nr >= 0 && (r = seccomp_rule_add(f, action, nr, 0)) < 0)
+            return err_errno(e, -r, "seccomp: rule for %s", name);
     }
-    return 0;
+    return r < 0 ? err_errno(e, -r, "seccomp: names") : 0;
 }
 
 /* Calls that depend on their arguments. Masks cover the 32 bits that the kernel looks at. */
@@ -116,7 +104,7 @@ static int add_guarded(scmp_filter_ctx f)
                          SCMP_A0(SCMP_CMP_MASKED_EQ, NAMESPACES, 0));
     if (r == 0)
         r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(unshare), 1,
-                             SCMP_A0(SCMP_CMP_MASKED_EQ, NAMESPACES, 0));
+                             SCMP_A0(SCMP_CMP_MASKED_EQ, NAMESPACES | CLONE_NEWTIME, 0));
     for (size_t i = 0; i < ARRAY_LEN(domains) && r == 0; i++)
         r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
                              SCMP_A0(SCMP_CMP_MASKED_EQ, word, (uint64_t)domains[i]));
@@ -138,8 +126,8 @@ static int add_guarded(scmp_filter_ctx f)
     return r;
 }
 
-/* Typing into a terminal. libseccomp cannot say "any ioctl but these" about the low 32 bits alone, which
- * is what the kernel reads, so this goes before its program; jumps there are relative. */
+/* Typing into a terminal. libseccomp cannot say "any ioctl but these" about the low 32 bits alone,
+ * which is what the kernel reads, so this goes before its program; jumps there are relative. */
 static const struct sock_filter no_typing[] = {
     BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
     BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_ioctl, 0, 4),
@@ -189,9 +177,9 @@ int syscall_list_compile(struct sock_fprog *ret, struct err *e)
     /* A binary tree over the numbers: a call passes some ten comparisons, not three hundred. */
     seccomp_attr_set(f, SCMP_FLTATR_CTL_OPTIMIZE, 2);
     seccomp_attr_set(f, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
-    r = add_names(f, SCMP_ACT_ALLOW, allowed, ARRAY_LEN(allowed), e);
+    r = add_names(f, SCMP_ACT_ALLOW, allowed, e);
     if (r == 0)
-        r = add_names(f, REFUSED, refused, ARRAY_LEN(refused), e);
+        r = add_names(f, REFUSED, refused, e);
     if (r == 0 && (r = add_guarded(f)) < 0)
         err_errno(e, -r, "seccomp: guarded rules");
     if (r == 0)

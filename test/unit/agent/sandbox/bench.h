@@ -34,7 +34,7 @@ struct bench {
     struct loop *loop;
     struct launcher *launcher;
     struct loop_timer limit;
-    char want;                       /* stop the loop at: 's'tarted, 'e'nd, 'l'ost */
+    char want; /* stop the loop at: 's'tarted, 'e'nd, 'l'ost */
     int started, failed, exited, lost;
     struct sandbox_started at;
     struct sandbox_exit exit;
@@ -99,8 +99,8 @@ static inline const char *missing(void)
     if (access(BUSYBOX, X_OK) < 0)
         return "no " BUSYBOX " (package busybox-static)";
     /* Not unshare(2): TSan's own thread forbids a new user namespace. */
-    pid = (pid_t)syscall(SYS_clone, CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWPID | CLONE_NEWNS | SIGCHLD,
-                         0, 0, 0, 0);
+    pid = (pid_t)syscall(
+        SYS_clone, CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWPID | CLONE_NEWNS | SIGCHLD, 0, 0, 0, 0);
     if (pid == 0)
         _exit(0);
     return pid < 0 || waitpid(pid, &status, 0) != pid || status
@@ -108,15 +108,28 @@ static inline const char *missing(void)
                : NULL;
 }
 
-#define NEED()                                   \
-    do {                                         \
-        const char *why = missing();             \
-                                                 \
-        if (why) {                               \
-            printf("skipped: %s\n", why);        \
-            return;                              \
-        }                                        \
+#define NEED()                                                                                     \
+    do {                                                                                           \
+        const char *why = missing();                                                               \
+                                                                                                   \
+        if (why) {                                                                                 \
+            printf("skipped: %s\n", why);                                                          \
+            return;                                                                                \
+        }                                                                                          \
     } while (0)
+
+/* Runs a command line of the test's own; its exit code, 0 for success. */
+static inline int shell(const char *command)
+{
+    int status = -1;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        execl("/bin/sh", "sh", "-c", command, (char *)NULL);
+        _exit(127);
+    }
+    return waitpid(pid, &status, 0) == pid && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
 
 static inline void put(const char *dir, const char *name, const char *text, mode_t mode)
 {
@@ -130,14 +143,17 @@ static inline void copy_busybox(const char *root)
 {
     char command[512];
 
-    snprintf(command, sizeof(command), "cp " BUSYBOX " %s/bin/ && chmod 755 %s/bin/busybox && "
-             "ln -s busybox %s/bin/sh", root, root, root);
-    ck_assert_int_eq(system(command), 0);
+    snprintf(command, sizeof(command),
+             "cp " BUSYBOX " %s/bin/ && chmod 755 %s/bin/busybox && "
+             "ln -s busybox %s/bin/sh",
+             root, root, root);
+    ck_assert_int_eq(shell(command), 0);
 }
 
 static inline void bench_make(struct bench *b)
 {
-    static const char *const dirs[] = {"bin", "proc", "dev", "tmp", "run", "etc", "var", "var/task"};
+    static const char *const dirs[] = {"bin", "proc", "dev", "tmp",
+                                       "run", "etc",  "var", "var/task"};
 
     *b = (struct bench){.dir = "/tmp/rouse-sandbox-XXXXXX"};
     ck_assert_ptr_nonnull(mkdtemp(b->dir));
@@ -245,4 +261,3 @@ static inline char *run_script(struct bench *b, struct sandbox_spec *s, const ch
     free(errors);
     return out;
 }
-

@@ -101,15 +101,17 @@ START_TEST(seen_from_a_container)
     struct cgroup_layout l;
 
     /* The mount shows a part of the tree, and the process is in it. */
-    ck_assert_int_eq(cgroup_layout_parse("4:memory:/docker/abc/x\n",
-                                         "35 31 0:32 /docker/abc /cg/memory ro - cgroup c rw,memory\n",
-                                         &l), 0);
+    ck_assert_int_eq(
+        cgroup_layout_parse("4:memory:/docker/abc/x\n",
+                            "35 31 0:32 /docker/abc /cg/memory ro - cgroup c rw,memory\n", &l),
+        0);
     ck_assert_str_eq(l.v1[CGROUP_MEMORY], "/cg/memory/x");
     cgroup_layout_done(&l);
     /* A sibling that only begins alike. */
-    ck_assert_int_eq(cgroup_layout_parse("4:memory:/docker/abcd\n",
-                                         "35 31 0:32 /docker/abc /cg/memory ro - cgroup c rw,memory\n",
-                                         &l), 0);
+    ck_assert_int_eq(
+        cgroup_layout_parse("4:memory:/docker/abcd\n",
+                            "35 31 0:32 /docker/abc /cg/memory ro - cgroup c rw,memory\n", &l),
+        0);
     ck_assert_ptr_null(l.v1[CGROUP_MEMORY]);
     cgroup_layout_done(&l);
     /* Outside of the cgroup namespace's root. */
@@ -121,8 +123,15 @@ END_TEST
 
 START_TEST(other_shapes)
 {
-    static const char *const texts[] = {"", "\n\n", ":::", "0:", "a - b", "1 2 3 4 5 6 - ", " - cgroup2 x y",
-                                        "35 31 0:32 / /cg rw - cgroup\n", "4:memory"};
+    static const char *const texts[] = {"",
+                                        "\n\n",
+                                        ":::",
+                                        "0:",
+                                        "a - b",
+                                        "1 2 3 4 5 6 - ",
+                                        " - cgroup2 x y",
+                                        "35 31 0:32 / /cg rw - cgroup\n",
+                                        "4:memory"};
 
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
         for (size_t k = 0; k < ARRAY_LEN(texts); k++) {
@@ -136,7 +145,8 @@ START_TEST(other_shapes)
 }
 END_TEST
 
-/* ---- limits on v2, in a directory that plays the tree: the files that the kernel would make are there */
+/* ---- limits on v2, in a directory that plays the tree: the files that the kernel would make are
+ * there */
 static void put(const char *dir, const char *name, const char *text)
 {
     char path[PATH_MAX];

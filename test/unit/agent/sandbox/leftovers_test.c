@@ -1,4 +1,5 @@
-/* Deaths without goodbye: the agent's, the launcher's, both; and the next life, which cleans up its own. */
+/* Deaths without goodbye: the agent's, the launcher's, both; and the next life, which cleans up its
+ * own. */
 #include "agent/sandbox/bench.h"
 #include "sandbox/cgroup.h"
 
@@ -33,7 +34,7 @@ static int tables_left(const char *state)
 
     ck_assert_int_eq(names_init(state, &names), 0);
     snprintf(command, sizeof(command), "nft list tables 2>/dev/null | grep -q %s", names.table);
-    return system(command) == 0;
+    return shell(command) == 0;
 }
 
 static void await_end(int pidfd)

@@ -61,13 +61,14 @@ START_TEST(answers_round_trip)
 {
     cleanup_buffer struct buffer b = {0};
     struct message d;
-    const struct message started = {.type = MESSAGE_STARTED, .id = "x", .fds = 5,
-                                    .started = {.pid = 42, .create_ns = 77}};
-    const struct message failed = {.type = MESSAGE_FAILED, .id = "x",
-                                   .error = {.code = ENOENT, .message = "exec /x: no"}};
-    const struct message ended = {.type = MESSAGE_EXIT, .id = "x",
-                                  .exit = {.code = -1, .signal = 9, .oom = true,
-                                           .memory_peak = 1ull << 33, .cpu_ns = 5}};
+    const struct message started = {
+        .type = MESSAGE_STARTED, .id = "x", .fds = 5, .started = {.pid = 42, .create_ns = 77}};
+    const struct message failed = {
+        .type = MESSAGE_FAILED, .id = "x", .error = {.code = ENOENT, .message = "exec /x: no"}};
+    const struct message ended = {
+        .type = MESSAGE_EXIT,
+        .id = "x",
+        .exit = {.code = -1, .signal = 9, .oom = true, .memory_peak = 1ull << 33, .cpu_ns = 5}};
 
     ck_assert_int_eq(message_encode(&b, &started), 0);
     ck_assert_int_eq(message_decode(buffer_bytes(&b), buffer_size(&b), &d), 0);
@@ -90,7 +91,8 @@ START_TEST(answers_round_trip)
 }
 END_TEST
 
-/* Every prefix, every single changed byte: refused or decoded, never past the end (ASan watches). */
+/* Every prefix, every single changed byte: refused or decoded, never past the end (ASan watches).
+ */
 START_TEST(damaged)
 {
     cleanup_buffer struct buffer b = {0};

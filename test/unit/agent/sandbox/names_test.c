@@ -80,9 +80,9 @@ END_TEST
 
 START_TEST(subnet_refused)
 {
-    static const char *const bad[] = {"",           "10.0.0.0",      "10.0.0.0/",  "10.0.0.0/x",
-                                      "10.0.0/16",  "10.0.0.1/16",   "::/16",      "10.0.0.0/16 ",
-                                      "1.2.3.4.5/8", "10.0.0.0/-16", "/16"};
+    static const char *const bad[] = {
+        "",      "10.0.0.0",     "10.0.0.0/",   "10.0.0.0/x",   "10.0.0/16", "10.0.0.1/16",
+        "::/16", "10.0.0.0/16 ", "1.2.3.4.5/8", "10.0.0.0/-16", "/16"};
     struct subnet s;
 
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
@@ -110,14 +110,17 @@ START_TEST(resolv_without_loopback)
     char to[128];
 
     ck_assert_int_eq(network_filter_resolv("# made by x\nnameserver 127.0.0.53\nsearch a.b\n"
-                                           "nameserver 10.0.0.2\noptions edns0", to, sizeof(to)), 1);
+                                           "nameserver 10.0.0.2\noptions edns0",
+                                           to, sizeof(to)),
+                     1);
     ck_assert_str_eq(to, "search a.b\nnameserver 10.0.0.2\noptions edns0\n");
     ck_assert_int_eq(network_filter_resolv("nameserver ::1\n", to, sizeof(to)), 0);
     ck_assert_str_eq(to, "");
     ck_assert_int_eq(network_filter_resolv("", to, sizeof(to)), 0);
     /* A line that does not fit is left out, the rest stays whole. */
-    ck_assert_int_eq(network_filter_resolv("search aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\nnameserver 9.9.9.9\n",
-                                           to, 24), 1);
+    ck_assert_int_eq(network_filter_resolv(
+                         "search aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\nnameserver 9.9.9.9\n", to, 24),
+                     1);
     ck_assert_str_eq(to, "nameserver 9.9.9.9\n");
 }
 END_TEST

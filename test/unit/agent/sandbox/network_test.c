@@ -1,5 +1,5 @@
-/* Egress for real, in a network of the test's own: the "node" is a network namespace with an uplink to an
- * "outside" namespace, where a server tells each client its address. */
+/* Egress for real, in a network of the test's own: the "node" is a network namespace with an uplink
+ * to an "outside" namespace, where a server tells each client its address. */
 #include "agent/sandbox/bench.h"
 
 #include <arpa/inet.h>
@@ -47,9 +47,11 @@ static pid_t start_outside(void)
     pid = fork();
     if (pid == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
-        if (unshare(CLONE_NEWNET) < 0 || write(ready[1], "r", 1) != 1 || read(go[0], &byte, 1) != 1 ||
-            system("ip addr add " OUTSIDE "/24 dev out0 && ip addr add 169.254.169.254/32 dev out0 && "
-                   "ip link set out0 up"))
+        if (unshare(CLONE_NEWNET) < 0 || write(ready[1], "r", 1) != 1 ||
+            read(go[0], &byte, 1) != 1 ||
+            shell("ip addr add " OUTSIDE
+                  "/24 dev out0 && ip addr add 169.254.169.254/32 dev out0 && "
+                  "ip link set out0 up"))
             _exit(1);
         close(ready[0]);
         int listener = listen_any();
@@ -64,8 +66,9 @@ static pid_t start_outside(void)
         snprintf(command, sizeof(command),
                  "ip link set lo up && ip link add up0 type veth peer name out0 netns %d && "
                  "ip addr add " NODE "/24 dev up0 && ip link set up0 up && "
-                 "ip route add default via " OUTSIDE, pid);
-        ck_assert_int_eq(system(command), 0);
+                 "ip route add default via " OUTSIDE,
+                 pid);
+        ck_assert_int_eq(shell(command), 0);
     }
     ck_assert_int_eq(write(go[1], "g", 1), 1);
     ck_assert_int_eq(read(ready[0], &byte, 1), 1);
@@ -76,7 +79,8 @@ START_TEST(egress_and_nothing_else)
 {
     static const char *const victim[] = {"/bin/sh", "-c",
                                          "ip -4 -o addr show eth0 | sed 's/.*inet //;s,/.*,,';"
-                                         "exec nc -l -p 5353", NULL};
+                                         "exec nc -l -p 5353",
+                                         NULL};
     char script[1024], address[32] = "", *out;
     struct bench b;
     struct sandbox_spec s;
@@ -85,7 +89,7 @@ START_TEST(egress_and_nothing_else)
     pid_t outside;
 
     NEED();
-    if (system("ip -V >/dev/null 2>&1 && nft -v >/dev/null 2>&1")) {
+    if (shell("ip -V >/dev/null 2>&1 && nft -v >/dev/null 2>&1")) {
         printf("skipped: no ip or nft\n");
         return;
     }
@@ -116,7 +120,8 @@ START_TEST(egress_and_nothing_else)
              "done\n"
              "ip addr add 10.9.8.7/32 dev eth0 2>/dev/null || echo no-admin\n"
              "ip link | grep -c '^[0-9]'; ip -6 addr show eth0 | wc -l\n"
-             "echo end\n", address);
+             "echo end\n",
+             address);
     s.id = "attacker";
     out = run_script(&b, &s, script);
     ck_assert_str_eq(out, NODE "\nno-admin\n2\n0\nend\n");
@@ -132,28 +137,30 @@ START_TEST(egress_and_nothing_else)
     }
     s.id = "lonely";
     s.network = SANDBOX_NETWORK_NONE;
-    out = run_script(&b, &s, "ip link | grep -c '^[0-9]'; nc -w 1 " OUTSIDE " 5353 2>/dev/null || echo alone");
+    out = run_script(
+        &b, &s, "ip link | grep -c '^[0-9]'; nc -w 1 " OUTSIDE " 5353 2>/dev/null || echo alone");
     ck_assert_str_eq(out, "1\nalone\n");
     free(out);
     ck_assert_int_eq(names_init(b.state, &names), 0);
 end:
     bench_close(&b);
     close(node_service);
-    ck_assert_int_ne(system("ip -o link | grep -q ' r[0-9a-f]*@'"), 0);
-    ck_assert_int_eq(system("test -z \"$(nft list tables)\""), 0);
+    ck_assert_int_ne(shell("ip -o link | grep -q ' r[0-9a-f]*@'"), 0);
+    ck_assert_int_eq(shell("test -z \"$(nft list tables)\""), 0);
     kill(outside, SIGKILL);
     waitpid(outside, NULL, 0);
 }
 END_TEST
 
-/* Two platforms on one node get different addresses, and the end of one leaves the other's table. */
+/* Two platforms on one node get different addresses, and the end of one leaves the other's table.
+ */
 START_TEST(two_platforms)
 {
     struct bench a, b;
 
     NEED();
     ck_assert_int_eq(unshare(CLONE_NEWNET), 0);
-    ck_assert_int_eq(system("ip link set lo up"), 0);
+    ck_assert_int_eq(shell("ip link set lo up"), 0);
     bench_open(&a);
     if (launcher_warning(a.launcher)) {
         printf("skipped: %s\n", launcher_warning(a.launcher));
@@ -161,12 +168,12 @@ START_TEST(two_platforms)
         return;
     }
     bench_open(&b);
-    ck_assert_int_eq(system("test $(nft list tables | wc -l) = 2"), 0);
-    ck_assert_int_eq(system("test $(nft list ruleset | grep masquerade | sort -u | wc -l) = 2"), 0);
+    ck_assert_int_eq(shell("test $(nft list tables | wc -l) = 2"), 0);
+    ck_assert_int_eq(shell("test $(nft list ruleset | grep masquerade | sort -u | wc -l) = 2"), 0);
     bench_close(&b);
-    ck_assert_int_eq(system("test $(nft list tables | wc -l) = 1"), 0);
+    ck_assert_int_eq(shell("test $(nft list tables | wc -l) = 1"), 0);
     bench_close(&a);
-    ck_assert_int_eq(system("test $(nft list tables | wc -l) = 0"), 0);
+    ck_assert_int_eq(shell("test $(nft list tables | wc -l) = 0"), 0);
 }
 END_TEST
 

@@ -13,9 +13,10 @@ START_TEST(says_hello)
     NEED();
     bench_open(&b);
     s = spec_of(&b, NULL);
-    out = run_script(&b, &s,
-                     "echo hello $GREETING; id -u; id -g; pwd; hostname; cat /etc/hostname;"
-                     "cat /proc/self/cgroup | grep -c -v ':/$'; echo to-stderr >/dev/stderr; exit 7");
+    out =
+        run_script(&b, &s,
+                   "echo hello $GREETING; id -u; id -g; pwd; hostname; cat /etc/hostname;"
+                   "cat /proc/self/cgroup | grep -c -v ':/$'; echo to-stderr >/dev/stderr; exit 7");
     ck_assert_str_eq(out, "hello hi\n1000\n1000\n/var/task\ndemo\ndemo\n0\n");
     ck_assert_int_eq(b.exit.code, 7);
     ck_assert_int_eq(b.exit.signal, 0);
@@ -50,11 +51,13 @@ START_TEST(v1_alone)
 }
 END_TEST
 
-/* Each line must print what follows its arrow; a sandbox that lets one through prints something else. */
+/* Each line must print what follows its arrow; a sandbox that lets one through prints something
+ * else. */
 START_TEST(cannot)
 {
     static const char script[] =
-        "grep -E '^(CapInh|CapPrm|CapEff|CapBnd|CapAmb)' /proc/self/status | grep -vc 0000000000000000\n"
+        "grep -E '^(CapInh|CapPrm|CapEff|CapBnd|CapAmb)' /proc/self/status | grep -vc "
+        "0000000000000000\n"
         "grep NoNewPrivs /proc/self/status | grep -c 1\n"
         "grep Seccomp: /proc/self/status | grep -c 2\n"
         "touch /x 2>/dev/null || echo root-ro\n"
@@ -83,7 +86,7 @@ START_TEST(cannot)
         "grep -c : /proc/net/dev\n"
         "ls /dev | tr '\\n' ' '\n"
         "ulimit -c; ulimit -n\n"
-        "ls /proc/self/fd | wc -l\n";    /* with the one of ls itself */
+        "ls /proc/self/fd | wc -l\n"; /* with the one of ls itself */
     struct bench b;
     struct sandbox_spec s;
     char *out;
@@ -92,11 +95,12 @@ START_TEST(cannot)
     bench_open(&b);
     s = spec_of(&b, NULL);
     out = run_script(&b, &s, script);
-    ck_assert_str_eq(out, "0\n1\n1\nroot-ro\ncode-ro\ndev-ro\nrun-ro\nno-remount\nno-remount\nno-umount\n"
-                          "no-umount\nno-mount\nno-userns\nno-mountns\nno-chroot\nno-mknod\n"
-                          "no-hostname\nno-sysctl\n0\ninit-closed\ninit-closed\ninit-lives\nno-sys\n"
-                          "no-host\nx\nown-pids\n1\n"
-                          "fd full null random shm stderr stdin stdout urandom zero 0\n1024\n4\n");
+    ck_assert_str_eq(
+        out, "0\n1\n1\nroot-ro\ncode-ro\ndev-ro\nrun-ro\nno-remount\nno-remount\nno-umount\n"
+             "no-umount\nno-mount\nno-userns\nno-mountns\nno-chroot\nno-mknod\n"
+             "no-hostname\nno-sysctl\n0\ninit-closed\ninit-closed\ninit-lives\nno-sys\n"
+             "no-host\nx\nown-pids\n1\n"
+             "fd full null random shm stderr stdin stdout urandom zero 0\n1024\n4\n");
     free(out);
     bench_close(&b);
 }
@@ -128,13 +132,16 @@ START_TEST(limits_hold)
     ck_assert(!b.exit.oom);
     ck_assert_int_eq(b.exit.signal, SIGKILL);
     s.pids = 5;
-    out = run_script(&b, &s, "(for i in 1 2 3 4 5 6 7 8; do sleep 1000 >/dev/null 2>&1 & done) 2>&1 | grep -c fork");
+    out = run_script(
+        &b, &s,
+        "(for i in 1 2 3 4 5 6 7 8; do sleep 1000 >/dev/null 2>&1 & done) 2>&1 | grep -c fork");
     ck_assert_int_ge(atoi(out), 1);
     free(out);
     s.pids = 0;
     s.tmp_size = 1u << 20;
-    out = run_script(&b, &s, "head -c 900000 /dev/zero >/tmp/a && echo one;"
-                             "head -c 900000 /dev/zero >/tmp/b 2>/dev/null || echo full");
+    out = run_script(&b, &s,
+                     "head -c 900000 /dev/zero >/tmp/a && echo one;"
+                     "head -c 900000 /dev/zero >/tmp/b 2>/dev/null || echo full");
     ck_assert_str_eq(out, "one\nfull\n");
     free(out);
     bench_close(&b);
@@ -188,8 +195,14 @@ START_TEST(bad_specs)
 {
     static const char *const argv[] = {"/bin/sh", NULL}, *const relative[] = {"sh", NULL};
     static const char *const none[] = {NULL};
-    static const char *const ids[] = {"", "A", "a/b", "..", "a b", "_agent",
-                                      "0123456789012345678901234567890123456789012345678901234567890123"};
+    static const char *const ids[] = {
+        "",
+        "A",
+        "a/b",
+        "..",
+        "a b",
+        "_agent",
+        "0123456789012345678901234567890123456789012345678901234567890123"};
     char *big;
     struct bench b;
     struct sandbox_spec s;
@@ -222,9 +235,10 @@ END_TEST
 START_TEST(stops)
 {
     static const char *const polite[] = {
-        "/bin/sh", "-c", "trap 'echo bye; exit 5' TERM; echo ready; while :; do sleep 0.01; done", NULL};
-    static const char *const deaf[] = {"/bin/sh", "-c",
-                                       "trap '' TERM; sleep 1000 & echo ready; while :; do wait; done", NULL};
+        "/bin/sh", "-c", "trap 'echo bye; exit 5' TERM; echo ready; while :; do sleep 0.01; done",
+        NULL};
+    static const char *const deaf[] = {
+        "/bin/sh", "-c", "trap '' TERM; sleep 1000 & echo ready; while :; do wait; done", NULL};
     struct bench b;
     struct sandbox_spec s;
     char ready[6], *out;
@@ -269,7 +283,8 @@ END_TEST
 
 START_TEST(freezes_and_counts)
 {
-    static const char *const busy[] = {"/bin/sh", "-c", "trap 'exit 4' TERM; echo ready; while :; do :; done", NULL};
+    static const char *const busy[] = {"/bin/sh", "-c",
+                                       "trap 'exit 4' TERM; echo ready; while :; do :; done", NULL};
     struct sandbox_usage before, after;
     struct bench b;
     struct sandbox_spec s;
@@ -330,7 +345,9 @@ START_TEST(sockets_inside)
 {
     static const char *const argv[] = {
         "/bin/sh", "-c",
-        "echo $ROUSE_RUNTIME_SOCKET | nc local:$ROUSE_RUNTIME_SOCKET; echo api | nc 127.0.0.1 9001; exit 0", NULL};
+        "echo $ROUSE_RUNTIME_SOCKET | nc local:$ROUSE_RUNTIME_SOCKET; echo api | nc 127.0.0.1 "
+        "9001; exit 0",
+        NULL};
     struct bench b;
     struct sandbox_spec s;
 
@@ -419,8 +436,9 @@ START_TEST(rootless)
     ck_assert_ptr_nonnull(launcher_warning(b.launcher));
     ck_assert(!strncmp(launcher_warning(b.launcher), "not root: ", 10));
     s = spec_of(&b, NULL);
-    out = run_script(&b, &s, "id -u; touch /x 2>/dev/null || echo ro; mount -t tmpfs x /tmp 2>/dev/null ||"
-                             "echo no-mount; grep CapEff /proc/self/status; echo x >/tmp/x; cat /tmp/x");
+    out = run_script(&b, &s,
+                     "id -u; touch /x 2>/dev/null || echo ro; mount -t tmpfs x /tmp 2>/dev/null ||"
+                     "echo no-mount; grep CapEff /proc/self/status; echo x >/tmp/x; cat /tmp/x");
     ck_assert_str_eq(out, "1000\nro\nno-mount\nCapEff:\t0000000000000000\nx\n");
     free(out);
     ck_assert_int_eq(b.exit.code, 0);
@@ -428,5 +446,5 @@ START_TEST(rootless)
 }
 END_TEST
 
-UNIT_MAIN("sandbox", says_hello, v1_alone, cannot, limits_hold, failures_explain_themselves, bad_specs, stops,
-          freezes_and_counts, sockets_inside, many_at_once, rootless)
+UNIT_MAIN("sandbox", says_hello, v1_alone, cannot, limits_hold, failures_explain_themselves,
+          bad_specs, stops, freezes_and_counts, sockets_inside, many_at_once, rootless)
