@@ -66,7 +66,10 @@ static void on_rejected(void *user, const char *reason)
 {
     struct agent *a = user;
 
+    if (a->stopping)
+        return;
     log_error("the controller does not take this node: %s", reason);
+    a->stopping = true;
     a->status = EXIT_FAILURE;
     loop_stop(a->loop);
 }
@@ -316,6 +319,8 @@ int main(int argc, char **argv)
     }
     say_hello(&a);
     loop_run(a.loop);
+    if (!a.stopping)                         /* its launcher was lost */
+        a.status = EXIT_FAILURE;
     take_down(&a);
     log_info("stopped");
     return a.status;

@@ -104,7 +104,7 @@ static void on_local_done(void *user, const struct invoke_outcome *o)
     request_free(r);
 }
 
-struct try {                                 /* where a request goes now */
+struct attempt {                                 /* where a request goes now */
     const char *revision;
     uint64_t slot;                           /* 0: any */
     uint32_t timeout_ms;
@@ -127,7 +127,7 @@ static uint64_t remote_limit_ns(const struct request *r, uint32_t timeout_ms)
 }
 
 /* True if the pool took it; r is not to be touched then. */
-static bool go_local(struct request *r, const struct try *t)
+static bool go_local(struct request *r, const struct attempt *t)
 {
     struct invoke_params p = {
         .function_key = r->target.function_key,
@@ -219,7 +219,7 @@ static const struct http_proxy_ops remote_ops = {
 };
 
 /* True if the proxy took it. */
-static bool go_remote(struct request *r, const struct try *t, const char *node, const char *address)
+static bool go_remote(struct request *r, const struct attempt *t, const char *node, const char *address)
 {
     struct gateway *g = r->gateway;
     uint64_t limit_ns = remote_limit_ns(r, t->timeout_ms);
@@ -258,7 +258,7 @@ static bool go_remote(struct request *r, const struct try *t, const char *node, 
     return true;
 }
 
-static bool go_to_endpoint(struct request *r, const struct try *t)
+static bool go_to_endpoint(struct request *r, const struct attempt *t)
 {
     struct gateway *g = r->gateway;
     const char *not_node = r->remote_tries ? r->remote_node : NULL;
@@ -353,7 +353,7 @@ static void on_grant(struct ticket *ticket, const Rouse__Control__V1__Grant *m)
 {
     struct request *r = of_ticket(ticket);
     struct gateway *g = r->gateway;
-    struct try t = {m->revision, m->slot, m->timeout_ms, m->body_limit};
+    struct attempt t = {m->revision, m->slot, m->timeout_ms, m->body_limit};
 
     set_state(r, REQUEST_NEW);
     if (!r->target.function_key[0])
@@ -400,11 +400,11 @@ bool request_serve_waiting(struct request *r)
 {
     struct gateway *g = r->gateway;
     const struct route *route = routes_get(g->config.routes, r->target.function_key);
-    struct try t;
+    struct attempt t;
 
     if (!route)
         return false;
-    t = (struct try){route->revision, 0, route->timeout_ms, route->body_limit};
+    t = (struct attempt){route->revision, 0, route->timeout_ms, route->body_limit};
     r->remote_tries = 0;
     if (!pool_has_slot(g->config.pool, r->target.function_key, t.revision) &&
         !routes_pick(g->config.routes, r->target.function_key, t.revision, NULL, loop_now(g->config.loop), 0))
@@ -424,7 +424,7 @@ static void request_dispatch(struct request *r)
     struct routes *routes = r->gateway->config.routes;
     const struct http_head *h = http_head(r->x);
     const struct route *route = NULL;
-    struct try t;
+    struct attempt t;
 
     if (r->target.function_key[0])
         route = routes_get(routes, r->target.function_key);
@@ -435,7 +435,7 @@ static void request_dispatch(struct request *r)
         return;
     }
     r->known = true;
-    t = (struct try){route->revision, 0, route->timeout_ms, route->body_limit};
+    t = (struct attempt){route->revision, 0, route->timeout_ms, route->body_limit};
     if (t.body_limit && h->content_length > (int64_t)t.body_limit) {
         answer(r, &answers[ANSWER_BODY_TOO_LARGE]);
         return;

@@ -7,6 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The activator has the same deadline and knows the reason: it may say so first. */
+enum { ACTIVATOR_GRACE_MS = 250 };
+
 typedef Rouse__Control__V1__AgentMessage AgentMessage;
 
 /* The open tickets of one function, oldest first. */
@@ -127,7 +130,7 @@ static void send_ticket(struct tickets *ts, const struct ticket *t)
     m.host = (char *)t->host;
     m.path = (char *)t->path;
     m.waited_ms = now > t->since_ns ? (now - t->since_ns) / NS_PER_MS : 0;
-    m.deadline_in_ms = t->deadline_ns > now ? (t->deadline_ns - now) / NS_PER_MS : 0;
+    m.deadline_in_ms = t->deadline_ns > now ? (t->deadline_ns - now + NS_PER_MS - 1) / NS_PER_MS : 1;
     m.held_bytes = t->held_bytes;
     m.attempt = t->attempt;
     a.body_case = ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_TICKET;
@@ -183,7 +186,7 @@ int tickets_submit(struct tickets *ts, struct ticket *t)
     ts->stats.open++;
     ts->stats.submitted++;
     t->timer.fn = on_timer;
-    loop_timer_set(ts->config.loop, &t->timer, t->deadline_ns);
+    loop_timer_set(ts->config.loop, &t->timer, t->deadline_ns + ACTIVATOR_GRACE_MS * NS_PER_MS);
     send_ticket(ts, t);
     return 0;
 }

@@ -431,7 +431,7 @@ static void run_cell(const struct cell *c)
          "local-busy peers peer-refuses send *ticket local-free grant-here *answer", 200, "n1 ran default/a@r1 /a",    \
          "T0:default/a ")                                                                                              \
     CELL(new_body_too_large, "new", "body over the limit", POST_LONG, "local-free send *answer", 413,                  \
-         "{\"reason\":\"BodyTooLarge\"", "")                                                                           \
+         "{\"reason\":\"RequestTooLarge\"", "")                                                                           \
     CELL(new_unknown_path, "new", "path not known here", "GET /z HTTP/1.1\r\n",                                        \
          "local-free send *ticket refuse-404 *answer", 404, "{\"reason\":\"NotFound\"", "T0:/z ")                      \
     CELL(new_fresh_path, "new", "path applied a moment ago", "GET /z?q=1 HTTP/1.1\r\n",                                \
@@ -489,7 +489,7 @@ static void run_cell(const struct cell *c)
          "send *ticket peer-refuses grant-there *ticket refuse-503 *answer", 503, "NoCapacity", "T0:/z T1:default/a ") \
     CELL(granted_body_too_large, "granted here", "body over the limit",                                                \
          "POST /z HTTP/1.1\r\nContent-Length: 6\r\n", "local-free send *ticket grant-small *answer", 413,              \
-         "BodyTooLarge", "T0:/z ")                                                                                     \
+         "RequestTooLarge", "T0:/z ")                                                                                     \
     /* ---- remote */                                                                                                  \
     CELL(remote_lost, "remote", "node lost after INVOKE", NULL, "peers peer-resets send *answer", 502, "InstanceLost", \
          "")                                                                                                           \
