@@ -186,8 +186,8 @@ int object_new(enum object_kind kind, uint64_t rv, uint64_t stored, struct conte
 
 int object_json(const struct object *o, struct buffer *out)
 {
-    return buffer_printf(out,
-                         "{\"apiVersion\":\"rouse.dev/v1\",\"kind\":\"%s\",\"metadata\":{\"resourceVersion\":\"%" PRIu64
-                         "\",%s,\"spec\":%s,\"status\":%s}",
-                         object_kind_name(o->kind), o->rv, o->content->metadata + 1, o->content->spec, o->status);
+    buffer_printf(out, "{\"apiVersion\":\"rouse.dev/v1\",\"kind\":\"%s\",\"metadata\":{", object_kind_name(o->kind));
+    if (o->rv)
+        buffer_printf(out, "\"resourceVersion\":\"%" PRIu64 "\",", o->rv);
+    return buffer_printf(out, "%s,\"spec\":%s,\"status\":%s}", o->content->metadata + 1, o->content->spec, o->status);
 }

@@ -34,6 +34,7 @@ char *status_json(const struct function_status *s, const uint64_t *transition_s,
 
     buffer_printf(&b, "{\"observedGeneration\":%lld,\"instances\":%u,\"readyInstances\":%u,\"desiredInstances\":%u",
                   (long long)s->observed_generation, s->instances, s->ready_instances, s->desired_instances);
+    buffer_printf(&b, ",\"summary\":\"%u/%u\"", s->ready_instances, s->desired_instances);
     if (s->latest_revision[0])
         buffer_printf(&b, ",\"latestRevision\":\"%s\"", s->latest_revision);
     if (s->active_revision[0])
