@@ -21,20 +21,20 @@ enum { REASON_MAX = 128 };
 struct http_proxy {
     struct http_client *client;
     struct http_exchange *x;
-    struct http_call *call;         /* NULL while a small body is still arriving */
+    struct http_call *call; /* NULL while a small body is still arriving */
     const struct http_proxy_ops *ops;
     void *user;
-    const struct http_exchange_ops *owner_ops;  /* given back at the end */
+    const struct http_exchange_ops *owner_ops; /* given back at the end */
     void *owner;
     uint64_t deadline_ns;
-    struct loop_timer wait;         /* for the 100 */
-    bool streaming;                 /* the body is being read from the exchange */
-    bool answered;                  /* the answer's head went to the client */
-    bool chunked;                   /* request body */
-    size_t answer_headers_count;    /* fields of the answer's head; what follows are trailers */
-    char refused[REASON_MAX];       /* the peer's reason; "": not refused */
+    struct loop_timer wait;      /* for the 100 */
+    bool streaming;              /* the body is being read from the exchange */
+    bool answered;               /* the answer's head went to the client */
+    bool chunked;                /* request body */
+    size_t answer_headers_count; /* fields of the answer's head; what follows are trailers */
+    char refused[REASON_MAX];    /* the peer's reason; "": not refused */
     char *address, *answer_headers;
-    struct buffer headers;          /* of the request, NUL-terminated */
+    struct buffer headers; /* of the request, NUL-terminated */
 };
 
 /* ---- ends */
@@ -96,9 +96,10 @@ static bool lines_have(const char *set, struct str name)
 
 static bool hop_by_hop(const struct http_head *h, struct str name)
 {
-    static const char *const names[] = {"connection", "keep-alive", "proxy-connection", "te",
-                                        "transfer-encoding", "upgrade", "trailer", "content-length",
-                                        "expect", "proxy-authorization", "proxy-authenticate"};
+    static const char *const names[] = {
+        "connection",        "keep-alive", "proxy-connection", "te",     "transfer-encoding",
+        "upgrade",           "trailer",    "content-length",   "expect", "proxy-authorization",
+        "proxy-authenticate"};
     char lower[64];
 
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
@@ -230,7 +231,8 @@ static void on_head(struct http_call *c, const struct http_head *h)
     }
     p->answer_headers_count = h->header_count;
     if (h->status == 101 || answer_headers(&b, h, p->answer_headers) < 0) {
-        /* Nobody asked to switch protocols: Upgrade is dropped with the other hop-by-hop headers. */
+        /* Nobody asked to switch protocols: Upgrade is dropped with the other hop-by-hop headers.
+         */
         http_call_cancel(c);
         finish(p, -ECONNRESET);
         return;
@@ -328,6 +330,7 @@ static int make_call(struct http_proxy *p)
         .headers = (const char *)p->headers.data,
         .expect_continue = !whole,
         .deadline_ns = p->deadline_ns,
+        .once = true,
     };
     int e = http_call_start(p->client, &r, &call_ops, p, &p->call);
 
@@ -353,8 +356,8 @@ static void on_held(struct http_exchange *x)
 }
 
 int http_proxy_start(struct http_client *c, struct http_exchange *x,
-                     const struct http_proxy_request *r, const struct http_proxy_ops *ops, void *user,
-                     struct http_proxy **ret)
+                     const struct http_proxy_request *r, const struct http_proxy_ops *ops,
+                     void *user, struct http_proxy **ret)
 {
     struct http_proxy *p;
     int e;
