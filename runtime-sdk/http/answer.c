@@ -79,7 +79,7 @@ static int head_parts(struct http_exchange *x, int status, const char *headers, 
         x->answer_chunked = true;
         parts[n++] = PART("Transfer-Encoding: chunked\r\n");
     } else if (framed) {
-        x->keep_alive = x->keep_alive && x->answer_bare;    /* the end of the stream ends the body */
+        x->keep_alive = x->keep_alive && x->answer_bare; /* the end of the stream ends the body */
     }
     if (!x->keep_alive)
         parts[n++] = PART("Connection: close\r\n");
@@ -137,7 +137,7 @@ void http_respond_write(struct http_exchange *x, const void *data, size_t n)
         conn_writev(x->hc->conn,
                     (struct iovec[]){part(size, (size_t)digits), part(data, n), PART("\r\n")}, 3);
     } else if (x->answer_left >= 0 && n > (uint64_t)x->answer_left) {
-        http_abort(x);    /* more than was declared: the client would read it as the next answer */
+        http_abort(x); /* more than was declared: the client would read it as the next answer */
     } else {
         if (x->answer_left >= 0)
             x->answer_left -= (int64_t)n;
@@ -178,7 +178,7 @@ void http_abort(struct http_exchange *x)
 
     if (!hc || x->answer == ANSWER_ENDED)
         return;
-    end_answer(x);    /* the owner knows: no on_gone() */
+    end_answer(x); /* the owner knows: no on_gone() */
     http_connection_cut(hc, -ECONNABORTED);
 }
 
@@ -190,7 +190,7 @@ void http_exchange_gone(struct http_exchange *x, int error)
 
     x->hc = NULL;
     if (told) {
-        http_exchange_free(x);    /* only the rest of its body was being swallowed */
+        http_exchange_free(x); /* only the rest of its body was being swallowed */
         return;
     }
     x->answer = ANSWER_ENDED;
@@ -236,14 +236,15 @@ void http_write_error(struct http_connection *hc, int status, const char *why)
     reason_of(status, reason);
     n = snprintf(body, sizeof(body), "{\"reason\":\"%s\",\"message\":\"%s\"}", reason, why);
     conn_writev(hc->conn,
-                (struct iovec[]){status_line(status, line), PART("Content-Type: application/json\r\n"),
+                (struct iovec[]){status_line(status, line),
+                                 PART("Content-Type: application/json\r\n"),
                                  part(date, strlen(date)), length_line((uint64_t)n, length),
                                  PART("Connection: close\r\n\r\n"), part(body, (size_t)n)},
                 6);
 }
 
-int http_upgrade(struct http_exchange *x, const char *headers, struct conn **ret, uint8_t **ret_rest,
-                 size_t *ret_n)
+int http_upgrade(struct http_exchange *x, const char *headers, struct conn **ret,
+                 uint8_t **ret_rest, size_t *ret_n)
 {
     struct http_connection *hc = x->hc;
     struct http_feed *feed = hc ? hc->feed : NULL;

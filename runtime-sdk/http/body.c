@@ -73,8 +73,9 @@ static int take_trailers(struct http_exchange *x, const uint8_t *in, size_t n)
 
     if (buffer_append(&x->trailers, in, n) < 0)
         return -ENOMEM;
-    return http_parse_trailers(&x->head, (const char *)buffer_bytes(&x->trailers), n, &why) ? -EPROTO
-                                                                                             : 0;
+    return http_parse_trailers(&x->head, (const char *)buffer_bytes(&x->trailers), n, &why)
+               ? -EPROTO
+               : 0;
 }
 
 /* The next run of body bytes among `n` raw ones. */

@@ -1,4 +1,5 @@
-/* chunked.c - decodes the chunked transfer coding (RFC 9112 7.1), a run of bytes at a time. Pure. */
+/* chunked.c - decodes the chunked transfer coding (RFC 9112 7.1), a run of bytes at a time. Pure.
+ */
 #include "http/parser.h"
 
 #include <errno.h>

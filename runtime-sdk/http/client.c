@@ -1,4 +1,5 @@
-/* client.c - the client's pools: which links there are, which are idle, for how long. Loop's thread. */
+/* client.c - the client's pools: which links there are, which are idle, for how long. Loop's
+ * thread. */
 #include "http/client_internal.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -55,8 +56,7 @@ struct http_client *http_client_free(struct http_client *c)
     while (!list_empty(&c->idle))
         link_drop(list_entry(c->idle.next, struct link, in_client));
     while (!list_empty(&c->free_calls)) {
-        struct http_call *call =
-            list_entry(list_pop_front(&c->free_calls), struct http_call, link);
+        struct http_call *call = list_entry(list_pop_front(&c->free_calls), struct http_call, link);
 
         buffer_done(&call->request);
         free(call);
@@ -148,7 +148,7 @@ void link_put(struct link *k)
         link_drop(list_entry(p->idle.prev, struct link, in_pool));
     k->call = NULL;
     k->used = true;
-    conn_resume(k->conn);    /* its last call may have ended while paused */
+    conn_resume(k->conn); /* its last call may have ended while paused */
     k->idle_since = loop_now(c->loop);
     list_push_front(&p->idle, &k->in_pool);
     list_push_back(&c->idle, &k->in_client);

@@ -17,7 +17,7 @@ struct http_client {
     struct http_client_options o;
     struct map pools;
     struct list calls;
-    struct list idle;               /* links of all pools, the longest idle first */
+    struct list idle; /* links of all pools, the longest idle first */
     struct loop_timer idle_timer;
     struct list free_calls;
     unsigned free_count;
@@ -25,31 +25,31 @@ struct http_client {
 
 struct pool {
     struct map_node node;
-    struct list idle;               /* the most recently used first */
+    struct list idle; /* the most recently used first */
     unsigned idle_count, links;
     char address[];
 };
 
 /* The bytes that on_data() is handling; lives on its stack. */
 struct link_feed {
-    bool over;                      /* the link was freed meanwhile */
+    bool over; /* the link was freed meanwhile */
 };
 
 struct link {
     struct http_client *client;
     struct pool *pool;
     struct conn *conn;
-    struct http_call *call;         /* NULL: idle */
+    struct http_call *call; /* NULL: idle */
     struct link_feed *feed;
     struct list in_pool, in_client; /* while idle */
     uint64_t idle_since;
-    bool used;                      /* it has served a call before */
+    bool used; /* it has served a call before */
 };
 
 enum call_state { CALL_HEAD, CALL_BODY, CALL_DONE };
 
 struct http_call {
-    struct list link;               /* among the client's live or free calls */
+    struct list link; /* among the client's live or free calls */
     struct http_client *client;
     struct link *on;
     const struct http_call_ops *ops;
@@ -58,24 +58,24 @@ struct http_call {
     uint64_t deadline_ns;
 
     /* the request */
-    bool is_head;                   /* HEAD: the answer has no body */
+    bool is_head; /* HEAD: the answer has no body */
     bool chunked_request, request_ended;
-    bool sent;                      /* on an earlier link */
+    bool sent; /* on an earlier link */
     bool retried;
     int64_t content_length, request_left;
-    uint64_t sent_before;           /* conn_sent() of the link at the start */
+    uint64_t sent_before; /* conn_sent() of the link at the start */
 
     /* the answer */
     enum call_state state;
-    bool paused, heard;             /* heard: a byte of the answer came */
+    bool paused, heard; /* heard: a byte of the answer came */
     struct http_scan scan;
     struct http_chunked chunked;
-    int64_t left;                   /* of the body; -1: until the stream ends */
+    int64_t left; /* of the body; -1: until the stream ends */
     struct buffer trailers;
 
-    struct buffer request;          /* the head's bytes; after the start kept only for a second try */
+    struct buffer request; /* the head's bytes; after the start kept only for a second try */
     struct http_head head;
-    char *head_bytes;               /* head_inline or malloc'ed */
+    char *head_bytes; /* head_inline or malloc'ed */
     char head_inline[CALL_HEAD_INLINE];
 };
 
@@ -83,10 +83,10 @@ struct http_call {
 /* An idle link to the address, or a fresh one that is being dialled. */
 int link_get(struct http_client *c, const char *address, bool fresh, uint64_t deadline_ns,
              struct link **ret);
-void link_put(struct link *k);      /* becomes idle */
+void link_put(struct link *k); /* becomes idle */
 /* Closes the stream and frees the link; its call, if any, has been let go of. */
 void link_drop(struct link *k);
-void link_forget(struct link *k);   /* frees the link, whose stream is gone */
+void link_forget(struct link *k); /* frees the link, whose stream is gone */
 
 /* ---- link.c */
 extern const struct conn_ops link_ops;

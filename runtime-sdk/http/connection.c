@@ -1,4 +1,4 @@
-/* connection.c - one client's stream: finds the requests in it and watches its time. On the loop's thread. */
+/* connection.c - one client's stream: finds the requests in it, watches its time. Loop's thread. */
 #include "http/server_internal.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -112,7 +112,7 @@ static size_t take_head(struct http_connection *hc, const uint8_t *in, size_t n)
     }
     if (!hc->scan.seen) {
         if (in[0] == '\r' && (n == 1 || in[1] == '\n'))
-            return n == 1 ? 0 : 2;    /* an empty line before a request is ignored, RFC 9112 2.2 */
+            return n == 1 ? 0 : 2; /* an empty line before a request is ignored, RFC 9112 2.2 */
         if (!http_is(in[0], HTTP_TOKEN)) {
             http_connection_refuse(hc, 400, "the request line has no method");
             return n;
@@ -159,7 +159,7 @@ static bool feed_request(struct http_connection *hc, struct http_feed *feed)
         return used > 0;
     while (hc->exchange == x && !x->body_done && feed->at < feed->n && feed_body(hc, feed))
         ;
-    if (hc->exchange == x)    /* else its body was malformed */
+    if (hc->exchange == x) /* else its body was malformed */
         s->o.on_request(x, s->o.user);
     return true;
 }
@@ -180,7 +180,7 @@ static size_t on_data(struct conn *c, const uint8_t *in, size_t n)
             if (x->body_done || !feed_body(hc, &feed))
                 break;
         } else if (conn_congested(c)) {
-            conn_pause(c);    /* earlier answers first */
+            conn_pause(c); /* earlier answers first */
             break;
         } else if (!feed_request(hc, &feed)) {
             break;
@@ -204,7 +204,8 @@ static void on_drained(struct conn *c)
 }
 
 /* The client will send no more. One that still waits for an answer has left, as far as anybody can
- * tell: a half-closed stream looks the same, and its answer is worth less than the slot it holds. */
+ * tell: a half-closed stream looks the same, and its answer is worth less than the slot it holds.
+ */
 static void on_eof(struct conn *c)
 {
     struct http_connection *hc = conn_user(c);
@@ -242,7 +243,7 @@ static void await_request(struct http_connection *hc)
         return;
     }
     http_connection_expect(hc, hc->server->o.idle_timeout_ns);
-    if (!conn_congested(hc->conn))    /* else on_drained() goes on: answers pile up no higher */
+    if (!conn_congested(hc->conn)) /* else on_drained() goes on: answers pile up no higher */
         conn_resume(hc->conn);
 }
 
@@ -277,7 +278,7 @@ static void on_timer(struct loop_timer *t)
         return;
     }
     if (hc->closing)
-        return;    /* the stream's own bound holds */
+        return; /* the stream's own bound holds */
     if (conn_pending(hc->conn)) {
         if (hc->sent == sent) {
             s->stats.timeouts++;

@@ -1,4 +1,5 @@
-/* link.c - one connection of the client: reads the answer of the call that is on it. Loop's thread. */
+/* link.c - one connection of the client: reads the answer of the call that is on it. Loop's thread.
+ */
 #include "http/client_internal.h"
 
 #include <errno.h>
@@ -67,7 +68,7 @@ static ssize_t take_head(struct http_call *call, const uint8_t *in, size_t n)
     else
         call->left = call->head.content_length;
     if (call->left >= 0)
-        call->head.chunked = false;    /* a bare answer's chunks do not come */
+        call->head.chunked = false; /* a bare answer's chunks do not come */
     call->ops->on_head(call, &call->head);
     return (ssize_t)size;
 }
@@ -88,8 +89,9 @@ static int decode(struct http_call *call, const uint8_t *in, size_t n, size_t *r
         *ret_size = 0;
         if (n && buffer_append(&call->trailers, *ret_data, n) < 0)
             return -ENOMEM;
-        return http_parse_trailers(&call->head, (const char *)call->trailers.data, n, &why) ? -EPROTO
-                                                                                             : 0;
+        return http_parse_trailers(&call->head, (const char *)call->trailers.data, n, &why)
+                   ? -EPROTO
+                   : 0;
     }
     *ret_used = call->left >= 0 && (uint64_t)call->left < n ? (size_t)call->left : n;
     *ret_data = in;
@@ -140,7 +142,7 @@ static size_t on_data(struct conn *c, const uint8_t *in, size_t n)
     size_t at = 0;
     int r;
 
-    if (!k->call) {    /* an answer that nobody asked for */
+    if (!k->call) { /* an answer that nobody asked for */
         link_drop(k);
         return n;
     }
@@ -168,7 +170,7 @@ static void on_eof(struct conn *c)
     if (!call) {
         link_drop(k);
     } else if (call->state == CALL_BODY && call->left < 0 && !call->head.chunked) {
-        complete(k, true);    /* the end of the stream ends the body */
+        complete(k, true); /* the end of the stream ends the body */
     } else {
         call_lost(call, -ECONNRESET);
     }

@@ -12,6 +12,7 @@ enum { METHOD_MAX = 32 };
 #define VH (V | HTTP_HOSTCHAR)
 /* Tokens are RFC 9110's tchar; text is what a field value may hold (no CTL but HTAB); a target may
  * hold every visible octet but '#', which begins a fragment and is never sent. */
+/* clang-format off */
 const uint8_t http_octets[256] = {
     ['\t'] = HTTP_TEXT, [' '] = HTTP_TEXT,
     ['!'] = TH, ['"'] = V, ['#'] = HTTP_TOKEN | HTTP_TEXT, ['$'] = TH, ['%'] = TH, ['&'] = TH,
@@ -21,6 +22,7 @@ const uint8_t http_octets[256] = {
     ['_'] = TH, ['`'] = T, ['a' ... 'z'] = TH, ['{'] = V, ['|'] = T, ['}'] = V, ['~'] = TH,
     [0x80 ... 0xff] = V,
 };
+/* clang-format on */
 #undef T
 #undef TH
 #undef V
@@ -50,7 +52,7 @@ int http_scan_head(struct http_scan *s, const uint8_t *in, size_t n, size_t *ret
         if (at == s->line || lf[-1] != '\r')
             return refuse(400, "a line ends without CR", ret_why);
         s->seen = at + 1;
-        if (at == s->line + 1) {    /* only the CR before it */
+        if (at == s->line + 1) { /* only the CR before it */
             *ret_size = at + 1;
             return 0;
         }
@@ -117,7 +119,7 @@ static int host(struct http_head *h, struct framing *f, struct str v, const char
             return refuse(400, "Host is not a host", ret_why);
     }
     f->host = true;
-    if (!h->host.at)    /* the absolute form's wins (RFC 9112 3.2.2) */
+    if (!h->host.at) /* the absolute form's wins (RFC 9112 3.2.2) */
         h->host = v;
     return 0;
 }
@@ -183,7 +185,8 @@ static int field_line(const char *at, const char *end, struct http_header *ret,
     while (p < end && http_is((unsigned char)*p, HTTP_TOKEN))
         p++;
     if (p == at)
-        return refuse(400, *at == ' ' || *at == '\t' ? "a header is folded" : "a header has no name",
+        return refuse(400,
+                      *at == ' ' || *at == '\t' ? "a header is folded" : "a header has no name",
                       ret_why);
     if (p == end || *p != ':')
         return refuse(400, "a header's name holds a forbidden octet", ret_why);
@@ -203,10 +206,23 @@ static int field_line(const char *at, const char *end, struct http_header *ret,
 
 static bool trailer_allowed(struct str name)
 {
-    static const char *const refused[] = {
-        "content-length", "transfer-encoding", "host", "connection", "trailer", "te", "upgrade",
-        "keep-alive", "expect", "authorization", "cookie", "set-cookie", "content-encoding",
-        "content-type", "content-range", "cache-control", "range"};
+    static const char *const refused[] = {"content-length",
+                                          "transfer-encoding",
+                                          "host",
+                                          "connection",
+                                          "trailer",
+                                          "te",
+                                          "upgrade",
+                                          "keep-alive",
+                                          "expect",
+                                          "authorization",
+                                          "cookie",
+                                          "set-cookie",
+                                          "content-encoding",
+                                          "content-type",
+                                          "content-range",
+                                          "cache-control",
+                                          "range"};
 
     for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
         if (str_ieq(name, refused[i]))
@@ -308,8 +324,8 @@ static int target(struct http_head *h, const char **ret_why)
             scheme = 7;
         else if (t.n > 8 && str_ieq((struct str){t.at, 8}, "https://"))
             scheme = 8;
-        for (authority = scheme; authority < t.n && t.at[authority] != '/' && t.at[authority] != '?';
-             authority++) {
+        for (authority = scheme;
+             authority < t.n && t.at[authority] != '/' && t.at[authority] != '?'; authority++) {
             if (!http_is((unsigned char)t.at[authority], HTTP_HOSTCHAR))
                 return refuse(400, "the target's host is not a host", ret_why);
         }
@@ -317,7 +333,7 @@ static int target(struct http_head *h, const char **ret_why)
             return refuse(400, "the target is neither a path nor a URL", ret_why);
         h->host = (struct str){t.at + scheme, authority - scheme};
         t = (struct str){t.at + authority, t.n - authority};
-        if (t.n && t.at[0] == '?')    /* its path "/" is not among the bytes */
+        if (t.n && t.at[0] == '?') /* its path "/" is not among the bytes */
             return refuse(400, "the target has no path", ret_why);
         if (!t.n)
             t = STR("/");

@@ -8,20 +8,20 @@
 #include "http/message.h"
 
 /* ---- where a head ends */
-struct http_scan {              /* zero-initialised at the start of each message */
-    size_t seen;                /* bytes looked at */
-    size_t line;                /* start of the line being read */
+struct http_scan { /* zero-initialised at the start of each message */
+    size_t seen;   /* bytes looked at */
+    size_t line;   /* start of the line being read */
 };
-/* Looks for the empty line in the `n` bytes that came so far, the same bytes as in the last call and
- * more. *ret_size is the size of the head with its empty line, or 0 while it is incomplete. */
+/* Looks for the empty line in the `n` bytes that came so far, the same bytes as in the last call
+ * and more. *ret_size is the size of the head with its empty line, or 0 while it is incomplete. */
 int http_scan_head(struct http_scan *s, const uint8_t *in, size_t n, size_t *ret_size,
                    const char **ret_why);
 
 /* ---- heads. `in` is one whole head; the views in `h` point into it. */
 int http_parse_request(struct http_head *h, const char *in, size_t n, const char **ret_why);
 int http_parse_response(struct http_head *h, const char *in, size_t n, const char **ret_why);
-/* Appends the fields of a trailer section ("" or lines with the empty line at the end) to `h`. Fields
- * that frame, route or authenticate are left out (RFC 9110 6.5.1). */
+/* Appends the fields of a trailer section ("" or lines with the empty line at the end) to `h`.
+ * Fields that frame, route or authenticate are left out (RFC 9110 6.5.1). */
 int http_parse_trailers(struct http_head *h, const char *in, size_t n, const char **ret_why);
 /* Is `token` in the comma-separated list? ASCII case folded. */
 bool http_list_has(struct str list, const char *token);
@@ -30,11 +30,11 @@ bool http_answer_is_bare(struct str method, int status);
 
 /* ---- the chunked coding */
 enum {
-    HTTP_CHUNK_LINE_MAX = 256,          /* size and extensions of one chunk */
-    HTTP_CHUNK_EXTENSIONS_MAX = 16384,  /* extensions of one body */
+    HTTP_CHUNK_LINE_MAX = 256,         /* size and extensions of one chunk */
+    HTTP_CHUNK_EXTENSIONS_MAX = 16384, /* extensions of one body */
     HTTP_TRAILERS_MAX = 8192,
 };
-struct http_chunked {                   /* zero-initialised is the start of a body */
+struct http_chunked { /* zero-initialised is the start of a body */
     enum http_chunked_state {
         CHUNKED_SIZE,
         CHUNKED_EXTENSION,
@@ -45,14 +45,15 @@ struct http_chunked {                   /* zero-initialised is the start of a bo
         CHUNKED_TRAILER,
         CHUNKED_END,
     } state;
-    uint64_t left;                      /* of the current chunk */
+    uint64_t left; /* of the current chunk */
     unsigned digits, line;
     unsigned extensions;
     struct http_scan trailer;
 };
-/* Takes up to `n` bytes; *ret_used says how many. *ret_data, *ret_size long, is a run of body bytes within
- * them, empty when there is none. The state is CHUNKED_END after the last one. In CHUNKED_TRAILER
- * nothing is used until the whole trailer section lies in `in`; it is then *ret_data. -EPROTO. */
+/* Takes up to `n` bytes; *ret_used says how many. *ret_data, *ret_size long, is a run of body bytes
+ * within them, empty when there is none. The state is CHUNKED_END after the last one. In
+ * CHUNKED_TRAILER nothing is used until the whole trailer section lies in `in`; it is then
+ * *ret_data. -EPROTO. */
 int http_chunked_next(struct http_chunked *c, const uint8_t *in, size_t n, size_t *ret_used,
                       const uint8_t **ret_data, size_t *ret_size);
 

@@ -1,4 +1,4 @@
-/* server.c - an HTTP server: its listeners, its connections as a set, draining. On the loop's thread. */
+/* server.c - an HTTP server: its listeners, its connections as a set, draining. Loop's thread. */
 #include "http/server_internal.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -153,7 +153,8 @@ void http_server_drain(struct http_server *s, uint64_t deadline_ns, void (*on_dr
     s->on_drained = on_drained;
     s->drained_user = user;
     close_listeners(s);
-    list_for_each(link, &s->connections) {
+    list_for_each(link, &s->connections)
+    {
         struct http_connection *hc = list_entry(link, struct http_connection, link);
 
         /* A head that has begun is a request: it is still answered. */
@@ -172,7 +173,7 @@ struct http_server *http_server_free(struct http_server *s)
     close_listeners(s);
     list_for_each(link, &s->connections)
         http_connection_cut(list_entry(link, struct http_connection, link), -ECANCELED);
-    while (!list_empty(&s->exchanges)) {    /* told here: nothing may outlive the server */
+    while (!list_empty(&s->exchanges)) { /* told here: nothing may outlive the server */
         struct http_exchange *x = list_entry(s->exchanges.next, struct http_exchange, link);
 
         list_del(&x->done.link);

@@ -1,4 +1,5 @@
-/* server_internal.h - what server.c, connection.c, body.c and answer.c share and nobody else includes.
+/* server_internal.h - what server.c, connection.c, body.c and answer.c share and nobody else
+ * includes.
  *
  * A connection lives as long as its stream. It has at most one exchange: the
  * next pipelined request is parsed when the current answer is complete. The
@@ -12,9 +13,9 @@
 #include <time.h>
 
 enum {
-    HTTP_DISCARD_MAX = 256 * 1024,  /* unread body that is swallowed to keep a connection */
-    HTTP_EXCHANGES_KEPT = 64,       /* free exchanges a server keeps */
-    HTTP_HEAD_INLINE = 2048,        /* a head's bytes in the exchange; longer ones are allocated */
+    HTTP_DISCARD_MAX = 256 * 1024, /* unread body that is swallowed to keep a connection */
+    HTTP_EXCHANGES_KEPT = 64,      /* free exchanges a server keeps */
+    HTTP_HEAD_INLINE = 2048,       /* a head's bytes in the exchange; longer ones are allocated */
     HTTP_LISTENERS_MAX = 16,
 };
 
@@ -22,49 +23,49 @@ enum {
 struct http_feed {
     const uint8_t *in;
     size_t n, at;
-    bool over;                      /* the connection was taken away meanwhile */
+    bool over; /* the connection was taken away meanwhile */
 };
 
 struct http_connection {
-    struct list link;               /* in the server's list */
+    struct list link; /* in the server's list */
     struct http_server *server;
     struct conn *conn;
     struct http_exchange *exchange; /* NULL between requests */
     struct http_feed *feed;
     struct http_scan scan;
-    struct loop_timer timer;        /* set at or before `deadline`, so that moving it on is free */
+    struct loop_timer timer; /* set at or before `deadline`, so that moving it on is free */
     uint64_t deadline;
-    uint64_t sent;                  /* conn_sent() when progress was last looked at */
-    bool in_head;                   /* the first byte of a head came */
-    bool closing;                   /* answered for the last time: input is dropped */
+    uint64_t sent; /* conn_sent() when progress was last looked at */
+    bool in_head;  /* the first byte of a head came */
+    bool closing;  /* answered for the last time: input is dropped */
 };
 
 enum http_answer_state { ANSWER_NONE, ANSWER_STARTED, ANSWER_ENDED };
 
 struct http_exchange {
-    struct http_connection *hc;     /* NULL: the connection is gone */
+    struct http_connection *hc; /* NULL: the connection is gone */
     struct http_server *server;
     const struct http_exchange_ops *ops;
     void *user;
-    struct list link;               /* among the server's live or free exchanges */
+    struct list link; /* among the server's live or free exchanges */
     struct loop_deferred done, deliver;
 
     /* the request's body */
     struct buffer held;
     struct http_chunked chunked;
-    uint64_t left;                  /* of Content-Length */
+    uint64_t left; /* of Content-Length */
     uint64_t received, discarded, limit;
     bool reading, paused, body_done, last_told, continue_sent;
-    void (*on_held)(struct http_exchange *x);   /* the whole body is held now; for the proxy */
+    void (*on_held)(struct http_exchange *x); /* the whole body is held now; for the proxy */
 
     /* the answer */
     enum http_answer_state answer;
     bool answer_chunked, answer_bare, keep_alive;
-    int64_t answer_left;            /* of the declared length; -1: not declared */
+    int64_t answer_left; /* of the declared length; -1: not declared */
 
     struct http_head head;
     struct buffer trailers;
-    char *head_bytes;               /* head_inline or malloc'ed */
+    char *head_bytes; /* head_inline or malloc'ed */
     char head_inline[HTTP_HEAD_INLINE];
 };
 
@@ -84,7 +85,7 @@ struct http_server {
     struct loop_timer drain_timer;
     struct loop_deferred drained;
     time_t date_second;
-    char date[40];                  /* "Date: ...\r\n" of that second */
+    char date[40]; /* "Date: ...\r\n" of that second */
 };
 
 extern const struct http_exchange_ops http_no_ops;
@@ -92,13 +93,14 @@ extern const struct http_exchange_ops http_no_ops;
 /* ---- server.c */
 void http_server_add(struct http_server *s, struct http_connection *hc);
 void http_server_remove(struct http_server *s, struct http_connection *hc);
-struct http_exchange *http_exchange_new(struct http_connection *hc);    /* NULL: no memory */
+struct http_exchange *http_exchange_new(struct http_connection *hc); /* NULL: no memory */
 void http_exchange_free(struct http_exchange *x);
 const char *http_server_date(struct http_server *s);
 
 /* ---- connection.c */
 int http_connection_open(struct http_server *s, int fd);
-/* The stream's fields are let go of; the connection is freed. The exchange, if any, has no `hc` after. */
+/* The stream's fields are let go of; the connection is freed. The exchange, if any, has no `hc`
+ * after. */
 void http_connection_free(struct http_connection *hc);
 /* Cuts the stream and tells the exchange's owner, if its answer was not complete. */
 void http_connection_cut(struct http_connection *hc, int error);
@@ -106,9 +108,11 @@ void http_connection_cut(struct http_connection *hc, int error);
 void http_connection_refuse(struct http_connection *hc, int status, const char *why);
 /* No further request: what is pending goes out, then the stream ends. */
 void http_connection_close(struct http_connection *hc, bool linger);
-/* The answer is complete and on_done() has run: the next request, the rest of the body, or the end. */
+/* The answer is complete and on_done() has run: the next request, the rest of the body, or the end.
+ */
 void http_connection_next(struct http_connection *hc);
-void http_connection_expect(struct http_connection *hc, uint64_t ns);   /* moves the deadline to now + ns */
+void http_connection_expect(struct http_connection *hc,
+                            uint64_t ns); /* moves the deadline to now + ns */
 
 /* ---- body.c */
 void http_body_init(struct http_exchange *x);

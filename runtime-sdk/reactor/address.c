@@ -1,4 +1,5 @@
-/* address.c - "tcp://127.0.0.1:8080", "tcp://[::1]:8080" and "unix:///path" to sockaddr and back. */
+/* address.c - "tcp://127.0.0.1:8080", "tcp://[::1]:8080", "unix:///path" to sockaddr and back.
+ * Pure. */
 #include "reactor/conn.h"
 
 #include <arpa/inet.h>

@@ -1,10 +1,8 @@
-/* conn.c - a connection's life and its input: open, dial, read, pause, close.
+/* conn.c - a connection's life: open, dial, close, detach.
  *
- * Owned by the loop; every function runs on the loop's thread. A pause costs
- * nothing by itself: the descriptor leaves the watch only when input arrives
- * while paused, so pause and resume within one turn make no system call.
- * Closing closes the descriptor at once and tells the owner at the end of the
- * turn. Output is conn_write.c's. */
+ * Owned by the loop; every function runs on the loop's thread. Closing closes
+ * the descriptor at once and tells the owner at the end of the turn. Input is
+ * conn_read.c's, output conn_write.c's. */
 #include "reactor/conn_internal.h"
 #include "base/clock.h"
 #include "base/cleanup.h"
@@ -19,8 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define CLOSE_BOUND_NS  (10 * NS_PER_S)
-enum { LINGER_BYTES_MAX = 4 << 20 };
+#define CLOSE_BOUND_NS (10 * NS_PER_S)
 
 static size_t drop_data(struct conn *c, const uint8_t *in, size_t n)
 {
@@ -146,87 +143,6 @@ static void on_timer(struct loop_timer *t)
     conn_abort(c, c->state == CONN_LINGERING ? 0 : -ETIMEDOUT);
 }
 
-/* ---- input */
-
-/* Hands over `n` bytes at `in`, which are the kept ones if `kept`, and keeps what is not taken. */
-static void deliver(struct conn *c, const uint8_t *in, size_t n, bool kept)
-{
-    size_t taken;
-
-    c->in_data = true;
-    c->current = in;
-    c->current_n = n;
-    taken = c->ops->on_data(c, in, n);
-    c->in_data = false;
-    c->current = NULL;
-    if (c->state != CONN_OPEN) {
-        buffer_done(&c->in);
-        return;
-    }
-    if (kept)
-        buffer_consume(&c->in, taken);
-    else if (taken < n && buffer_append(&c->in, in + taken, n - taken) < 0) {
-        conn_abort(c, -ENOMEM);
-        return;
-    }
-    if (!buffer_size(&c->in))
-        buffer_done(&c->in);
-    else if (!c->paused && buffer_size(&c->in) > c->input_limit)
-        conn_abort(c, -ENOBUFS);
-}
-
-static void resume(struct loop_deferred *d)
-{
-    struct conn *c = container_of(d, struct conn, resume);
-
-    if (c->state == CONN_OPEN && !c->paused && buffer_size(&c->in))
-        deliver(c, buffer_bytes(&c->in), buffer_size(&c->in), true);
-}
-
-static void read_some(struct conn *c)
-{
-    ssize_t n;
-
-    if (!list_empty(&c->resume.link)) {    /* kept bytes come before what follows, the end above all */
-        list_del(&c->resume.link);
-        resume(&c->resume);
-        if (c->state != CONN_OPEN || c->paused)
-            return;
-    }
-    n = recv(c->watch.fd, c->loop->read_buffer, LOOP_READ_BUFFER, 0);
-    if (n < 0) {
-        if (errno != EAGAIN && errno != EINTR)
-            conn_abort(c, -errno);
-    } else if (n == 0) {
-        c->eof = true;
-        conn_update_watch(c);
-        if (c->state != CONN_OPEN)
-            return;
-        if (c->ops->on_eof)
-            c->ops->on_eof(c);
-        else
-            conn_close(c);
-    } else if (!buffer_size(&c->in)) {
-        deliver(c, c->loop->read_buffer, (size_t)n, false);
-    } else if (buffer_append(&c->in, c->loop->read_buffer, (size_t)n) < 0) {
-        conn_abort(c, -ENOMEM);
-    } else {
-        deliver(c, buffer_bytes(&c->in), buffer_size(&c->in), true);
-    }
-}
-
-static void discard_some(struct conn *c)
-{
-    ssize_t n = recv(c->watch.fd, c->loop->read_buffer, LOOP_READ_BUFFER, 0);
-
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
-        return;
-    if (n > 0)
-        c->discarded += (size_t)n;
-    if (n <= 0 || c->discarded > LINGER_BYTES_MAX)
-        conn_abort(c, 0);
-}
-
 static void finish_connect(struct conn *c)
 {
     int error = 0;
@@ -261,41 +177,8 @@ static void on_event(struct loop_watch *w, uint32_t events)
         if (c->state != CONN_CLOSED)
             conn_update_watch(c);
     }
-    if (!(events & (LOOP_READ | LOOP_PEER_CLOSED | LOOP_HANGUP)))
-        return;
-    if (c->state == CONN_LINGERING) {
-        discard_some(c);
-    } else if (c->state == CONN_OPEN && c->paused) {
-        bool tell = !c->left_told && (events & (LOOP_PEER_CLOSED | LOOP_HANGUP));
-
-        c->hung |= (events & LOOP_HANGUP) != 0;
-        c->left_told |= tell;
-        conn_update_watch(c);
-        if (tell && c->state == CONN_OPEN && c->ops->on_left)
-            c->ops->on_left(c);
-    } else if (c->state == CONN_OPEN && !c->eof) {
-        read_some(c);
-    }
-}
-
-void conn_pause(struct conn *c)
-{
-    c->paused = true;
-}
-
-void conn_resume(struct conn *c)
-{
-    if (!c->paused)
-        return;
-    c->paused = false;
-    if (c->state != CONN_OPEN)
-        return;
-    c->hung = false;
-    if (!c->eof && !(c->watch.events & LOOP_READ))
-        conn_update_watch(c);
-    /* Within on_data() the callee's own return value settles what is kept. */
-    if (c->state == CONN_OPEN && (buffer_size(&c->in) || c->in_data))
-        loop_queue(&c->loop->soon, &c->resume);
+    if (events & (LOOP_READ | LOOP_PEER_CLOSED | LOOP_HANGUP))
+        conn_readable(c, events);
 }
 
 /* ---- opening */
@@ -327,7 +210,7 @@ static int conn_new(struct loop *l, int fd, enum conn_state state, const struct 
         .high_water = o->high_water ? o->high_water : 256 * 1024,
         .low_water = o->low_water ? o->low_water : 64 * 1024,
         .timer.fn = on_timer,
-        .resume.fn = resume,
+        .resume.fn = conn_hand_over_kept,
         .flush.fn = flush,
         .gone.fn = gone,
     };
@@ -385,7 +268,7 @@ int conn_dial(struct loop *l, const char *address, uint64_t deadline_ns, const s
         return r;
     (void)TAKE_FD(fd);
     if (failed)
-        conn_abort(c, failed);    /* told at the end of the turn, as every failure */
+        conn_abort(c, failed); /* told at the end of the turn, as every failure */
     else if (deadline_ns)
         loop_timer_set(l, &c->timer, deadline_ns);
     *ret = c;
@@ -421,24 +304,6 @@ void conn_peer_text(const struct conn *c, char out[128])
     if (c->state == CONN_CLOSED || getpeername(c->watch.fd, (struct sockaddr *)&sa, &size) < 0)
         sa.ss_family = AF_UNSPEC;
     address_text(&sa, size, out);
-}
-
-int conn_take_kept(struct conn *c, uint8_t **ret_rest, size_t *ret_n)
-{
-    bool current = c->in_data && c->current == buffer_bytes(&c->in);
-    size_t n = current ? 0 : buffer_size(&c->in);
-    uint8_t *rest = NULL;
-
-    if (n) {
-        rest = malloc(n);
-        if (!rest)
-            return -ENOMEM;
-        memcpy(rest, buffer_bytes(&c->in), n);
-        buffer_done(&c->in);
-    }
-    *ret_rest = rest;
-    *ret_n = n;
-    return 0;
 }
 
 int conn_detach(struct conn *c, uint8_t **ret_rest, size_t *ret_n)

@@ -131,7 +131,7 @@ int conn_writev(struct conn *c, const struct iovec *iov, int n)
         size_t left = skip;
 
         if (!to) {
-            conn_abort(c, -ENOMEM);    /* a stream with a hole is of no use */
+            conn_abort(c, -ENOMEM); /* a stream with a hole is of no use */
             return -ENOMEM;
         }
         for (int i = 0; i < n; i++) {
@@ -171,7 +171,7 @@ void conn_flush(struct conn *c)
     if (r < 0)
         conn_abort(c, r);
     else if (c->congested || c->state == CONN_CLOSING)
-        loop_queue(&c->loop->flushing, &c->flush);    /* on_drained() never runs under the caller */
+        loop_queue(&c->loop->flushing, &c->flush); /* on_drained() never runs under the caller */
 }
 
 size_t conn_pending(const struct conn *c)

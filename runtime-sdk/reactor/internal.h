@@ -7,13 +7,13 @@
 #include <sys/epoll.h>
 
 enum {
-    LOOP_EVENTS = 256,              /* descriptors handled in one turn */
-    LOOP_READ_BUFFER = 65536,       /* shared by all connections of the loop */
-    LOOP_PEER_CLOSED = EPOLLRDHUP,  /* reported only where asked for */
+    LOOP_EVENTS = 256,             /* descriptors handled in one turn */
+    LOOP_READ_BUFFER = 65536,      /* shared by all connections of the loop */
+    LOOP_PEER_CLOSED = EPOLLRDHUP, /* reported only where asked for */
 };
 
 struct timer_slot {
-    uint64_t at, sequence;          /* equal times run in the order they were set */
+    uint64_t at, sequence; /* equal times run in the order they were set */
     struct loop_timer *timer;
 };
 struct timer_heap {
@@ -24,18 +24,18 @@ struct timer_heap {
 
 struct loop {
     int epoll;
-    struct loop_watch wake;         /* an eventfd */
+    struct loop_watch wake; /* an eventfd */
     bool running;
     uint64_t now;
     atomic_bool stopping;
-    _Atomic(struct mail *) mails;   /* newest first; the only thing other threads write */
+    _Atomic(struct mail *) mails; /* newest first; the only thing other threads write */
     struct timer_heap timers;
-    struct list soon;               /* work asked for in this turn: input to hand over again */
-    struct list flushing;           /* connections with bytes to write at the end of the turn */
+    struct list soon;     /* work asked for in this turn: input to hand over again */
+    struct list flushing; /* connections with bytes to write at the end of the turn */
     struct list deferred;
     struct epoll_event events[LOOP_EVENTS];
-    int event, event_count;         /* the batch being handled; a cancelled watch is blanked in it */
-    struct listener *accepting;     /* the listener whose on_accept() runs now */
+    int event, event_count;     /* the batch being handled; a cancelled watch is blanked in it */
+    struct listener *accepting; /* the listener whose on_accept() runs now */
     struct loop_stats stats;
     uint8_t read_buffer[LOOP_READ_BUFFER];
 };
@@ -52,7 +52,7 @@ uint64_t timers_next(const struct timer_heap *h);
 /* A connection that was opened in a listener's on_accept() counts there until it closes. */
 struct listener_member {
     struct list link;
-    struct listener *listener;      /* NULL: none, or closed since */
+    struct listener *listener; /* NULL: none, or closed since */
 };
 void listener_join(struct loop *l, struct listener_member *m);
 void listener_leave(struct listener_member *m);

@@ -24,11 +24,11 @@ struct listener {
     void (*on_accept)(void *user, int fd);
     void *user;
     bool paused;
-    bool freed;                     /* closed by its own on_accept() */
+    bool freed; /* closed by its own on_accept() */
     struct loop_timer rest;
     struct list members;
     unsigned open, max;
-    char unix_path[sizeof(((struct sockaddr_un *)0)->sun_path)];    /* ours to unlink; "": not */
+    char unix_path[sizeof(((struct sockaddr_un *)0)->sun_path)]; /* ours to unlink; "": not */
 };
 
 static void update_watch(struct listener *ls)
@@ -205,7 +205,8 @@ struct listener *listener_close(struct listener *ls)
 {
     if (!ls)
         return NULL;
-    list_for_each(link, &ls->members) {
+    list_for_each(link, &ls->members)
+    {
         list_entry(link, struct listener_member, link)->listener = NULL;
         list_del(link);
     }

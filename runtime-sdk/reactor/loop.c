@@ -152,7 +152,7 @@ static void run_events(struct loop *l)
 static void wake(struct loop *l)
 {
     uint64_t one = 1;
-    int saved = errno;    /* loop_stop() may run in a signal handler */
+    int saved = errno; /* loop_stop() may run in a signal handler */
 
     /* The counter can only be full (EAGAIN) when the loop is already woken. */
     while (write(l->wake.fd, &one, sizeof(one)) < 0 && errno == EINTR)
@@ -223,7 +223,7 @@ static int wait_ms(struct loop *l)
     now = clock_monotonic_ns();
     if (next <= now)
         return 0;
-    next = (next - now + NS_PER_MS - 1) / NS_PER_MS;    /* rounded up: early would spin */
+    next = (next - now + NS_PER_MS - 1) / NS_PER_MS; /* rounded up: early would spin */
     return next > INT_MAX ? INT_MAX : (int)next;
 }
 

@@ -68,7 +68,7 @@ void loop_timer_set(struct loop *l, struct loop_timer *t, uint64_t at)
         struct timer_slot *grown = realloc(h->slots, capacity * sizeof(*grown));
 
         if (!grown)
-            abort();    /* a pointer and two words for an object that was just allocated */
+            abort(); /* a pointer and two words for an object that was just allocated */
         h->slots = grown;
         h->capacity = capacity;
     }

@@ -7,7 +7,7 @@
 #include <string.h>
 
 struct outcome {
-    int status;                 /* 0: taken, -1: incomplete, -2: a bad body */
+    int status; /* 0: taken, -1: incomplete, -2: a bad body */
     size_t head_size, body_size, end;
     uint32_t sum;
     struct http_head head;
@@ -103,9 +103,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     run(data + 1, n - 1, 1 + data[0] % 16, &pieces);
     if (whole.status != pieces.status)
         abort();
-    if (whole.status == 0 && (whole.end != pieces.end || whole.body_size != pieces.body_size ||
-                              whole.sum != pieces.sum ||
-                              whole.head.header_count != pieces.head.header_count))
+    if (whole.status == 0 &&
+        (whole.end != pieces.end || whole.body_size != pieces.body_size ||
+         whole.sum != pieces.sum || whole.head.header_count != pieces.head.header_count))
         abort();
     return 0;
 }

@@ -1,6 +1,7 @@
 /* module: runtime-sdk/http */
 /* A hostile client against the server itself: whatever comes, each exchange is told on_done() once,
- * and the connection ends. The first byte decides how the owner behaves and the size of the pieces. */
+ * and the connection ends. The first byte decides how the owner behaves and the size of the pieces.
+ */
 #include "http/server.h"
 
 #include <stdlib.h>
@@ -53,7 +54,7 @@ static void on_request(struct http_exchange *x, void *user)
     if (mode & 8)
         http_read_body(x, 64);
     else if (mode & 16)
-        waiting = x;    /* held; answered when everything was sent */
+        waiting = x; /* held; answered when everything was sent */
     else
         answer(x);
 }
@@ -78,10 +79,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     uint8_t taken[4096];
     int fds[2];
 
-    if (!loop && (loop_new(&loop) < 0 ||
-                  http_server_new(loop, &(struct http_server_options){.on_request = on_request,
-                                                                      .hold_limit = 32},
-                                  &server) < 0))
+    if (!loop &&
+        (loop_new(&loop) < 0 ||
+         http_server_new(loop,
+                         &(struct http_server_options){.on_request = on_request, .hold_limit = 32},
+                         &server) < 0))
         abort();
     if (n < 1 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) < 0)
         return 0;

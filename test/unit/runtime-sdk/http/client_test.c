@@ -103,7 +103,8 @@ static void start(const char *const *lines)
     script = lines;
     ck_assert_int_eq(loop_new(&loop), 0);
     ck_assert_int_eq(http_client_new(loop, NULL, &client), 0);
-    ck_assert_int_eq(listener_open(loop, "tcp://127.0.0.1:0", NULL, script_accept, NULL, &listener), 0);
+    ck_assert_int_eq(listener_open(loop, "tcp://127.0.0.1:0", NULL, script_accept, NULL, &listener),
+                     0);
     listener_text(listener, address);
 }
 static void finish(void)
@@ -143,15 +144,18 @@ START_TEST(framings_of_an_answer)
     } rows[] = {
         {"GET", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc", "abc", 0, 200},
         {"GET", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "", 0, 200},
-        {"GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n",
+        {"GET",
+         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n",
          "abc", 0, 200},
         {"GET", "HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n", "", 0, 204},
         {"GET", "HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: chunked\r\n\r\n", "", 0, 304},
         {"HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", "", 0, 200},
         {"HEAD", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "", 0, 200},
-        {"GET", "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na",
+        {"GET",
+         "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na",
          "a", 0, 200},
-        {"GET", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\na", "", -EPROTO, 0},
+        {"GET", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\na", "", -EPROTO,
+         0},
         {"GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "", -EPROTO, 200},
         {"GET", "SSH-2.0-x\r\n\r\n", "", -EPROTO, 0},
         {"GET", "HTTP/1.1 200 OK\nContent-Length: 1\n\na", "", -EPROTO, 0},
@@ -168,7 +172,8 @@ START_TEST(framings_of_an_answer)
         ck_assert_int_eq(o.status, rows[i].status);
         ck_assert(o.sent);
         ck_assert_uint_eq(buffer_size(&o.body), strlen(rows[i].body));
-        ck_assert(!buffer_size(&o.body) || !memcmp(o.body.data, rows[i].body, strlen(rows[i].body)));
+        ck_assert(!buffer_size(&o.body) ||
+                  !memcmp(o.body.data, rows[i].body, strlen(rows[i].body)));
         buffer_done(&o.body);
         finish();
     }
@@ -243,7 +248,7 @@ START_TEST(a_dead_kept_connection_is_tried_again_once)
     start(lines);
     get(&o);
     ck_assert_int_eq(o.error, 0);
-    get(&o);    /* the script closes the kept one, then the fresh one */
+    get(&o); /* the script closes the kept one, then the fresh one */
     ck_assert_int_eq(o.error, -ECONNRESET);
     ck_assert(o.sent);
     ck_assert_int_eq(accepts, 2);
@@ -254,7 +259,7 @@ START_TEST(a_dead_kept_connection_is_tried_again_once)
     call_with(&o, &(struct http_call_request){.method = STR("POST"), .content_length = 1});
     http_call_write(o.call, "x", 1);
     loop_run(loop);
-    ck_assert_int_eq(o.error, -ECONNRESET);    /* it has a body: not tried again */
+    ck_assert_int_eq(o.error, -ECONNRESET); /* it has a body: not tried again */
     ck_assert_int_eq(accepts, 1);
     finish();
 }
@@ -303,8 +308,9 @@ START_TEST(bodies_of_a_request)
     http_call_end(o.call);
     loop_run(loop);
     buffer_append(&heard, "", 1);
-    ck_assert_str_eq((char *)heard.data, "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
-                                         "3\r\nabc\r\n0\r\n\r\n");
+    ck_assert_str_eq((char *)heard.data,
+                     "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+                     "3\r\nabc\r\n0\r\n\r\n");
     finish();
 
     start((const char *const[]){OK, NULL});
@@ -325,7 +331,7 @@ START_TEST(an_answer_before_the_request_is_whole)
     http_call_write(o.call, "ab", 2);
     loop_run(loop);
     ck_assert_int_eq(o.error, 0);
-    get(&o);    /* the half-written one is of no use any more */
+    get(&o); /* the half-written one is of no use any more */
     ck_assert_int_eq(accepts, 2);
     finish();
 }
@@ -359,7 +365,7 @@ START_TEST(cancel_tells_nothing)
     ck_assert_int_eq(other.error, 0);
     ck_assert_int_eq(o.dones, 0);
     call_with(&o, &(struct http_call_request){.method = STR("GET")});
-    finish();    /* freeing the client cancels it */
+    finish(); /* freeing the client cancels it */
     ck_assert_int_eq(o.dones, 0);
 }
 END_TEST
@@ -394,7 +400,7 @@ START_TEST(idle_connections_expire_and_are_bounded)
         loop_run(loop);
     ck_assert_int_eq(accepts, 2);
     stop_when_closed = true;
-    while (open_conns)    /* one was closed for the bound, the other by time */
+    while (open_conns) /* one was closed for the bound, the other by time */
         loop_run(loop);
     finish();
 }
@@ -403,5 +409,6 @@ END_TEST
 UNIT_MAIN("client", framings_of_an_answer, an_answer_that_the_end_of_the_stream_ends,
           an_answer_cut_short_is_an_error, kept_connections_are_used_again,
           a_dead_kept_connection_is_tried_again_once, nothing_was_sent_when_nobody_listens,
-          bodies_of_a_request, an_answer_before_the_request_is_whole, deadlines, cancel_tells_nothing,
-          unasked_bytes_close_an_idle_connection, idle_connections_expire_and_are_bounded)
+          bodies_of_a_request, an_answer_before_the_request_is_whole, deadlines,
+          cancel_tells_nothing, unasked_bytes_close_an_idle_connection,
+          idle_connections_expire_and_are_bounded)

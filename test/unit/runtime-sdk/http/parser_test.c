@@ -27,7 +27,8 @@ static int parse(const char *in, size_t n, size_t step, bool response, struct ht
         if (got == n)
             return -1;
     }
-    return response ? http_parse_response(h, in, size, &why) : http_parse_request(h, in, size, &why);
+    return response ? http_parse_response(h, in, size, &why)
+                    : http_parse_request(h, in, size, &why);
 }
 
 static int request(const char *in, struct http_head *h)
@@ -121,7 +122,8 @@ START_TEST(forms_of_the_target)
 
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         snprintf(text, sizeof(text), "%s\r\n" HOST "\r\n", rows[i].line);
-        ck_assert_msg(request(text, &h) == rows[i].status, "%s: %d", rows[i].line, request(text, &h));
+        ck_assert_msg(request(text, &h) == rows[i].status, "%s: %d", rows[i].line,
+                      request(text, &h));
         if (rows[i].status)
             continue;
         check_str(h.target, rows[i].target);
@@ -277,8 +279,8 @@ START_TEST(responses)
         {"HTTP/1.1 404 \r\n\r\n", 0, 404, -1, false, true},
         {"HTTP/1.1 404\r\nX: y\r\n\r\n", 0, 404, -1, false, true},
         {"HTTP/1.0 200 OK\r\n\r\n", 0, 200, -1, false, false},
-        {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n", 0, 200, -1, true,
-         false},
+        {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n", 0, 200, -1,
+         true, false},
         {"HTTP/1.1 099 X\r\n\r\n", 400, 0, 0, false, false},
         {"HTTP/1.1 600 X\r\n\r\n", 400, 0, 0, false, false},
         {"HTTP/1.1 2x0 X\r\n\r\n", 400, 0, 0, false, false},
@@ -287,9 +289,10 @@ START_TEST(responses)
         {"HTTP/2.0 200 X\r\n\r\n", 505, 0, 0, false, false},
         {"ICY 200 OK\r\nA: b\r\n\r\n", 400, 0, 0, false, false},
         {"HTTP/1.1 200 O\x01K\r\n\r\n", 400, 0, 0, false, false},
-        {"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\n", 400, 0, 0, false, false},
-        {"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n", 400, 0, 0, false,
+        {"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\n", 400, 0, 0, false,
          false},
+        {"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n", 400, 0, 0,
+         false, false},
     };
     struct http_head h;
 
@@ -314,8 +317,8 @@ END_TEST
 /* ---- the chunked coding */
 
 /* Decodes `in` in pieces. 0: ended, 1: incomplete, or -EPROTO. What follows the end is counted. */
-static int unchunk(const char *in, size_t n, size_t step, struct buffer *body, struct buffer *trailer,
-                   size_t *ret_rest)
+static int unchunk(const char *in, size_t n, size_t step, struct buffer *body,
+                   struct buffer *trailer, size_t *ret_rest)
 {
     struct http_chunked c = {0};
     size_t at = 0, got = 0;
@@ -401,13 +404,15 @@ START_TEST(chunk_extensions_and_trailers_are_bounded)
     for (int i = 0; i < HTTP_CHUNK_LINE_MAX + 1; i++)
         buffer_puts(&in, "x");
     buffer_puts(&in, "\r\na\r\n0\r\n\r\n");
-    ck_assert_int_eq(unchunk((char *)in.data, buffer_size(&in), 64, &body, &trailer, &rest), -EPROTO);
+    ck_assert_int_eq(unchunk((char *)in.data, buffer_size(&in), 64, &body, &trailer, &rest),
+                     -EPROTO);
 
     buffer_clear(&in);
     for (int i = 0; i < 1000; i++)
         buffer_puts(&in, "1;xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\r\na\r\n");
     buffer_puts(&in, "0\r\n\r\n");
-    ck_assert_int_eq(unchunk((char *)in.data, buffer_size(&in), 64, &body, &trailer, &rest), -EPROTO);
+    ck_assert_int_eq(unchunk((char *)in.data, buffer_size(&in), 64, &body, &trailer, &rest),
+                     -EPROTO);
 
     buffer_clear(&in);
     buffer_puts(&in, "0\r\n");
@@ -416,7 +421,8 @@ START_TEST(chunk_extensions_and_trailers_are_bounded)
     ck_assert_int_eq(unchunk((char *)in.data, buffer_size(&in), 64, &body, &trailer, &rest), 1);
     for (int i = 0; i < HTTP_TRAILERS_MAX / 8; i++)
         buffer_puts(&in, "X: yy\r\n");
-    ck_assert_int_eq(unchunk((char *)in.data, buffer_size(&in), 64, &body, &trailer, &rest), -EPROTO);
+    ck_assert_int_eq(unchunk((char *)in.data, buffer_size(&in), 64, &body, &trailer, &rest),
+                     -EPROTO);
 }
 END_TEST
 
@@ -426,7 +432,8 @@ START_TEST(trailers_never_frame_or_authenticate)
     const char *why;
     const char *fields = "X-Sum: 1\r\nContent-Length: 5\r\nHOST: b\r\nAuthorization: x\r\n\r\n";
 
-    ck_assert_int_eq(request("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", &h), 0);
+    ck_assert_int_eq(
+        request("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", &h), 0);
     ck_assert_int_eq(http_parse_trailers(&h, fields, strlen(fields), &why), 0);
     ck_assert_uint_eq(h.header_count, 3);
     check_str(*http_head_get(&h, "x-sum"), "1");
@@ -457,6 +464,6 @@ START_TEST(small_values)
 END_TEST
 
 UNIT_MAIN("parser", a_request_is_taken_apart, forms_of_the_target,
-          what_two_parsers_could_read_differently_is_refused, keep_alive_and_upgrade, limits_of_a_head,
-          responses, chunks, chunk_extensions_and_trailers_are_bounded,
+          what_two_parsers_could_read_differently_is_refused, keep_alive_and_upgrade,
+          limits_of_a_head, responses, chunks, chunk_extensions_and_trailers_are_bounded,
           trailers_never_frame_or_authenticate, small_values)

@@ -1,4 +1,5 @@
-/* peer.h - a raw client for tests: a descriptor on the test's loop whose bytes are looked at as text. */
+/* peer.h - a raw client for tests: a descriptor on the test's loop whose bytes are looked at as
+ * text. */
 #pragma once
 #include "base/buffer.h"
 #include "base/cleanup.h"
@@ -14,7 +15,7 @@ struct peer {
     struct loop *loop;
     struct loop_watch watch;
     struct buffer got;
-    const char *until;       /* stop the loop when the bytes contain it */
+    const char *until; /* stop the loop when the bytes contain it */
     bool eof;
 };
 

@@ -11,7 +11,7 @@ static struct loop *loop;
 static struct http_server *front, *back;
 static struct http_client *client, *user_client;
 static char front_address[128], back_address[128];
-static const char *first_address;     /* where the front tries first */
+static const char *first_address; /* where the front tries first */
 static uint64_t deadline;
 
 /* ---- the back: /echo, /big, /refuse, /broken, /silent, /head */
@@ -74,8 +74,8 @@ static void on_back(struct http_exchange *x, void *user)
     back_requests++;
     buffer_clear(&seen_headers);
     for (size_t i = 0; i < h->header_count; i++)
-        buffer_printf(&seen_headers, "%.*s: %.*s\n", (int)h->headers[i].name.n, h->headers[i].name.at,
-                      (int)h->headers[i].value.n, h->headers[i].value.at);
+        buffer_printf(&seen_headers, "%.*s: %.*s\n", (int)h->headers[i].name.n,
+                      h->headers[i].name.at, (int)h->headers[i].value.n, h->headers[i].value.at);
     buffer_append(&seen_headers, "", 1);
     http_set_owner(x, &back_ops, NULL);
     if (str_eq(h->path, "/echo")) {
@@ -297,7 +297,8 @@ START_TEST(headers_on_the_way)
     ck_assert_int_eq(result.status, 200);
     ck_assert_str_eq(result.id, "front");
     ck_assert(result.has_date);
-    ck_assert_str_eq((char *)seen_headers.data, "Host: front\nX-Keep: 2\nX-Set: mine\nRouse-Deadline: 5\n");
+    ck_assert_str_eq((char *)seen_headers.data,
+                     "Host: front\nX-Keep: 2\nX-Set: mine\nRouse-Deadline: 5\n");
     ck_assert_int_eq(head_status, 200);
     ck_assert_int_eq(last_error, 0);
     call("HEAD", "/head", 0, 0);
@@ -305,7 +306,7 @@ START_TEST(headers_on_the_way)
     ck_assert_uint_eq(buffer_size(&result.body), 0);
     call("GET", "/head", 0, 0);
     ck_assert_uint_eq(buffer_size(&result.body), 5);
-    ck_assert_uint_eq(http_server_stats(back)->accepted, 1);    /* one kept connection */
+    ck_assert_uint_eq(http_server_stats(back)->accepted, 1); /* one kept connection */
     finish();
 }
 END_TEST
@@ -358,9 +359,9 @@ START_TEST(a_big_answer_with_a_slow_client_is_bounded)
     setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
     ck_assert_int_eq(connect(fd, (struct sockaddr *)&sa, size), 0);
     peer_init(&slow, loop, fd);
-    loop_watch_cancel(loop, &slow.watch);    /* it reads nothing for now */
+    loop_watch_cancel(loop, &slow.watch); /* it reads nothing for now */
     peer_send(&slow, "GET /big HTTP/1.1\r\nHost: a\r\n\r\n");
-    do {    /* until the back stops making progress */
+    do { /* until the back stops making progress */
         before = sender.at;
         for (int i = 0; i < 20; i++) {
             begin("GET", "/head", 0, 0);
@@ -368,7 +369,7 @@ START_TEST(a_big_answer_with_a_slow_client_is_bounded)
         }
         stalled = sender.at == before && before ? stalled + 1 : 0;
     } while (stalled < 3);
-    ck_assert_uint_lt(sender.at, BIG);    /* the sockets' and the water marks' bytes, no more */
+    ck_assert_uint_lt(sender.at, BIG); /* the sockets' and the water marks' bytes, no more */
     ck_assert_int_eq(loop_watch_set(loop, &slow.watch, LOOP_READ), 0);
     peer_until(&slow, "X-Trailer: yes\r\n\r\n");
     ck_assert_uint_gt(buffer_size(&slow.got), BIG);
@@ -402,7 +403,7 @@ START_TEST(refused_then_elsewhere)
     ck_assert_int_eq(http_server_listen(dead, "tcp://127.0.0.1:0", NULL), 0);
     http_server_address(dead, dead_address);
     http_server_free(dead);
-    first_address = dead_address;    /* nobody listens there: nothing was sent */
+    first_address = dead_address; /* nobody listens there: nothing was sent */
     call("POST", "/echo", 300000, 300000);
     ck_assert_int_eq(refusals, 1);
     ck_assert_str_eq(last_reason, "Connection refused");
@@ -415,10 +416,10 @@ START_TEST(refused_then_elsewhere)
     ck_assert_int_eq(refusals, 1);
     ck_assert_str_eq(last_reason, "NoSlot");
     ck_assert_int_eq(result.status, 503);
-    call("POST", "/refuse", 300000, 300000);    /* longer than what is held: asked before it is sent */
+    call("POST", "/refuse", 300000, 300000); /* longer than what is held: asked before it is sent */
     ck_assert_int_eq(refusals, 2);
     ck_assert_int_eq(result.status, 503);
-    call("GET", "/busy", 0, 0);    /* a 503 of the function itself is an answer */
+    call("GET", "/busy", 0, 0); /* a 503 of the function itself is an answer */
     ck_assert_int_eq(refusals, 2);
     ck_assert_int_eq(result.status, 503);
     finish();
@@ -432,7 +433,7 @@ START_TEST(lost_before_and_in_the_middle_of_the_answer)
     ck_assert_int_eq(last_error, -ECONNRESET);
     ck_assert_int_eq(result.status, 502);
     call("GET", "/broken?now", 0, 0);
-    ck_assert_int_eq(last_error, -ECONNRESET);    /* aborted before its bytes left */
+    ck_assert_int_eq(last_error, -ECONNRESET); /* aborted before its bytes left */
     call("GET", "/head", 0, 0);
     begin("GET", "/broken", 0, 0);
     while (!result.status)
@@ -541,8 +542,10 @@ START_TEST(the_client_leaves_in_the_middle_of_a_small_body)
 }
 END_TEST
 
-UNIT_MAIN("proxy", headers_on_the_way, bodies_of_all_sizes_come_back, a_held_body_is_sent_with_the_head,
-          a_big_answer_with_a_slow_client_is_bounded, big_answers_with_length_and_chunked,
-          refused_then_elsewhere, lost_before_and_in_the_middle_of_the_answer, time_out,
-          the_client_leaves_while_it_waits, the_client_leaves_in_the_middle_of_a_long_body,
-          a_small_body_that_comes_late_is_waited_for, the_client_leaves_in_the_middle_of_a_small_body)
+UNIT_MAIN("proxy", headers_on_the_way, bodies_of_all_sizes_come_back,
+          a_held_body_is_sent_with_the_head, a_big_answer_with_a_slow_client_is_bounded,
+          big_answers_with_length_and_chunked, refused_then_elsewhere,
+          lost_before_and_in_the_middle_of_the_answer, time_out, the_client_leaves_while_it_waits,
+          the_client_leaves_in_the_middle_of_a_long_body,
+          a_small_body_that_comes_late_is_waited_for,
+          the_client_leaves_in_the_middle_of_a_small_body)

@@ -174,28 +174,30 @@ static void exchange_all(const char *in, size_t step, struct buffer *out)
 
 START_TEST(pieces_and_pipelines_give_identical_answers)
 {
-    static const char in[] = "\r\n" GET("/hello") GET("/query?a=1")
-        "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody"
-        "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
-        "3;x=y\r\nchu\r\n3\r\nnks\r\n0\r\nX-T: z\r\n\r\n"
-        "HEAD /hello HTTP/1.1\r\nHost: a\r\n\r\n" GET("/empty") GET("/chunked")
-        "POST /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nunread"
-        "GET /hello HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    static const char in[] = "\r\n" GET("/hello") GET(
+        "/query?a=1") "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody"
+                      "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+                      "3;x=y\r\nchu\r\n3\r\nnks\r\n0\r\nX-T: z\r\n\r\n"
+                      "HEAD /hello HTTP/1.1\r\nHost: a\r\n\r\n" GET("/empty") GET(
+                          "/chunked") "POST /hello HTTP/1.1\r\nHost: a\r\nContent-Length: "
+                                      "6\r\n\r\nunread"
+                                      "GET /hello HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
     cleanup_buffer struct buffer whole = {0};
 
     exchange_all(in, sizeof(in), &whole);
     buffer_append(&whole, "", 1);
-    ck_assert_str_eq((char *)whole.data,
-                     "HTTP/1.1 200 OK\r\nX-A: b\r\nContent-Length: 5\r\n\r\nhello"
-                     "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\na=1"
-                     "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody"
-                     "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nchunks"
-                     "HTTP/1.1 200 OK\r\nX-A: b\r\nContent-Length: 5\r\n\r\n"
-                     "HTTP/1.1 204 No Content\r\n\r\n"
-                     "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-                     "3\r\nhel\r\n2\r\nlo\r\n0\r\nX-Sum: 5\r\n\r\n"
-                     "HTTP/1.1 200 OK\r\nX-A: b\r\nContent-Length: 5\r\n\r\nhello"
-                     "HTTP/1.1 200 OK\r\nX-A: b\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello");
+    ck_assert_str_eq(
+        (char *)whole.data,
+        "HTTP/1.1 200 OK\r\nX-A: b\r\nContent-Length: 5\r\n\r\nhello"
+        "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\na=1"
+        "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody"
+        "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nchunks"
+        "HTTP/1.1 200 OK\r\nX-A: b\r\nContent-Length: 5\r\n\r\n"
+        "HTTP/1.1 204 No Content\r\n\r\n"
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "3\r\nhel\r\n2\r\nlo\r\n0\r\nX-Sum: 5\r\n\r\n"
+        "HTTP/1.1 200 OK\r\nX-A: b\r\nContent-Length: 5\r\n\r\nhello"
+        "HTTP/1.1 200 OK\r\nX-A: b\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello");
     for (size_t step = 1; step < 40; step += step < 4 ? 1 : 7) {
         cleanup_buffer struct buffer pieces = {0};
 
@@ -213,7 +215,7 @@ START_TEST(http_1_0)
     peer_until(&peer, "hello");
     ck_assert(peer_has(&peer, "Connection: keep-alive\r\n"));
     peer_send(&peer, "GET /chunked HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
-    peer_until_eof(&peer);    /* its length unknown, the end of the stream ends it */
+    peer_until_eof(&peer); /* its length unknown, the end of the stream ends it */
     ck_assert(peer_has(&peer, "Connection: close\r\n\r\nhello") && !peer_has(&peer, "chunked"));
     finish();
 }
@@ -229,12 +231,12 @@ START_TEST(refusals_are_json_and_close)
         {"GET / HTTP/2.0\r\n\r\n", "HTTP/1.1 505 ", "HTTPVersionNotSupported"},
         {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
          "HTTP/1.1 400 ", "both Content-Length and Transfer-Encoding"},
-        {"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "HTTP/1.1 400 ",
-         "chunks are malformed"},
+        {"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+         "HTTP/1.1 400 ", "chunks are malformed"},
         {"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1001\r\n\r\n", "HTTP/1.1 413 ",
          "ContentTooLarge"},
-        {"POST /none HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "HTTP/1.1 400 ",
-         "chunks are malformed"},
+        {"POST /none HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+         "HTTP/1.1 400 ", "chunks are malformed"},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -278,18 +280,18 @@ START_TEST(a_body_is_held_until_it_is_read)
     peer_send(&peer, "POST /wait HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nabcd");
     loop_run(loop);
     ck_assert(http_has_body(now));
-    ck_assert(http_held_all(now));    /* what came with the head is there at once */
+    ck_assert(http_held_all(now)); /* what came with the head is there at once */
     ck_assert_uint_eq(buffer_size(http_held(now)), 4);
     http_set_owner(now, &ops, now);
     http_read_body(now, 0);
-    ck_assert_uint_eq(buffer_size(&body), 0);    /* not before the return */
+    ck_assert_uint_eq(buffer_size(&body), 0); /* not before the return */
     peer_until(&peer, "\r\n\r\nabcd");
     ck_assert_int_eq(lasts, 1);
 
     peer_send(&peer, "POST /wait HTTP/1.1\r\nHost: a\r\nContent-Length: 12\r\n\r\nabcdefghijkl");
     loop_run(loop);
     ck_assert(!http_held_all(now));
-    ck_assert_uint_eq(buffer_size(http_held(now)), 8);    /* and no more is read */
+    ck_assert_uint_eq(buffer_size(http_held(now)), 8); /* and no more is read */
     http_set_owner(now, &ops, now);
     pause_once = true;
     http_read_body(now, 0);
@@ -304,14 +306,18 @@ END_TEST
 START_TEST(expect_100_continue)
 {
     start(NULL);
-    peer_send(&peer, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n");
+    peer_send(
+        &peer,
+        "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n");
     peer_until(&peer, "HTTP/1.1 100 Continue\r\n\r\n");
     ck_assert(!peer_has(&peer, "200"));
     peer_send(&peer, "abcd");
     peer_until(&peer, "\r\n\r\nabcd");
     /* Answered without the body: the client may send it or not, so the stream ends. */
     buffer_clear(&peer.got);
-    peer_send(&peer, "POST /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n");
+    peer_send(
+        &peer,
+        "POST /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n");
     peer_until_eof(&peer);
     ck_assert(peer_has(&peer, "Connection: close\r\n") && !peer_has(&peer, "100 Continue"));
     finish();
@@ -344,10 +350,10 @@ START_TEST(a_client_that_leaves_is_told_at_once)
     ck_assert_int_eq(gone, 1);
     ck_assert_int_eq(gone_error, -ECONNRESET);
     if (now)
-        http_respond(now, 200, NULL, "late", 4);    /* nobody is there: nothing happens */
+        http_respond(now, 200, NULL, "late", 4); /* nobody is there: nothing happens */
     finish();
 
-    start(NULL);    /* in the middle of its body */
+    start(NULL); /* in the middle of its body */
     requests = done = 0;
     peer_send(&peer, "POST /wait HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc");
     loop_run(loop);
@@ -368,8 +374,9 @@ START_TEST(an_unread_body_is_swallowed_up_to_its_bound)
     peer_send(&peer, "POST /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 300000\r\n\r\n");
     peer_until(&peer, "hello");
     ck_assert(peer_has(&peer, "Connection: close\r\n"));
-    while (sent < (ssize_t)sizeof(big)) {    /* still taken, so that the answer is not destroyed */
-        ssize_t n = send(peer.watch.fd, big, sizeof(big) - (size_t)sent, MSG_DONTWAIT | MSG_NOSIGNAL);
+    while (sent < (ssize_t)sizeof(big)) { /* still taken, so that the answer is not destroyed */
+        ssize_t n =
+            send(peer.watch.fd, big, sizeof(big) - (size_t)sent, MSG_DONTWAIT | MSG_NOSIGNAL);
 
         ck_assert(n > 0 || errno == EAGAIN);
         sent += n > 0 ? n : 0;
@@ -408,23 +415,23 @@ START_TEST(time_limits)
                                     .write_timeout_ns = 20 * NS_PER_MS};
     static char big[4 << 20];
 
-    start(&o);    /* half a head */
+    start(&o); /* half a head */
     peer_send(&peer, "GET / HT");
     peer_until(&peer, "HTTP/1.1 408 ");
     peer_until_eof(&peer);
     finish();
-    start(&o);    /* silence */
+    start(&o); /* silence */
     peer_send(&peer, GET("/hello"));
     peer_until_eof(&peer);
     ck_assert(!peer_has(&peer, "408"));
     finish();
-    start(&o);    /* a body that stops */
+    start(&o); /* a body that stops */
     peer_send(&peer, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc");
     peer_until(&peer, "HTTP/1.1 408 ");
     peer_until_eof(&peer);
     ck_assert_int_eq(gone_error, -ETIMEDOUT);
     finish();
-    start(&o);    /* an answer that nobody takes */
+    start(&o); /* an answer that nobody takes */
     stop_on_request = stop_on_gone = true;
     gone = 0;
     peer_send(&peer, GET("/wait"));
@@ -502,7 +509,8 @@ START_TEST(upgrade_hands_the_stream_over)
 
     start(NULL);
     stop_on_request = true;
-    peer_send(&peer, "GET /wait HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\nraw");
+    peer_send(&peer,
+              "GET /wait HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\nraw");
     loop_run(loop);
     ck_assert(http_head(now)->upgrade);
     ck_assert_int_eq(http_upgrade(now, "Upgrade: x\r\n", &c, &rest, &n), 0);
@@ -511,7 +519,8 @@ START_TEST(upgrade_hands_the_stream_over)
     free(rest);
     conn_write(c, "back", 4);
     peer_until(&peer, "\r\n\r\nback");
-    ck_assert(peer_has(&peer, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n"));
+    ck_assert(peer_has(
+        &peer, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n"));
     conn_abort(c, 0);
     finish();
 }
@@ -533,8 +542,8 @@ END_TEST
 
 UNIT_MAIN("server", an_answer, pieces_and_pipelines_give_identical_answers, http_1_0,
           refusals_are_json_and_close, a_body_past_its_limit_while_it_comes,
-          a_body_is_held_until_it_is_read, expect_100_continue, an_answer_that_breaks_its_word_is_cut,
-          a_client_that_leaves_is_told_at_once, an_unread_body_is_swallowed_up_to_its_bound,
-          congestion_is_told_and_ends, time_limits, drain_finishes_what_runs,
-          drain_cuts_at_its_deadline, free_tells_every_owner, upgrade_hands_the_stream_over,
-          limit_of_connections)
+          a_body_is_held_until_it_is_read, expect_100_continue,
+          an_answer_that_breaks_its_word_is_cut, a_client_that_leaves_is_told_at_once,
+          an_unread_body_is_swallowed_up_to_its_bound, congestion_is_told_and_ends, time_limits,
+          drain_finishes_what_runs, drain_cuts_at_its_deadline, free_tells_every_owner,
+          upgrade_hands_the_stream_over, limit_of_connections)

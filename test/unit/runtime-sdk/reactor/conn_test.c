@@ -17,8 +17,8 @@ static struct loop *loop;
 struct end {
     struct conn *conn;
     struct buffer got;
-    size_t take;            /* most bytes consumed a call; 0: all */
-    size_t stop_at;         /* stop the loop when so many came; 0: never */
+    size_t take;    /* most bytes consumed a call; 0: all */
+    size_t stop_at; /* stop the loop when so many came; 0: never */
     int closed, error, eof, left, drained, connected, data_calls;
     bool stop_on_close, keep_open_on_eof, stop_on_left, stop_on_drained;
     void (*then)(struct end *e);
@@ -112,10 +112,20 @@ START_TEST(addresses)
 {
     static const char *const good[] = {"tcp://127.0.0.1:8080", "tcp://[::1]:1", "unix:///a/b.sock",
                                        "tcp://0.0.0.0:0"};
-    static const char *const bad[] = {"", "127.0.0.1:80", "tcp://localhost:80", "tcp://127.0.0.1",
-                                      "tcp://127.0.0.1:", "tcp://127.0.0.1:65536", "tcp://::1:80",
-                                      "tcp://[::1]", "tcp://[::1]80", "tcp://[:80", "tcp://[]:80",
-                                      "unix://relative", "tcp://1.2.3.4:8x", "udp://1.2.3.4:8"};
+    static const char *const bad[] = {"",
+                                      "127.0.0.1:80",
+                                      "tcp://localhost:80",
+                                      "tcp://127.0.0.1",
+                                      "tcp://127.0.0.1:",
+                                      "tcp://127.0.0.1:65536",
+                                      "tcp://::1:80",
+                                      "tcp://[::1]",
+                                      "tcp://[::1]80",
+                                      "tcp://[:80",
+                                      "tcp://[]:80",
+                                      "unix://relative",
+                                      "tcp://1.2.3.4:8x",
+                                      "udp://1.2.3.4:8"};
     struct sockaddr_storage sa;
     char text[128], path[200] = "unix:///";
     socklen_t size;
@@ -141,7 +151,7 @@ START_TEST(writes_are_ordered_and_finished)
 
     fill(sent, TOTAL, 1);
     pair(&a, &b, NULL);
-    while (at < TOTAL) {    /* small copies, several parts, large direct ones, all in one turn */
+    while (at < TOTAL) { /* small copies, several parts, large direct ones, all in one turn */
         size_t n = step < TOTAL - at ? step : TOTAL - at, half = n / 3;
         struct iovec parts[2] = {{sent + at, half}, {sent + at + half, n - half}};
 
@@ -245,7 +255,7 @@ START_TEST(pause_keeps_and_resume_hands_over)
     loop_run(loop);
     ck_assert_uint_eq(buffer_size(&b.got), 2);
     conn_resume(b.conn);
-    ck_assert_uint_eq(buffer_size(&b.got), 2);    /* not before the return */
+    ck_assert_uint_eq(buffer_size(&b.got), 2); /* not before the return */
     b.stop_at = 6;
     loop_run(loop);
     ck_assert_int_eq(memcmp(buffer_bytes(&b.got), "abcdef", 6), 0);
@@ -259,7 +269,7 @@ START_TEST(half_close_is_told_and_the_other_way_still_works)
 
     pair(&a, &b, NULL);
     ck_assert_int_eq(shutdown(conn_fd(a.conn), SHUT_WR), 0);
-    loop_run(loop);    /* until on_eof() */
+    loop_run(loop); /* until on_eof() */
     conn_write(b.conn, "later", 5);
     loop_run(loop);
     ck_assert_int_eq(memcmp(buffer_bytes(&a.got), "later", 5), 0);
@@ -396,7 +406,8 @@ static void accept_one(void *user, int fd)
     (void)user;
     ck_assert_int_lt(accepts, 4);
     accepted[accepts].stop_on_close = true;
-    ck_assert_int_eq(conn_open(loop, fd, &ops, NULL, &accepted[accepts], &accepted[accepts].conn), 0);
+    ck_assert_int_eq(conn_open(loop, fd, &ops, NULL, &accepted[accepts], &accepted[accepts].conn),
+                     0);
     accepts++;
 }
 
@@ -413,9 +424,9 @@ static void round_trip(const char *address)
     listener_text(ls, text);
     ck_assert_int_eq(
         conn_dial(loop, text, loop_now(loop) + 5 * NS_PER_S, &ops, NULL, &early, &early.conn), 0);
-    conn_close(early.conn);            /* gives up before it is connected */
+    conn_close(early.conn); /* gives up before it is connected */
     ck_assert_int_eq(conn_dial(loop, text, 0, &ops, NULL, &c, &c.conn), 0);
-    conn_write(c.conn, "hello", 5);    /* before it is connected */
+    conn_write(c.conn, "hello", 5); /* before it is connected */
     ck_assert_int_eq(c.connected, 0);
     accepted[0].stop_at = accepted[1].stop_at = 5;
     loop_run(loop);
@@ -445,7 +456,7 @@ START_TEST(dial_unix)
     ck_assert_ptr_nonnull(mkdtemp(path));
     snprintf(address, sizeof(address), "unix://%s/s", path);
     round_trip(address);
-    ck_assert_int_eq(rmdir(path), 0);    /* the socket file is gone */
+    ck_assert_int_eq(rmdir(path), 0); /* the socket file is gone */
 }
 END_TEST
 
@@ -614,7 +625,7 @@ START_TEST(without_descriptors_a_listener_rests_and_goes_on)
     loop_timer_set(loop, &t, loop_now(loop) + 200 * NS_PER_MS);
     loop_run(loop);
     ck_assert_int_eq(accepts, 0);
-    ck_assert_uint_lt(loop_stats(loop)->turns - turns, 50);    /* no busy loop */
+    ck_assert_uint_lt(loop_stats(loop)->turns - turns, 50); /* no busy loop */
     setrlimit(RLIMIT_NOFILE, &old);
     accepted[0].stop_at = 1;
     loop_run(loop);
@@ -626,13 +637,14 @@ START_TEST(without_descriptors_a_listener_rests_and_goes_on)
 }
 END_TEST
 
-UNIT_MAIN("conn", addresses, writes_are_ordered_and_finished, water_marks, unconsumed_bytes_come_again,
-          input_past_its_limit_closes, pause_keeps_and_resume_hands_over,
-          half_close_is_told_and_the_other_way_still_works,
-          a_paused_owner_learns_that_the_peer_left_and_loses_no_bytes, close_flushes_what_is_pending,
-          abort_tells_once_and_not_inside_the_call, abort_inside_on_data,
-          a_write_to_a_gone_peer_is_an_error_not_a_signal, detach_gives_descriptor_and_rest, dial_tcp,
-          dial_unix, a_stale_socket_file_is_replaced_and_a_living_one_is_not,
-          a_refused_dial_is_told_later, a_dial_ends_at_its_deadline, a_reset_is_told,
+UNIT_MAIN("conn", addresses, writes_are_ordered_and_finished, water_marks,
+          unconsumed_bytes_come_again, input_past_its_limit_closes,
+          pause_keeps_and_resume_hands_over, half_close_is_told_and_the_other_way_still_works,
+          a_paused_owner_learns_that_the_peer_left_and_loses_no_bytes,
+          close_flushes_what_is_pending, abort_tells_once_and_not_inside_the_call,
+          abort_inside_on_data, a_write_to_a_gone_peer_is_an_error_not_a_signal,
+          detach_gives_descriptor_and_rest, dial_tcp, dial_unix,
+          a_stale_socket_file_is_replaced_and_a_living_one_is_not, a_refused_dial_is_told_later,
+          a_dial_ends_at_its_deadline, a_reset_is_told,
           past_its_limit_connections_wait_in_the_backlog,
           without_descriptors_a_listener_rests_and_goes_on)

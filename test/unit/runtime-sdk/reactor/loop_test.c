@@ -45,7 +45,7 @@ START_TEST(timers_run_in_order)
     }
     for (int i = 0; i < TIMERS; i += 3)
         loop_timer_cancel(loop, &timers[i].timer);
-    for (int i = 1; i < TIMERS; i += 3) {    /* moved */
+    for (int i = 1; i < TIMERS; i += 3) { /* moved */
         timers[i].number = 60 + i % 5;
         loop_timer_set(loop, &timers[i].timer, base + (uint64_t)timers[i].number * 100000);
     }
@@ -110,7 +110,7 @@ static void cancel_other(struct loop_watch *w, uint32_t events)
     ck_assert_uint_eq(events & LOOP_READ, LOOP_READ);
     calls++;
     loop_watch_cancel(loop, other);
-    memset(other, 0xff, sizeof(*other));    /* as if freed */
+    memset(other, 0xff, sizeof(*other)); /* as if freed */
     loop_watch_cancel(loop, w);
     loop_stop(loop);
 }
@@ -205,7 +205,7 @@ static void read_letter(struct mail *m)
 {
     struct letter *letter = container_of(m, struct letter, mail);
 
-    ck_assert_int_eq(letter->number, last[letter->sender] + 1);    /* first in, first out */
+    ck_assert_int_eq(letter->number, last[letter->sender] + 1); /* first in, first out */
     last[letter->sender] = letter->number;
     free(letter);
     if (++received == SENDERS * LETTERS)
@@ -253,7 +253,7 @@ START_TEST(stop_from_a_thread_and_before_the_run)
 
     ck_assert_int_eq(loop_new(&loop), 0);
     loop_stop(loop);
-    ck_assert_int_eq(loop_run(loop), 0);    /* returns at once */
+    ck_assert_int_eq(loop_run(loop), 0); /* returns at once */
     ck_assert_int_eq(pthread_create(&thread, NULL, stop_from_thread, NULL), 0);
     ck_assert_int_eq(loop_run(loop), 0);
     pthread_join(thread, NULL);
