@@ -96,8 +96,8 @@ static int read_env(struct json_object *spec, struct function *f)
         struct env_var *e = &f->env[f->env_count++];
 
         r = copy_text(v, "name", &e->name);
-        if (r == 0)
-            r = copy_text(v, "value", &e->value);
+        if (r == 0 && !(e->value = strdup(text_of(v, "value") ?: "")))
+            r = -ENOMEM;
     }
     return r;
 }
