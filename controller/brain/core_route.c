@@ -121,18 +121,18 @@ void route_unclaim(struct core *c, struct fn *f)
 /* "/function/NS/NAME..." and "/2015-03-31/functions/[NS:]NAME/invocations" reach a function by its name. */
 static struct fn *by_name(struct core *c, const char *path)
 {
-    char ns[64], name[64], key[130], rest[16];
+    char ns[64], name[254], key[320], rest[16];
 
-    if (sscanf(path, "/function/%63[^/]/%63[^/?]", ns, name) == 2) {
+    if (sscanf(path, "/function/%63[^/]/%253[^/?]", ns, name) == 2) {
         snprintf(key, sizeof(key), "%s/%s", ns, name);
         return fn_find(c, key);
     }
-    if (sscanf(path, "/2015-03-31/functions/%63[^:/]:%63[^/]/%15[^/?]", ns, name, rest) == 3 &&
+    if (sscanf(path, "/2015-03-31/functions/%63[^:/]:%253[^/]/%15[^/?]", ns, name, rest) == 3 &&
         !strcmp(rest, "invocations")) {
         snprintf(key, sizeof(key), "%s/%s", ns, name);
         return fn_find(c, key);
     }
-    if (sscanf(path, "/2015-03-31/functions/%63[^/]/%15[^/?]", name, rest) == 2 && !strcmp(rest, "invocations")) {
+    if (sscanf(path, "/2015-03-31/functions/%253[^/]/%15[^/?]", name, rest) == 2 && !strcmp(rest, "invocations")) {
         snprintf(key, sizeof(key), "default/%s", name);
         return fn_find(c, key);
     }

@@ -79,7 +79,7 @@ void tickets_refuse_all(struct core *c, struct fn *f, enum refusal why, const ch
     struct refusal_text text = {.message = message};
     struct ticket *t;
 
-    if (why == REFUSED_CRASH_LOOP && f->active->retry_at > c->now)
+    if (why == REFUSED_CRASH_LOOP && f->active->retry_at > c->now)     /* whole seconds, rounded up */
         text.retry_after_s = (uint32_t)((f->active->retry_at - c->now + NS_PER_S - 1) / NS_PER_S);
     while ((t = activator_oldest(&f->queue)))
         refuse_waiting(c, t, why, &text);
@@ -209,6 +209,9 @@ static int resolve(struct core *c, const struct ticket_in *in, struct fn **ret, 
     return *ret ? 0 : -ENOENT;
 }
 
+/* What the log says of it is for the function's owner, in its status; callers may be anybody. */
+#define FAILS "the function's instances fail (%s); its Degraded condition says more"
+
 static bool crash_looping(struct core *c, const struct fn *f)
 {
     return revision_backing_off(c, f->active) && !revision_tally(c, f->active).counted;
@@ -217,11 +220,11 @@ static bool crash_looping(struct core *c, const struct fn *f)
 static void refuse_crash_loop(struct core *c, const struct fn *f, struct ticket_key key)
 {
     const struct revision *r = f->active;
-    char message[320];
+    char message[128];
     struct refusal_text text = {
         .message = message, .retry_after_s = (uint32_t)((r->retry_at - c->now + NS_PER_S - 1) / NS_PER_S)};
 
-    snprintf(message, sizeof(message), "%s: %s", r->reason, r->message);
+    snprintf(message, sizeof(message), FAILS, r->reason);
     refuse(c, key, REFUSED_CRASH_LOOP, &text);
 }
 

@@ -1,0 +1,433 @@
+/* front.c - requests of the controller's own entry: a ticket, a grant, the hop to the instance's node, the answer. */
+#include "activator/front.h"
+#include "activator/front_target.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/random.h"
+#include "http/proxy.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    HOLD_LIMIT = 64 << 10,
+    GRACE_S = 2,                         /* beyond the function's timeout, for the hop and the owner's own 504 */
+    UPLOAD_GRACE_S = 60,                 /* ... while the client still sends */
+    DRAIN_S = 2,
+};
+
+struct front {
+    struct front_config config;
+    char *token, *peer_secret;
+    struct loop *loop;
+    struct http_server *server;
+    struct http_client *client;
+    struct mail stop;
+    struct list passes;
+    struct front_stats stats;
+};
+
+enum pass_state { PASS_NEW, PASS_WAITING, PASS_PROXIED, PASS_ANSWERED, PASS_GONE, PASS_STATES };
+static const char *const state_names[PASS_STATES] = {"New", "Waiting", "Proxied", "Answered", "Gone"};
+#define TO(s) (1u << (s))
+static const unsigned edges[PASS_STATES] = {
+    [PASS_NEW] = TO(PASS_WAITING) | TO(PASS_PROXIED) | TO(PASS_ANSWERED) | TO(PASS_GONE),
+    [PASS_WAITING] = TO(PASS_NEW) | TO(PASS_ANSWERED) | TO(PASS_GONE),
+    [PASS_PROXIED] = TO(PASS_NEW) | TO(PASS_ANSWERED) | TO(PASS_GONE),
+};
+
+/* One request on its way. Freed with its exchange. */
+struct pass {
+    struct front *front;
+    struct list link;                    /* front.passes */
+    struct http_exchange *x;
+    struct front_ticket *ticket;         /* NULL: none is out */
+    enum pass_state state;
+    struct front_target target;
+    char request_id[33];
+    uint64_t since_ns;
+    uint32_t attempt;
+    bool trusted, token_shown;
+};
+
+static void set_state(struct pass *p, enum pass_state to)
+{
+    assert(edges[p->state] & TO(to));
+    log_debug("request %s: %s -> %s", p->request_id, state_names[p->state], state_names[to]);
+    p->state = to;
+}
+
+/* ---- the ticket */
+
+struct outing {                          /* a ticket and whose it is */
+    struct front_ticket ticket;
+    struct pass *pass;                   /* NULL: cancelled */
+    char texts[];
+};
+
+static void on_released(struct front_ticket *t)
+{
+    free(container_of(t, struct outing, ticket));
+}
+
+static void cancel(struct pass *p)
+{
+    struct outing *o;
+
+    if (!p->ticket)
+        return;
+    o = container_of(p->ticket, struct outing, ticket);
+    o->pass = NULL;
+    p->ticket = NULL;
+    p->front->config.cancel(p->front->config.user, &o->ticket);
+}
+
+static void answered(struct pass *p, const struct grant *g);
+static void answer(struct pass *p, const struct front_answer *a);
+
+static void on_answer(struct front_ticket *t)
+{
+    struct outing *o = container_of(t, struct outing, ticket);
+    struct pass *p = o->pass;
+
+    if (!p)                              /* cancelled: on_released() follows */
+        return;
+    p->ticket = NULL;
+    answered(p, &t->grant);
+    free(o);
+}
+
+static char *put_text(char *at, struct str s, const char **ret)
+{
+    memcpy(at, s.at, s.n);
+    at[s.n] = 0;
+    *ret = at;
+    return at + s.n + 1;
+}
+
+static uint32_t held_bytes(const struct http_exchange *x)
+{
+    const struct http_head *h = http_head(x);
+    size_t n = sizeof(struct pass) + h->target.n;
+
+    for (size_t i = 0; i < h->header_count; i++)
+        n += h->headers[i].name.n + h->headers[i].value.n + 4;
+    if (http_has_body(x))
+        n += h->content_length >= 0 && h->content_length < HOLD_LIMIT ? (size_t)h->content_length : HOLD_LIMIT;
+    return (uint32_t)n;
+}
+
+static void wait(struct pass *p)
+{
+    const struct http_head *h = http_head(p->x);
+    struct str key = str_of(p->target.key);
+    struct outing *o = calloc(1, sizeof(*o) + key.n + h->method.n + h->host.n + h->path.n + 4);
+    char *at;
+
+    if (!o) {
+        answer(p, &(struct front_answer){503, "NoMemory", "the controller is out of memory", 1, NULL});
+        return;
+    }
+    at = put_text(o->texts, key, &o->ticket.function_key);
+    at = put_text(at, h->method, &o->ticket.method);
+    at = put_text(at, h->host, &o->ticket.host);
+    put_text(at, h->path, &o->ticket.path);
+    o->pass = p;
+    o->ticket.waited_ns = loop_now(p->front->loop) - p->since_ns;
+    o->ticket.held = held_bytes(p->x);
+    o->ticket.attempt = p->attempt;
+    o->ticket.home = p->front->loop;
+    o->ticket.on_answer = on_answer;
+    o->ticket.on_released = on_released;
+    p->ticket = &o->ticket;
+    set_state(p, PASS_WAITING);
+    p->front->config.submit(p->front->config.user, &o->ticket);
+}
+
+/* ---- the exchange, while it is ours */
+
+static void on_gone(struct http_exchange *x, int error)
+{
+    struct pass *p = http_user(x);
+
+    (void)error;
+    if (p->state != PASS_WAITING && p->state != PASS_NEW)
+        return;
+    cancel(p);
+    set_state(p, PASS_GONE);
+}
+
+static void on_done(struct http_exchange *x)
+{
+    struct pass *p = http_user(x);
+
+    cancel(p);
+    list_del(&p->link);
+    free(p);
+}
+
+static const struct http_exchange_ops own_ops = {.on_gone = on_gone, .on_done = on_done};
+
+/* The last thing that is done with p: it may be free on return. */
+static void answer(struct pass *p, const struct front_answer *a)
+{
+    set_state(p, PASS_ANSWERED);
+    front_answer_send(p->x, p->request_id, a);
+}
+
+/* ---- the hop */
+
+static void on_refused(void *user, struct http_exchange *x, const char *reason)
+{
+    struct pass *p = user;
+
+    log_debug("request %s: the owner refused: %s", p->request_id, reason);
+    http_set_owner(x, &own_ops, p);
+    set_state(p, PASS_NEW);
+    p->front->stats.refused_grants++;
+    p->attempt++;
+    wait(p);
+}
+
+static void on_proxied(void *user, struct http_exchange *x, int error)
+{
+    struct pass *p = user;
+
+    http_set_owner(x, &own_ops, p);
+    switch (error) {
+    case 0:
+    case -EPIPE:
+        set_state(p, PASS_ANSWERED);
+        return;
+    case -ECANCELED:
+        set_state(p, PASS_GONE);
+        return;
+    case -ETIMEDOUT:
+        answer(p, &(struct front_answer){504, "FunctionTimeout", "the function did not answer in time", 0, NULL});
+        return;
+    default:
+        p->front->stats.lost++;
+        answer(p, &(struct front_answer){502, "InstanceLost", "the instance or its node was lost with the request", 0,
+                                         NULL});
+    }
+}
+
+static const struct http_proxy_ops hop_ops = {.on_refused = on_refused, .on_done = on_proxied};
+
+static int hop_headers(const struct pass *p, const struct grant *g, uint64_t deadline_ms, struct buffer *to)
+{
+    char client[128];
+
+    http_client_text(p->x, client);
+    if (p->token_shown)                  /* the platform's token is not the function's business */
+        buffer_puts(to, "Authorization: -\r\n");
+    return buffer_printf(to,
+                         "Rouse-Peer: %s\r\n"
+                         "Rouse-Request-Id: %s\r\n"
+                         "Rouse-Function: %s\r\n"
+                         "Rouse-Revision: %s\r\n"
+                         "Rouse-Slot: %llu\r\n"
+                         "Rouse-Deadline: %llu\r\n"
+                         "Rouse-Timeout: %u\r\n"
+                         "Rouse-Body-Limit: %llu\r\n"
+                         "Rouse-Shape: %s\r\n"
+                         "Rouse-Path: %.*s\r\n"
+                         "Rouse-Trusted: %d\r\n"
+                         "Rouse-Client: %s\r\n",
+                         p->front->peer_secret, p->request_id, g->function_key, g->revision,
+                         (unsigned long long)g->slot, (unsigned long long)deadline_ms, g->timeout_ms,
+                         (unsigned long long)g->body_limit, p->target.raw ? "raw" : "http", (int)p->target.path.n,
+                         p->target.path.at, p->trusted, client);
+}
+
+static void hop(struct pass *p, const struct grant *g)
+{
+    bool whole = !http_has_body(p->x) || http_held_all(p->x);
+    uint64_t limit = g->timeout_ms * NS_PER_MS + (whole ? GRACE_S : UPLOAD_GRACE_S) * NS_PER_S;
+    struct http_proxy_request q = {.address = g->peer_address, .deadline_ns = loop_now(p->front->loop) + limit};
+    cleanup_buffer struct buffer set = {0};
+    char added[64];
+    struct http_proxy *proxy;
+
+    snprintf(added, sizeof(added), "Rouse-Request-Id: %s\r\n", p->request_id);
+    q.answer_headers = added;
+    if (hop_headers(p, g, clock_wall_ms() + limit / NS_PER_MS, &set) < 0 || buffer_append(&set, "", 1) < 0) {
+        answer(p, &(struct front_answer){503, "NoMemory", "the controller is out of memory", 1, NULL});
+        return;
+    }
+    q.set = (const char *)buffer_bytes(&set);
+    set_state(p, PASS_PROXIED);
+    if (http_proxy_start(p->front->client, p->x, &q, &hop_ops, p, &proxy) < 0)
+        on_refused(p, p->x, "the call could not be made");
+}
+
+static void answered(struct pass *p, const struct grant *g)
+{
+    if (!g->granted) {
+        answer(p, &(struct front_answer){g->status, g->reason, g->message, g->retry_after_s, g->allow});
+        return;
+    }
+    p->front->stats.granted++;
+    set_state(p, PASS_NEW);
+    if (g->body_limit && http_head(p->x)->content_length > (int64_t)g->body_limit) {
+        answer(p, &(struct front_answer){413, "BodyTooLarge", "the request's body is over the limit", 0, NULL});
+        return;
+    }
+    hop(p, g);
+}
+
+/* ---- the start */
+
+static bool same_secret(struct str shown, const char *secret)
+{
+    size_t n = strlen(secret);
+    volatile unsigned char differs = 0;
+
+    if (shown.n != n)
+        return false;
+    for (size_t i = 0; i < n; i++)
+        differs = (unsigned char)(differs | (unsigned char)(shown.at[i] ^ secret[i]));
+    return !differs;
+}
+
+static bool shows_token(const struct front *f, const struct http_head *h)
+{
+    const struct str *s = http_head_get(h, "Authorization");
+    static const char bearer[] = "Bearer ";
+    size_t n = sizeof(bearer) - 1;
+
+    return f->token && s && s->n > n && str_ieq((struct str){s->at, n}, bearer) &&
+           same_secret((struct str){s->at + n, s->n - n}, f->token);
+}
+
+static bool on_loopback(const struct http_exchange *x)
+{
+    char client[128];
+
+    http_client_text(x, client);
+    return !strncmp(client, "127.", 4) || !strcmp(client, "::1");
+}
+
+/* What Lambda's Invoke takes: POST, and of the invocation types the one that waits. */
+static const struct front_answer *objection(const struct pass *p)
+{
+    static const struct front_answer method = {405, "MethodNotAllowed", "invocations are made by POST", 0, "POST"};
+    static const struct front_answer type = {400, "InvalidParameterValue",
+                                             "X-Amz-Invocation-Type: only RequestResponse is supported", 0, NULL};
+    const struct http_head *h = http_head(p->x);
+    const struct str *t = http_head_get(h, "X-Amz-Invocation-Type");
+
+    if (!p->target.raw)
+        return NULL;
+    if (!str_eq(h->method, "POST"))
+        return &method;
+    return t && !str_eq(*t, "RequestResponse") ? &type : NULL;
+}
+
+static void on_request(struct http_exchange *x, void *user)
+{
+    struct front *f = user;
+    struct pass *p = calloc(1, sizeof(*p));
+    const struct front_answer *no;
+
+    f->stats.requests++;
+    if (!p) {
+        http_respond(x, 503, "Retry-After: 1\r\n", NULL, 0);
+        return;
+    }
+    p->front = f;
+    p->x = x;
+    p->since_ns = loop_now(f->loop);
+    list_push_back(&f->passes, &p->link);
+    random_hex(p->request_id, 16);
+    p->token_shown = shows_token(f, http_head(x));
+    p->trusted = p->token_shown || on_loopback(x);
+    front_target_parse(http_head(x)->path, &p->target);
+    http_set_owner(x, &own_ops, p);
+    no = objection(p);
+    if (no)
+        answer(p, no);
+    else
+        wait(p);
+}
+
+/* ---- life */
+
+static void on_drained(void *user)
+{
+    loop_stop(((struct front *)user)->loop);
+}
+
+static void on_stop(struct mail *m)
+{
+    struct front *f = container_of(m, struct front, stop);
+
+    list_for_each(it, &f->passes) {
+        struct pass *p = list_entry(it, struct pass, link);
+
+        if (p->state != PASS_WAITING)
+            continue;
+        cancel(p);
+        answer(p, &(struct front_answer){503, "ShuttingDown", "the controller is being restarted", 1, NULL});
+    }
+    http_server_drain(f->server, loop_now(f->loop) + DRAIN_S * NS_PER_S, on_drained, f);
+}
+
+int front_new(const struct front_config *c, struct front **ret)
+{
+    struct front *f = calloc(1, sizeof(*f));
+    struct http_server_options o = {.hold_limit = HOLD_LIMIT, .on_request = on_request, .user = f};
+    int r;
+
+    if (!f)
+        return -ENOMEM;
+    f->config = *c;
+    f->stop.fn = on_stop;
+    list_init(&f->passes);
+    f->token = c->token ? strdup(c->token) : NULL;
+    f->peer_secret = strdup(c->peer_secret);
+    r = !f->peer_secret || (c->token && !f->token) ? -ENOMEM : loop_new(&f->loop);
+    if (r == 0)
+        r = http_client_new(f->loop, NULL, &f->client);
+    if (r == 0)
+        r = http_server_new(f->loop, &o, &f->server);
+    if (r == 0)
+        r = http_server_listen(f->server, c->address, NULL);
+    if (r < 0) {
+        front_free(f);
+        return r;
+    }
+    *ret = f;
+    return 0;
+}
+
+void front_address(const struct front *f, char out[128])
+{
+    http_server_address(f->server, out);
+}
+
+int front_run(struct front *f)
+{
+    return loop_run(f->loop);
+}
+
+void front_stop(struct front *f)
+{
+    loop_post(f->loop, &f->stop);
+}
+
+struct front *front_free(struct front *f)
+{
+    if (!f)
+        return NULL;
+    f->server = http_server_free(f->server);
+    f->client = http_client_free(f->client);
+    f->loop = loop_free(f->loop);
+    free(f->token);
+    free(f->peer_secret);
+    free(f);
+    return NULL;
+}
