@@ -135,7 +135,7 @@ static int run_apply(const struct command *c, int argc, char **argv)
     if (args.count)
         return usage(c, "unexpected \"%s\": a file is given with -f", args.positional[0]);
     if (!file)
-        return usage(c, "which file? -f FILE, or -f - for stdin");
+        return usage(c, "name the file: -f FILE, or -f - for stdin");
     r = settings_resolve(&s);
     if (r >= 0)
         return r;

@@ -136,7 +136,7 @@ static int run_invoke(const struct command *c, int argc, char **argv)
     if (r >= 0)
         return r;
     if (args.count != 1)
-        return usage(c, args.count ? "one function at a time" : "which function?");
+        return usage(c, args.count ? "one function at a time" : "name the function");
     if (i.method && !i.path)
         return usage(c, "-X goes with --path: an event is always posted");
     i.name = args.positional[0];

@@ -28,7 +28,7 @@ static int run_logs(const struct command *c, int argc, char **argv)
     if (r >= 0)
         return r;
     if (args.count != 1)
-        return usage(c, args.count ? "one function at a time" : "which function?");
+        return usage(c, args.count ? "one function at a time" : "name the function");
     r = settings_resolve(&s);
     if (r >= 0)
         return r;
