@@ -142,7 +142,7 @@ static int request_headers(struct buffer *b, const struct http_head *h, const ch
         struct str name = h->headers[i].name;
 
         if (str_ieq(name, "host") || hop_by_hop(h, name) || lines_have(set, name) ||
-            (name.n > 6 && str_ieq((struct str){name.at, 6}, "rouse-")))
+            (name.n >= 6 && str_ieq((struct str){name.at, 6}, "rouse-")))
             continue;
         e |= add_line(b, name, h->headers[i].value);
     }

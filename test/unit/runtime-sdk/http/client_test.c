@@ -30,7 +30,10 @@ static size_t script_data(struct conn *c, const uint8_t *in, size_t n)
         conn_close(c);
         return n;
     }
-    conn_write(c, script[served], strlen(script[served]));
+    if (!strcmp(script[served], "close"))
+        conn_close(c);
+    else
+        conn_write(c, script[served], strlen(script[served]));
     served++;
     return n;
 }
@@ -265,6 +268,24 @@ START_TEST(a_dead_kept_connection_is_tried_again_once)
 }
 END_TEST
 
+START_TEST(the_second_try_succeeds)
+{
+    static const char *const lines[] = {OK, "close",
+                                        "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na", NULL};
+    struct outcome o;
+
+    start(lines);
+    get(&o);
+    get(&o);
+    ck_assert_int_eq(o.error, 0);
+    ck_assert_int_eq(o.heads, 1);
+    ck_assert_uint_eq(buffer_size(&o.body), 1);
+    ck_assert_int_eq(accepts, 2);
+    buffer_done(&o.body);
+    finish();
+}
+END_TEST
+
 START_TEST(nothing_was_sent_when_nobody_listens)
 {
     struct outcome o;
@@ -408,7 +429,7 @@ END_TEST
 
 UNIT_MAIN("client", framings_of_an_answer, an_answer_that_the_end_of_the_stream_ends,
           an_answer_cut_short_is_an_error, kept_connections_are_used_again,
-          a_dead_kept_connection_is_tried_again_once, nothing_was_sent_when_nobody_listens,
-          bodies_of_a_request, an_answer_before_the_request_is_whole, deadlines,
-          cancel_tells_nothing, unasked_bytes_close_an_idle_connection,
-          idle_connections_expire_and_are_bounded)
+          a_dead_kept_connection_is_tried_again_once, the_second_try_succeeds,
+          nothing_was_sent_when_nobody_listens, bodies_of_a_request,
+          an_answer_before_the_request_is_whole, deadlines, cancel_tells_nothing,
+          unasked_bytes_close_an_idle_connection, idle_connections_expire_and_are_bounded)

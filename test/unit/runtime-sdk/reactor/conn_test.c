@@ -301,6 +301,76 @@ START_TEST(a_paused_owner_learns_that_the_peer_left_and_loses_no_bytes)
 }
 END_TEST
 
+static struct end accepted[4];
+static int accepts;
+
+static void accept_one(void *user, int fd)
+{
+    (void)user;
+    ck_assert_int_lt(accepts, 4);
+    accepted[accepts].stop_on_close = true;
+    ck_assert_int_eq(conn_open(loop, fd, &ops, NULL, &accepted[accepts], &accepted[accepts].conn),
+                     0);
+    accepts++;
+}
+
+static struct conn *to_resume;
+static void resume_late(struct loop_deferred *d)
+{
+    (void)d;
+    conn_resume(to_resume);
+}
+
+START_TEST(kept_bytes_come_before_the_end)
+{
+    struct loop_deferred d = {.fn = resume_late};
+    struct end a = {0}, b = {.take = 2, .then = pause_after_first, .stop_on_close = true};
+
+    pair(&a, &b, NULL);
+    conn_write(a.conn, "abcdef", 6);
+    loop_run(loop); /* two are taken, four are kept */
+    conn_close(a.conn);
+    to_resume = b.conn;
+    loop_defer(loop, &d); /* resumed at the end of a turn: the next one reads the end first */
+    loop_run(loop);
+    ck_assert_int_eq(memcmp(buffer_bytes(&b.got), "abcdef", 6), 0);
+    ck_assert_int_eq(b.eof, 1);
+    ck_assert_int_eq(b.error, 0);
+    finish(&a, &b);
+}
+END_TEST
+
+START_TEST(linger_lets_the_peer_read_the_last_bytes)
+{
+    static uint8_t chunk[100000];
+    struct listener *ls;
+    struct end c = {.stop_on_close = true};
+    char text[128];
+
+    accepts = 0;
+    ck_assert_int_eq(loop_new(&loop), 0);
+    ck_assert_int_eq(listener_open(loop, "tcp://127.0.0.1:0", NULL, accept_one, NULL, &ls), 0);
+    listener_text(ls, text);
+    ck_assert_int_eq(conn_dial(loop, text, 0, &ops, NULL, &c, &c.conn), 0);
+    conn_write(c.conn, "x", 1);
+    accepted[0].stop_at = 1;
+    loop_run(loop);
+    conn_write(c.conn, chunk, sizeof(chunk)); /* is never read: a plain close would reset */
+    conn_pause(accepted[0].conn);
+    conn_write(accepted[0].conn, "bye", 3);
+    conn_linger(accepted[0].conn);
+    while (!c.closed || !accepted[0].closed)
+        loop_run(loop);
+    ck_assert_uint_eq(buffer_size(&c.got), 3);
+    ck_assert_int_eq(c.eof, 1);
+    ck_assert_int_eq(c.error, 0);
+    ck_assert_int_eq(accepted[0].error, 0);
+    listener_close(ls);
+    buffer_done(&accepted[0].got);
+    finish(&c, NULL);
+}
+END_TEST
+
 START_TEST(close_flushes_what_is_pending)
 {
     enum { TOTAL = 2 << 20 };
@@ -398,19 +468,6 @@ START_TEST(detach_gives_descriptor_and_rest)
 END_TEST
 
 /* ---- dialling and listening */
-static struct end accepted[4];
-static int accepts;
-
-static void accept_one(void *user, int fd)
-{
-    (void)user;
-    ck_assert_int_lt(accepts, 4);
-    accepted[accepts].stop_on_close = true;
-    ck_assert_int_eq(conn_open(loop, fd, &ops, NULL, &accepted[accepts], &accepted[accepts].conn),
-                     0);
-    accepts++;
-}
-
 static void round_trip(const char *address)
 {
     struct listener *ls;
@@ -641,6 +698,7 @@ UNIT_MAIN("conn", addresses, writes_are_ordered_and_finished, water_marks,
           unconsumed_bytes_come_again, input_past_its_limit_closes,
           pause_keeps_and_resume_hands_over, half_close_is_told_and_the_other_way_still_works,
           a_paused_owner_learns_that_the_peer_left_and_loses_no_bytes,
+          kept_bytes_come_before_the_end, linger_lets_the_peer_read_the_last_bytes,
           close_flushes_what_is_pending, abort_tells_once_and_not_inside_the_call,
           abort_inside_on_data, a_write_to_a_gone_peer_is_an_error_not_a_signal,
           detach_gives_descriptor_and_rest, dial_tcp, dial_unix,
