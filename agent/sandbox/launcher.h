@@ -17,7 +17,7 @@ enum sandbox_network { SANDBOX_NETWORK_EGRESS, SANDBOX_NETWORK_NONE };
 struct launcher_config {
     const char *state_dir;               /* absolute; every name on the machine carries an id derived from it */
     const char *instance_subnet;         /* IPv4 CIDR for egress, e.g. "100.64.0.0/16"; NULL: derived from state_dir */
-    uid_t uid_base;                      /* first host uid of the instances' ranges; 0: 0x70000000 */
+    uid_t uid_base;                      /* first host uid of the instances' ranges; 0: from state_dir, at or above 0x70000000 */
     bool cgroup_v1_only;                 /* for tests */
 };
 

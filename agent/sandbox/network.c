@@ -147,6 +147,35 @@ static void forward_uplinks(void)
 }
 
 /* ---- the platform's share */
+static void link_name(const struct network *n, uint32_t pair, char name[IFNAMSIZ])
+{
+    snprintf(name, IFNAMSIZ, "%s%x", n->names.link, pair & 0xffffff);
+}
+
+/* A link can be made and set up: told at the start, or every sandbox would fail of it. */
+static int probe_link(const struct network *n, struct err *e)
+{
+    char name[IFNAMSIZ], peer[IFNAMSIZ];
+    struct rtnl nl;
+    int r = rtnl_init(&nl);
+
+    if (r < 0)
+        return err_errno(e, -r, "rtnetlink");
+    link_name(n, 0xfffffe, name);
+    link_name(n, 0xffffff, peer);
+    r = rtnl_veth(&nl, name, peer, getpid());
+    if (r < 0)
+        err_errno(e, -r, "make a veth pair");
+    if (r == 0) {
+        r = set_conf("ipv4", name, "forwarding", "1");
+        if (r < 0)
+            err_errno(e, -r, "write to /proc/sys/net/ipv4/conf/%s/forwarding", name);
+        rtnl_delete(&nl, name);
+    }
+    rtnl_done(&nl);
+    return r;
+}
+
 int network_init(struct network *n, const struct names *names, const char *cidr, struct err *e)
 {
     int r;
@@ -155,6 +184,8 @@ int network_init(struct network *n, const struct names *names, const char *cidr,
     r = choose_subnet(n, cidr, e);
     if (r == 0)
         r = idpool_init(&n->pairs, subnet_pairs(&n->subnet));
+    if (r == 0)
+        r = probe_link(n, e);
     if (r == 0)
         r = make_table(n, e);
     if (r < 0) {
@@ -219,11 +250,6 @@ void network_done(struct network *n)
 }
 
 /* ---- one sandbox's link */
-static void link_name(const struct network *n, uint32_t pair, char name[IFNAMSIZ])
-{
-    snprintf(name, IFNAMSIZ, "%s%x", n->names.link, pair & 0xffffff);
-}
-
 static int link_make(struct rtnl *nl, const char *name, pid_t pid, const struct network_link *l,
                      struct err *e)
 {

@@ -3,7 +3,9 @@
  * The node's end of a link is named `r<6 hex><pair>`, so that the rules match
  * by prefix: an instance reaches what lies beyond the node, and neither other
  * instances, nor the node's own addresses, nor link-local ones (cloud
- * metadata). Launcher only, but for network_child(). */
+ * metadata). The node's interfaces with a default route are set to forward,
+ * and stay so: others may rely on it by the end. Launcher only, but for
+ * network_child(). */
 #pragma once
 #include "base/error.h"
 #include "sandbox/idpool.h"

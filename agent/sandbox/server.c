@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #define EXIT_TIME_NS (8 * NS_PER_S)
@@ -166,11 +167,17 @@ static void on_socket(struct loop_watch *w, uint32_t events)
 static void become_launcher(int sock)
 {
     static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGUSR1, SIGUSR2};
+    struct rlimit files;
     sigset_t none;
 
     for (size_t i = 0; i < ARRAY_LEN(ignored); i++)
         signal(ignored[i], SIG_IGN);
     signal(SIGCHLD, SIG_DFL);
+    /* Two descriptors a sandbox. */
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        files.rlim_cur = files.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
     setsid();
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
@@ -188,6 +195,14 @@ static void add_warning(char *to, size_t size, const char *text)
     snprintf(to + n, size - n, "%s%s", n ? "; " : "", text);
 }
 
+/* One of eight blocks of ranges above 0x70000000, so that platforms side by side seldom share one. */
+static uid_t default_uid_base(const struct names *names)
+{
+    uint32_t n = (uint32_t)strtoul(names->id, NULL, 16);
+
+    return 0x70000000u + (n % 8) * SERVER_SANDBOXES_MAX * SANDBOX_ID_RANGE;
+}
+
 static int prepare(struct server *s, const struct launcher_config *config, pid_t agent,
                    char *warning, size_t size, struct err *e)
 {
@@ -196,7 +211,7 @@ static int prepare(struct server *s, const struct launcher_config *config, pid_t
     int r;
 
     s->privileged = geteuid() == 0;
-    s->uid_base = config->uid_base ? config->uid_base : 0x70000000;
+    s->uid_base = config->uid_base ? config->uid_base : default_uid_base(&s->names);
     if (s->uid_base > UINT32_MAX - SERVER_SANDBOXES_MAX * SANDBOX_ID_RANGE)
         return err_set(e, ERANGE, "uid base %u leaves no room for %u ranges of ids", s->uid_base,
                        SERVER_SANDBOXES_MAX);
