@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define IDLE_TRUSTED_NS NS_PER_MS
+
 static void expire(struct loop_timer *t)
 {
     struct http_client *c = container_of(t, struct http_client, idle_timer);
@@ -105,6 +107,16 @@ static void unidle(struct link *k)
     k->pool->idle_count--;
 }
 
+/* The peer's end of the stream may have arrived after this turn's events were collected. A link that
+ * was in use a moment ago is not asked: the system call would show in every warm request. */
+static bool is_stale(const struct link *k)
+{
+    char octet;
+
+    return loop_now(k->client->loop) - k->idle_since > IDLE_TRUSTED_NS &&
+           !(recv(conn_fd(k->conn), &octet, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN);
+}
+
 int link_get(struct http_client *c, const char *address, bool fresh, uint64_t deadline_ns,
              struct link **ret)
 {
@@ -115,8 +127,14 @@ int link_get(struct http_client *c, const char *address, bool fresh, uint64_t de
 
     if (!p)
         return -ENOMEM;
-    if (!fresh && !list_empty(&p->idle)) {
+    while (!fresh && !list_empty(&p->idle)) {
         k = list_entry(p->idle.next, struct link, in_pool);
+        if (is_stale(k)) {
+            p->links++;    /* the pool must outlive its last link here */
+            link_drop(k);
+            p->links--;
+            continue;
+        }
         unidle(k);
         *ret = k;
         return 0;

@@ -286,6 +286,31 @@ START_TEST(the_second_try_succeeds)
 }
 END_TEST
 
+static void wait_2ms(struct loop_timer *t)
+{
+    (void)t;
+    shutdown(conn_fd(served_conn), SHUT_WR); /* seen by nobody before the call */
+    loop_stop(loop);
+}
+
+START_TEST(a_stale_kept_connection_is_not_used)
+{
+    static const char *const lines[] = {OK, OK, NULL};
+    struct loop_timer t = {.fn = wait_2ms};
+    struct outcome o;
+
+    start(lines);
+    get(&o);
+    loop_timer_set(loop, &t, loop_now(loop) + 2 * NS_PER_MS);
+    loop_run(loop);
+    call_with(&o, &(struct http_call_request){.method = STR("POST"), .once = true});
+    loop_run(loop);
+    ck_assert_int_eq(o.error, 0);
+    ck_assert_int_eq(accepts, 2);
+    finish();
+}
+END_TEST
+
 START_TEST(nothing_was_sent_when_nobody_listens)
 {
     struct outcome o;
@@ -430,6 +455,7 @@ END_TEST
 UNIT_MAIN("client", framings_of_an_answer, an_answer_that_the_end_of_the_stream_ends,
           an_answer_cut_short_is_an_error, kept_connections_are_used_again,
           a_dead_kept_connection_is_tried_again_once, the_second_try_succeeds,
-          nothing_was_sent_when_nobody_listens, bodies_of_a_request,
-          an_answer_before_the_request_is_whole, deadlines, cancel_tells_nothing,
-          unasked_bytes_close_an_idle_connection, idle_connections_expire_and_are_bounded)
+          a_stale_kept_connection_is_not_used, nothing_was_sent_when_nobody_listens,
+          bodies_of_a_request, an_answer_before_the_request_is_whole, deadlines,
+          cancel_tells_nothing, unasked_bytes_close_an_idle_connection,
+          idle_connections_expire_and_are_bounded)
