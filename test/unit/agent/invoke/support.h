@@ -109,7 +109,7 @@ static void peer_close(struct peer *p)
     *p = (struct peer){.fd = -1};
 }
 
-static bool peer_at_eof(void *user)
+static inline bool peer_at_eof(void *user)
 {
     struct peer *p = user;
 
