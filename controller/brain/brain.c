@@ -106,7 +106,6 @@ int brain_new(const struct brain_config *c, struct registry *r, struct brain **r
     config.held_total = c->held_total ? c->held_total : config.held_total;
     config.body_limit = c->body_limit ? c->body_limit : config.body_limit;
     config.adopt_ns = c->adopt_ns ? c->adopt_ns : config.adopt_ns;
-    config.cpu_overcommit = c->cpu_overcommit ? c->cpu_overcommit : config.cpu_overcommit;
     config.autoscaler = autoscaler_defaults;
     if (c->stable_window_s)
         config.autoscaler.stable_seconds = c->stable_window_s;

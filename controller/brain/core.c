@@ -13,7 +13,6 @@ const struct core_config core_defaults = {
     .adopt_ns = 2 * NS_PER_S,
     .lease_ns = 10 * NS_PER_S,
     .unroute_ns = 3 * NS_PER_S,
-    .cpu_overcommit = 64,
     .peer_secret = "",
     .activator_address = "",
 };

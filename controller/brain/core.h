@@ -22,7 +22,6 @@ struct core_config {
     uint64_t adopt_ns;                   /* 2 s after the start nothing shrinks */
     uint64_t lease_ns;                   /* 10 s: how long a silent node keeps its instances */
     uint64_t unroute_ns;                 /* 3 s: how long acknowledgements of an unroute are waited for */
-    uint32_t cpu_overcommit;             /* 64: cpu is a share; memory is never overcommitted */
     struct autoscaler_config autoscaler;
     const char *peer_secret, *activator_address;     /* told to agents */
 };

@@ -266,7 +266,7 @@ static void look(struct core *c, struct placing *p, const struct revision *r)
 
         p->view[k] = (struct placement_node){.allocatable_memory = n->allocatable_memory,
                                              .reserved_memory = n->reserved_memory,
-                                             .allocatable_cpu = n->allocatable_cpu * c->config.cpu_overcommit,
+                                             .allocatable_cpu = n->allocatable_cpu,
                                              .reserved_cpu = n->reserved_cpu,
                                              .ready = n->state == NODE_READY,
                                              .cordoned = n->cordoned,

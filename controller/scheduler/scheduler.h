@@ -11,7 +11,7 @@
 
 struct placement_node {
     uint64_t allocatable_memory, reserved_memory;       /* bytes */
-    uint64_t allocatable_cpu, reserved_cpu;             /* thousandths, overcommit included */
+    uint64_t allocatable_cpu, reserved_cpu;             /* thousandths; the agent's own overcommit included */
     bool ready, cordoned, has_runtime;
     bool entry;                                         /* the first waiting request came in here */
     bool has_code;                                      /* an instance of this revision was here */

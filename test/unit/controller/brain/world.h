@@ -360,7 +360,7 @@ static inline void hello_of(struct world *w, struct agent *a)
 
     python.name = name;
     r.memory = a->memory;
-    r.cpu = 4000;
+    r.cpu = 256000;
     h.protocol = 1;
     h.node = a->name;
     h.incarnation = a->incarnation;

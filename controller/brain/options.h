@@ -1,0 +1,26 @@
+/* options.h - rouse-controller's flags. Start-up only. */
+#pragma once
+#include "base/error.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+#define CONTROLLER_VERSION "0.1.0"
+
+enum controller_mode { CONTROLLER_RUN, CONTROLLER_CRD, CONTROLLER_HELP, CONTROLLER_SHOW_VERSION };
+
+struct controller_options {                  /* strings point into argv or are static */
+    enum controller_mode mode;
+    const char *state;
+    const char *api_address, *front_address, *control_address;
+    const char *token_file;                  /* NULL: none */
+    const char *tls_cert, *tls_key;          /* of the control channel; NULL: plain */
+    const char *gateway_url;                 /* NULL: the front's */
+    bool insecure_http;
+    uint64_t queue_deadline_ns;
+    uint32_t queue_per_function, queue_total;
+    uint32_t stable_window_s, panic_window_s;
+};
+
+/* -EINVAL with the flag, its value and what it should be in *e. */
+int controller_options_parse(int argc, char **argv, struct controller_options *ret, struct err *e);
+extern const char controller_help[];
