@@ -19,7 +19,7 @@ struct http_response { /* zero-initialise; http_response_done() */
     long status;
     struct buffer headers; /* as they came */
     struct buffer body;    /* at most 64 MiB; with on_data: only where status >= 300 */
-    char error[256];
+    char error[600];
 };
 
 /* 0, or -errno with `error` said: no connection, time-out, ... Whatever status the server answers

@@ -110,7 +110,7 @@ static int scalar(struct convert *c, yaml_node_t *n, struct json_object **ret)
     else if (plain && word_int(s, &i))
         *ret = json_object_new_int64(i);
     else if (plain && word_double(s, &d))
-        *ret = json_object_new_double_s(d, s);
+        *ret = json_object_new_double(d);
     else
         *ret = json_object_new_string_len(s, (int)size);
     return 0;

@@ -1,7 +1,8 @@
 /* yaml.h - YAML to JSON and back, as kubectl reads it: YAML 1.1's words, anchors, merge keys. Pure.
  *
  * Bounded: 8 MiB of text, 64 levels, 200,000 values after anchors are
- * expanded (a document of nested aliases ends there). */
+ * expanded (a document of nested aliases ends there). Tags of YAML itself (!!str)
+ * change nothing: quotes make a text. */
 #pragma once
 #include "base/buffer.h"
 #include "base/error.h"
