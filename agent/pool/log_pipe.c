@@ -15,22 +15,27 @@ static void give(struct log_pipe *p, const char *line, size_t n)
     p->on_line(p, line, n);
 }
 
+static void give_partial(struct log_pipe *p)
+{
+    give(p, (const char *)buffer_bytes(&p->partial), buffer_size(&p->partial));
+    buffer_clear(&p->partial);
+}
+
 /* Lines that lie whole in what was read are not copied. */
 static void split(struct log_pipe *p, const char *in, size_t n)
 {
     while (n) {
-        const char *end = memchr(in, '\n', n);
-        size_t part = end ? (size_t)(end - in) : n;
+        size_t room = LOG_LINE_MAX - buffer_size(&p->partial);
+        const char *end = memchr(in, '\n', n <= room ? n : room + 1);
+        size_t part = end ? (size_t)(end - in) : n < room ? n : room;
 
-        if (!buffer_size(&p->partial) && end) {
+        if (end && !buffer_size(&p->partial)) {
             give(p, in, part);
         } else {
             if (buffer_append(&p->partial, in, part) < 0)
                 buffer_clear(&p->partial);
-            if (end || buffer_size(&p->partial) >= LOG_LINE_MAX) {
-                give(p, (const char *)buffer_bytes(&p->partial), buffer_size(&p->partial));
-                buffer_clear(&p->partial);
-            }
+            if (end || buffer_size(&p->partial) == LOG_LINE_MAX)
+                give_partial(p);
         }
         in += part + (end ? 1 : 0);
         n -= part + (end ? 1 : 0);
@@ -64,7 +69,7 @@ static void shut(struct log_pipe *p)
     close(p->watch.fd);
     p->open = false;
     if (buffer_size(&p->partial))
-        give(p, (const char *)buffer_bytes(&p->partial), buffer_size(&p->partial));
+        give_partial(p);
     buffer_done(&p->partial);
 }
 
@@ -104,10 +109,8 @@ void log_pipe_drain(struct log_pipe *p, bool flush)
         shut(p);
         return;
     }
-    if (flush && buffer_size(&p->partial)) {
-        give(p, (const char *)buffer_bytes(&p->partial), buffer_size(&p->partial));
-        buffer_clear(&p->partial);
-    }
+    if (flush && buffer_size(&p->partial))
+        give_partial(p);
 }
 
 void log_pipe_close(struct log_pipe *p)
