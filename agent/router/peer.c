@@ -223,9 +223,12 @@ void peer_server_drain(struct peer_server *s, uint64_t deadline_ns, void (*on_dr
     http_server_drain(s->server, deadline_ns, on_drained, user);
 }
 
-const struct peer_server_stats *peer_server_stats(const struct peer_server *s)
+struct peer_server_stats peer_server_stats(const struct peer_server *s)
 {
-    return &s->stats;
+    struct peer_server_stats all = s->stats;
+
+    all.connections = http_server_stats(s->server)->connections;
+    return all;
 }
 
 void peer_server_metrics(const struct peer_server *s, struct buffer *out)
@@ -242,4 +245,6 @@ void peer_server_metrics(const struct peer_server *s, struct buffer *out)
         metrics_family(out, help[2 * i], "counter", help[2 * i + 1]);
         metrics_sample(out, help[2 * i], (double)values[i], NULL);
     }
+    metrics_family(out, "rouse_peer_connections", "gauge", "Open connections of other entries.");
+    metrics_sample(out, "rouse_peer_connections", peer_server_stats(s).connections, NULL);
 }

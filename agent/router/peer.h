@@ -35,6 +35,7 @@ struct peer_server_config {
 };
 struct peer_server_stats {
     uint64_t calls, forbidden, malformed, refused;
+    unsigned connections;
 };
 
 int peer_server_new(const struct peer_server_config *c, struct peer_server **ret);
@@ -44,5 +45,5 @@ void peer_server_address(const struct peer_server *s, char out[128]);
 void peer_server_secret(struct peer_server *s, const char *secret);      /* before the first one every call is refused */
 /* Refuses new calls; what runs may finish until the deadline. */
 void peer_server_drain(struct peer_server *s, uint64_t deadline_ns, void (*on_drained)(void *user), void *user);
-const struct peer_server_stats *peer_server_stats(const struct peer_server *s);
+struct peer_server_stats peer_server_stats(const struct peer_server *s);
 void peer_server_metrics(const struct peer_server *s, struct buffer *out);

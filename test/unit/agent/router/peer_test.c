@@ -145,7 +145,7 @@ START_TEST(without_the_secret_nothing)
         ck_assert_ptr_nonnull(strstr(w.client.answer, "Content-Length: 0\r\n"));
     }
     ck_assert_uint_eq(w.there.invoked, 0);
-    ck_assert_uint_eq(peer_server_stats(w.peer)->forbidden, 5);
+    ck_assert_uint_eq(peer_server_stats(w.peer).forbidden, 5);
     stop();
 }
 END_TEST
@@ -230,6 +230,43 @@ START_TEST(refusals_say_why)
         ask(w.peer_address, WITH_SECRET CALL_LINES "\r\n");
         expect(503, refusals[i].header);
     }
+    stop();
+}
+END_TEST
+
+static void on_drained(void *user)
+{
+    *(bool *)user = true;
+}
+static bool is_true(void *user)
+{
+    return *(bool *)user;
+}
+/* The bytes lie in an accepted connection; one more turn of the loop reads them. */
+static bool head_begun(void *user)
+{
+    unsigned *turns = user;
+
+    if (w.client.conn && !conn_pending(w.client.conn) && peer_server_stats(w.peer).connections == 1)
+        ++*turns;
+    return *turns == 3;
+}
+
+START_TEST(a_call_that_meets_a_draining_node_goes_elsewhere)
+{
+    static const char rest[] = CALL_LINES "\r\n";
+    bool drained = false;
+    unsigned turns = 0;
+
+    start();
+    client_send(&w.client, w.loop, w.peer_address, WITH_SECRET);
+    ck_assert(run_until(w.loop, head_begun, &turns));
+    peer_server_drain(w.peer, clock_monotonic_ns() + 10 * NS_PER_S, on_drained, &drained);
+    ck_assert_int_eq(conn_write(w.client.conn, rest, sizeof(rest) - 1), 0);
+    ck_assert(run_until(w.loop, answered, NULL));
+    expect(503, "Rouse-Refused: draining\r\n");
+    ck_assert(run_until(w.loop, is_true, &drained));
+    ck_assert_uint_eq(w.there.invoked, 0);
     stop();
 }
 END_TEST
@@ -412,7 +449,7 @@ START_TEST(operators_ask)
 END_TEST
 
 UNIT_MAIN("peer", without_the_secret_nothing, before_the_first_welcome_nothing, a_call_is_what_its_headers_say,
-          what_does_not_parse_is_malformed, refusals_say_why, a_request_crosses, a_body_crosses,
+          what_does_not_parse_is_malformed, refusals_say_why, a_call_that_meets_a_draining_node_goes_elsewhere, a_request_crosses, a_body_crosses,
           a_busy_node_costs_nothing, a_grant_to_a_dead_peer_asks_again, a_node_that_dies_with_the_request,
           a_kept_connection_that_dies_with_the_request_is_not_run_twice, a_client_that_leaves_frees_the_other_node,
           operators_ask)
