@@ -1,0 +1,287 @@
+/* Admission: every bound and every refused field with its path, strictness, defaults, revisions, the deletion mark. */
+#include "api/admission.h"
+#include "base/cleanup.h"
+#include "unit.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define BASE                                                                                                           \
+    "\"runtime\":\"python3\",\"handler\":\"index.handler\",\"code\":{\"inline\":{\"index.py\":\"def handler(e,c): "     \
+    "pass\"}}"
+
+static struct schema_set *schema;
+
+static void load(void)
+{
+    struct err e = {0};
+
+    if (!schema)
+        ck_assert_msg(schema_load(&schema, &e) == 0, "%s", e.message);
+}
+
+static struct json_object *object(const char *metadata, const char *spec)
+{
+    char text[8192];
+    struct json_object *o;
+
+    snprintf(text, sizeof(text), "{\"apiVersion\":\"rouse.dev/v1\",\"kind\":\"Function\",\"metadata\":%s,\"spec\":{%s}}",
+             metadata, spec);
+    o = json_tokener_parse(text);
+    ck_assert_msg(o != NULL, "%s", text);
+    return o;
+}
+
+static int check_fields(struct json_object *o, enum field_validation fields, struct failure *f)
+{
+    cleanup_admission struct admission a = {.schema = schema, .kind = &schema->kinds[KIND_FUNCTION], .ns = "default",
+                                            .body = o, .manager = "test", .fields = fields, .now_ms = 1000};
+
+    return admission_check(&a, f);
+}
+
+static void refused(const char *metadata, const char *spec, const char *field, const char *message)
+{
+    cleanup_failure struct failure f = {0};
+    struct json_object *o = object(metadata, spec);
+    bool found = false;
+
+    load();
+    ck_assert_msg(check_fields(o, FIELDS_STRICT, &f) == -1, "taken: %s", spec);
+    ck_assert_msg(f.code == 422, "%s: %d %s", spec, f.code, f.message);
+    for (size_t i = 0; i < f.problems.count; i++)
+        found = found || (strcmp(f.problems.items[i].field, field) == 0 && strstr(f.problems.items[i].message, message));
+    ck_assert_msg(found, "%s: wanted %s: %s, got %s", spec, field, message, f.message);
+    json_object_put(o);
+}
+
+static void taken(const char *metadata, const char *spec)
+{
+    cleanup_failure struct failure f = {0};
+    struct json_object *o = object(metadata, spec);
+
+    load();
+    ck_assert_msg(check_fields(o, FIELDS_STRICT, &f) == 0, "%s: %s", spec, f.message);
+    json_object_put(o);
+}
+
+START_TEST(what_this_version_refuses)
+{
+    static const struct {
+        const char *spec, *field, *message;
+    } cases[] = {
+        {BASE ",\"layers\":[\"sha256:00\"]", "spec.layers", "Forbidden: layers are not mounted"},
+        {"\"runtime\":\"python3\",\"handler\":\"a.b\",\"code\":{\"archive\":{\"url\":\"s3://a/b\"}}", "spec.code.archive",
+         "Forbidden"},
+        {"\"runtime\":\"python3\",\"handler\":\"a.b\",\"code\":{\"image\":\"x\"}", "spec.code.image", "Forbidden"},
+        {"\"runtime\":\"python3\",\"handler\":\"a.b\",\"code\":{\"path\":\"./d\"}", "spec.code.path", "rouse apply"},
+        {BASE ",\"lifecycle\":{\"initializer\":\"index.init\"}", "spec.lifecycle", "Forbidden"},
+        {BASE ",\"scaling\":{\"metrics\":[{\"type\":\"Resource\"}]}", "spec.scaling.metrics", "Forbidden"},
+        {BASE ",\"scaling\":{\"behavior\":{\"scaleUp\":{}}}", "spec.scaling.behavior", "Forbidden"},
+        {BASE ",\"triggers\":[{\"cron\":{\"schedule\":\"* * * * *\"}}]", "spec.triggers[0].cron", "Forbidden"},
+        {BASE ",\"triggers\":[{\"http\":{\"path\":\"/a\",\"auth\":{\"type\":\"token\"}}}]",
+         "spec.triggers[0].http.auth.type", "Unsupported value: \"token\": supported values: \"none\""},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+        refused("{\"name\":\"f\"}", cases[i].spec, cases[i].field, cases[i].message);
+}
+END_TEST
+
+START_TEST(bounds_and_types)
+{
+    static const struct {
+        const char *spec, *field, *message;
+    } cases[] = {
+        {"\"runtime\":\"python3\",\"code\":{\"inline\":{\"a\":\"b\"}}", "spec.handler", "Required value"},
+        {"\"handler\":\"a.b\",\"code\":{\"inline\":{\"a\":\"b\"}}", "spec.runtime", "Required value"},
+        {"\"runtime\":\"python3\",\"handler\":\"a.b\"", "spec.code", "Required value"},
+        {"\"runtime\":\"python3\",\"handler\":\"a.b\",\"code\":{}", "spec.code", "at least 1 property"},
+        {"\"runtime\":\"python3\",\"handler\":\"a.b\",\"code\":{\"inline\":{\"a\":\"b\"},\"package\":\"sha256:00\"}",
+         "spec.code", "at most 1 property"},
+        {"\"runtime\":\"python3\",\"handler\":\"a.b\",\"code\":{\"package\":\"sha256:00\"}", "spec.code.package",
+         "should match"},
+        {"\"runtime\":\"python3\",\"handler\":\"a.b\",\"code\":{\"inline\":{\"../x\":\"b\"}}", "spec.code.inline",
+         "names must be relative"},
+        {"\"runtime\":\"python3\",\"handler\":\"a.b\",\"code\":{\"inline\":{\"x\":7}}", "spec.code.inline[x]",
+         "must be of type string: \"integer\""},
+        {"\"runtime\":\"Python 3\",\"handler\":\"a.b\",\"code\":{\"inline\":{\"a\":\"b\"}}", "spec.runtime", "should match"},
+        {BASE ",\"memory\":\"31Mi\"", "spec.memory", "greater than or equal to 32Mi"},
+        {BASE ",\"memory\":\"2Ti\"", "spec.memory", "less than or equal to 1Ti"},
+        {BASE ",\"memory\":\"99999999999999999999Gi\"", "spec.memory", "less than or equal to 1Ti"},
+        {BASE ",\"memory\":\"lots\"", "spec.memory", "should match"},
+        {BASE ",\"memory\":100", "spec.memory", "greater than or equal to 32Mi"},
+        {BASE ",\"memory\":true", "spec.memory", "must be of type integer,string: \"boolean\""},
+        {BASE ",\"cpu\":\"1m\"", "spec.cpu", "greater than or equal to 10m"},
+        {BASE ",\"timeout\":\"99ms\"", "spec.timeout", "greater than or equal to 100ms"},
+        {BASE ",\"timeout\":\"61m\"", "spec.timeout", "less than or equal to 1h"},
+        {BASE ",\"timeout\":\"3\"", "spec.timeout", "should match"},
+        {BASE ",\"timeout\":3", "spec.timeout", "must be of type string: \"integer\""},
+        {BASE ",\"concurrency\":0", "spec.concurrency", "greater than or equal to 1"},
+        {BASE ",\"concurrency\":1001", "spec.concurrency", "less than or equal to 1000"},
+        {BASE ",\"concurrency\":1.5", "spec.concurrency", "must be of type integer: \"number\""},
+        {BASE ",\"concurrency\":\"1\"", "spec.concurrency", "must be of type integer: \"string\""},
+        {BASE ",\"network\":\"host\"", "spec.network", "supported values: \"egress\", \"none\""},
+        {BASE ",\"scaling\":{\"min\":5,\"max\":2}", "spec.scaling.max", "must not be less than spec.scaling.min"},
+        {BASE ",\"scaling\":{\"min\":-1}", "spec.scaling.min", "greater than or equal to 0"},
+        {BASE ",\"scaling\":{\"idleTimeout\":\"25h\"}", "spec.scaling.idleTimeout", "less than or equal to 24h"},
+        {BASE ",\"scaling\":[]", "spec.scaling", "must be of type object: \"array\""},
+        {BASE ",\"env\":[{\"name\":\"1A\"}]", "spec.env[0].name", "should match"},
+        {BASE ",\"env\":[{\"value\":\"x\"}]", "spec.env[0].name", "Required value"},
+        {BASE ",\"env\":[{\"name\":\"A\"},{\"name\":\"A\"}]", "spec.env[1]", "Duplicate value: {\"name\":\"A\"}"},
+        {BASE ",\"env\":[{\"name\":\"A\",\"value\":\"a\\u0000b\"}]", "spec.env[0].value", "NUL"},
+        {BASE ",\"triggers\":[{\"http\":{\"path\":\"no-slash\"}}]", "spec.triggers[0].http.path", "should match"},
+        {BASE ",\"triggers\":[{\"http\":{\"path\":\"/a?b\"}}]", "spec.triggers[0].http.path", "should match"},
+        {BASE ",\"triggers\":[{\"http\":{\"path\":\"/function/x\"}}]", "spec.triggers[0].http.path", "platform's own"},
+        {BASE ",\"triggers\":[{\"http\":{\"path\":\"/a\",\"methods\":[\"get\"]}}]", "spec.triggers[0].http.methods[0]",
+         "Unsupported value: \"get\""},
+        {BASE ",\"triggers\":[{\"http\":{\"path\":\"/a\",\"methods\":[\"GET\",\"GET\"]}}]",
+         "spec.triggers[0].http.methods[1]", "Duplicate value"},
+        {BASE ",\"triggers\":[{}]", "spec.triggers[0]", "at least 1 property"},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+        refused("{\"name\":\"f\"}", cases[i].spec, cases[i].field, cases[i].message);
+}
+END_TEST
+
+START_TEST(metadata_is_checked)
+{
+    refused("{}", BASE, "metadata.name", "Required value: name or generateName is required");
+    refused("{\"name\":\"Upper\"}", BASE, "metadata.name", "RFC 1123");
+    refused("{\"name\":\"a.b\"}", BASE, "metadata.name", "RFC 1123");
+    refused("{\"name\":\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"}", BASE, "metadata.name",
+            "no more than 63");
+    refused("{\"name\":\"f\",\"labels\":{\"a\":\"b c\"}}", BASE, "metadata.labels", "a valid label");
+    refused("{\"name\":\"f\",\"labels\":{\"/\":\"b\"}}", BASE, "metadata.labels", "name part");
+    refused("{\"name\":\"f\",\"labels\":{\"a\":1}}", BASE, "metadata.labels", "must be a string");
+    refused("{\"name\":\"f\",\"finalizers\":[\"no spaces\"]}", BASE, "metadata.finalizers", "name part");
+    refused("{\"name\":\"f\",\"annotations\":{\"a\":[]}}", BASE, "metadata.annotations", "must be a string");
+    taken("{\"generateName\":\"f-\"}", BASE);
+    taken("{\"name\":\"f\",\"labels\":{\"x.dev/a\":\"\"},\"annotations\":{\"k\":\"any thing\"}}", BASE);
+}
+END_TEST
+
+START_TEST(the_designs_example_is_taken)
+{
+    taken("{\"name\":\"hello\",\"namespace\":\"default\"}",
+          BASE ",\"layers\":[],\"memory\":\"128Mi\",\"cpu\":\"500m\",\"timeout\":\"3s\",\"concurrency\":1,"
+               "\"env\":[{\"name\":\"GREETING\",\"value\":\"hi\"}],\"scaling\":{\"min\":0,\"max\":100,"
+               "\"idleTimeout\":\"60s\",\"metrics\":[],\"behavior\":{}},\"triggers\":[{\"http\":{\"path\":"
+               "\"/hello/serverless\",\"methods\":[\"GET\"],\"auth\":{\"type\":\"none\"}}}]");
+    taken("{\"name\":\"f\"}", BASE ",\"memory\":33554432,\"cpu\":2,\"scaling\":{\"idleTimeout\":\"0\"},\"env\":null");
+}
+END_TEST
+
+START_TEST(unknown_fields)
+{
+    cleanup_failure struct failure f = {0};
+    struct json_object *o = object("{\"name\":\"f\",\"bogus\":1}", BASE ",\"bogus\":1,\"env\":[{\"name\":\"A\",\"x\":1}]");
+
+    load();
+    ck_assert_int_eq(check_fields(o, FIELDS_STRICT, &f), -1);
+    ck_assert_int_eq(f.code, 400);
+    ck_assert_str_eq(f.message, "Function in version \"v1\" cannot be handled as a Function: strict decoding error: "
+                                "unknown field \"spec.bogus\", unknown field \"spec.env[0].x\", unknown field "
+                                "\"metadata.bogus\"");
+    json_object_put(o);
+    o = object("{\"name\":\"f\"}", BASE ",\"bogus\":1");
+    f.code = 0;
+    ck_assert_int_eq(check_fields(o, FIELDS_WARN, &f), 0);
+    ck_assert_ptr_null(strstr(json_object_to_json_string(o), "bogus"));
+    json_object_put(o);
+}
+END_TEST
+
+static struct content *admit(const char *spec, const struct object *old, bool *changed)
+{
+    cleanup_failure struct failure f = {0};
+    struct json_object *o = object("{\"name\":\"f\"}", spec);
+    cleanup_admission struct admission a = {.schema = schema, .kind = &schema->kinds[KIND_FUNCTION], .ns = "default",
+                                            .body = o, .manager = "test", .old = old, .now_ms = 1000};
+    struct content *c = NULL;
+
+    ck_assert_msg(admission_check(&a, &f) == 0, "%s", f.message);
+    if (changed)
+        *changed = a.changed;
+    ck_assert_int_eq(admission_content(&a, &c, &f), 0);
+    json_object_put(o);
+    return c;
+}
+
+START_TEST(values_generations_and_revisions)
+{
+    cleanup_content struct content *a = NULL, *b = NULL, *c = NULL;
+    cleanup_object struct object *first = NULL;
+    const struct function *f;
+    bool changed;
+
+    load();
+    a = admit(BASE ",\"timeout\":\"1m30s\",\"env\":[{\"name\":\"A\"}]", NULL, NULL);
+    f = a->function;
+    ck_assert_str_eq(f->key, "default/f");
+    ck_assert_uint_eq(f->memory, 128u << 20);
+    ck_assert_uint_eq(f->cpu_millis, 500);
+    ck_assert_uint_eq(f->timeout_ms, 90000);
+    ck_assert_uint_eq(f->scaling.max, 100);
+    ck_assert_uint_eq(f->scaling.idle_timeout_ns, 60000000000ull);
+    ck_assert_str_eq(f->env[0].value, "");
+    ck_assert_uint_eq(strlen(f->revision), 16);
+    ck_assert_uint_eq(strlen(f->package), 71);
+    ck_assert_int_eq(object_new(KIND_FUNCTION, 1, 1, a, "{}", &first), 0);
+
+    b = admit(BASE ",\"timeout\":\"1m30s\",\"env\":[{\"name\":\"A\"}]", first, &changed);
+    ck_assert(!changed);
+    ck_assert_str_eq(b->function->revision, f->revision);
+    ck_assert_str_eq(b->uid, a->uid);
+    /* Scaling and triggers: a new generation, the same revision. */
+    c = admit(BASE ",\"timeout\":\"1m30s\",\"env\":[{\"name\":\"A\"}],\"scaling\":{\"max\":5},"
+                   "\"triggers\":[{\"http\":{\"path\":\"/x\"}}]", first, &changed);
+    ck_assert(changed);
+    ck_assert_int_eq((int)c->function->generation, 2);
+    ck_assert_str_eq(c->function->revision, f->revision);
+    content_unref(c);
+    c = admit(BASE ",\"timeout\":\"1m30s\",\"env\":[{\"name\":\"A\",\"value\":\"b\"}]", first, &changed);
+    ck_assert_str_ne(c->function->revision, f->revision);
+}
+END_TEST
+
+START_TEST(the_mark_of_deletion)
+{
+    cleanup_failure struct failure f = {0};
+    cleanup_content struct content *a = NULL, *m = NULL;
+    cleanup_object struct object *o = NULL;
+
+    load();
+    a = admit(BASE, NULL, NULL);
+    ck_assert_int_eq(object_new(KIND_FUNCTION, 1, 1, a, "{}", &o), 0);
+    ck_assert_int_eq(admission_mark(o, 5000, &m, &f), 0);
+    ck_assert(m->deleting && m->function->deleting && !m->finalizers);
+    ck_assert_ptr_nonnull(strstr(m->metadata, "\"deletionTimestamp\":\"1970-01-01T00:00:05Z\""));
+    ck_assert_ptr_nonnull(strstr(m->metadata, "rouse.dev/unroute"));
+    ck_assert_str_eq(m->function->revision, a->function->revision);
+    ck_assert_str_eq(m->function->package, a->function->package);
+}
+END_TEST
+
+START_TEST(json_is_bounded)
+{
+    static const char *const bad[] = {"", "{", "{}x", "[1,]", "{\"a\":\"\xff\"}", "nul", "{\"a\":1}{}"};
+    cleanup_buffer struct buffer deep = {0};
+    cleanup_failure struct failure f = {0};
+    struct json_object *o = NULL;
+
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+        ck_assert_msg(admission_parse(bad[i], strlen(bad[i]), &o, &f) == -1, "%s", bad[i]);
+    for (int i = 0; i < 70; i++)
+        buffer_puts(&deep, "[");
+    for (int i = 0; i < 70; i++)
+        buffer_puts(&deep, "]");
+    ck_assert_int_eq(admission_parse(buffer_bytes(&deep), buffer_size(&deep), &o, &f), -1);
+    ck_assert_int_eq(admission_parse("{\"a\":[1]} ", 10, &o, &f), 0);
+    json_object_put(o);
+}
+END_TEST
+
+UNIT_MAIN("admission", what_this_version_refuses, bounds_and_types, metadata_is_checked, the_designs_example_is_taken,
+          unknown_fields, values_generations_and_revisions, the_mark_of_deletion, json_is_bounded)
