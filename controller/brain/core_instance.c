@@ -3,12 +3,32 @@
 
 #include <stdio.h>
 
+/* Length of the UTF-8 sequence at s (RFC 3629, overlong forms let through), 0 if it is none. */
+static size_t sequence(const char *s)
+{
+    unsigned char c = (unsigned char)*s;
+    size_t n = c < 0x80 ? 1 : c >= 0xc2 && c < 0xe0 ? 2 : c >= 0xe0 && c < 0xf0 ? 3 : c >= 0xf0 && c < 0xf5 ? 4 : 0;
+
+    for (size_t i = 1; i < n; i++)
+        if (((unsigned char)s[i] & 0xc0) != 0x80)
+            return 0;
+    return n;
+}
+
+/* Texts of agents hold what functions print. They go into JSON, so what is not UTF-8 becomes '?'. */
 static void copy_text(char *to, size_t size, const char *from)
 {
-    size_t n = strnlen(from, size - 1);
+    while (*from) {
+        size_t n = sequence(from), put = n ? n : 1;
 
-    memcpy(to, from, n);
-    to[n] = 0;
+        if (put >= size)
+            break;
+        memcpy(to, n ? from : "?", put);
+        from += put;
+        to += put;
+        size -= put;
+    }
+    *to = 0;
 }
 
 struct instance *instance_find(struct core *c, const char *id)
@@ -312,16 +332,6 @@ static void back_off(struct core *c, struct revision *r)
         list_push_back(&c->backoff, &r->backoff_link);
 }
 
-/* The end of the text says most: the last log lines. */
-static void last_lines(char *to, size_t size, const char *text)
-{
-    size_t n = strlen(text), skip = n >= size ? n - size + 1 : 0;
-
-    while (skip && ((unsigned char)text[skip] & 0xc0) == 0x80)
-        skip++;
-    copy_text(to, size, text + skip);
-}
-
 /* What a failure means: the function's own initialisation says the same again, so nobody waits for a second try;
  * a fetch or a sandbox is tried three times; an instance that dies soon after it was ready, five times. */
 static void failed(struct core *c, struct instance *i, enum instance_state was)
@@ -336,7 +346,7 @@ static void failed(struct core *c, struct instance *i, enum instance_state was)
         return;
     core_log(c, true, "instance %s on %s failed: %s %.200s", i->id, i->host->name, i->reason, i->message);
     copy_text(r->reason, sizeof(r->reason), *i->reason ? i->reason : init ? "InitFailed" : "Error");
-    last_lines(r->message, sizeof(r->message), i->message);
+    copy_text(r->message, sizeof(r->message), i->message);
     if (was == STATE_READY || was == STATE_FROZEN) {
         r->crashes = c->now - i->ready_ns < SETTLED_NS ? r->crashes + 1 : 0;
         if (r->crashes >= CRASH_TRIES)
