@@ -28,12 +28,12 @@ enum { WORKERS = 2, WAITERS_MAX = 20000 };
 enum entry_state { ENTRY_FETCHING, ENTRY_PRESENT, ENTRY_FAILED };
 
 struct entry {
-    struct map_node node;            /* by hex; not in the map once failed */
-    struct list lru;                 /* in code_cache.lru while present and unheld */
+    struct map_node node; /* by hex; not in the map once failed */
+    struct list lru;      /* in code_cache.lru while present and unheld */
     enum entry_state state;
     unsigned holds, waiters;
     uint64_t size;
-    int64_t used;                    /* mtime at adoption, to order what an earlier life left */
+    int64_t used; /* mtime at adoption, to order what an earlier life left */
     struct err error;
     char hex[HEX_MAX];
     char dir[PATH_MAX];
@@ -53,7 +53,7 @@ struct job {
     struct code_cache *cache;
     enum { JOB_FETCH, JOB_REMOVE } kind;
     char hex[HEX_MAX];
-    char dir[PATH_MAX];              /* JOB_REMOVE */
+    char dir[PATH_MAX]; /* JOB_REMOVE */
     int result;
     uint64_t size;
     struct err error;
@@ -63,15 +63,15 @@ struct code_cache {
     char *dir, *api_url, *token;
     uint64_t size_limit, size;
     struct map entries;
-    struct list lru;                 /* the least recently used first */
+    struct list lru; /* the least recently used first */
     struct list waiters;
     unsigned waiter_count;
-    unsigned jobs;                   /* not yet back on the loop */
-    bool closed;                     /* freed by the owner; goes with its last job */
+    unsigned jobs; /* not yet back on the loop */
+    bool closed;   /* freed by the owner; goes with its last job */
 
     pthread_t threads[WORKERS];
     unsigned thread_count;
-    pthread_mutex_t lock;            /* guards queue */
+    pthread_mutex_t lock; /* guards queue */
     pthread_cond_t wake;
     struct list queue;
     atomic_bool stop;
@@ -263,7 +263,8 @@ static void on_waiter_due(struct loop_timer *t)
 
 static void wake_waiters(struct code_cache *c, struct entry *n)
 {
-    list_for_each(it, &c->waiters) {
+    list_for_each(it, &c->waiters)
+    {
         struct waiter *w = list_entry(it, struct waiter, link);
 
         if (w->entry == n)
@@ -366,7 +367,8 @@ static int adopt(struct code_cache *c, struct err *e)
         if (!is_hex(d->d_name) || lstat(path, &st) < 0 || !S_ISDIR(st.st_mode))
             continue;
         if (count == room) {
-            struct entry **more = realloc(found, (room = room ? room * 2 : 64) * sizeof(struct entry *));
+            struct entry **more =
+                realloc(found, (room = room ? room * 2 : 64) * sizeof(struct entry *));
 
             if (!more)
                 break;
@@ -405,7 +407,8 @@ int code_cache_new(const struct code_cache_config *config, struct code_cache **r
     c->size_limit = config->size_limit ? config->size_limit : SIZE_LIMIT_DEFAULT;
     c->api_url = strdup(config->api_url);
     c->token = config->token ? strdup(config->token) : NULL;
-    if (!c->api_url || (config->token && !c->token) || asprintf(&c->dir, "%s/cache", config->state_dir) < 0) {
+    if (!c->api_url || (config->token && !c->token) ||
+        asprintf(&c->dir, "%s/cache", config->state_dir) < 0) {
         c->dir = NULL;
         cache_destroy(c);
         return err_set(e, ENOMEM, "out of memory");
@@ -434,8 +437,7 @@ struct code_cache *code_cache_free(struct code_cache *c)
     workers_stop(c);
     while (!list_empty(&c->waiters))
         waiter_free(list_entry(c->waiters.next, struct waiter, link));
-    map_for_each(it, &c->entries)
-        free(map_entry(it, struct entry, node));
+    map_for_each(it, &c->entries) free(map_entry(it, struct entry, node));
     map_done(&c->entries);
     c->closed = true;
     if (!c->jobs)
@@ -483,7 +485,8 @@ int code_cache_get(struct code_cache *c, const char *digest,
 
 void code_cache_release(struct code_cache *c, const char *digest)
 {
-    struct entry *n = package_digest_valid(digest) ? entry_get(c, digest + strlen("sha256:")) : NULL;
+    struct entry *n =
+        package_digest_valid(digest) ? entry_get(c, digest + strlen("sha256:")) : NULL;
 
     if (n)
         entry_unhold(c, n);
@@ -491,7 +494,8 @@ void code_cache_release(struct code_cache *c, const char *digest)
 
 void code_cache_forget(struct code_cache *c, void *user)
 {
-    list_for_each(it, &c->waiters) {
+    list_for_each(it, &c->waiters)
+    {
         struct waiter *w = list_entry(it, struct waiter, link);
         struct entry *n = w->entry;
         bool failed = n->state == ENTRY_FAILED;

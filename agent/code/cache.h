@@ -10,13 +10,14 @@ struct code_cache;
 struct code_cache_config {
     struct loop *loop;
     const char *state_dir;
-    const char *api_url;                 /* "http://127.0.0.1:7080" */
-    const char *token;                   /* NULL: none */
-    uint64_t size_limit;                 /* bytes unpacked; least recently used and unheld ones go; 0: 10 GiB */
+    const char *api_url; /* "http://127.0.0.1:7080" */
+    const char *token;   /* NULL: none */
+    uint64_t size_limit; /* bytes unpacked; least recently used and unheld ones go; 0: 10 GiB */
 };
 int code_cache_new(const struct code_cache_config *c, struct code_cache **ret, struct err *e);
 struct code_cache *code_cache_free(struct code_cache *c);
-/* on_ready: dir is an absolute path, held until code_cache_release(); or e is set. Not before the return. */
+/* on_ready: dir is an absolute path, held until code_cache_release(); or e is set. Not before the
+ * return. */
 int code_cache_get(struct code_cache *c, const char *digest,
                    void (*on_ready)(void *user, const char *dir, const struct err *e), void *user);
 void code_cache_release(struct code_cache *c, const char *digest);

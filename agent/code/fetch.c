@@ -1,4 +1,5 @@
-/* fetch.c - one package: libcurl into a temporary, digest, unpacking, rename. Blocking, on a worker thread. */
+/* fetch.c - one package: libcurl into a temporary, digest, unpacking, rename. Blocking, on a worker
+ * thread. */
 #include "code/fetch.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -17,9 +18,9 @@
 #include <sys/stat.h>
 
 enum {
-    DOWNLOAD_MAX = 256 << 20,        /* package_limits' own default */
+    DOWNLOAD_MAX = 256 << 20, /* package_limits' own default */
     CONNECT_TIMEOUT_S = 5,
-    STALL_S = 15,                    /* under 1 KiB/s for that long */
+    STALL_S = 15, /* under 1 KiB/s for that long */
     TOTAL_S = 300,
     ATTEMPTS = 3,
     FILE_COST = 1024,
@@ -29,7 +30,7 @@ enum {
 struct download {
     int fd;
     uint64_t size;
-    int error;                       /* a positive errno of the write */
+    int error; /* a positive errno of the write */
 };
 
 static size_t on_bytes(char *data, size_t unit, size_t n, void *user)
@@ -57,7 +58,8 @@ static size_t on_bytes(char *data, size_t unit, size_t n, void *user)
     return unit * n;
 }
 
-static int on_progress(void *user, curl_off_t total, curl_off_t now, curl_off_t up_total, curl_off_t up)
+static int on_progress(void *user, curl_off_t total, curl_off_t now, curl_off_t up_total,
+                       curl_off_t up)
 {
     const struct fetch_source *s = user;
 
@@ -89,7 +91,8 @@ static int download_once(const struct fetch_source *s, const char *hex, int fd, 
     if (snprintf(url, sizeof(url), "%s/packages/sha256:%s", s->api_url, hex) >= (int)sizeof(url))
         return err_set(e, ENAMETOOLONG, "the API's URL is too long");
     if (s->token) {
-        if (snprintf(bearer, sizeof(bearer), "Authorization: Bearer %s", s->token) >= (int)sizeof(bearer))
+        if (snprintf(bearer, sizeof(bearer), "Authorization: Bearer %s", s->token) >=
+            (int)sizeof(bearer))
             return err_set(e, ENAMETOOLONG, "the token is too long");
         headers = curl_slist_append(NULL, bearer);
     }
@@ -201,7 +204,7 @@ int fetch_package(const struct fetch_source *s, const char *hex, uint64_t *ret_s
     return 0;
 }
 
-static _Thread_local uint64_t walked;    /* nftw(3) passes no argument on */
+static _Thread_local uint64_t walked; /* nftw(3) passes no argument on */
 
 static int add_one(const char *path, const struct stat *st, int type, struct FTW *at)
 {

@@ -56,14 +56,15 @@ static int confine(struct err *e)
     if (limit(RLIMIT_CPU, UNPACK_CPU_S) < 0 || limit(RLIMIT_FSIZE, UNPACK_FILE_SIZE) < 0 ||
         limit(RLIMIT_NOFILE, UNPACK_FILES) < 0 || limit(RLIMIT_CORE, 0) < 0)
         return err_errno(e, errno, "setrlimit");
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)    /* they reserve terabytes */
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) /* they reserve terabytes */
     if (limit(RLIMIT_AS, UNPACK_MEMORY) < 0)
         return err_errno(e, errno, "setrlimit");
 #endif
     return 0;
 }
 
-/* The instance runs as another user: all must be readable, and what is executable, executable by all. */
+/* The instance runs as another user: all must be readable, and what is executable, executable by
+ * all. */
 static int open_up(const char *path, const struct stat *st, int type, struct FTW *at)
 {
     mode_t mode = 0644;
@@ -171,6 +172,7 @@ int fetch_unpack(int archive_fd, int dir_fd, struct err *e)
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
         return 0;
     if (WIFSIGNALED(status))
-        return err_set(e, EBADMSG, "unpack: killed by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+        return err_set(e, EBADMSG, "unpack: killed by signal %d (%s)", WTERMSIG(status),
+                       strsignal(WTERMSIG(status)));
     return err_set(e, EBADMSG, "unpack: %s", *message ? message : "failed without a word");
 }

@@ -8,7 +8,9 @@
 #include <strings.h>
 #include <time.h>
 
-enum { PARAMETERS_MAX = 1024 };          /* of one query string; what follows is left in rawQueryString alone */
+enum {
+    PARAMETERS_MAX = 1024
+}; /* of one query string; what follows is left in rawQueryString alone */
 
 static int puts_literal(struct buffer *to, const char *s, size_t n)
 {
@@ -29,8 +31,9 @@ static bool same_name(struct str a, struct str b)
 /* Framing and hops are between the client and this platform; Rouse-* is the platform's own. */
 static bool is_hidden(struct str name)
 {
-    static const char *const hidden[] = {"connection", "transfer-encoding", "keep-alive", "proxy-connection",
-                                         "proxy-authorization", "te", "trailer", "upgrade", "expect", "cookie"};
+    static const char *const hidden[] = {
+        "connection", "transfer-encoding", "keep-alive", "proxy-connection", "proxy-authorization",
+        "te",         "trailer",           "upgrade",    "expect",           "cookie"};
 
     if (name.n > 6 && !strncasecmp(name.at, "rouse-", 6))
         return true;
@@ -140,7 +143,7 @@ static int put_cookies(struct buffer *to, const struct http_head *h)
 /* ---------------------------------------------------------------- query */
 
 struct parameter {
-    uint32_t name, name_size, value, value_size;     /* in the decoded text */
+    uint32_t name, name_size, value, value_size; /* in the decoded text */
     uint32_t hash;
     bool taken;
 };
@@ -210,7 +213,8 @@ static bool same_parameter(const char *text, const struct parameter *a, const st
            !memcmp(text + a->name, text + b->name, a->name_size);
 }
 
-static int put_parameter(struct buffer *to, const char *text, struct parameter *all, size_t count, size_t at)
+static int put_parameter(struct buffer *to, const char *text, struct parameter *all, size_t count,
+                         size_t at)
 {
     char joined[HTTP_TARGET_MAX + PARAMETERS_MAX];
     size_t n = 0;
@@ -305,8 +309,10 @@ static int put_context(struct buffer *to, const struct event_request *r)
     if (e == 0)
         e = json_string_append(to, r->request_id, strlen(r->request_id));
     if (e == 0)
-        e = buffer_printf(to, ",\"routeKey\":\"$default\",\"stage\":\"$default\",\"time\":\"%s\",\"timeEpoch\":%llu}",
-                          when, (unsigned long long)r->now_ms);
+        e = buffer_printf(
+            to,
+            ",\"routeKey\":\"$default\",\"stage\":\"$default\",\"time\":\"%s\",\"timeEpoch\":%llu}",
+            when, (unsigned long long)r->now_ms);
     return e;
 }
 
@@ -322,7 +328,8 @@ static int put_body(struct buffer *to, const struct event_request *r)
         e = text ? buffer_json_string(to, (const char *)r->body, r->body_size)
                  : base64_append(to, r->body, r->body_size);
     if (e == 0)
-        e = text ? PUT(to, "\",\"isBase64Encoded\":false}") : PUT(to, "\",\"isBase64Encoded\":true}");
+        e = text ? PUT(to, "\",\"isBase64Encoded\":false}")
+                 : PUT(to, "\",\"isBase64Encoded\":true}");
     return e;
 }
 

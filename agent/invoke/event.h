@@ -1,4 +1,5 @@
-/* event.h - the HTTP event, version 2.0, written straight from a request's head into a buffer. Pure. */
+/* event.h - the HTTP event, version 2.0, written straight from a request's head into a buffer.
+ * Pure. */
 #pragma once
 #include "base/buffer.h"
 #include "http/message.h"
@@ -6,13 +7,13 @@
 struct event_request {
     const struct http_head *head;
     struct str raw_path;
-    const char *function;                /* its name: requestContext.apiId */
+    const char *function; /* its name: requestContext.apiId */
     const char *request_id;
     const char *client_ip;
     const uint8_t *body;
     size_t body_size;
-    uint64_t now_ms;                     /* epoch */
+    uint64_t now_ms; /* epoch */
 };
-/* Appends the JSON object. The body is text when it is valid UTF-8 without Content-Encoding, else base64;
- * an empty one is left out, as are cookies and query parameters where there are none. */
+/* Appends the JSON object. The body is text when it is valid UTF-8 without Content-Encoding, else
+ * base64; an empty one is left out, as are cookies and query parameters where there are none. */
 int event_append(struct buffer *to, const struct event_request *r);

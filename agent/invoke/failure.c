@@ -55,7 +55,8 @@ static struct json_object *parse(const uint8_t *data, size_t n)
     return o;
 }
 
-int function_error_parse(const uint8_t *data, size_t n, const char *type, struct function_error *ret)
+int function_error_parse(const uint8_t *data, size_t n, const char *type,
+                         struct function_error *ret)
 {
     struct json_object *o = n ? parse(data, n) : NULL;
     struct function_error e = {0};
@@ -119,7 +120,8 @@ static int respond_raw(struct http_exchange *x, const struct failure *f)
     }
     buffer_puts(&b, "}");
     snprintf(headers, sizeof(headers),
-             "Content-Type: application/json\r\nX-Amz-Function-Error: Unhandled\r\nRouse-Request-Id: %s\r\n",
+             "Content-Type: application/json\r\nX-Amz-Function-Error: "
+             "Unhandled\r\nRouse-Request-Id: %s\r\n",
              f->request_id);
     http_respond(x, 200, headers, buffer_bytes(&b), buffer_size(&b));
     buffer_done(&b);
@@ -140,7 +142,8 @@ int failure_respond(struct http_exchange *x, const struct failure *f)
     if (f->error && f->trusted)
         put_error(&b, f->error);
     buffer_puts(&b, "}\n");
-    snprintf(headers, sizeof(headers), "Content-Type: application/json\r\nRouse-Request-Id: %s\r\n", f->request_id);
+    snprintf(headers, sizeof(headers), "Content-Type: application/json\r\nRouse-Request-Id: %s\r\n",
+             f->request_id);
     http_respond(x, f->status, headers, buffer_bytes(&b), buffer_size(&b));
     buffer_done(&b);
     return f->status;

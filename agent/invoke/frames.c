@@ -1,4 +1,5 @@
-/* frames.c - the agent's end of proto/frames.md. What a runtime may not do ends the connection, with a reason. */
+/* frames.c - the agent's end of proto/frames.md. What a runtime may not do ends the connection,
+ * with a reason. */
 #include "invoke/link_internal.h"
 #include "base/cleanup.h"
 #include "base/log.h"
@@ -16,9 +17,9 @@ enum { OUT_KEEP = 256 << 10, REASON_MAX = 128, HELLO_MAX = 4096, LOG_LINE_MAX = 
 struct frames {
     struct runtime_link *link;
     struct listener *listener;
-    struct conn *conn;               /* the one connection; others are turned away */
+    struct conn *conn; /* the one connection; others are turned away */
     bool hello, ready;
-    struct buffer out;               /* one message at a time, reused */
+    struct buffer out; /* one message at a time, reused */
 };
 
 static void frames_send(struct frames *f)
@@ -80,8 +81,9 @@ static bool hello_valid(const struct frame *fr)
     if (t)
         o = json_tokener_parse_ex(t, (const char *)fr->payload, (int)fr->length);
     json_tokener_free(t);
-    ok = o && json_object_is_type(o, json_type_object) && json_object_object_get_ex(o, "protocol", &v) &&
-         json_object_is_type(v, json_type_int) && json_object_get_int64(v) == FRAME_PROTOCOL;
+    ok = o && json_object_is_type(o, json_type_object) &&
+         json_object_object_get_ex(o, "protocol", &v) && json_object_is_type(v, json_type_int) &&
+         json_object_get_int64(v) == FRAME_PROTOCOL;
     json_object_put(o);
     return ok;
 }
@@ -102,8 +104,8 @@ static void hello_answer(struct frames *f)
     put_field(&b, "namespace", c->namespace);
     put_field(&b, "revision", c->revision);
     put_field(&b, "handler", c->handler);
-    buffer_printf(&b, ",\"concurrency\":%u,\"timeout\":%u,\"memory\":%llu}", c->concurrency, c->timeout_ms,
-                  (unsigned long long)c->memory);
+    buffer_printf(&b, ",\"concurrency\":%u,\"timeout\":%u,\"memory\":%llu}", c->concurrency,
+                  c->timeout_ms, (unsigned long long)c->memory);
     frame_append(&f->out, FRAME_HELLO, 0, 0, buffer_bytes(&b), buffer_size(&b));
     buffer_done(&b);
     frames_send(f);
@@ -130,13 +132,14 @@ static bool on_credit(struct frames *f, const struct frame *fr)
         return violate(f, "a CREDIT of %u bytes", fr->length);
     if (fr->id)
         return true;
-    credit = (uint32_t)fr->payload[0] | (uint32_t)fr->payload[1] << 8 | (uint32_t)fr->payload[2] << 16 |
-             (uint32_t)fr->payload[3] << 24;
+    credit = (uint32_t)fr->payload[0] | (uint32_t)fr->payload[1] << 8 |
+             (uint32_t)fr->payload[2] << 16 | (uint32_t)fr->payload[3] << 24;
     if (!credit)
         return violate(f, "a CREDIT of 0");
     f->ready = true;
-    f->link->config.ops->on_credit(f->link->config.user,
-                                   credit < f->link->config.concurrency ? credit : f->link->config.concurrency);
+    f->link->config.ops->on_credit(f->link->config.user, credit < f->link->config.concurrency
+                                                             ? credit
+                                                             : f->link->config.concurrency);
     return true;
 }
 
@@ -212,7 +215,8 @@ static bool on_log(struct frames *f, const struct frame *fr)
     struct runtime_call *c = link_find(f->link, fr->id);
     size_t n = fr->length < LOG_LINE_MAX ? fr->length : LOG_LINE_MAX;
 
-    f->link->config.ops->on_log(f->link->config.user, c ? c->request_id : NULL, (const char *)fr->payload, n);
+    f->link->config.ops->on_log(f->link->config.user, c ? c->request_id : NULL,
+                                (const char *)fr->payload, n);
     return true;
 }
 
@@ -256,7 +260,8 @@ static size_t on_data(struct conn *c, const uint8_t *in, size_t n)
         if (r == 0)
             return used;
         if (r < 0) {
-            violate(f, r == -EMSGSIZE ? "a frame over %d bytes" : "bytes that are no frame (limit %d)",
+            violate(f,
+                    r == -EMSGSIZE ? "a frame over %d bytes" : "bytes that are no frame (limit %d)",
                     FRAME_PAYLOAD_MAX);
             return n;
         }

@@ -11,7 +11,13 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { FREE_MAX = 256, SCRATCH_KEEP = 1 << 20, BODY_KEEP = 16 << 10, STATUS_CLIENT_GONE = 499, JSON_DEPTH = 256 };
+enum {
+    FREE_MAX = 256,
+    SCRATCH_KEEP = 1 << 20,
+    BODY_KEEP = 16 << 10,
+    STATUS_CLIENT_GONE = 499,
+    JSON_DEPTH = 256
+};
 #define BODY_TIMEOUT_NS (30 * NS_PER_S)
 
 enum invocation_state { INVOCATION_READING, INVOCATION_RUNNING, INVOCATION_ABANDONED };
@@ -19,31 +25,32 @@ static const char *const state_names[] = {"Reading", "Running", "Abandoned"};
 
 struct invocations {
     struct loop *loop;
-    struct buffer event;                     /* the one being built */
+    struct buffer event; /* the one being built */
     struct answer answer;
     struct list free;
     unsigned free_count;
 };
 struct invocation {
     struct runtime_call call;
-    struct list link;                        /* the owner's */
+    struct list link; /* the owner's */
     struct invocations *all;
     enum invocation_state state;
-    struct http_exchange *x;                 /* NULL once answered or gone */
+    struct http_exchange *x; /* NULL once answered or gone */
     struct invocation_start s;
-    struct invoke_params params;             /* its texts lie in `texts` */
+    struct invoke_params params; /* its texts lie in `texts` */
     struct buffer texts, body;
-    struct loop_timer timer;                 /* body time-out, then the function's */
+    struct loop_timer timer; /* body time-out, then the function's */
     uint64_t started_ns;
-    struct failure refusal;                  /* told by the timer, when the request cannot even start */
-    uint64_t overdue_ns;                     /* when its time-out passed */
+    struct failure refusal; /* told by the timer, when the request cannot even start */
+    uint64_t overdue_ns;    /* when its time-out passed */
     bool gone;
 };
 
 static void set_state(struct invocation *i, enum invocation_state to)
 {
     assert(to > i->state);
-    log_debug("invocation %s: %s -> %s", i->params.request_id, state_names[i->state], state_names[to]);
+    log_debug("invocation %s: %s -> %s", i->params.request_id, state_names[i->state],
+              state_names[to]);
     i->state = to;
 }
 
@@ -150,7 +157,8 @@ static void client_fail(struct invocation *i, struct failure *f, bool lost)
     client_done(i, failure_respond(x, f), lost);
 }
 
-static void client_answer(struct invocation *i, int status, struct buffer *headers, const void *body, size_t n)
+static void client_answer(struct invocation *i, int status, struct buffer *headers,
+                          const void *body, size_t n)
 {
     struct http_exchange *x = i->x;
 
@@ -158,7 +166,10 @@ static void client_answer(struct invocation *i, int status, struct buffer *heade
         return;
     buffer_printf(headers, "Rouse-Request-Id: %s\r\n", i->params.request_id);
     if (buffer_append(headers, "", 1) < 0) {
-        client_fail(i, &(struct failure){.status = 502, .reason = "InternalError", .message = "out of memory"}, false);
+        client_fail(
+            i,
+            &(struct failure){.status = 502, .reason = "InternalError", .message = "out of memory"},
+            false);
         return;
     }
     http_set_owner(x, &nobody, NULL);
@@ -176,7 +187,8 @@ static void release(struct invocation *i)
     loop_timer_cancel(all->loop, &i->timer);
     runtime_link_drop(i->s.link, &i->call);
     list_del(&i->link);
-    /* A client that left is told of by on_done() of its exchange, which finds the invocation gone otherwise. */
+    /* A client that left is told of by on_done() of its exchange, which finds the invocation gone
+     * otherwise. */
     if (i->x && i->gone) {
         http_set_owner(i->x, &nobody, NULL);
         client_done(i, STATUS_CLIENT_GONE, false);
@@ -208,7 +220,9 @@ void invocation_result(struct invocation *i, const struct result *r)
     else if (result_answer(r, a, message) == 0)
         client_answer(i, a->status, &a->headers, a->body, a->body_size);
     else
-        client_fail(i, &(struct failure){.status = 502, .reason = "InvalidAnswer", .message = message}, false);
+        client_fail(i,
+                    &(struct failure){.status = 502, .reason = "InvalidAnswer", .message = message},
+                    false);
     if (a->owned.capacity > SCRATCH_KEEP)
         buffer_done(&a->owned);
     release(i);
@@ -243,10 +257,11 @@ void invocation_error(struct invocation *i, const struct function_error *e)
 
 void invocation_lost(struct invocation *i, const char *reason, const char *message)
 {
-    client_fail(i,
-                &(struct failure){
-                    .status = 502, .reason = reason, .message = message, .error_type = "Runtime.ExitError"},
-                true);
+    client_fail(
+        i,
+        &(struct failure){
+            .status = 502, .reason = reason, .message = message, .error_type = "Runtime.ExitError"},
+        true);
     release(i);
 }
 
@@ -263,7 +278,8 @@ static void on_refusal_due(struct loop_timer *t)
 /* Not under the caller: the timer tells it. */
 static void refuse(struct invocation *i, int status, const char *reason, const char *message)
 {
-    i->refusal = (struct failure){.status = status, .reason = reason, .message = message, .refused = true};
+    i->refusal =
+        (struct failure){.status = status, .reason = reason, .message = message, .refused = true};
     i->timer.fn = on_refusal_due;
     loop_timer_set(i->all->loop, &i->timer, loop_now(i->all->loop));
 }
@@ -274,10 +290,13 @@ static void on_timeout(struct loop_timer *t)
     char message[64];
 
     i->overdue_ns = loop_now(i->all->loop);
-    snprintf(message, sizeof(message), "Task timed out after %.2f seconds", i->params.timeout_ms / 1e3);
+    snprintf(message, sizeof(message), "Task timed out after %.2f seconds",
+             i->params.timeout_ms / 1e3);
     client_fail(i,
-                &(struct failure){
-                    .status = 504, .reason = "Timeout", .message = message, .error_type = "Sandbox.Timedout"},
+                &(struct failure){.status = 504,
+                                  .reason = "Timeout",
+                                  .message = message,
+                                  .error_type = "Sandbox.Timedout"},
                 false);
     if (i->state == INVOCATION_RUNNING) {
         set_state(i, INVOCATION_ABANDONED);
@@ -427,7 +446,8 @@ static int copy_params(struct invocation *i, const struct invoke_params *p)
     const char *base;
 
     if (!copy(&i->texts, p->request_id, strlen(p->request_id), &id_at) ||
-        !copy(&i->texts, trace, strlen(trace), &trace_at) || !copy(&i->texts, ip, strlen(ip), &ip_at) ||
+        !copy(&i->texts, trace, strlen(trace), &trace_at) ||
+        !copy(&i->texts, ip, strlen(ip), &ip_at) ||
         !copy(&i->texts, p->raw_path.at ? p->raw_path.at : "", p->raw_path.n, &path_at))
         return -ENOMEM;
     base = (const char *)buffer_bytes(&i->texts);
@@ -448,7 +468,8 @@ static uint64_t body_deadline(const struct invocation *i)
     uint64_t now = loop_now(i->all->loop), wall = clock_wall_ms(), at = now + BODY_TIMEOUT_NS;
 
     if (i->params.deadline_ms) {
-        uint64_t left = i->params.deadline_ms > wall ? (i->params.deadline_ms - wall) * NS_PER_MS : 0;
+        uint64_t left =
+            i->params.deadline_ms > wall ? (i->params.deadline_ms - wall) * NS_PER_MS : 0;
 
         if (now + left < at)
             at = now + left;
@@ -456,8 +477,8 @@ static uint64_t body_deadline(const struct invocation *i)
     return at;
 }
 
-int invocation_begin(struct invocations *all, struct http_exchange *x, const struct invocation_start *s,
-                     struct invocation **ret)
+int invocation_begin(struct invocations *all, struct http_exchange *x,
+                     const struct invocation_start *s, struct invocation **ret)
 {
     struct invocation *i = invocation_get(all);
     const struct http_head *h = http_head(x);
@@ -474,7 +495,8 @@ int invocation_begin(struct invocations *all, struct http_exchange *x, const str
     i->s.params = &i->params;
     http_set_owner(x, &exchange_ops, i);
     *ret = i;
-    if (http_has_body(x) && h->content_length > 0 && (uint64_t)h->content_length > i->params.body_limit) {
+    if (http_has_body(x) && h->content_length > 0 &&
+        (uint64_t)h->content_length > i->params.body_limit) {
         refuse(i, 413, "RequestTooLarge", "the request body is over the limit");
     } else if (!http_has_body(x)) {
         submit(i, NULL, 0);

@@ -1,4 +1,5 @@
-/* invocation.h - one request on its way through an instance: its body in, the event to the runtime, the answer out.
+/* invocation.h - one request on its way through an instance: its body in, the event to the runtime,
+ * the answer out.
  *
  * READING the body -> RUNNING -> (released), or ABANDONED in between: the client is gone or has its
  * answer (the time-out), and the slot is taken until the runtime ends it. On the agent's loop. */
@@ -6,20 +7,21 @@
 #include "http/server.h"
 #include "invoke/link.h"
 
-struct invocations;                          /* what all of one agent share: buffers, free list */
+struct invocations; /* what all of one agent share: buffers, free list */
 struct invocation;
 
 struct invocation_ops {
     /* The event goes out now. */
     void (*on_started)(void *owner, struct invocation *i);
-    /* The function's timeout passed: the client has its 504, the runtime a CANCEL; the slot is still taken. */
+    /* The function's timeout passed: the client has its 504, the runtime a CANCEL; the slot is
+     * still taken. */
     void (*on_overdue)(void *owner, struct invocation *i);
     /* The slot is free. The invocation is gone after the return. */
     void (*on_released)(void *owner, struct invocation *i, bool ran, uint64_t run_ns);
 };
 struct invocation_start {
-    const struct invoke_params *params;      /* copied */
-    const char *function;                    /* its name; lives as long as the invocation */
+    const struct invoke_params *params; /* copied */
+    const char *function;               /* its name; lives as long as the invocation */
     struct runtime_link *link;
     const struct invocation_ops *ops;
     void *owner;
@@ -29,9 +31,10 @@ struct invocation_start {
 };
 int invocations_new(struct loop *loop, struct invocations **ret);
 struct invocations *invocations_free(struct invocations *all);
-/* Takes the exchange; callbacks follow, none before the return but on_started(). -ENOMEM: x is whole. */
-int invocation_begin(struct invocations *all, struct http_exchange *x, const struct invocation_start *s,
-                     struct invocation **ret);
+/* Takes the exchange; callbacks follow, none before the return but on_started(). -ENOMEM: x is
+ * whole. */
+int invocation_begin(struct invocations *all, struct http_exchange *x,
+                     const struct invocation_start *s, struct invocation **ret);
 /* What the link said. */
 struct invocation *invocation_of(struct runtime_call *c);
 void invocation_result(struct invocation *i, const struct result *r);
@@ -43,5 +46,5 @@ void invocation_lost(struct invocation *i, const char *reason, const char *messa
 struct list *invocation_list(struct invocation *i);
 struct invocation *invocation_from_list(struct list *l);
 const char *invocation_request_id(const struct invocation *i);
-uint64_t invocation_overdue_ns(const struct invocation *i);      /* since its time-out; 0: not overdue */
+uint64_t invocation_overdue_ns(const struct invocation *i); /* since its time-out; 0: not overdue */
 uint32_t invocation_timeout_ms(const struct invocation *i);

@@ -3,25 +3,26 @@
 #include "http/message.h"
 
 enum invoke_shape {
-    INVOKE_HTTP,                         /* the event is the HTTP v2.0 object; the result is an HTTP answer */
-    INVOKE_RAW,                          /* the body is the event; the result is the body (Lambda's Invoke) */
+    INVOKE_HTTP, /* the event is the HTTP v2.0 object; the result is an HTTP answer */
+    INVOKE_RAW,  /* the body is the event; the result is the body (Lambda's Invoke) */
 };
 struct invoke_params {
     const char *function_key, *revision;
     const char *request_id, *trace;
     enum invoke_shape shape;
-    struct str raw_path;                 /* the path the function sees (prefix of /function/NS/NAME taken off) */
-    uint64_t slot;                       /* 0: any free one; else the activator's lease */
-    uint64_t deadline_ms;                /* epoch, the entry's; 0: none. The function's timeout counts from INVOKE */
+    struct str raw_path; /* the path the function sees (prefix of /function/NS/NAME taken off) */
+    uint64_t slot;       /* 0: any free one; else the activator's lease */
+    uint64_t
+        deadline_ms; /* epoch, the entry's; 0: none. The function's timeout counts from INVOKE */
     uint32_t timeout_ms;
     uint64_t body_limit;
-    bool trusted;                        /* the caller is authenticated: errors carry type, message, trace */
+    bool trusted; /* the caller is authenticated: errors carry type, message, trace */
     const char *client_ip;
 };
 struct invoke_outcome {
-    int status;                          /* what was answered */
+    int status; /* what was answered */
     bool client_gone;
-    bool lost;                           /* the instance died with it */
-    bool cold;                           /* the first invocation of its instance */
-    uint64_t run_ns;                     /* INVOKE to the end of the result */
+    bool lost;       /* the instance died with it */
+    bool cold;       /* the first invocation of its instance */
+    uint64_t run_ns; /* INVOKE to the end of the result */
 };

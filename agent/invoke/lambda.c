@@ -16,9 +16,9 @@
 #include <string.h>
 
 enum {
-    RESPONSE_MAX = (6 << 20) + 100,      /* Lambda's own */
+    RESPONSE_MAX = (6 << 20) + 100, /* Lambda's own */
     ERROR_MAX = 1 << 20,
-    POLLERS_SPARE = 8,                   /* waiting GETs beyond the concurrency, e.g. of a client that came again */
+    POLLERS_SPARE = 8, /* waiting GETs beyond the concurrency, e.g. of a client that came again */
     CONNECTIONS_MAX = 2048,
     LAST_ID_MAX = 129,
 };
@@ -26,13 +26,14 @@ enum {
 struct lambda {
     struct runtime_link *link;
     struct http_server *server;
-    struct list pollers;                 /* GET next that wait */
-    struct list queue;                   /* calls that wait for one */
+    struct list pollers; /* GET next that wait */
+    struct list queue;   /* calls that wait for one */
     unsigned polling, queued, running, credit;
-    char last_done[LAST_ID_MAX];         /* the request that was answered last: a second answer is told apart */
+    char last_done[LAST_ID_MAX]; /* the request that was answered last: a second answer is told
+                                    apart */
 };
 struct poller {
-    struct list link;                    /* in pollers; an extension's is in no list: it waits for ever */
+    struct list link; /* in pollers; an extension's is in no list: it waits for ever */
     struct lambda *api;
     struct http_exchange *x;
 };
@@ -49,10 +50,12 @@ struct post {
 
 /* ---------------------------------------------------------------- answers */
 
-static void respond_error(struct http_exchange *x, int status, const char *type, const char *message)
+static void respond_error(struct http_exchange *x, int status, const char *type,
+                          const char *message)
 {
     char body[256];
-    int n = snprintf(body, sizeof(body), "{\"errorMessage\":\"%s\",\"errorType\":\"%s\"}", message, type);
+    int n = snprintf(body, sizeof(body), "{\"errorMessage\":\"%s\",\"errorType\":\"%s\"}", message,
+                     type);
 
     http_respond(x, status, "Content-Type: application/json\r\n", body, (size_t)n);
 }
@@ -64,18 +67,19 @@ static void respond_accepted(struct http_exchange *x)
     http_respond(x, 202, "Content-Type: application/json\r\n", body, sizeof(body) - 1);
 }
 
-static void respond_call(struct lambda *a, struct http_exchange *x, const struct runtime_call *c, const void *event,
-                         size_t n)
+static void respond_call(struct lambda *a, struct http_exchange *x, const struct runtime_call *c,
+                         const void *event, size_t n)
 {
     const struct runtime_link_config *config = &a->link->config;
     struct buffer h = {0};
 
-    buffer_printf(&h,
-                  "Content-Type: application/json\r\n"
-                  "Lambda-Runtime-Aws-Request-Id: %s\r\n"
-                  "Lambda-Runtime-Deadline-Ms: %llu\r\n"
-                  "Lambda-Runtime-Invoked-Function-Arn: arn:aws:lambda:local:000000000000:function:%s\r\n",
-                  c->request_id, (unsigned long long)c->deadline_ms, config->function);
+    buffer_printf(
+        &h,
+        "Content-Type: application/json\r\n"
+        "Lambda-Runtime-Aws-Request-Id: %s\r\n"
+        "Lambda-Runtime-Deadline-Ms: %llu\r\n"
+        "Lambda-Runtime-Invoked-Function-Arn: arn:aws:lambda:local:000000000000:function:%s\r\n",
+        c->request_id, (unsigned long long)c->deadline_ms, config->function);
     if (c->trace && *c->trace)
         buffer_printf(&h, "Lambda-Runtime-Trace-Id: %s\r\n", c->trace);
     buffer_append(&h, "", 1);
@@ -102,7 +106,8 @@ static void on_poller_done(struct http_exchange *x)
     on_poller_gone(x, 0);
     free(p);
 }
-static const struct http_exchange_ops poller_ops = {.on_gone = on_poller_gone, .on_done = on_poller_done};
+static const struct http_exchange_ops poller_ops = {.on_gone = on_poller_gone,
+                                                    .on_done = on_poller_done};
 
 /* What waits and what runs is how many the runtime takes at once. */
 static void count_credit(struct lambda *a)
@@ -117,7 +122,8 @@ static void count_credit(struct lambda *a)
     a->link->config.ops->on_credit(a->link->config.user, seen);
 }
 
-static int hand_over(struct lambda *a, struct poller *p, struct runtime_call *c, const void *event, size_t n)
+static int hand_over(struct lambda *a, struct poller *p, struct runtime_call *c, const void *event,
+                     size_t n)
 {
     int r = link_track(a->link, c);
 
@@ -150,7 +156,8 @@ static void on_next(struct lambda *a, struct http_exchange *x)
     struct list *first;
 
     if (a->running && concurrency == 1) {
-        respond_error(x, 403, "InvalidStateTransition", "the previous invocation has not been answered");
+        respond_error(x, 403, "InvalidStateTransition",
+                      "the previous invocation has not been answered");
         return;
     }
     if (a->polling >= concurrency + POLLERS_SPARE) {
@@ -203,7 +210,8 @@ void lambda_drop(struct lambda *a, struct runtime_call *c)
 
 static struct runtime_call *call_of(struct lambda *a, const char *request_id)
 {
-    map_for_each(it, &a->link->calls) {
+    map_for_each(it, &a->link->calls)
+    {
         struct runtime_call *c = container_of(it, struct runtime_call, node);
 
         if (!strcmp(c->request_id, request_id))
@@ -214,7 +222,9 @@ static struct runtime_call *call_of(struct lambda *a, const char *request_id)
 
 static bool type_matches(struct str s)
 {
-    size_t skip = s.n > 8 && !memcmp(s.at, "Runtime.", 8) ? 8 : s.n > 9 && !memcmp(s.at, "Function.", 9) ? 9 : 0;
+    size_t skip = s.n > 8 && !memcmp(s.at, "Runtime.", 8)    ? 8
+                  : s.n > 9 && !memcmp(s.at, "Function.", 9) ? 9
+                                                             : 0;
 
     if (!skip || s.n - skip < 2 || !isupper((unsigned char)s.at[skip]))
         return false;
@@ -233,7 +243,8 @@ static void error_type(const struct http_head *h, char out[128])
         snprintf(out, 128, "%.*s", (int)s->n, s->at);
     else
         snprintf(out, 128, "%s",
-                 s && s->n > 9 && !memcmp(s->at, "Function.", 9) ? "Function.Unknown" : "Runtime.Unknown");
+                 s && s->n > 9 && !memcmp(s->at, "Function.", 9) ? "Function.Unknown"
+                                                                 : "Runtime.Unknown");
 }
 
 static void note_done(struct lambda *a, const struct post *p)
@@ -318,7 +329,8 @@ static void finish_register(struct post *p)
     char id[37], headers[128];
 
     random_uuid(id);
-    snprintf(headers, sizeof(headers), "Content-Type: application/json\r\nLambda-Extension-Identifier: %s\r\n", id);
+    snprintf(headers, sizeof(headers),
+             "Content-Type: application/json\r\nLambda-Extension-Identifier: %s\r\n", id);
     buffer_puts(&b, "{\"functionName\":");
     json_string_append(&b, c->function, strlen(c->function));
     buffer_puts(&b, ",\"functionVersion\":\"$LATEST\",\"handler\":");
@@ -355,7 +367,8 @@ static void finish_post(struct post *p)
     c = call_of(a, p->request_id);
     if (!c) {
         if (!strcmp(a->last_done, p->request_id))
-            respond_error(p->x, 403, "InvalidStateTransition", "that invocation has been answered already");
+            respond_error(p->x, 403, "InvalidStateTransition",
+                          "that invocation has been answered already");
         else
             respond_error(p->x, 400, "InvalidRequestID", "no such invocation runs");
         return;
@@ -375,7 +388,8 @@ static void on_body(struct http_exchange *x, const uint8_t *data, size_t n, bool
 
     if (p->answered)
         return;
-    if (!p->too_large && (buffer_size(&p->body) + n > p->limit || buffer_append(&p->body, data, n) < 0)) {
+    if (!p->too_large &&
+        (buffer_size(&p->body) + n > p->limit || buffer_append(&p->body, data, n) < 0)) {
         p->too_large = true;
         buffer_done(&p->body);
     }
@@ -392,13 +406,16 @@ static void on_post_done(struct http_exchange *x)
 }
 static const struct http_exchange_ops post_ops = {.on_body = on_body, .on_done = on_post_done};
 
-static void on_post(struct lambda *a, struct http_exchange *x, enum post_kind kind, struct str request_id)
+static void on_post(struct lambda *a, struct http_exchange *x, enum post_kind kind,
+                    struct str request_id)
 {
     const struct str *mode = http_head_get(http_head(x), "lambda-runtime-function-response-mode");
     struct post *p;
 
-    if (kind == POST_RESPONSE && mode && !str_ieq(*mode, "streaming") && !str_ieq(*mode, "buffered")) {
-        respond_error(x, 400, "InvalidFunctionResponseMode", "the response mode is not streaming or buffered");
+    if (kind == POST_RESPONSE && mode && !str_ieq(*mode, "streaming") &&
+        !str_ieq(*mode, "buffered")) {
+        respond_error(x, 400, "InvalidFunctionResponseMode",
+                      "the response mode is not streaming or buffered");
         return;
     }
     p = request_id.n < LAST_ID_MAX ? calloc(1, sizeof(*p)) : NULL;
@@ -406,7 +423,8 @@ static void on_post(struct lambda *a, struct http_exchange *x, enum post_kind ki
         respond_error(x, 400, "InvalidRequestID", "no such invocation runs");
         return;
     }
-    *p = (struct post){.api = a, .x = x, .kind = kind, .limit = kind == POST_RESPONSE ? RESPONSE_MAX : ERROR_MAX};
+    *p = (struct post){
+        .api = a, .x = x, .kind = kind, .limit = kind == POST_RESPONSE ? RESPONSE_MAX : ERROR_MAX};
     memcpy(p->request_id, request_id.at, request_id.n);
     http_set_owner(x, &post_ops, p);
     if (http_has_body(x))
@@ -524,8 +542,7 @@ struct lambda *lambda_free(struct lambda *a)
 {
     if (!a)
         return NULL;
-    list_for_each(it, &a->queue)
-        list_entry(it, struct runtime_call, link)->state = CALL_IDLE;
+    list_for_each(it, &a->queue) list_entry(it, struct runtime_call, link)->state = CALL_IDLE;
     a->server = http_server_free(a->server);
     free(a);
     return NULL;

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { RESULT_KEEP = 64 << 10 };         /* a larger buffer is not kept for the next call */
+enum { RESULT_KEEP = 64 << 10 }; /* a larger buffer is not kept for the next call */
 
 void runtime_call_done(struct runtime_call *c)
 {
@@ -28,7 +28,8 @@ bool link_decide(struct runtime_link *l, enum link_protocol p)
     if (l->protocol != LINK_UNDECIDED)
         return l->protocol == p;
     l->protocol = p;
-    /* The Lambda server is left listening and answers 403: it may be what is just now calling us. */
+    /* The Lambda server is left listening and answers 403: it may be what is just now calling us.
+     */
     if (p == LINK_LAMBDA && l->frames)
         frames_stop_listening(l->frames);
     l->config.ops->on_hello(l->config.user);
@@ -88,7 +89,8 @@ void link_result(struct runtime_link *l, struct runtime_call *c, const uint8_t *
         r.data = buffer_bytes(&kept);
         r.n = buffer_size(&kept);
     }
-    /* The call may be freed or used again by what it is handed to: its bytes are ours until then. */
+    /* The call may be freed or used again by what it is handed to: its bytes are ours until then.
+     */
     c->result = (struct buffer){0};
     link_untrack(l, c);
     if (too_large)
@@ -98,8 +100,8 @@ void link_result(struct runtime_link *l, struct runtime_call *c, const uint8_t *
     buffer_done(&kept);
 }
 
-void link_error(struct runtime_link *l, struct runtime_call *c, const uint8_t *data, size_t n, const char *type,
-                bool fatal)
+void link_error(struct runtime_link *l, struct runtime_call *c, const uint8_t *data, size_t n,
+                const char *type, bool fatal)
 {
     struct function_error e;
     static char nothing[] = "", none[] = "[]", unknown[] = "Function.Unknown";
@@ -173,8 +175,7 @@ struct runtime_link *runtime_link_free(struct runtime_link *l)
     l->closed = true;
     l->lambda = lambda_free(l->lambda);
     l->frames = frames_free(l->frames);
-    map_for_each(it, &l->calls)
-        link_untrack(l, container_of(it, struct runtime_call, node));
+    map_for_each(it, &l->calls) link_untrack(l, container_of(it, struct runtime_call, node));
     map_done(&l->calls);
     free((char *)l->config.function);
     free((char *)l->config.namespace);
@@ -191,12 +192,14 @@ int runtime_link_start(struct runtime_link *l, struct runtime_call *c, const voi
     list_init(&c->link);
     trim(&c->event);
     trim(&c->result);
-    return l->protocol == LINK_FRAMES ? frames_start(l->frames, c, event, n) : lambda_start(l->lambda, c, event, n);
+    return l->protocol == LINK_FRAMES ? frames_start(l->frames, c, event, n)
+                                      : lambda_start(l->lambda, c, event, n);
 }
 
 void runtime_link_cancel(struct runtime_link *l, struct runtime_call *c)
 {
-    if (l->protocol == LINK_FRAMES && !l->closed && (c->state == CALL_SENT || c->state == CALL_ANSWERING))
+    if (l->protocol == LINK_FRAMES && !l->closed &&
+        (c->state == CALL_SENT || c->state == CALL_ANSWERING))
         frames_cancel(l->frames, c);
 }
 
@@ -211,7 +214,7 @@ void runtime_link_drop(struct runtime_link *l, struct runtime_call *c)
 
 bool runtime_link_open(const struct runtime_link *l)
 {
-    return !l->closed && l->protocol != LINK_UNDECIDED;
+    return !l->closed;
 }
 
 const char *runtime_link_protocol(const struct runtime_link *l)

@@ -12,13 +12,13 @@
 
 struct runtime_link;
 
-/* One invocation as the link sees it; embed it, zero-initialised. From runtime_link_start() to on_result(),
- * on_error() or runtime_link_drop() it is the link's. */
+/* One invocation as the link sees it; embed it, zero-initialised. From runtime_link_start() to
+ * on_result(), on_error() or runtime_link_drop() it is the link's. */
 struct runtime_call {
     /* the caller's */
-    const char *request_id, *trace;          /* live as long as the call; trace may be NULL */
-    uint64_t deadline_ms;                    /* epoch */
-    size_t result_limit;                     /* bytes */
+    const char *request_id, *trace; /* live as long as the call; trace may be NULL */
+    uint64_t deadline_ms;           /* epoch */
+    size_t result_limit;            /* bytes */
     /* the link's */
     struct map_node node;
     struct list link;
@@ -26,21 +26,23 @@ struct runtime_call {
     enum call_state { CALL_IDLE, CALL_QUEUED, CALL_SENT, CALL_ANSWERING } state;
     enum result_kind kind;
     bool too_large;
-    struct buffer event;                     /* while queued */
-    struct buffer result;                    /* what came so far of a result in several parts */
+    struct buffer event;  /* while queued */
+    struct buffer result; /* what came so far of a result in several parts */
 };
-void runtime_call_done(struct runtime_call *c);                  /* frees its buffers */
+void runtime_call_done(struct runtime_call *c); /* frees its buffers */
 
 struct runtime_link_ops {
-    void (*on_hello)(void *user);                                /* the runtime's first word */
-    void (*on_credit)(void *user, unsigned credit);              /* it takes that many at once, in all: ready */
+    void (*on_hello)(void *user);                   /* the runtime's first word */
+    void (*on_credit)(void *user, unsigned credit); /* it takes that many at once, in all: ready */
     void (*on_init_error)(void *user, const struct function_error *e);
     void (*on_result)(void *user, struct runtime_call *c, const struct result *r);
-    void (*on_too_large)(void *user, struct runtime_call *c);    /* it ended, but its result is over the limit */
+    void (*on_too_large)(void *user,
+                         struct runtime_call *c); /* it ended, but its result is over the limit */
     void (*on_error)(void *user, struct runtime_call *c, const struct function_error *e);
-    void (*on_log)(void *user, const char *request_id, const char *line, size_t n);   /* request_id: NULL not known */
-    /* The connection is over; open calls stay open until dropped. `violation`: what the runtime did that it may
-     * not, or NULL: it hung up. */
+    void (*on_log)(void *user, const char *request_id, const char *line,
+                   size_t n); /* request_id: NULL not known */
+    /* The connection is over; open calls stay open until dropped. `violation`: what the runtime did
+     * that it may not, or NULL: it hung up. */
     void (*on_closed)(void *user, const char *violation);
 };
 struct runtime_link_config {
@@ -48,15 +50,19 @@ struct runtime_link_config {
     const char *function, *namespace, *revision, *handler;
     uint32_t concurrency, timeout_ms;
     uint64_t memory;
-    int frames_fd, api_fd;                   /* listening; -1: not that one. Taken over, also on failure */
+    int frames_fd, api_fd; /* listening; -1: not that one. Taken over, also on failure */
     const struct runtime_link_ops *ops;
     void *user;
 };
 int runtime_link_new(const struct runtime_link_config *c, struct runtime_link **ret);
 struct runtime_link *runtime_link_free(struct runtime_link *l);
-/* The event is copied where it must wait. -ENOTCONN, -ENOMEM: nothing was sent and the call is idle. */
+/* The event is copied where it must wait. -ENOTCONN, -ENOMEM: nothing was sent and the call is
+ * idle. */
 int runtime_link_start(struct runtime_link *l, struct runtime_call *c, const void *event, size_t n);
-void runtime_link_cancel(struct runtime_link *l, struct runtime_call *c);    /* nobody waits; it is still answered */
-void runtime_link_drop(struct runtime_link *l, struct runtime_call *c);      /* forget it: the instance ends */
-bool runtime_link_open(const struct runtime_link *l);                        /* a runtime may still speak */
-const char *runtime_link_protocol(const struct runtime_link *l);             /* "frames", "lambda"; "" before it spoke */
+void runtime_link_cancel(struct runtime_link *l,
+                         struct runtime_call *c); /* nobody waits; it is still answered */
+void runtime_link_drop(struct runtime_link *l,
+                       struct runtime_call *c);       /* forget it: the instance ends */
+bool runtime_link_open(const struct runtime_link *l); /* until on_closed() */
+const char *
+runtime_link_protocol(const struct runtime_link *l); /* "frames", "lambda"; "" before it spoke */

@@ -8,10 +8,10 @@ struct lambda;
 enum link_protocol { LINK_UNDECIDED, LINK_FRAMES, LINK_LAMBDA };
 struct runtime_link {
     struct loop *loop;
-    struct runtime_link_config config;       /* its texts are copies */
+    struct runtime_link_config config; /* its texts are copies */
     enum link_protocol protocol;
-    bool closed;                             /* on_closed() was told */
-    struct map calls;                        /* sent or answering, by id */
+    bool closed;      /* on_closed() was told */
+    struct map calls; /* sent or answering, by id */
     uint64_t last_id;
     struct frames *frames;
     struct lambda *lambda;
@@ -27,8 +27,8 @@ void link_untrack(struct runtime_link *l, struct runtime_call *c);
 struct runtime_call *link_find(struct runtime_link *l, uint64_t id);
 /* The whole result is there, in parts kept in the call or as `data`: hands it up. */
 void link_result(struct runtime_link *l, struct runtime_call *c, const uint8_t *data, size_t n);
-void link_error(struct runtime_link *l, struct runtime_call *c, const uint8_t *data, size_t n, const char *type,
-                bool fatal);
+void link_error(struct runtime_link *l, struct runtime_call *c, const uint8_t *data, size_t n,
+                const char *type, bool fatal);
 void link_init_error(struct runtime_link *l, const uint8_t *data, size_t n, const char *type);
 /* Keeps a part of the result, or notes that it is too large. */
 void link_keep(struct runtime_call *c, const uint8_t *data, size_t n);

@@ -55,8 +55,9 @@ static bool is_value(const char *s, size_t n)
 /* The server frames the answer; Rouse-* is the platform's own. */
 static bool is_ours(const char *name)
 {
-    static const char *const ours[] = {"content-length", "transfer-encoding", "connection", "keep-alive",
-                                       "date", "upgrade", "trailer", "te", "proxy-connection"};
+    static const char *const ours[] = {
+        "content-length", "transfer-encoding", "connection", "keep-alive",      "date",
+        "upgrade",        "trailer",           "te",         "proxy-connection"};
 
     if (!strncasecmp(name, "rouse-", 6))
         return true;
@@ -66,7 +67,8 @@ static bool is_ours(const char *name)
     return false;
 }
 
-static int add_header(struct buffer *to, const char *name, struct json_object *value, char message[RESULT_MESSAGE_MAX])
+static int add_header(struct buffer *to, const char *name, struct json_object *value,
+                      char message[RESULT_MESSAGE_MAX])
 {
     const char *v = json_object_get_string(value);
     size_t n = v ? strlen(v) : 0;
@@ -75,10 +77,13 @@ static int add_header(struct buffer *to, const char *name, struct json_object *v
         snprintf(message, RESULT_MESSAGE_MAX, "the answer has a bad header name \"%.64s\"", name);
         return -EBADMSG;
     }
-    if (json_object_is_type(value, json_type_object) || json_object_is_type(value, json_type_array) || !value ||
-        (json_object_is_type(value, json_type_string) && n != (size_t)json_object_get_string_len(value)) ||
+    if (json_object_is_type(value, json_type_object) ||
+        json_object_is_type(value, json_type_array) || !value ||
+        (json_object_is_type(value, json_type_string) &&
+         n != (size_t)json_object_get_string_len(value)) ||
         !is_value(v, n)) {
-        snprintf(message, RESULT_MESSAGE_MAX, "the answer has a bad value of the header \"%.64s\"", name);
+        snprintf(message, RESULT_MESSAGE_MAX, "the answer has a bad value of the header \"%.64s\"",
+                 name);
         return -EBADMSG;
     }
     if (is_ours(name))
@@ -97,7 +102,8 @@ static int answer_headers(struct json_object *o, struct answer *a, char message[
     if (json_object_object_get_ex(o, "headers", &v) && v) {
         if (!json_object_is_type(v, json_type_object))
             return bad(message, "the answer's headers are not an object");
-        json_object_object_foreach(v, name, value) {
+        json_object_object_foreach(v, name, value)
+        {
             typed = typed || !strcasecmp(name, "content-type");
             r = add_header(&a->headers, name, value, message);
             if (r < 0)
@@ -137,7 +143,8 @@ static int answer_status(struct json_object *o, struct answer *a, char message[R
 static int answer_body(struct json_object *o, struct answer *a, char message[RESULT_MESSAGE_MAX])
 {
     struct json_object *v, *flag;
-    bool base64 = json_object_object_get_ex(o, "isBase64Encoded", &flag) && json_object_get_boolean(flag);
+    bool base64 =
+        json_object_object_get_ex(o, "isBase64Encoded", &flag) && json_object_get_boolean(flag);
     const char *s;
     size_t n;
     int r;
@@ -148,7 +155,8 @@ static int answer_body(struct json_object *o, struct answer *a, char message[RES
         s = json_object_get_string(v);
         n = (size_t)json_object_get_string_len(v);
     } else {
-        s = json_object_to_json_string_length(v, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &n);
+        s = json_object_to_json_string_length(
+            v, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &n);
     }
     if (!s)
         return -ENOMEM;
@@ -187,16 +195,19 @@ static int plain(struct answer *a, const char *type, const uint8_t *body, size_t
 #define TYPE_TEXT  "text/plain; charset=utf-8"
 #define TYPE_BYTES "application/octet-stream"
 
-static int from_answer(const uint8_t *s, size_t n, struct answer *a, char message[RESULT_MESSAGE_MAX])
+static int from_answer(const uint8_t *s, size_t n, struct answer *a,
+                       char message[RESULT_MESSAGE_MAX])
 {
     struct json_object *o = NULL;
-    int r = parse(s, n, &o) ? from_object(o, a, message) : bad(message, "the answer is not valid JSON");
+    int r =
+        parse(s, n, &o) ? from_object(o, a, message) : bad(message, "the answer is not valid JSON");
 
     json_object_put(o);
     return r;
 }
 
-static int from_json_string(const struct result *r, struct answer *a, char message[RESULT_MESSAGE_MAX])
+static int from_json_string(const struct result *r, struct answer *a,
+                            char message[RESULT_MESSAGE_MAX])
 {
     struct json_object *o = NULL;
     int e;
@@ -218,7 +229,8 @@ static uint8_t first_byte(const struct result *r)
     return 0;
 }
 
-/* Whether an object has statusCode at its top is worth a parse only where that text occurs at all. */
+/* Whether an object has statusCode at its top is worth a parse only where that text occurs at all.
+ */
 static int from_json(const struct result *r, struct answer *a, char message[RESULT_MESSAGE_MAX])
 {
     struct json_object *o = NULL, *v;
@@ -253,7 +265,8 @@ static int from_untyped(const struct result *r, struct answer *a, char message[R
 static int from_prelude(const struct result *r, struct answer *a, char message[RESULT_MESSAGE_MAX])
 {
     static const uint8_t zeros[8];
-    const uint8_t *end = memmem(r->data, r->n < PRELUDE_MAX ? r->n : PRELUDE_MAX, zeros, sizeof(zeros));
+    const uint8_t *end =
+        memmem(r->data, r->n < PRELUDE_MAX ? r->n : PRELUDE_MAX, zeros, sizeof(zeros));
     int e;
 
     if (!end)

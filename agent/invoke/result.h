@@ -3,12 +3,14 @@
 #include "base/buffer.h"
 
 enum result_kind {
-    RESULT_JSON,         /* any JSON: an object with statusCode is an answer, a string is text, the rest is JSON */
+    RESULT_JSON, /* any JSON: an object with statusCode is an answer, a string is text, the rest is
+                    JSON */
     RESULT_TEXT,
     RESULT_BYTES,
-    RESULT_ANSWER,       /* a JSON object {statusCode, headers, cookies, body, isBase64Encoded} */
-    RESULT_UNTYPED,      /* from a runtime that does not say: JSON if it is that, else text, else bytes */
-    RESULT_PRELUDE,      /* JSON {statusCode, headers, cookies}, eight NULs, the body */
+    RESULT_ANSWER,  /* a JSON object {statusCode, headers, cookies, body, isBase64Encoded} */
+    RESULT_UNTYPED, /* from a runtime that does not say: JSON if it is that, else text, else bytes
+                     */
+    RESULT_PRELUDE, /* JSON {statusCode, headers, cookies}, eight NULs, the body */
 };
 struct result {
     enum result_kind kind;
@@ -23,8 +25,8 @@ struct answer {
     size_t body_size;
 };
 enum { RESULT_MESSAGE_MAX = 160 };
-/* -EBADMSG: not an answer that may be sent; `message` (for people) says why. -ENOMEM. The answer's buffers may be
- * reused from call to call; answer_done() frees them. */
+/* -EBADMSG: not an answer that may be sent; `message` (for people) says why. -ENOMEM. The answer's
+ * buffers may be reused from call to call; answer_done() frees them. */
 int result_answer(const struct result *r, struct answer *ret, char message[RESULT_MESSAGE_MAX]);
 void answer_done(struct answer *a);
 /* For a direct call: the bytes as they are, and their content type. */

@@ -3,7 +3,8 @@
 #include <errno.h>
 #include <string.h>
 
-/* Bytes that follow the lead byte, or -1; *ret_low and *ret_high bound the first of them (RFC 3629, section 4). */
+/* Bytes that follow the lead byte, or -1; *ret_low and *ret_high bound the first of them (RFC 3629,
+ * section 4). */
 static int utf8_tail(uint8_t lead, uint8_t *ret_low, uint8_t *ret_high)
 {
     *ret_low = lead == 0xe0 ? 0xa0 : lead == 0xf0 ? 0x90 : 0x80;
@@ -56,7 +57,8 @@ static int latin1_append(struct buffer *to, const uint8_t *s, size_t n)
     for (size_t i = 0; i < n && r == 0; i++) {
         char two[2] = {(char)(0xc0 | s[i] >> 6), (char)(0x80 | (s[i] & 0x3f))};
 
-        r = s[i] < 0x80 ? buffer_json_string(to, (const char *)s + i, 1) : buffer_append(to, two, 2);
+        r = s[i] < 0x80 ? buffer_json_string(to, (const char *)s + i, 1)
+                        : buffer_append(to, two, 2);
     }
     return r;
 }

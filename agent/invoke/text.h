@@ -2,8 +2,9 @@
 #pragma once
 #include "base/buffer.h"
 
-bool utf8_valid(const uint8_t *s, size_t n);                     /* RFC 3629: no surrogates, no overlong forms */
-/* A JSON string with its quotes. Bytes that are no UTF-8 are read as ISO 8859-1, so that the JSON is valid. */
+bool utf8_valid(const uint8_t *s, size_t n); /* RFC 3629: no surrogates, no overlong forms */
+/* A JSON string with its quotes. Bytes that are no UTF-8 are read as ISO 8859-1, so that the JSON
+ * is valid. */
 int json_string_append(struct buffer *to, const void *s, size_t n);
 int base64_append(struct buffer *to, const uint8_t *s, size_t n);
 /* -EINVAL: not RFC 4648 base64 (padding may be missing). */

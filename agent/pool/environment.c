@@ -1,4 +1,5 @@
-/* environment.c - the runtime's defaults, then the function's own, then the platform's, which win. */
+/* environment.c - the runtime's defaults, then the function's own, then the platform's, which win.
+ */
 #include "pool/internal.h"
 #include "base/cleanup.h"
 

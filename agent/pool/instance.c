@@ -19,8 +19,8 @@
 
 #define INIT_TIMEOUT_NS (10 * NS_PER_S)
 #define DRAIN_SPARE_NS  (5 * NS_PER_S)
-#define HANGUP_NS       (1 * NS_PER_S)       /* a runtime that hung up ends within that */
-#define LAST_WORDS_NS   (20 * NS_PER_MS)     /* what it sent before it ended is read by then */
+#define HANGUP_NS       (1 * NS_PER_S)   /* a runtime that hung up ends within that */
+#define LAST_WORDS_NS   (20 * NS_PER_MS) /* what it sent before it ended is read by then */
 
 static bool is_live(enum instance_state s)
 {
@@ -30,8 +30,9 @@ static bool is_live(enum instance_state s)
 static void set_state(struct instance *i, enum instance_state to)
 {
     assert(instance_state_edge(i->state, to));
-    log_info("instance %s of %s: %s -> %s%s%s", i->id, i->revision->function_key, instance_state_name(i->state),
-             instance_state_name(to), i->reason[0] ? " " : "", i->reason);
+    log_info("instance %s of %s: %s -> %s%s%s", i->id, i->revision->function_key,
+             instance_state_name(i->state), instance_state_name(to), i->reason[0] ? " " : "",
+             i->reason);
     if (is_live(i->state) && !is_live(to))
         i->revision->live--;
     i->state = to;
@@ -56,8 +57,8 @@ static void add_last_lines(struct instance *i)
     size_t n = strlen(i->message);
 
     if (buffer_size(&i->tail))
-        snprintf(i->message + n, sizeof(i->message) - n, "%sthe last lines of its log:\n%.*s", n ? "; " : "",
-                 (int)buffer_size(&i->tail), (const char *)buffer_bytes(&i->tail));
+        snprintf(i->message + n, sizeof(i->message) - n, "%sthe last lines of its log:\n%.*s",
+                 n ? "; " : "", (int)buffer_size(&i->tail), (const char *)buffer_bytes(&i->tail));
 }
 
 static void set_timer(struct instance *i, uint64_t in_ns, void (*fn)(struct loop_timer *t))
@@ -172,7 +173,8 @@ static void end_stopped(struct instance *i)
 }
 
 /* Names what the kernel told of the exit. */
-static void describe_exit(const struct instance *i, char *reason, size_t reason_size, char *message, size_t size)
+static void describe_exit(const struct instance *i, char *reason, size_t reason_size, char *message,
+                          size_t size)
 {
     char limit[24];
 
@@ -219,10 +221,12 @@ static void on_hangup(struct loop_timer *t)
     if (i->state == STATE_DRAINING)
         instance_stop(i, 0);
     else
-        instance_fail(i, "RuntimeDisconnected", "the runtime closed its connection and went on running");
+        instance_fail(i, "RuntimeDisconnected",
+                      "the runtime closed its connection and went on running");
 }
 
-/* The exit and the end of the connection come in either order; the first one waits for the other. */
+/* The exit and the end of the connection come in either order; the first one waits for the other.
+ */
 void instance_check_end(struct instance *i)
 {
     if (instance_state_final(i->state)) {
@@ -245,7 +249,8 @@ static void on_drain_over(struct loop_timer *t)
 {
     struct instance *i = container_of(t, struct instance, timer);
 
-    log_warn("instance %s: %u invocations did not end within the drain's limit", i->id, i->in_flight);
+    log_warn("instance %s: %u invocations did not end within the drain's limit", i->id,
+             i->in_flight);
     instance_stop(i, STOP_GRACE_NS);
 }
 
@@ -278,7 +283,7 @@ void instance_drain(struct instance *i, const char *reason)
         code_cache_forget(i->pool->config.code, i);
         end_stopped(i);
         break;
-    case STATE_CREATING:                     /* on_started() or on_failed() goes on */
+    case STATE_CREATING: /* on_started() or on_failed() goes on */
         break;
     case STATE_INITIALIZING:
         instance_stop(i, STOP_GRACE_NS);
@@ -315,10 +320,12 @@ void instance_time_out(struct instance *i, const char *message)
 static void on_init_late(struct loop_timer *t)
 {
     struct instance *i = container_of(t, struct instance, timer);
-    uint64_t limit = i->pool->config.init_timeout_ns ? i->pool->config.init_timeout_ns : INIT_TIMEOUT_NS;
+    uint64_t limit =
+        i->pool->config.init_timeout_ns ? i->pool->config.init_timeout_ns : INIT_TIMEOUT_NS;
     char message[96];
 
-    snprintf(message, sizeof(message), "the runtime was not ready after %.1f s", (double)limit / 1e9);
+    snprintf(message, sizeof(message), "the runtime was not ready after %.1f s",
+             (double)limit / 1e9);
     instance_fail(i, "InitTimeout", message);
 }
 
@@ -498,6 +505,7 @@ int instance_create(struct pool *p, const Rouse__Control__V1__DesiredInstance *d
     set_state(i, STATE_FETCHING);
     e = code_cache_get(p->config.code, r->spec->package, on_code, i);
     if (e < 0)
-        instance_fail(i, "FetchFailed", e == -EINVAL ? "its package has no valid digest" : strerror(-e));
+        instance_fail(i, "FetchFailed",
+                      e == -EINVAL ? "its package has no valid digest" : strerror(-e));
     return 0;
 }

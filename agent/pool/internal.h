@@ -20,7 +20,7 @@
 
 enum {
     INSTANCE_MESSAGE_MAX = 1024,
-    TAIL_MAX = 700,                          /* bytes of last log lines in a status */
+    TAIL_MAX = 700, /* bytes of last log lines in a status */
     INSTANCES_MAX = 10000,
     REVISIONS_MAX = 20000,
     TOMBSTONES_MAX = 1000,
@@ -30,56 +30,56 @@ enum {
 #define STOP_GRACE_NS (2 * NS_PER_S)
 
 struct revision {
-    struct map_node node;                    /* by function key, NUL, revision */
+    struct map_node node; /* by function key, NUL, revision */
     struct pool *pool;
-    Rouse__Control__V1__RevisionSpec *spec;  /* NULL: only slots of it were asked for so far */
-    const char *function_key, *revision;     /* within `key` */
-    const char *name, *namespace;            /* copies of the key's two parts */
-    struct list instances;                   /* all */
-    struct list free;                        /* those with a free slot; the one used last comes first */
-    unsigned count;                          /* in `instances` */
-    unsigned live;                           /* of them: wanted and not ended */
-    uint32_t wanted;                         /* how many slots the activator still wants */
+    Rouse__Control__V1__RevisionSpec *spec; /* NULL: only slots of it were asked for so far */
+    const char *function_key, *revision;    /* within `key` */
+    const char *name, *namespace;           /* copies of the key's two parts */
+    struct list instances;                  /* all */
+    struct list free; /* those with a free slot; the one used last comes first */
+    unsigned count;   /* in `instances` */
+    unsigned live;    /* of them: wanted and not ended */
+    uint32_t wanted;  /* how many slots the activator still wants */
     char *key;
 };
 
 struct instance {
-    struct map_node node;                    /* by id */
-    struct list of_revision, free;           /* `free`: in revision.free while a slot is free */
+    struct map_node node;          /* by id */
+    struct list of_revision, free; /* `free`: in revision.free while a slot is free */
     struct pool *pool;
     struct revision *revision;
     const struct runtime *runtime;
     char *id;
     enum instance_state state;
-    char reason[32];                         /* CamelCase */
+    char reason[32]; /* CamelCase */
     char message[INSTANCE_MESSAGE_MAX];
     struct sandbox_exit exit;
 
     uint64_t phase_ns[PHASE_COUNT];
-    uint64_t since_ns;                       /* start of the current phase */
-    uint64_t ready_at_ms, idle_since_ms;     /* epoch */
+    uint64_t since_ns;                   /* start of the current phase */
+    uint64_t ready_at_ms, idle_since_ms; /* epoch */
     uint64_t cpu_seen_ns;
 
-    bool code_held;                          /* or wished for */
-    bool sandbox;                            /* the launcher has it: on_exit() or on_failed() will come */
+    bool code_held; /* or wished for */
+    bool sandbox;   /* the launcher has it: on_exit() or on_failed() will come */
     bool stop_sent, exited;
-    bool closing;                            /* its runtime takes nothing new */
+    bool closing; /* its runtime takes nothing new */
     bool end_told;
     struct runtime_link *link;
     unsigned slots, in_flight, leased;
-    struct invocation *first;                /* the one that came first of all, while it runs */
+    struct invocation *first; /* the one that came first of all, while it runs */
     bool served;
     struct list invocations, leases;
     struct function_log *log;
     struct log_pipe out, err;
-    struct buffer tail;                      /* its last lines, for a crash's message */
-    struct loop_timer timer;                 /* initialisation, drain, or the wait for an exit or a hang-up */
-    struct loop_timer overdue;               /* grace of what does not answer a CANCEL */
+    struct buffer tail;        /* its last lines, for a crash's message */
+    struct loop_timer timer;   /* initialisation, drain, or the wait for an exit or a hang-up */
+    struct loop_timer overdue; /* grace of what does not answer a CANCEL */
     struct loop_timer reap;
 };
 
 struct lease {
-    struct map_node node;                    /* by id */
+    struct map_node node; /* by id */
     struct list link;
     uint64_t id;
     struct instance *instance;
@@ -108,12 +108,13 @@ struct pool {
     bool has_epoch, cordoned, ending;
     struct list tombstones;
     unsigned tombstone_count;
-    struct loop_timer end;                   /* pool_free()'s patience */
+    struct loop_timer end; /* pool_free()'s patience */
 };
 
 /* ---- revision.c */
 struct revision *revision_find(struct pool *p, const char *function_key, const char *revision);
-struct revision *revision_get(struct pool *p, const char *function_key, const char *revision);   /* or makes it; NULL */
+struct revision *revision_get(struct pool *p, const char *function_key,
+                              const char *revision); /* or makes it; NULL */
 int revision_learn(struct pool *p, const Rouse__Control__V1__RevisionSpec *spec);
 void revision_drop_unused(struct pool *p);
 struct revision *revision_free(struct revision *r);
@@ -128,7 +129,7 @@ void instance_fail(struct instance *i, const char *reason, const char *message);
 void instance_time_out(struct instance *i, const char *message);
 void instance_ready(struct instance *i, unsigned slots);
 void instance_check_end(struct instance *i);
-void instance_quiet(struct instance *i);     /* its last invocation ended */
+void instance_quiet(struct instance *i); /* its last invocation ended */
 struct instance *instance_find(struct pool *p, const char *id);
 struct instance *instance_free(struct instance *i);
 extern const struct launcher_ops instance_launcher_ops;
@@ -145,19 +146,21 @@ void work_close(struct instance *i);
 bool slot_any_free(const struct instance *i);
 void slot_take(struct instance *i);
 void slot_release(struct instance *i);
-void slot_update(struct instance *i);                    /* after its state or slots changed */
-void slots_offer(struct revision *r);                    /* free slots go to the activator as far as it wants them */
+void slot_update(struct instance *i); /* after its state or slots changed */
+void slots_offer(struct revision *r); /* free slots go to the activator as far as it wants them */
 void slot_revoke_leases(struct instance *i);
-int slot_claim(struct pool *p, uint64_t id, const struct revision *r, struct instance **ret);   /* -ESTALE */
+int slot_claim(struct pool *p, uint64_t id, const struct revision *r,
+               struct instance **ret); /* -ESTALE */
 
 /* ---- status.c */
 void status_send(struct instance *i);
-void status_bury(struct instance *i);                    /* keeps how it ended */
+void status_bury(struct instance *i); /* keeps how it ended */
 struct tombstone *status_tombstone(struct pool *p, const char *id);
 void status_tell(struct pool *p, struct tombstone *t);
 struct tombstone *tombstone_free(struct pool *p, struct tombstone *t);
 void status_fill_load(void *user, Rouse__Control__V1__Report *m);
 
 /* ---- environment.c */
-int environment_build(const struct instance *i, char ***ret);    /* NULL-terminated; environment_free() */
+int environment_build(const struct instance *i,
+                      char ***ret); /* NULL-terminated; environment_free() */
 char **environment_free(char **env);

@@ -21,7 +21,7 @@ struct chunk {
 };
 struct log_writer {
     pthread_t thread;
-    pthread_mutex_t lock;                /* guards the rest */
+    pthread_mutex_t lock; /* guards the rest */
     pthread_cond_t wake;
     struct list queue;
     size_t queued;

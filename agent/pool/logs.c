@@ -13,7 +13,7 @@
 
 enum {
     RING_MAX = 1 << 20,
-    TOTAL_MAX = 64 << 20,                    /* all rings; the longest silent one goes first */
+    TOTAL_MAX = 64 << 20, /* all rings; the longest silent one goes first */
     PENDING_MAX = 64 << 10,
     FOLLOWERS_MAX = 64,
     CHUNK_MAX = 256 << 10,
@@ -22,12 +22,12 @@ enum {
 
 struct function_log {
     struct map_node node;
-    struct list used;                        /* in logs.used, the longest silent first */
-    struct list dirty;                       /* in logs.dirty while `pending` is not empty */
+    struct list used;  /* in logs.used, the longest silent first */
+    struct list dirty; /* in logs.dirty while `pending` is not empty */
     struct logs *logs;
     unsigned refs;
     struct buffer ring;
-    struct buffer pending;                   /* not yet handed to the writer and the followers */
+    struct buffer pending; /* not yet handed to the writer and the followers */
     char key[];
 };
 struct follower {
@@ -72,7 +72,8 @@ static void log_flush(struct function_log *f)
     if (list_empty(&f->dirty))
         return;
     list_del(&f->dirty);
-    list_for_each(it, &l->followers) {
+    list_for_each(it, &l->followers)
+    {
         struct follower *w = list_entry(it, struct follower, link);
 
         if (w->log == f)
@@ -97,7 +98,8 @@ static void on_flush(struct loop_timer *t)
 }
 
 int logs_new(struct loop *loop, const char *state_dir,
-             int (*send)(void *user, const Rouse__Control__V1__AgentMessage *m), void *user, struct logs **ret)
+             int (*send)(void *user, const Rouse__Control__V1__AgentMessage *m), void *user,
+             struct logs **ret)
 {
     struct logs *l = calloc(1, sizeof(*l));
     int r;
@@ -139,8 +141,7 @@ struct logs *logs_free(struct logs *l)
     if (!l)
         return NULL;
     logs_forget_followers(l);
-    map_for_each(it, &l->functions)
-        log_destroy(map_entry(it, struct function_log, node));
+    map_for_each(it, &l->functions) log_destroy(map_entry(it, struct function_log, node));
     map_done(&l->functions);
     log_writer_free(l->writer);
     loop_timer_cancel(l->loop, &l->flush);
@@ -193,7 +194,8 @@ static void ring_drop_line(struct function_log *f)
 
 static void total_shrink(struct logs *l, const struct function_log *keep)
 {
-    list_for_each(it, &l->used) {
+    list_for_each(it, &l->used)
+    {
         struct function_log *f = list_entry(it, struct function_log, used);
 
         if (l->total <= TOTAL_MAX)
@@ -228,7 +230,8 @@ static void append_one(struct function_log *f, const char *request_id, const cha
     size_t size = stamp(l, head);
     struct buffer *const targets[] = {&f->ring, &f->pending};
 
-    size += (size_t)snprintf(head + size, sizeof(head) - size, " %.160s ", request_id ? request_id : "-");
+    size += (size_t)snprintf(head + size, sizeof(head) - size, " %.160s ",
+                             request_id ? request_id : "-");
     for (size_t i = 0; i < ARRAY_LEN(targets); i++) {
         struct buffer *b = targets[i];
         uint8_t *to = buffer_reserve(b, size + n + 1);
@@ -274,9 +277,11 @@ void function_log_line(struct function_log *f, const char *request_id, const cha
 
 /* ---------------------------------------------------------------- requests */
 
-static void send_tail(struct logs *l, const Rouse__Control__V1__LogRequest *r, const struct function_log *f)
+static void send_tail(struct logs *l, const Rouse__Control__V1__LogRequest *r,
+                      const struct function_log *f)
 {
-    const uint8_t *at = f ? buffer_bytes(&f->ring) : NULL, *end = f ? at + buffer_size(&f->ring) : NULL;
+    const uint8_t *at = f ? buffer_bytes(&f->ring) : NULL,
+                  *end = f ? at + buffer_size(&f->ring) : NULL;
     const uint8_t *from = at;
     uint32_t lines = 0;
 
@@ -309,7 +314,8 @@ static void follower_free(struct logs *l, struct follower *w)
 
 static void cancel(struct logs *l, uint64_t request)
 {
-    list_for_each(it, &l->followers) {
+    list_for_each(it, &l->followers)
+    {
         struct follower *w = list_entry(it, struct follower, link);
 
         if (w->request == request) {

@@ -1,4 +1,5 @@
-/* logs.h - what functions wrote: the last MiB of each in memory, all of it in files, live to who follows.
+/* logs.h - what functions wrote: the last MiB of each in memory, all of it in files, live to who
+ * follows.
  *
  * A line is `2026-11-23T10:00:00.123Z REQUEST-ID text`. On the agent's loop. */
 #pragma once
@@ -8,15 +9,16 @@
 struct logs;
 struct function_log;
 
-enum { LOG_LINE_MAX = 16 << 10 };            /* a longer line goes on in the next */
+enum { LOG_LINE_MAX = 16 << 10 }; /* a longer line goes on in the next */
 
 int logs_new(struct loop *loop, const char *state_dir,
-             int (*send)(void *user, const Rouse__Control__V1__AgentMessage *m), void *user, struct logs **ret);
-struct logs *logs_free(struct logs *l);      /* flushes */
+             int (*send)(void *user, const Rouse__Control__V1__AgentMessage *m), void *user,
+             struct logs **ret);
+struct logs *logs_free(struct logs *l); /* flushes */
 /* Held until function_log_put(). NULL: no memory. */
 struct function_log *logs_get(struct logs *l, const char *function_key);
 void function_log_put(struct function_log *f);
 /* One line without its newline; request_id NULL: not known, "-". Embedded newlines make several. */
 void function_log_line(struct function_log *f, const char *request_id, const char *text, size_t n);
 void logs_request(struct logs *l, const Rouse__Control__V1__LogRequest *r);
-void logs_forget_followers(struct logs *l);  /* the controller that asked is gone */
+void logs_forget_followers(struct logs *l); /* the controller that asked is gone */

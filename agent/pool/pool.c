@@ -54,7 +54,8 @@ static void on_end_late(struct loop_timer *t)
 static void stop_all(struct pool *p)
 {
     p->ending = true;
-    map_for_each(it, &p->instances) {
+    map_for_each(it, &p->instances)
+    {
         struct instance *i = map_entry(it, struct instance, node);
 
         instance_drain(i, "");
@@ -74,12 +75,10 @@ struct pool *pool_free(struct pool *p)
         return NULL;
     stop_all(p);
     report_set_source(p->config.report, NULL, NULL);
-    map_for_each(it, &p->instances)
-        instance_free(map_entry(it, struct instance, node));
+    map_for_each(it, &p->instances) instance_free(map_entry(it, struct instance, node));
     map_done(&p->instances);
     map_done(&p->leases);
-    map_for_each(it, &p->revisions)
-        revision_free(map_entry(it, struct revision, node));
+    map_for_each(it, &p->revisions) revision_free(map_entry(it, struct revision, node));
     map_done(&p->revisions);
     while (!list_empty(&p->tombstones))
         tombstone_free(p, list_entry(p->tombstones.next, struct tombstone, link));
@@ -95,7 +94,8 @@ struct pool *pool_free(struct pool *p)
 
 static bool is_our_epoch(const struct pool *p, const Rouse__Control__V1__Epoch *e)
 {
-    return p->has_epoch && p->epoch.incarnation == e->incarnation && p->epoch.sequence == e->sequence;
+    return p->has_epoch && p->epoch.incarnation == e->incarnation &&
+           p->epoch.sequence == e->sequence;
 }
 
 static void want(struct pool *p, const Rouse__Control__V1__DesiredInstance *d)
@@ -106,7 +106,7 @@ static void want(struct pool *p, const Rouse__Control__V1__DesiredInstance *d)
     if (instance_find(p, d->id))
         return;
     t = status_tombstone(p, d->id);
-    if (t) {                                 /* it has been, and the controller has not heard how it ended */
+    if (t) { /* it has been, and the controller has not heard how it ended */
         status_tell(p, t);
         return;
     }
@@ -126,13 +126,15 @@ static int drain_unnamed(struct pool *p, const Rouse__Control__V1__Desired *d)
         if (!map_get_str(&named, d->instances[k]->id))
             r = map_put(&named, &nodes[k], d->instances[k]->id, strlen(d->instances[k]->id));
     if (r == 0) {
-        map_for_each(it, &p->instances) {
+        map_for_each(it, &p->instances)
+        {
             struct instance *i = map_entry(it, struct instance, node);
 
             if (!map_get_str(&named, i->id))
                 instance_drain(i, "");
         }
-        list_for_each(it, &p->tombstones) {
+        list_for_each(it, &p->tombstones)
+        {
             struct tombstone *t = list_entry(it, struct tombstone, link);
 
             if (!map_get_str(&named, t->id))

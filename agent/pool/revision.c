@@ -44,7 +44,8 @@ static int split_key(struct revision *r)
 {
     const char *slash = strchr(r->function_key, '/');
 
-    r->namespace = slash ? strndup(r->function_key, (size_t)(slash - r->function_key)) : strdup("default");
+    r->namespace =
+        slash ? strndup(r->function_key, (size_t)(slash - r->function_key)) : strdup("default");
     r->name = strdup(slash ? slash + 1 : r->function_key);
     return r->name && r->namespace ? 0 : -ENOMEM;
 }
@@ -87,7 +88,7 @@ int revision_learn(struct pool *p, const Rouse__Control__V1__RevisionSpec *spec)
 
     if (!r)
         return -ENOMEM;
-    if (r->spec)                             /* a revision is immutable */
+    if (r->spec) /* a revision is immutable */
         return 0;
     bytes = malloc(n ? n : 1);
     if (!bytes)
@@ -106,7 +107,8 @@ int revision_learn(struct pool *p, const Rouse__Control__V1__RevisionSpec *spec)
 
 void revision_drop_unused(struct pool *p)
 {
-    map_for_each(it, &p->revisions) {
+    map_for_each(it, &p->revisions)
+    {
         struct revision *r = map_entry(it, struct revision, node);
 
         if (r->count || r->wanted)

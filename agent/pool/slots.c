@@ -29,7 +29,8 @@ void slot_take(struct instance *i)
 {
     i->in_flight++;
     i->idle_since_ms = 0;
-    report_begin(i->pool->config.report, i->revision->function_key, i->revision->revision, loop_now(i->pool->loop));
+    report_begin(i->pool->config.report, i->revision->function_key, i->revision->revision,
+                 loop_now(i->pool->loop));
     slot_update(i);
 }
 
@@ -143,7 +144,8 @@ int slot_claim(struct pool *p, uint64_t id, const struct revision *r, struct ins
     struct map_node *n = map_get(&p->leases, &id, sizeof(id));
     struct lease *l = n ? map_entry(n, struct lease, node) : NULL;
 
-    if (!l || l->instance->revision != r || l->instance->state != STATE_READY || l->instance->closing)
+    if (!l || l->instance->revision != r || l->instance->state != STATE_READY ||
+        l->instance->closing)
         return -ESTALE;
     *ret = l->instance;
     lease_end(l);

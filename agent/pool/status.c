@@ -17,7 +17,8 @@ static int send_status(struct pool *p, Rouse__Control__V1__InstanceStatus *s)
 }
 
 /* The message's texts are the instance's own. */
-static void fill(struct instance *i, Rouse__Control__V1__InstanceStatus *s, Rouse__Control__V1__PhaseTimes *t)
+static void fill(struct instance *i, Rouse__Control__V1__InstanceStatus *s,
+                 Rouse__Control__V1__PhaseTimes *t)
 {
     rouse__control__v1__instance_status__init(s);
     rouse__control__v1__phase_times__init(t);
@@ -91,7 +92,8 @@ void status_bury(struct instance *i)
 
 struct tombstone *status_tombstone(struct pool *p, const char *id)
 {
-    list_for_each(it, &p->tombstones) {
+    list_for_each(it, &p->tombstones)
+    {
         struct tombstone *t = list_entry(it, struct tombstone, link);
 
         if (!strcmp(t->id, id))
@@ -139,20 +141,21 @@ void pool_hello(struct pool *p, Rouse__Control__V1__Hello *hello)
     hello->desired = p->has_epoch ? &p->epoch : NULL;
     /* What the last connection asked for ended with it. */
     logs_forget_followers(p->logs);
-    map_for_each(it, &p->revisions)
-        map_entry(it, struct revision, node)->wanted = 0;
+    map_for_each(it, &p->revisions) map_entry(it, struct revision, node)->wanted = 0;
     if (!all || !hello->instances) {
         free(all);
         return;
     }
-    map_for_each(it, &p->instances) {
+    map_for_each(it, &p->instances)
+    {
         struct instance *i = map_entry(it, struct instance, node);
 
         i->end_told = instance_state_final(i->state);
         fill(i, &all[n].status, &all[n].phases);
         n++;
     }
-    list_for_each(it, &p->tombstones) {
+    list_for_each(it, &p->tombstones)
+    {
         struct tombstone *t = list_entry(it, struct tombstone, link);
 
         if (t->told)
@@ -219,7 +222,8 @@ void status_fill_load(void *user, Rouse__Control__V1__Report *m)
         rouse__control__v1__resources__init(r);
     m->reserved = r;
     m->instances = p->instances.count ? calloc(p->instances.count, sizeof(*m->instances)) : NULL;
-    map_for_each(it, &p->instances) {
+    map_for_each(it, &p->instances)
+    {
         struct instance *i = map_entry(it, struct instance, node);
 
         if (r && i->revision->spec) {

@@ -1,4 +1,5 @@
-/* work.c - an instance at work: what its runtime says, what it writes, what became of its invocations. */
+/* work.c - an instance at work: what its runtime says, what it writes, what became of its
+ * invocations. */
 #include "pool/internal.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -121,7 +122,7 @@ static void on_error(void *user, struct runtime_call *c, const struct function_e
     work_drain_logs(i, i->revision->spec->concurrency == 1);
     write_error(i, c->request_id, e);
     if (e->fatal) {
-        i->closing = true;                   /* it ends by itself now */
+        i->closing = true; /* it ends by itself now */
         slot_update(i);
     }
     invocation_error(invocation_of(c), e);
@@ -193,7 +194,8 @@ static void on_overdue_grace(struct loop_timer *t)
     struct instance *i = container_of(t, struct instance, overdue);
     uint64_t longest = 0;
 
-    list_for_each(it, &i->invocations) {
+    list_for_each(it, &i->invocations)
+    {
         uint64_t ns = invocation_overdue_ns(invocation_from_list(it));
 
         if (ns > longest)
@@ -216,12 +218,14 @@ static void on_started(void *owner, struct invocation *v)
     report_cold_start(i->pool->config.report, i->revision->function_key);
 }
 
-/* With one at a time the handler may spin for ever and is in nobody's way but ours: it goes at once. */
+/* With one at a time the handler may spin for ever and is in nobody's way but ours: it goes at
+ * once. */
 static void on_overdue(void *owner, struct invocation *v)
 {
     struct instance *i = owner;
     char text[64];
-    int n = snprintf(text, sizeof(text), "Task timed out after %.2f seconds", invocation_timeout_ms(v) / 1e3);
+    int n = snprintf(text, sizeof(text), "Task timed out after %.2f seconds",
+                     invocation_timeout_ms(v) / 1e3);
 
     work_drain_logs(i, i->revision->spec->concurrency == 1);
     write_line(i, invocation_request_id(v), text, (size_t)n);

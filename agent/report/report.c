@@ -10,14 +10,14 @@
 #include <string.h>
 
 enum {
-    FUNCTIONS_MAX = 10000,       /* label values; the rest is `other` */
-    LOADS_MAX = 20000,           /* revisions with load or instances */
-    CODES_MAX = 16,              /* status codes told apart for one function; the rest is code="other" */
+    FUNCTIONS_MAX = 10000, /* label values; the rest is `other` */
+    LOADS_MAX = 20000,     /* revisions with load or instances */
+    CODES_MAX = 16,        /* status codes told apart for one function; the rest is code="other" */
     KEY_MAX = 384,
 };
 
 struct code_count {
-    int code;                    /* 0: other */
+    int code; /* 0: other */
     uint64_t count;
 };
 struct function_count {
@@ -105,10 +105,8 @@ struct report *report_free(struct report *r)
 {
     if (!r)
         return NULL;
-    map_for_each(it, &r->functions)
-        function_free(map_entry(it, struct function_count, node));
-    map_for_each(it, &r->loads)
-        free(map_entry(it, struct load, node));
+    map_for_each(it, &r->functions) function_free(map_entry(it, struct function_count, node));
+    map_for_each(it, &r->loads) free(map_entry(it, struct load, node));
     map_done(&r->functions);
     map_done(&r->loads);
     function_free(r->other);
@@ -143,7 +141,8 @@ static size_t load_key(char out[KEY_MAX], const char *function_key, const char *
 }
 
 /* NULL past the bound, or for names that the API cannot have let through. */
-static struct load *load_of(struct report *r, const char *function_key, const char *revision, bool make)
+static struct load *load_of(struct report *r, const char *function_key, const char *revision,
+                            bool make)
 {
     char key[KEY_MAX];
     size_t n = load_key(key, function_key, revision);
@@ -251,7 +250,8 @@ void report_usage(struct report *r, const char *function_key, const char *revisi
     }
 }
 
-void report_set_source(struct report *r, void (*fill)(void *user, Rouse__Control__V1__Report *m), void *user)
+void report_set_source(struct report *r, void (*fill)(void *user, Rouse__Control__V1__Report *m),
+                       void *user)
 {
     r->fill = fill;
     r->fill_user = user;
@@ -286,7 +286,8 @@ void report_load(struct report *r, uint64_t now_ns, Rouse__Control__V1__Report *
     if (r->fill)
         r->fill(r->fill_user, m);
     m->functions = r->loads.count ? calloc(r->loads.count, sizeof(*m->functions)) : NULL;
-    map_for_each(it, &r->loads) {
+    map_for_each(it, &r->loads)
+    {
         struct load *l = map_entry(it, struct load, node);
         Rouse__Control__V1__FunctionLoad *f;
 
@@ -323,16 +324,16 @@ static void function_requests(struct buffer *out, const struct function_count *f
 
         if (f->codes[i].code)
             snprintf(code, sizeof(code), "%d", f->codes[i].code);
-        metrics_sample(out, "rouse_requests_total", (double)f->codes[i].count, "namespace", f->namespace,
-                       "function", f->name, "code", code, NULL);
+        metrics_sample(out, "rouse_requests_total", (double)f->codes[i].count, "namespace",
+                       f->namespace, "function", f->name, "code", code, NULL);
     }
 }
 
 static void function_cold_starts(struct buffer *out, const struct function_count *f)
 {
     if (f->cold_starts)
-        metrics_sample(out, "rouse_cold_starts_total", (double)f->cold_starts, "namespace", f->namespace,
-                       "function", f->name, NULL);
+        metrics_sample(out, "rouse_cold_starts_total", (double)f->cold_starts, "namespace",
+                       f->namespace, "function", f->name, NULL);
 }
 
 void report_metrics(const struct report *r, struct buffer *out)
@@ -341,18 +342,22 @@ void report_metrics(const struct report *r, struct buffer *out)
     map_for_each(it, &r->functions)
         function_requests(out, map_entry(it, struct function_count, node));
     function_requests(out, r->other);
-    metrics_family(out, "rouse_request_seconds", "histogram", "Time to answer a request at this entry.");
+    metrics_family(out, "rouse_request_seconds", "histogram",
+                   "Time to answer a request at this entry.");
     metrics_histogram(out, "rouse_request_seconds", &r->request_seconds, NULL);
     metrics_family(out, "rouse_in_flight", "gauge", "Invocations that hold a slot on this node.");
     metrics_sample(out, "rouse_in_flight", (double)r->in_flight, NULL);
-    metrics_family(out, "rouse_cold_starts_total", "counter", "Instances that served their first invocation.");
+    metrics_family(out, "rouse_cold_starts_total", "counter",
+                   "Instances that served their first invocation.");
     map_for_each(it, &r->functions)
         function_cold_starts(out, map_entry(it, struct function_count, node));
     function_cold_starts(out, r->other);
     metrics_family(out, "rouse_cold_start_seconds", "histogram", "Phases of a cold start.");
     for (int p = 0; p < PHASE_COUNT; p++)
-        metrics_histogram(out, "rouse_cold_start_seconds", &r->phases[p], "phase", phase_names[p], NULL);
-    metrics_family(out, "rouse_load_dropped_total", "counter", "Load that was past the bound of revisions.");
+        metrics_histogram(out, "rouse_cold_start_seconds", &r->phases[p], "phase", phase_names[p],
+                          NULL);
+    metrics_family(out, "rouse_load_dropped_total", "counter",
+                   "Load that was past the bound of revisions.");
     metrics_sample(out, "rouse_load_dropped_total", (double)r->dropped_loads, NULL);
     metrics_process(out);
 }

@@ -42,7 +42,8 @@ static struct runtime *runtime_free(struct runtime *r)
     return NULL;
 }
 
-static int string_of(struct json_object *o, const char *field, bool needed, char **ret, struct err *e)
+static int string_of(struct json_object *o, const char *field, bool needed, char **ret,
+                     struct err *e)
 {
     struct json_object *v;
 
@@ -102,7 +103,8 @@ static int env_of(struct json_object *o, char ***ret, struct err *e)
         return err_set(e, ENOMEM, "out of memory");
     if (!n)
         return 0;
-    json_object_object_foreach(v, key, value) {
+    json_object_object_foreach(v, key, value)
+    {
         if (!json_object_is_type(value, json_type_string) || !*key || strchr(key, '='))
             return err_set(e, EINVAL, "env.%s: must be a string", key);
         if (asprintf(&(*ret)[at], "%s=%s", key, json_object_get_string(value)) < 0) {
@@ -117,7 +119,8 @@ static int env_of(struct json_object *o, char ***ret, struct err *e)
 static int protocol_of(struct json_object *o, enum runtime_protocol *ret, struct err *e)
 {
     struct json_object *v;
-    const char *s = json_object_object_get_ex(o, "protocol", &v) ? json_object_get_string(v) : "frames";
+    const char *s =
+        json_object_object_get_ex(o, "protocol", &v) ? json_object_get_string(v) : "frames";
 
     if (s && !strcmp(s, "frames"))
         *ret = RUNTIME_FRAMES;
@@ -128,7 +131,8 @@ static int protocol_of(struct json_object *o, enum runtime_protocol *ret, struct
     return 0;
 }
 
-static int runtime_fill(struct runtime *r, struct json_object *o, const char *dir, const char *name, struct err *e)
+static int runtime_fill(struct runtime *r, struct json_object *o, const char *dir, const char *name,
+                        struct err *e)
 {
     char path[PATH_MAX];
     struct stat st;
@@ -190,7 +194,8 @@ static int runtime_read(const char *dir, const char *name, struct runtime **ret,
     return 0;
 }
 
-/* A directory that has no runtime.json is none of ours (lost+found, a half-built one): left out silently. */
+/* A directory that has no runtime.json is none of ours (lost+found, a half-built one): left out
+ * silently. */
 static bool is_runtime(const char *dir, const char *name)
 {
     char path[PATH_MAX];
@@ -229,7 +234,8 @@ int runtimes_load(const char *dir, struct runtimes **ret, struct err *e)
             break;
         }
         if (runtime_read(dir, entry->d_name, &r, &why) < 0)
-            log_warn("runtimes: %s/%s/runtime.json is left out: %s", dir, entry->d_name, why.message);
+            log_warn("runtimes: %s/%s/runtime.json is left out: %s", dir, entry->d_name,
+                     why.message);
         else
             all->all[all->count++] = r;
     }

@@ -1,19 +1,23 @@
-/* runtimes.h - the Runtimes this node can mount: one directory each with rootfs/ and runtime.json. */
+/* runtimes.h - the Runtimes this node can mount: one directory each with rootfs/ and runtime.json.
+ */
 #pragma once
 #include "base/error.h"
 #include <stddef.h>
 
-enum runtime_protocol { RUNTIME_FRAMES, RUNTIME_ANY };   /* any: frames or the Lambda Runtime API, whichever speaks first */
+enum runtime_protocol {
+    RUNTIME_FRAMES,
+    RUNTIME_ANY
+}; /* any: frames or the Lambda Runtime API, whichever speaks first */
 struct runtime {
     char *name, *version, *digest;
-    char *rootfs;                        /* absolute */
-    char **argv, **env;                  /* NULL-terminated */
+    char *rootfs;       /* absolute */
+    char **argv, **env; /* NULL-terminated */
     enum runtime_protocol protocol;
 };
 struct runtimes;
 /* Reads every DIR/NAME/runtime.json; a broken one is logged and left out. */
 int runtimes_load(const char *dir, struct runtimes **ret, struct err *e);
 struct runtimes *runtimes_free(struct runtimes *r);
-const struct runtime *runtimes_get(const struct runtimes *r, const char *name);     /* NULL if absent */
+const struct runtime *runtimes_get(const struct runtimes *r, const char *name); /* NULL if absent */
 size_t runtimes_count(const struct runtimes *r);
 const struct runtime *runtimes_at(const struct runtimes *r, size_t i);

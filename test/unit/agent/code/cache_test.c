@@ -21,7 +21,7 @@
 static struct {
     int fd;
     uint16_t port;
-    atomic_int requests, unavailable;    /* the next N answers are 503 */
+    atomic_int requests, unavailable; /* the next N answers are 503 */
     struct buffer packages[4];
     char digests[4][PACKAGE_DIGEST_TEXT];
     int count;
@@ -37,8 +37,9 @@ static int pending;
 static void answer(int fd, int status, const void *body, size_t n)
 {
     char head[128];
-    int len = snprintf(head, sizeof(head), "HTTP/1.1 %d X\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n",
-                       status, n);
+    int len =
+        snprintf(head, sizeof(head),
+                 "HTTP/1.1 %d X\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n", status, n);
 
     if (write(fd, head, (size_t)len) < 0 || (n && write(fd, body, n) < 0))
         return;
@@ -83,7 +84,8 @@ static void *serve(void *user)
         } else if (server.corrupt) {
             answer(fd, 200, "garbage", 7);
         } else {
-            answer(fd, 200, buffer_bytes(&server.packages[which]), buffer_size(&server.packages[which]));
+            answer(fd, 200, buffer_bytes(&server.packages[which]),
+                   buffer_size(&server.packages[which]));
         }
     }
 }
@@ -93,7 +95,8 @@ static const char *offer(char fill, size_t size)
 {
     struct buffer *b = &server.packages[server.count];
     char *data = malloc(size);
-    struct package_file f = {.name = "lib/index.py", .data = data, .size = size, .executable = fill == 'x'};
+    struct package_file f = {
+        .name = "lib/index.py", .data = data, .size = size, .executable = fill == 'x'};
     struct err e = {0};
 
     memset(data, fill, size);
@@ -127,7 +130,8 @@ static void stop_now(struct mail *m)
     loop_stop(loop);
 }
 
-/* What the workers had posted before the end is still in the loop's box: the memory goes with it. */
+/* What the workers had posted before the end is still in the loop's box: the memory goes with it.
+ */
 static void free_cache(struct code_cache *c)
 {
     struct mail m = {.fn = stop_now};
@@ -271,7 +275,8 @@ START_TEST(bytes_that_are_no_archive_are_refused)
 
     begin();
     buffer_puts(&server.packages[0], "this is not an archive at all, but it has a digest");
-    package_digest(buffer_bytes(&server.packages[0]), buffer_size(&server.packages[0]), server.digests[0]);
+    package_digest(buffer_bytes(&server.packages[0]), buffer_size(&server.packages[0]),
+                   server.digests[0]);
     server.count = 1;
     c = cache(0);
     wish(c, server.digests[0], &w);
@@ -362,8 +367,10 @@ END_TEST
 int main(int argc, char **argv)
 {
     const TTest *const cases[] = {
-        one_download_for_all_and_none_when_warm,           failures_say_why_and_leave_nothing,
-        bytes_that_are_no_archive_are_refused,             forgotten_wishes_are_not_told,
+        one_download_for_all_and_none_when_warm,
+        failures_say_why_and_leave_nothing,
+        bytes_that_are_no_archive_are_refused,
+        forgotten_wishes_are_not_told,
         least_recently_used_goes_first_and_held_ones_stay,
     };
 

@@ -16,7 +16,8 @@ static struct str view(const char *s)
     return (struct str){s, strlen(s)};
 }
 
-static struct json_object *build(const char *query, const struct pair *headers, const void *body, size_t n)
+static struct json_object *build(const char *query, const struct pair *headers, const void *body,
+                                 size_t n)
 {
     static struct http_head h;
     struct buffer b = {0};
@@ -36,7 +37,8 @@ static struct json_object *build(const char *query, const struct pair *headers, 
     h = (struct http_head){.method = STR("POST"), .minor = 1, .host = STR("api.example.org")};
     h.query = view(query);
     for (; headers && headers->name; headers++)
-        h.headers[h.header_count++] = (struct http_header){view(headers->name), view(headers->value)};
+        h.headers[h.header_count++] =
+            (struct http_header){view(headers->name), view(headers->value)};
     ck_assert_int_eq(event_append(&b, &r), 0);
     ck_assert(utf8_valid(buffer_bytes(&b), buffer_size(&b)));
     text = buffer_take_string(&b);
@@ -86,7 +88,8 @@ START_TEST(fixed_fields)
     for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
         const char *got = at(o, wanted[i].name);
 
-        ck_assert_msg(got && !strcmp(got, wanted[i].value), "%s: %s", wanted[i].name, got ? got : "(absent)");
+        ck_assert_msg(got && !strcmp(got, wanted[i].value), "%s: %s", wanted[i].name,
+                      got ? got : "(absent)");
     }
     ck_assert_ptr_null(at(o, "body"));
     ck_assert_ptr_null(at(o, "cookies"));
@@ -97,10 +100,10 @@ END_TEST
 
 START_TEST(headers_and_cookies)
 {
-    const struct pair headers[] = {{"X-Multi", "a"},     {"Accept", "*/*"},
-                                   {"x-MULTI", "b, c"},  {"Cookie", "k=v; l=w"},
-                                   {"cookie", "m=x"},    {"Connection", "keep-alive"},
-                                   {"Rouse-Slot", "7"},  {"Transfer-Encoding", "chunked"},
+    const struct pair headers[] = {{"X-Multi", "a"},          {"Accept", "*/*"},
+                                   {"x-MULTI", "b, c"},       {"Cookie", "k=v; l=w"},
+                                   {"cookie", "m=x"},         {"Connection", "keep-alive"},
+                                   {"Rouse-Slot", "7"},       {"Transfer-Encoding", "chunked"},
                                    {"X-Latin", "gr\xfc\xdf"}, {"X-Utf", "gr\xc3\xbc\xc3\x9f"},
                                    {"X-Quote", "a\"b\\c\td"}, {0}};
     struct json_object *o = build("", headers, NULL, 0);
@@ -142,7 +145,8 @@ START_TEST(query_parameters)
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct json_object *o = build(rows[i].query, NULL, NULL, 0), *p, *v;
 
-        ck_assert_msg(json_object_object_get_ex(o, "queryStringParameters", &p), "%s", rows[i].query);
+        ck_assert_msg(json_object_object_get_ex(o, "queryStringParameters", &p), "%s",
+                      rows[i].query);
         ck_assert_msg(json_object_object_get_ex(p, rows[i].name, &v), "%s", rows[i].query);
         ck_assert_str_eq(json_object_get_string(v), rows[i].value);
         ck_assert_str_eq(at(o, "rawQueryString"), rows[i].query);
@@ -212,7 +216,8 @@ START_TEST(utf8)
     };
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-        ck_assert_msg(utf8_valid((const uint8_t *)rows[i].s, strlen(rows[i].s)) == rows[i].ok, "row %zu", i);
+        ck_assert_msg(utf8_valid((const uint8_t *)rows[i].s, strlen(rows[i].s)) == rows[i].ok,
+                      "row %zu", i);
 }
 END_TEST
 
@@ -220,18 +225,27 @@ START_TEST(base64)
 {
     static const struct {
         const char *plain, *coded;
-    } rows[] = {{"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"}, {"foob", "Zm9vYg=="}, {"foobar", "Zm9vYmFy"}};
-    static const char *const bad[] = {"Z", "Zg=", "Zh==", "Zm9v!", "Zm9vY", "====", "Zg==Zg==", "Zm 9v"};
+    } rows[] = {{"", ""},        {"f", "Zg=="},        {"fo", "Zm8="},
+                {"foo", "Zm9v"}, {"foob", "Zm9vYg=="}, {"foobar", "Zm9vYmFy"}};
+    static const char *const bad[] = {"Z",     "Zg=",  "Zh==",     "Zm9v!",
+                                      "Zm9vY", "====", "Zg==Zg==", "Zm 9v"};
     struct buffer b = {0};
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        ck_assert_int_eq(base64_append(&b, (const uint8_t *)rows[i].plain, strlen(rows[i].plain)), 0);
+        ck_assert_int_eq(base64_append(&b, (const uint8_t *)rows[i].plain, strlen(rows[i].plain)),
+                         0);
         ck_assert_uint_eq(buffer_size(&b), strlen(rows[i].coded));
-        ck_assert_int_eq(memcmp(rows[i].coded, buffer_size(&b) ? (const char *)buffer_bytes(&b) : "", buffer_size(&b)), 0);
+        ck_assert_int_eq(memcmp(rows[i].coded,
+                                buffer_size(&b) ? (const char *)buffer_bytes(&b) : "",
+                                buffer_size(&b)),
+                         0);
         buffer_clear(&b);
         ck_assert_int_eq(base64_decode(&b, rows[i].coded, strlen(rows[i].coded)), 0);
         ck_assert_uint_eq(buffer_size(&b), strlen(rows[i].plain));
-        ck_assert_int_eq(memcmp(rows[i].plain, buffer_size(&b) ? (const char *)buffer_bytes(&b) : "", buffer_size(&b)), 0);
+        ck_assert_int_eq(memcmp(rows[i].plain,
+                                buffer_size(&b) ? (const char *)buffer_bytes(&b) : "",
+                                buffer_size(&b)),
+                         0);
         buffer_clear(&b);
     }
     ck_assert_int_eq(base64_decode(&b, "Zg", 2), 0);
@@ -242,5 +256,5 @@ START_TEST(base64)
 }
 END_TEST
 
-UNIT_MAIN("event", fixed_fields, headers_and_cookies, query_parameters, many_parameters_are_bounded, bodies, utf8,
-          base64)
+UNIT_MAIN("event", fixed_fields, headers_and_cookies, query_parameters, many_parameters_are_bounded,
+          bodies, utf8, base64)

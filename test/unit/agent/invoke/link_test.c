@@ -1,4 +1,5 @@
-/* Links against runtimes made by hand: frames on a Unix socket, the Lambda Runtime API on loopback TCP. */
+/* Links against runtimes made by hand: frames on a Unix socket, the Lambda Runtime API on loopback
+ * TCP. */
 #include "invoke/link.h"
 #include "base/log.h"
 #include "support.h"
@@ -43,7 +44,8 @@ static void on_result(void *user, struct runtime_call *c, const struct result *r
 {
     (void)user;
     last_size = r->n;
-    snprintf(last_result, sizeof(last_result), "%.*s", (int)(r->n < 60 ? r->n : 60), (const char *)r->data);
+    snprintf(last_result, sizeof(last_result), "%.*s", (int)(r->n < 60 ? r->n : 60),
+             (const char *)r->data);
     say("result %s kind %d: %s\n", c->request_id, (int)r->kind, last_result);
 }
 static void on_too_large(void *user, struct runtime_call *c)
@@ -54,7 +56,8 @@ static void on_too_large(void *user, struct runtime_call *c)
 static void on_error(void *user, struct runtime_call *c, const struct function_error *e)
 {
     (void)user;
-    say("error %s %s: %s %s%s\n", c->request_id, e->type, e->message, e->trace, e->fatal ? " fatal" : "");
+    say("error %s %s: %s %s%s\n", c->request_id, e->type, e->message, e->trace,
+        e->fatal ? " fatal" : "");
 }
 static void on_log(void *user, const char *request_id, const char *line, size_t n)
 {
@@ -159,9 +162,10 @@ START_TEST(frames_whole_way)
     frame_send_text(&rt, FRAME_HELLO, 0, 0, "{\"protocol\":1,\"runtime\":\"python3\",\"pid\":7}");
     f = frame_take(&rt, &b);
     ck_assert_int_eq(f.type, FRAME_HELLO);
-    ck_assert_str_eq((const char *)f.payload,
-                     "{\"protocol\":1,\"function\":\"hello\",\"namespace\":\"default\",\"revision\":\"r1\","
-                     "\"handler\":\"index.handler\",\"concurrency\":4,\"timeout\":3000,\"memory\":134217728}");
+    ck_assert_str_eq(
+        (const char *)f.payload,
+        "{\"protocol\":1,\"function\":\"hello\",\"namespace\":\"default\",\"revision\":\"r1\","
+        "\"handler\":\"index.handler\",\"concurrency\":4,\"timeout\":3000,\"memory\":134217728}");
     frame_send_credit(&rt, 9);
     expect_said("hello\ncredit 4\n");
     ck_assert_str_eq(runtime_link_protocol(l), "frames");
@@ -243,7 +247,8 @@ START_TEST(frames_large_event_and_result)
     call(&c, "M", "{}");
     frame_take(&rt, &b);
     for (int i = 0; i < 4; i++)
-        frame_send(&rt, i ? FRAME_BODY : FRAME_RESPONSE, i == 3 ? FRAME_FIN : 0, 2, big, FRAME_PAYLOAD_MAX);
+        frame_send(&rt, i ? FRAME_BODY : FRAME_RESPONSE, i == 3 ? FRAME_FIN : 0, 2, big,
+                   FRAME_PAYLOAD_MAX);
     expect_said("too large M\n");
     call(&c, "N", "{}");
     frame_take(&rt, &b);
@@ -270,8 +275,9 @@ START_TEST(frames_errors_and_cancel)
     f = frame_take(&rt, &b);
     ck_assert_int_eq(f.type, FRAME_CANCEL);
     ck_assert_uint_eq(f.id, 1);
-    frame_send_text(&rt, FRAME_ERROR, 0, 1,
-                    "{\"errorType\":\"ValueError\",\"errorMessage\":\"no\",\"stackTrace\":[\"l1\"]}");
+    frame_send_text(
+        &rt, FRAME_ERROR, 0, 1,
+        "{\"errorType\":\"ValueError\",\"errorMessage\":\"no\",\"stackTrace\":[\"l1\"]}");
     expect_said("error A ValueError: no [\"l1\"]\n");
     /* An error may come in the middle of a response. */
     call(&c, "B", "1");
@@ -297,7 +303,8 @@ START_TEST(frames_init_error)
     peer_connect_unix(&rt, path);
     frame_hello(&rt);
     frame_send_text(&rt, FRAME_ERROR, FRAME_FATAL, 0,
-                    "{\"errorType\":\"Runtime.ImportModuleError\",\"errorMessage\":\"No module named 'index'\"}");
+                    "{\"errorType\":\"Runtime.ImportModuleError\",\"errorMessage\":\"No module "
+                    "named 'index'\"}");
     expect_said("init error Runtime.ImportModuleError: No module named 'index'\n");
     end();
 }
@@ -305,7 +312,7 @@ END_TEST
 
 /* Each of them ends the connection with a reason that names the fault. */
 static const struct {
-    bool hello;                  /* HELLO was exchanged; then a call of id 1 runs, and one of id 2 answers */
+    bool hello; /* HELLO was exchanged; then a call of id 1 runs, and one of id 2 answers */
     uint8_t type, flags;
     uint64_t id;
     const char *payload, *reason;
@@ -334,7 +341,9 @@ START_TEST(frames_violations)
 {
     for (size_t i = 0; i < sizeof(violations) / sizeof(violations[0]); i++) {
         struct runtime_call c = {0}, d = {0};
-        size_t n = violations[i].type == FRAME_CREDIT && !violations[i].hello ? 4 : strlen(violations[i].payload);
+        size_t n = violations[i].type == FRAME_CREDIT && !violations[i].hello
+                       ? 4
+                       : strlen(violations[i].payload);
 
         said[0] = '\0';
         if (violations[i].hello) {
@@ -349,7 +358,8 @@ START_TEST(frames_violations)
         frame_send(&rt, (enum frame_type)violations[i].type, violations[i].flags, violations[i].id,
                    violations[i].payload, n);
         wait_for(peer_at_eof, &rt);
-        ck_assert_msg(strstr(said, "closed: ") && strstr(said, violations[i].reason), "row %zu: %s", i, said);
+        ck_assert_msg(strstr(said, "closed: ") && strstr(said, violations[i].reason), "row %zu: %s",
+                      i, said);
         runtime_link_drop(l, &c);
         runtime_link_drop(l, &d);
         runtime_call_done(&c);
@@ -398,14 +408,15 @@ static char *post(struct peer *p, const char *target, const char *headers, const
 {
     char text[2048];
 
-    snprintf(text, sizeof(text), "POST /2018-06-01/runtime/%s HTTP/1.1\r\nHost: x\r\n%sContent-Length: %zu\r\n\r\n%s",
+    snprintf(text, sizeof(text),
+             "POST /2018-06-01/runtime/%s HTTP/1.1\r\nHost: x\r\n%sContent-Length: %zu\r\n\r\n%s",
              target, headers, strlen(body), body);
     http_ask(p, text);
     return http_take(p);
 }
 
-static void expect_post(struct peer *p, const char *target, const char *headers, const char *body, const char *part,
-                        const char *more)
+static void expect_post(struct peer *p, const char *target, const char *headers, const char *body,
+                        const char *part, const char *more)
 {
     char *text = post(p, target, headers, body);
 
@@ -435,10 +446,13 @@ START_TEST(lambda_whole_way)
     expect_text(text, "Content-Type: application/json\r\n");
     expect_text(text, "\r\n\r\n{\"a\":1}");
     free(text);
-    expect_post(&rt, "invocation/other/response", "", "\"x\"", "HTTP/1.1 400", "\"errorType\":\"InvalidRequestID\"");
-    expect_post(&rt, "invocation/req-1/response", "", "\"done\"", "HTTP/1.1 202", "{\"status\":\"OK\"}");
+    expect_post(&rt, "invocation/other/response", "", "\"x\"", "HTTP/1.1 400",
+                "\"errorType\":\"InvalidRequestID\"");
+    expect_post(&rt, "invocation/req-1/response", "", "\"done\"", "HTTP/1.1 202",
+                "{\"status\":\"OK\"}");
     expect_said("result req-1 kind 4: \"done\"\n");
-    expect_post(&rt, "invocation/req-1/response", "", "\"twice\"", "HTTP/1.1 403", "InvalidStateTransition");
+    expect_post(&rt, "invocation/req-1/response", "", "\"twice\"", "HTTP/1.1 403",
+                "InvalidStateTransition");
 
     /* The call comes before the GET: it waits. */
     call(&c, "req-2", "2");
@@ -451,8 +465,9 @@ START_TEST(lambda_whole_way)
     expect_text(text, "HTTP/1.1 403");
     expect_text(text, "InvalidStateTransition");
     free(text);
-    expect_post(&rt, "invocation/req-2/error", "Lambda-Runtime-Function-Error-Type: Runtime.Oops\r\n",
-                "{\"errorMessage\":\"m\",\"errorType\":\"T\",\"stackTrace\":[]}", "HTTP/1.1 202", NULL);
+    expect_post(
+        &rt, "invocation/req-2/error", "Lambda-Runtime-Function-Error-Type: Runtime.Oops\r\n",
+        "{\"errorMessage\":\"m\",\"errorType\":\"T\",\"stackTrace\":[]}", "HTTP/1.1 202", NULL);
     expect_said("error req-2 T: m []\n");
     runtime_call_done(&c);
     end();
@@ -480,7 +495,8 @@ START_TEST(lambda_error_types)
         expect_said("credit");
         call(&c, id, "{}");
         free(http_take(&rt));
-        snprintf(headers, sizeof(headers), "Lambda-Runtime-Function-Error-Type: %s\r\n", types[i].header);
+        snprintf(headers, sizeof(headers), "Lambda-Runtime-Function-Error-Type: %s\r\n",
+                 types[i].header);
         snprintf(target, sizeof(target), "invocation/%s/error", id);
         expect_post(&rt, target, headers, "{\"errorMessage\":\"m\"}", "HTTP/1.1 202", NULL);
         snprintf(wanted, sizeof(wanted), "error %s %s: m", id, types[i].type);
@@ -539,16 +555,17 @@ START_TEST(lambda_limits_and_modes)
     expect_said("credit 1\n");
     call(&c, "r", "{}");
     free(http_take(&rt));
-    expect_post(&rt, "invocation/r/response", "Lambda-Runtime-Function-Response-Mode: odd\r\n", "1", "HTTP/1.1 400",
-                "InvalidFunctionResponseMode");
+    expect_post(&rt, "invocation/r/response", "Lambda-Runtime-Function-Response-Mode: odd\r\n", "1",
+                "HTTP/1.1 400", "InvalidFunctionResponseMode");
     expect_post(&rt, "invocation/r/response", "", "\"more than ten bytes\"", "HTTP/1.1 413",
                 "\"errorType\":\"RequestEntityTooLarge\"");
     expect_said("too large r\n");
     http_ask(&rt, NEXT);
     call(&c, "s", "{}");
     free(http_take(&rt));
-    expect_post(&rt, "invocation/s/response", "Content-Type: application/vnd.awslambda.http-integration-response\r\n",
-                "x", "HTTP/1.1 202", NULL);
+    expect_post(&rt, "invocation/s/response",
+                "Content-Type: application/vnd.awslambda.http-integration-response\r\n", "x",
+                "HTTP/1.1 202", NULL);
     expect_said("result s kind 5: x\n");
     runtime_call_done(&c);
     end();
@@ -561,8 +578,10 @@ START_TEST(lambda_init_error_and_extension)
 
     begin(false, true, 1);
     peer_connect_tcp(&rt, port);
-    http_ask(&rt, "POST /2020-01-01/extension/register HTTP/1.1\r\nHost: x\r\nLambda-Extension-Name: e\r\n"
-                  "Content-Length: 15\r\n\r\n{\"events\":null}");
+    http_ask(
+        &rt,
+        "POST /2020-01-01/extension/register HTTP/1.1\r\nHost: x\r\nLambda-Extension-Name: e\r\n"
+        "Content-Length: 15\r\n\r\n{\"events\":null}");
     text = http_take(&rt);
     expect_text(text, "HTTP/1.1 200");
     expect_text(text, "Lambda-Extension-Identifier: ");
@@ -666,7 +685,7 @@ START_TEST(whoever_speaks_first_wins)
 END_TEST
 
 UNIT_MAIN("link", frames_whole_way, frames_out_of_order_and_in_parts, frames_large_event_and_result,
-          frames_errors_and_cancel, frames_init_error, frames_violations, frames_garbage_and_unknown,
-          one_connection_only, lambda_whole_way, lambda_error_types, lambda_chunked_with_trailers,
-          lambda_limits_and_modes, lambda_init_error_and_extension, lambda_unknown_paths, lambda_several_pollers,
-          whoever_speaks_first_wins)
+          frames_errors_and_cancel, frames_init_error, frames_violations,
+          frames_garbage_and_unknown, one_connection_only, lambda_whole_way, lambda_error_types,
+          lambda_chunked_with_trailers, lambda_limits_and_modes, lambda_init_error_and_extension,
+          lambda_unknown_paths, lambda_several_pollers, whoever_speaks_first_wins)

@@ -8,8 +8,8 @@
 struct row {
     enum result_kind kind;
     const char *in;
-    int status;                  /* 0: refused */
-    const char *headers, *body;  /* of a refusal: a part of the message */
+    int status;                 /* 0: refused */
+    const char *headers, *body; /* of a refusal: a part of the message */
 };
 
 #define JSON  "Content-Type: application/json\r\n"
@@ -17,7 +17,12 @@ struct row {
 #define BYTES "Content-Type: application/octet-stream\r\n"
 
 static const struct row rows[] = {
-    {RESULT_TEXT, "Gr\xc3\xbc\xc3\x9f" "e", 200, TEXT, "Gr\xc3\xbc\xc3\x9f" "e"},
+    {RESULT_TEXT,
+     "Gr\xc3\xbc\xc3\x9f"
+     "e",
+     200, TEXT,
+     "Gr\xc3\xbc\xc3\x9f"
+     "e"},
     {RESULT_TEXT, "", 200, TEXT, ""},
     {RESULT_BYTES, "\xff\x01", 200, BYTES, "\xff\x01"},
     {RESULT_JSON, "{\"ok\":true}", 200, JSON, "{\"ok\":true}"},
@@ -31,21 +36,29 @@ static const struct row rows[] = {
     {RESULT_JSON, "{\"statusCode\":201", 0, NULL, "not valid JSON"},
     {RESULT_ANSWER, "{\"statusCode\":204}", 204, JSON, ""},
     {RESULT_ANSWER, "{\"statusCode\":204,\"body\":\"dropped\"}", 204, JSON, ""},
-    {RESULT_ANSWER, "{\"statusCode\":200,\"headers\":{\"content-type\":\"text/html\",\"X-A\":\"b\"},\"body\":\"<p>\"}",
+    {RESULT_ANSWER,
+     "{\"statusCode\":200,\"headers\":{\"content-type\":\"text/"
+     "html\",\"X-A\":\"b\"},\"body\":\"<p>\"}",
      200, "content-type: text/html\r\nX-A: b\r\n", "<p>"},
     {RESULT_ANSWER, "{\"statusCode\":200,\"headers\":{\"X-N\":7,\"X-B\":true}}", 200,
      "X-N: 7\r\nX-B: true\r\n" JSON, ""},
     {RESULT_ANSWER, "{\"statusCode\":200,\"cookies\":[\"a=1\",\"b=2; Path=/\"]}", 200,
      "Set-Cookie: a=1\r\nSet-Cookie: b=2; Path=/\r\n" JSON, ""},
-    {RESULT_ANSWER, "{\"statusCode\":200,\"body\":\"aGk=\",\"isBase64Encoded\":true}", 200, JSON, "hi"},
+    {RESULT_ANSWER, "{\"statusCode\":200,\"body\":\"aGk=\",\"isBase64Encoded\":true}", 200, JSON,
+     "hi"},
     {RESULT_ANSWER, "{\"statusCode\":200,\"body\":{\"a\":1}}", 200, JSON, "{\"a\":1}"},
-    {RESULT_ANSWER, "{\"statusCode\":200,\"body\":null,\"headers\":null,\"cookies\":null}", 200, JSON, ""},
-    {RESULT_ANSWER, "{\"statusCode\":200,\"headers\":{\"Content-Length\":\"5\",\"Transfer-Encoding\":\"chunked\","
-                    "\"Connection\":\"close\",\"Rouse-Request-Id\":\"x\"}}", 200, JSON, ""},
-    {RESULT_ANSWER, "{\"statusCode\":200,\"headers\":{\"A\\r\\nB\":\"x\"}}", 0, NULL, "bad header name"},
+    {RESULT_ANSWER, "{\"statusCode\":200,\"body\":null,\"headers\":null,\"cookies\":null}", 200,
+     JSON, ""},
+    {RESULT_ANSWER,
+     "{\"statusCode\":200,\"headers\":{\"Content-Length\":\"5\",\"Transfer-Encoding\":\"chunked\","
+     "\"Connection\":\"close\",\"Rouse-Request-Id\":\"x\"}}",
+     200, JSON, ""},
+    {RESULT_ANSWER, "{\"statusCode\":200,\"headers\":{\"A\\r\\nB\":\"x\"}}", 0, NULL,
+     "bad header name"},
     {RESULT_ANSWER, "{\"statusCode\":200,\"headers\":{\"\":\"x\"}}", 0, NULL, "bad header name"},
     {RESULT_ANSWER, "{\"statusCode\":200,\"headers\":{\"A B\":\"x\"}}", 0, NULL, "bad header name"},
-    {RESULT_ANSWER, "{\"statusCode\":200,\"headers\":{\"A\":\"x\\r\\nSet-Cookie: y\"}}", 0, NULL, "bad value"},
+    {RESULT_ANSWER, "{\"statusCode\":200,\"headers\":{\"A\":\"x\\r\\nSet-Cookie: y\"}}", 0, NULL,
+     "bad value"},
     {RESULT_ANSWER, "{\"statusCode\":200,\"headers\":{\"A\":\"x\\u0000y\"}}", 0, NULL, "bad value"},
     {RESULT_ANSWER, "{\"statusCode\":200,\"headers\":{\"A\":[\"x\"]}}", 0, NULL, "bad value"},
     {RESULT_ANSWER, "{\"statusCode\":200,\"headers\":[]}", 0, NULL, "headers are not an object"},
@@ -59,7 +72,8 @@ static const struct row rows[] = {
     {RESULT_ANSWER, "{}", 0, NULL, "not an integer"},
     {RESULT_ANSWER, "[]", 0, NULL, "not a JSON object"},
     {RESULT_ANSWER, "nonsense", 0, NULL, "not valid JSON"},
-    {RESULT_ANSWER, "{\"statusCode\":200,\"body\":\"*\",\"isBase64Encoded\":true}", 0, NULL, "not base64"},
+    {RESULT_ANSWER, "{\"statusCode\":200,\"body\":\"*\",\"isBase64Encoded\":true}", 0, NULL,
+     "not base64"},
     {RESULT_UNTYPED, "hello there", 200, TEXT, "hello there"},
     {RESULT_UNTYPED, "\xff\xfe", 200, BYTES, "\xff\xfe"},
     {RESULT_UNTYPED, "\"s\"", 200, TEXT, "s"},
@@ -88,8 +102,10 @@ START_TEST(table)
         ck_assert_int_eq(a.status, w->status);
         ck_assert_msg(buffer_size(&a.headers) == strlen(w->headers) &&
                           !memcmp(buffer_bytes(&a.headers), w->headers, strlen(w->headers)),
-                      "row %zu: %.*s", i, (int)buffer_size(&a.headers), (const char *)buffer_bytes(&a.headers));
-        ck_assert_msg(a.body_size == strlen(w->body) && (!a.body_size || !memcmp(a.body, w->body, a.body_size)),
+                      "row %zu: %.*s", i, (int)buffer_size(&a.headers),
+                      (const char *)buffer_bytes(&a.headers));
+        ck_assert_msg(a.body_size == strlen(w->body) &&
+                          (!a.body_size || !memcmp(a.body, w->body, a.body_size)),
                       "row %zu: %.*s", i, (int)a.body_size, (const char *)a.body);
     }
     answer_done(&a);
@@ -98,7 +114,8 @@ END_TEST
 
 START_TEST(prelude)
 {
-    static const char in[] = "{\"statusCode\":201,\"headers\":{\"X-A\":\"b\"}}\0\0\0\0\0\0\0\0body\0more";
+    static const char in[] =
+        "{\"statusCode\":201,\"headers\":{\"X-A\":\"b\"}}\0\0\0\0\0\0\0\0body\0more";
     struct result r = {.kind = RESULT_PRELUDE, .data = (const uint8_t *)in, .n = sizeof(in) - 1};
     char message[RESULT_MESSAGE_MAX];
     struct answer a = {0};
@@ -136,21 +153,24 @@ START_TEST(function_errors)
     static const struct {
         const char *in, *fallback, *type, *message, *trace;
     } errors[] = {
-        {"{\"errorType\":\"ValueError\",\"errorMessage\":\"no \\\"x\\\"\",\"stackTrace\":[\"l1\",\"l2\"]}", NULL,
-         "ValueError", "no \"x\"", "[\"l1\",\"l2\"]"},
+        {"{\"errorType\":\"ValueError\",\"errorMessage\":\"no "
+         "\\\"x\\\"\",\"stackTrace\":[\"l1\",\"l2\"]}",
+         NULL, "ValueError", "no \"x\"", "[\"l1\",\"l2\"]"},
         {"{\"errorMessage\":\"m\"}", "Runtime.Unknown", "Runtime.Unknown", "m", "[]"},
         {"{}", NULL, "Function.Unknown", "", "[]"},
         {"plain words", NULL, "Function.Unknown", "plain words", "[]"},
         {"", "Runtime.Exit", "Runtime.Exit", "", "[]"},
         {"\xff\xff", NULL, "Function.Unknown", "", "[]"},
-        {"{\"errorType\":1,\"errorMessage\":[],\"stackTrace\":\"x\"}", NULL, "Function.Unknown", "", "[]"},
+        {"{\"errorType\":1,\"errorMessage\":[],\"stackTrace\":\"x\"}", NULL, "Function.Unknown", "",
+         "[]"},
     };
 
     for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
         struct function_error e;
 
-        ck_assert_int_eq(
-            function_error_parse((const uint8_t *)errors[i].in, strlen(errors[i].in), errors[i].fallback, &e), 0);
+        ck_assert_int_eq(function_error_parse((const uint8_t *)errors[i].in, strlen(errors[i].in),
+                                              errors[i].fallback, &e),
+                         0);
         ck_assert_str_eq(e.type, errors[i].type);
         ck_assert_str_eq(e.message, errors[i].message);
         ck_assert_str_eq(e.trace, errors[i].trace);

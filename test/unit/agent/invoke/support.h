@@ -1,5 +1,5 @@
-/* support.h - what the tests of links and instances share: a loop that turns until something holds, raw sockets
- * as peers, and the frames of a runtime. Include it once a test. */
+/* support.h - what the tests of links and instances share: a loop that turns until something holds,
+ * raw sockets as peers, and the frames of a runtime. Include it once a test. */
 #pragma once
 #include "base/buffer.h"
 #include "base/cleanup.h"
@@ -190,12 +190,14 @@ static inline char *http_take(struct peer *p)
         wait_for(http_whole, p);
     return buffer_take_string(&p->in);
 }
-#define expect_text(text, part) ck_assert_msg(strstr((text), (part)) != NULL, "no \"%s\" in:\n%s", (part), (text))
-#define expect_no_text(text, part) ck_assert_msg(strstr((text), (part)) == NULL, "\"%s\" in:\n%s", (part), (text))
+#define expect_text(text, part)                                                                    \
+    ck_assert_msg(strstr((text), (part)) != NULL, "no \"%s\" in:\n%s", (part), (text))
+#define expect_no_text(text, part)                                                                 \
+    ck_assert_msg(strstr((text), (part)) == NULL, "\"%s\" in:\n%s", (part), (text))
 
 /* ---- frames by hand */
-static inline void frame_send(struct peer *p, enum frame_type type, uint8_t flags, uint64_t id, const void *data,
-                              size_t n)
+static inline void frame_send(struct peer *p, enum frame_type type, uint8_t flags, uint64_t id,
+                              const void *data, size_t n)
 {
     struct buffer b = {0};
 
@@ -203,11 +205,13 @@ static inline void frame_send(struct peer *p, enum frame_type type, uint8_t flag
     peer_send(p, buffer_bytes(&b), buffer_size(&b));
     buffer_done(&b);
 }
-#define frame_send_text(p, type, flags, id, text) frame_send((p), (type), (flags), (id), (text), strlen(text))
+#define frame_send_text(p, type, flags, id, text)                                                  \
+    frame_send((p), (type), (flags), (id), (text), strlen(text))
 
 static inline void frame_send_credit(struct peer *p, uint32_t credit)
 {
-    uint8_t le[4] = {(uint8_t)credit, (uint8_t)(credit >> 8), (uint8_t)(credit >> 16), (uint8_t)(credit >> 24)};
+    uint8_t le[4] = {(uint8_t)credit, (uint8_t)(credit >> 8), (uint8_t)(credit >> 16),
+                     (uint8_t)(credit >> 24)};
 
     frame_send(p, FRAME_CREDIT, 0, 0, le, 4);
 }

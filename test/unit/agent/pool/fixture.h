@@ -1,6 +1,6 @@
-/* fixture.h - a pool with everything around it but sandboxes: launcher_*() are doubles (so that the real ones are
- * not linked), runtimes are peers made by hand, clients come over loopback HTTP, and what goes to the controller
- * is kept as lines of text. Include it once a test. */
+/* fixture.h - a pool with everything around it but sandboxes: launcher_*() are doubles (so that the
+ * real ones are not linked), runtimes are peers made by hand, clients come over loopback HTTP, and
+ * what goes to the controller is kept as lines of text. Include it once a test. */
 #pragma once
 #include "agent/invoke/support.h"
 #include "base/file.h"
@@ -21,10 +21,11 @@
 #define NOWHERE  "sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
 #define FUNCTION "default/hello"
 
-/* ---------------------------------------------------------------- what was said to the controller */
+/* ---------------------------------------------------------------- what was said to the controller
+ */
 
 static char sent[65536];
-static bool away;                            /* the controller is not connected */
+static bool away; /* the controller is not connected */
 
 static void note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 static void note(const char *fmt, ...)
@@ -49,24 +50,26 @@ static int on_send(void *user, const Rouse__Control__V1__AgentMessage *m)
     switch (m->body_case) {
     case ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_INSTANCE_STATUS:
         note("status %s %s %s slots=%u code=%d signal=%d\n", m->instance_status->id,
-             instance_state_name((enum instance_state)m->instance_status->state), m->instance_status->reason,
-             m->instance_status->slots, m->instance_status->exit_code, m->instance_status->signal);
+             instance_state_name((enum instance_state)m->instance_status->state),
+             m->instance_status->reason, m->instance_status->slots, m->instance_status->exit_code,
+             m->instance_status->signal);
         if (m->instance_status->phases)
             last_phases = *m->instance_status->phases;
         snprintf(last_message, sizeof(last_message), "%s", m->instance_status->message);
         break;
     case ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_SLOT_FREE:
         last_slot = m->slot_free->slot;
-        note("slot %s %s %s %u\n", m->slot_free->instance, m->slot_free->function_key, m->slot_free->revision,
-             m->slot_free->lease_ms);
+        note("slot %s %s %s %u\n", m->slot_free->instance, m->slot_free->function_key,
+             m->slot_free->revision, m->slot_free->lease_ms);
         break;
     case ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_ACK:
         note("ack %llu.%llu\n", (unsigned long long)m->ack->desired->incarnation,
              (unsigned long long)m->ack->desired->sequence);
         break;
     case ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_LOG_CHUNK:
-        note("chunk %llu%s:\n%.*s", (unsigned long long)m->log_chunk->request, m->log_chunk->last ? " last" : "",
-             (int)m->log_chunk->text.len, (const char *)m->log_chunk->text.data);
+        note("chunk %llu%s:\n%.*s", (unsigned long long)m->log_chunk->request,
+             m->log_chunk->last ? " last" : "", (int)m->log_chunk->text.len,
+             (const char *)m->log_chunk->text.data);
         break;
     default:
         ck_abort_msg("message of kind %d", (int)m->body_case);
@@ -78,9 +81,11 @@ static bool has_sent(void *user)
 {
     return strstr(sent, user) != NULL;
 }
-#define expect_sent(text)                                                                                 \
-    ck_assert_msg(turn_until(has_sent, (void *)(text)), "never sent \"%s\", but:\n%s", (const char *)(text), sent)
-#define expect_not_sent(text) ck_assert_msg(!has_sent((void *)(text)), "sent \"%s\":\n%s", (text), sent)
+#define expect_sent(text)                                                                          \
+    ck_assert_msg(turn_until(has_sent, (void *)(text)), "never sent \"%s\", but:\n%s",             \
+                  (const char *)(text), sent)
+#define expect_not_sent(text)                                                                      \
+    ck_assert_msg(!has_sent((void *)(text)), "sent \"%s\":\n%s", (text), sent)
 
 /* ---------------------------------------------------------------- the launcher's double */
 
@@ -92,13 +97,13 @@ struct launcher {
 static struct launcher the_launcher;
 static int create_result;
 static bool exits_when_stopped;
-static char created[4096];                   /* environment and more of the last one made */
-static char stops[1024];                     /* "ID GRACE_MS\n"... */
+static char created[4096]; /* environment and more of the last one made */
+static char stops[1024];   /* "ID GRACE_MS\n"... */
 
-struct box {                                 /* one sandbox of the double */
+struct box { /* one sandbox of the double */
     char id[64], path[108];
     uint16_t api_port;
-    int out, err;                            /* where the function writes */
+    int out, err; /* where the function writes */
     bool alive, started, frames, api;
     struct peer rt;
     struct loop_timer exit;
@@ -133,8 +138,9 @@ int launcher_create(struct launcher *l, const struct sandbox_spec *s)
     *b = (struct box){.out = -1, .err = -1, .frames = s->frames_socket, .api = s->api_port != 0};
     b->rt.fd = -1;
     snprintf(b->id, sizeof(b->id), "%s", s->id);
-    n += (size_t)snprintf(created, sizeof(created), "hostname=%s\ncode=%s\nroot=%s\nmemory=%llu\ncpu=%u\n", s->hostname,
-                          s->code_dir, s->runtime_root, (unsigned long long)s->memory, s->cpu_millis);
+    n += (size_t)snprintf(
+        created, sizeof(created), "hostname=%s\ncode=%s\nroot=%s\nmemory=%llu\ncpu=%u\n",
+        s->hostname, s->code_dir, s->runtime_root, (unsigned long long)s->memory, s->cpu_millis);
     for (const char *const *e = s->env; *e; e++)
         n += (size_t)snprintf(created + n, sizeof(created) - n, "%s\n", *e);
     return 0;
@@ -164,7 +170,8 @@ int launcher_stop_sandbox(struct launcher *l, const char *id, uint64_t grace_ns)
     struct box *b = box_of(id);
     size_t n = strlen(stops);
 
-    snprintf(stops + n, sizeof(stops) - n, "%s %llu\n", id, (unsigned long long)(grace_ns / NS_PER_MS));
+    snprintf(stops + n, sizeof(stops) - n, "%s %llu\n", id,
+             (unsigned long long)(grace_ns / NS_PER_MS));
     if (exits_when_stopped && b->alive) {
         b->exit.fn = on_box_exit;
         loop_timer_set(l->loop, &b->exit, loop_now(l->loop));
@@ -189,7 +196,8 @@ static bool box_made(void *user)
 /* The sandbox is there: its pipes and sockets are handed over. */
 static struct box *box_start(const char *id)
 {
-    struct sandbox_started s = {.pid = 1, .frames_listen_fd = -1, .api_listen_fd = -1, .create_ns = 2 * NS_PER_MS};
+    struct sandbox_started s = {
+        .pid = 1, .frames_listen_fd = -1, .api_listen_fd = -1, .create_ns = 2 * NS_PER_MS};
     int out[2], err[2];
     struct box *b;
 
@@ -231,7 +239,8 @@ static struct box *box_ready(const char *id, uint32_t credit)
     return b;
 }
 
-/* ---------------------------------------------------------------- the pool and its desired state */
+/* ---------------------------------------------------------------- the pool and its desired state
+ */
 
 static struct pool *pool;
 static struct report *the_report;
@@ -241,8 +250,8 @@ static struct http_server *front;
 static char state[64];
 static uint16_t front_port;
 static uint64_t sequence;
-static int silent_fd;                        /* listens and never answers: a download from it hangs */
-static int slot_frees;                       /* calls of on_slot_free() */
+static int silent_fd;  /* listens and never answers: a download from it hangs */
+static int slot_frees; /* calls of on_slot_free() */
 
 static struct invoke_params params;
 static struct invoke_outcome outcome;
@@ -283,8 +292,9 @@ static void add_runtime(const char *name, const char *protocol)
     ck_assert_int_eq(file_mkdirs(path, 0755), 0);
     snprintf(path, sizeof(path), "%s/runtimes/%s/runtime.json", state, name);
     snprintf(text, sizeof(text),
-             "{\"name\":\"%s\",\"protocol\":\"%s\",\"argv\":[\"/bin/run\"],\"env\":{\"RT\":\"1\",\"LANG\":\"rt\"}}", name,
-             protocol);
+             "{\"name\":\"%s\",\"protocol\":\"%s\",\"argv\":[\"/bin/"
+             "run\"],\"env\":{\"RT\":\"1\",\"LANG\":\"rt\"}}",
+             name, protocol);
     ck_assert_int_eq(file_write_atomic(path, text, strlen(text), 0644), 0);
 }
 
@@ -325,8 +335,11 @@ static void begin(void)
     ck_assert_int_eq(pool_new(&c, &pool), 0);
     ck_assert_int_eq(http_server_new(loop, &o, &front), 0);
     ck_assert_int_eq(http_server_listen_fd(front, listen_tcp(&front_port)), 0);
-    params = (struct invoke_params){
-        .function_key = FUNCTION, .revision = "r1", .trace = "", .client_ip = "127.0.0.1", .body_limit = 6 << 20};
+    params = (struct invoke_params){.function_key = FUNCTION,
+                                    .revision = "r1",
+                                    .trace = "",
+                                    .client_ip = "127.0.0.1",
+                                    .body_limit = 6 << 20};
 }
 
 static void stop_now(struct mail *m)
@@ -375,16 +388,21 @@ struct revision_options {
     uint32_t concurrency, timeout_ms;
 };
 
-/* A Desired with one revision; `ids` and `removed` are separated by spaces; `since` 0: a full one. */
-static int desire(const struct revision_options *o, const char *ids, const char *removed, uint64_t since)
+/* A Desired with one revision; `ids` and `removed` are separated by spaces; `since` 0: a full one.
+ */
+static int desire(const struct revision_options *o, const char *ids, const char *removed,
+                  uint64_t since)
 {
     Rouse__Control__V1__Desired d = ROUSE__CONTROL__V1__DESIRED__INIT;
-    Rouse__Control__V1__Epoch epoch = ROUSE__CONTROL__V1__EPOCH__INIT, from = ROUSE__CONTROL__V1__EPOCH__INIT;
-    Rouse__Control__V1__RevisionSpec spec = ROUSE__CONTROL__V1__REVISION_SPEC__INIT, *specs[] = {&spec};
+    Rouse__Control__V1__Epoch epoch = ROUSE__CONTROL__V1__EPOCH__INIT,
+                              from = ROUSE__CONTROL__V1__EPOCH__INIT;
+    Rouse__Control__V1__RevisionSpec spec = ROUSE__CONTROL__V1__REVISION_SPEC__INIT,
+                                     *specs[] = {&spec};
     Rouse__Control__V1__EnvVar env[3], *envs[3];
     Rouse__Control__V1__DesiredInstance all[16], *list[16];
     char copy[512], gone[512], *save, *names[16];
-    static const char *const variables[3][2] = {{"GREETING", "hi"}, {"_HANDLER", "mine"}, {"LANG", "user"}};
+    static const char *const variables[3][2] = {
+        {"GREETING", "hi"}, {"_HANDLER", "mine"}, {"LANG", "user"}};
 
     for (int i = 0; i < 3; i++) {
         rouse__control__v1__env_var__init(&env[i]);
@@ -446,10 +464,12 @@ static inline void want_slots(uint32_t count)
 static void client_ask(struct peer *p, const char *id, const char *body)
 {
     char text[4096];
-    int n = snprintf(text, sizeof(text), "%s /hello HTTP/1.1\r\nHost: h\r\nX-Id: %s\r\n", body ? "POST" : "GET", id);
+    int n = snprintf(text, sizeof(text), "%s /hello HTTP/1.1\r\nHost: h\r\nX-Id: %s\r\n",
+                     body ? "POST" : "GET", id);
 
     if (body)
-        n += snprintf(text + n, sizeof(text) - (size_t)n, "Content-Length: %zu\r\n\r\n%s", strlen(body), body);
+        n += snprintf(text + n, sizeof(text) - (size_t)n, "Content-Length: %zu\r\n\r\n%s",
+                      strlen(body), body);
     else
         n += snprintf(text + n, sizeof(text) - (size_t)n, "\r\n");
     peer_connect_tcp(p, front_port);

@@ -1,4 +1,5 @@
-/* The life of an instance: the way up, desired state, and every state against everything that may end it. */
+/* The life of an instance: the way up, desired state, and every state against everything that may
+ * end it. */
 #include "fixture.h"
 
 START_TEST(the_whole_way)
@@ -66,18 +67,18 @@ END_TEST
 START_TEST(epochs)
 {
     begin();
-    ck_assert_int_eq(desire(NULL, "i-1", "", 99), -ESTALE);       /* a delta without a base */
+    ck_assert_int_eq(desire(NULL, "i-1", "", 99), -ESTALE); /* a delta without a base */
     ck_assert_int_eq(desire(NULL, "i-1", "", 0), 0);
     ck_assert_int_eq(desire(NULL, "i-2", "", 1), -ESTALE);
     expect_not_sent("i-2");
-    ck_assert_int_eq(desire(NULL, "i-2", "", sequence - 1), 0);    /* the ack of the full one */
+    ck_assert_int_eq(desire(NULL, "i-2", "", sequence - 1), 0); /* the ack of the full one */
     expect_sent("ack 7.4\n");
     box_ready("i-1", 1);
     box_ready("i-2", 1);
     ck_assert_int_eq(desire(NULL, "", "i-1", 4), 0);
     expect_sent("status i-1 Draining");
     expect_not_sent("status i-2 Draining");
-    ck_assert_int_eq(desire(NULL, "i-3", "", 0), 0);              /* a full one that names neither */
+    ck_assert_int_eq(desire(NULL, "i-3", "", 0), 0); /* a full one that names neither */
     expect_sent("status i-2 Draining");
     expect_sent("status i-3 Creating");
     end();
@@ -90,7 +91,8 @@ START_TEST(what_cannot_be_made)
     const struct revision_options digest = {.revision = "r3", .package = "sha256:no"};
     Rouse__Control__V1__Desired d = ROUSE__CONTROL__V1__DESIRED__INIT;
     Rouse__Control__V1__Epoch epoch = ROUSE__CONTROL__V1__EPOCH__INIT;
-    Rouse__Control__V1__DesiredInstance one = ROUSE__CONTROL__V1__DESIRED_INSTANCE__INIT, *list[] = {&one};
+    Rouse__Control__V1__DesiredInstance one = ROUSE__CONTROL__V1__DESIRED_INSTANCE__INIT,
+                                        *list[] = {&one};
 
     begin();
     ck_assert_int_eq(desire(&ruby, "i-1", "", 0), 0);
@@ -136,7 +138,7 @@ START_TEST(a_dead_one_is_not_raised)
     begin();
     ck_assert_int_eq(desire(NULL, "i-1", "", 0), 0);
     b = box_ready("i-1", 1);
-    away = true;                             /* nobody hears of the end */
+    away = true; /* nobody hears of the end */
     box_exit(b, 3, 0, false);
     wait_for(none_left, &last_state);
     ck_assert_int_eq(last_state, STATE_FAILED);
@@ -157,11 +159,24 @@ END_TEST
 /* ---------------------------------------------------------------- (state x event) */
 
 enum at { AT_FETCHING, AT_CREATING, AT_INITIALIZING, AT_READY, AT_BUSY, AT_READING, AT_DRAINING };
-enum event { REMOVED, EXIT_0, EXIT_1, OOM, SEGV, LAUNCH_FAILED, HANGUP, VIOLATION, INIT_ERROR, FATAL, SPOKE_LATE };
+enum event {
+    REMOVED,
+    EXIT_0,
+    EXIT_1,
+    OOM,
+    SEGV,
+    LAUNCH_FAILED,
+    HANGUP,
+    VIOLATION,
+    INIT_ERROR,
+    FATAL,
+    SPOKE_LATE
+};
 static const struct {
     enum at at;
     enum event event;
-    const char *wanted, *stop, *answer, *reason;     /* the status, what the launcher is told, the client's answer */
+    const char *wanted, *stop, *answer,
+        *reason; /* the status, what the launcher is told, the client's answer */
 } cells[] = {
     {AT_FETCHING, REMOVED, "Stopped Completed", NULL, NULL, NULL},
     {AT_CREATING, REMOVED, "Draining  ", NULL, NULL, NULL},
@@ -187,16 +202,20 @@ static const struct {
     {AT_BUSY, EXIT_1, "Failed Error", NULL, "HTTP/1.1 502", "exit code 1"},
     {AT_BUSY, OOM, "Failed OOMKilled", NULL, "HTTP/1.1 502", "\"reason\":\"OOMKilled\""},
     {AT_BUSY, SEGV, "Failed SIGSEGV", NULL, "HTTP/1.1 502", "signal 11 (Segmentation fault)"},
-    {AT_BUSY, HANGUP, "Failed RuntimeDisconnected", "i-1 0\n", "HTTP/1.1 502", "\"reason\":\"InstanceLost\""},
-    {AT_BUSY, VIOLATION, "Failed ProtocolError", "i-1 0\n", "HTTP/1.1 502", "\"reason\":\"InstanceLost\""},
+    {AT_BUSY, HANGUP, "Failed RuntimeDisconnected", "i-1 0\n", "HTTP/1.1 502",
+     "\"reason\":\"InstanceLost\""},
+    {AT_BUSY, VIOLATION, "Failed ProtocolError", "i-1 0\n", "HTTP/1.1 502",
+     "\"reason\":\"InstanceLost\""},
     {AT_BUSY, FATAL, "Failed Error", NULL, "HTTP/1.1 502", "\"reason\":\"FunctionError\""},
     {AT_BUSY, SPOKE_LATE, "Failed Error", NULL, "HTTP/1.1 200", "last words"},
     {AT_READING, EXIT_1, "Failed Error", NULL, "HTTP/1.1 502", "\"reason\":\"InstanceLost\""},
     {AT_READING, REMOVED, "Draining  ", NULL, NULL, NULL},
     {AT_DRAINING, EXIT_1, "Stopped Completed", NULL, "HTTP/1.1 502", "\"reason\":\"InstanceLost\""},
     {AT_DRAINING, OOM, "Stopped Completed", NULL, "HTTP/1.1 502", "\"reason\":\"InstanceLost\""},
-    {AT_DRAINING, HANGUP, "Stopped Completed", "i-1 0\n", "HTTP/1.1 502", "\"reason\":\"InstanceLost\""},
-    {AT_DRAINING, VIOLATION, "Failed ProtocolError", "i-1 0\n", "HTTP/1.1 502", "\"reason\":\"InstanceLost\""},
+    {AT_DRAINING, HANGUP, "Stopped Completed", "i-1 0\n", "HTTP/1.1 502",
+     "\"reason\":\"InstanceLost\""},
+    {AT_DRAINING, VIOLATION, "Failed ProtocolError", "i-1 0\n", "HTTP/1.1 502",
+     "\"reason\":\"InstanceLost\""},
     {AT_DRAINING, REMOVED, "Draining  ", NULL, NULL, NULL},
 };
 
@@ -278,7 +297,7 @@ static void happen(enum event e, struct box *b)
         frame_send_text(&b->rt, FRAME_ERROR, FRAME_FATAL, 1, error);
         box_exit(b, 1, 0, false);
         break;
-    case SPOKE_LATE:                         /* the answer was written before the exit is told */
+    case SPOKE_LATE: /* the answer was written before the exit is told */
         frame_send_text(&b->rt, FRAME_RESPONSE, FRAME_FIN | FRAME_TEXT, 1, "last words");
         box_exit(b, 1, 0, false);
         break;
@@ -296,7 +315,7 @@ START_TEST(states_and_events)
     snprintf(wanted, sizeof(wanted), "status i-1 %s", cell->wanted);
     happen(cell->event, b);
     if (cell->at == AT_DRAINING && cell->event == REMOVED)
-        expect_not_sent("status");           /* asked twice is asked once */
+        expect_not_sent("status"); /* asked twice is asked once */
     else
         expect_sent(wanted);
     if (cell->stop)
@@ -395,7 +414,8 @@ START_TEST(a_crash_tells_the_last_lines)
     ck_assert_int_eq(desire(NULL, "i-1", "", 0), 0);
     b = box_ready("i-1", 1);
     for (int i = 0; i < 50; i++) {
-        int n = snprintf(line, sizeof(line), "line %d of a long story that does not fit into a status\n", i);
+        int n = snprintf(line, sizeof(line),
+                         "line %d of a long story that does not fit into a status\n", i);
 
         ck_assert_int_eq(write(b->out, line, (size_t)n), n);
     }
@@ -419,7 +439,8 @@ START_TEST(init_error_has_type_and_message)
     peer_connect_unix(&b->rt, b->path);
     frame_hello(&b->rt);
     frame_send_text(&b->rt, FRAME_ERROR, FRAME_FATAL, 0,
-                    "{\"errorType\":\"Runtime.ImportModuleError\",\"errorMessage\":\"No module named 'index'\"}");
+                    "{\"errorType\":\"Runtime.ImportModuleError\",\"errorMessage\":\"No module "
+                    "named 'index'\"}");
     expect_sent("status i-1 Failed InitFailed");
     expect_text(last_message, "Runtime.ImportModuleError: No module named 'index'");
     end();
@@ -428,9 +449,11 @@ END_TEST
 
 START_TEST(lambda_instance)
 {
-    static const char next[] = "GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: x\r\n\r\n";
-    static const char answer[] = "POST /2018-06-01/runtime/invocation/req-1/response HTTP/1.1\r\nHost: x\r\n"
-                                 "Content-Length: 39\r\n\r\n{\"statusCode\":201,\"body\":\"from lambda\"}";
+    static const char next[] =
+        "GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: x\r\n\r\n";
+    static const char answer[] =
+        "POST /2018-06-01/runtime/invocation/req-1/response HTTP/1.1\r\nHost: x\r\n"
+        "Content-Length: 39\r\n\r\n{\"statusCode\":201,\"body\":\"from lambda\"}";
     const struct revision_options provided = {.runtime = "provided"};
     struct peer api, client;
     struct box *b;

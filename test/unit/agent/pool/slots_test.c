@@ -67,7 +67,7 @@ START_TEST(a_free_slot_is_leased_at_once)
     params.revision = "r1";
     client_ask(&c, "A", NULL);
     ck_assert_uint_eq(invoke_take(b, NULL, 0), 1);
-    expect_refused(-ESTALE);                 /* a lease is used once */
+    expect_refused(-ESTALE); /* a lease is used once */
     params.slot = 0;
 
     /* One more is wanted: it is leased as soon as the slot frees. */
@@ -123,7 +123,7 @@ START_TEST(wanted_before_it_is_there)
     box_ready("i-1", 2);
     expect_sent("slot i-1");
     ck_assert(strstr(sent, "Ready") < strstr(sent, "slot i-1"));
-    ck_assert(pool_has_slot(pool, FUNCTION, "r1"));      /* only one was wanted */
+    ck_assert(pool_has_slot(pool, FUNCTION, "r1")); /* only one was wanted */
     end();
 }
 END_TEST
@@ -156,7 +156,7 @@ START_TEST(no_longer_wanted)
     ck_assert(!pool_has_slot(pool, FUNCTION, "r1"));
     slot_frees = 0;
     want_slots(0);
-    ck_assert_int_eq(slot_frees, 0);         /* both are taken: one runs, one is leased */
+    ck_assert_int_eq(slot_frees, 0); /* both are taken: one runs, one is leased */
     frame_send_text(&b->rt, FRAME_RESPONSE, FRAME_FIN, 1, "1");
     expect_answer(&c, "HTTP/1.1 200", NULL);
     ck_assert(pool_has_slot(pool, FUNCTION, "r1"));
@@ -244,6 +244,6 @@ START_TEST(load_is_reported)
 }
 END_TEST
 
-UNIT_MAIN("slots", slots_are_counted, a_free_slot_is_leased_at_once, a_lease_ends, wanted_before_it_is_there,
-          an_absent_activator_wants_nothing, no_longer_wanted, a_drain_revokes_leases, hello_tells_all,
-          load_is_reported)
+UNIT_MAIN("slots", slots_are_counted, a_free_slot_is_leased_at_once, a_lease_ends,
+          wanted_before_it_is_there, an_absent_activator_wants_nothing, no_longer_wanted,
+          a_drain_revokes_leases, hello_tells_all, load_is_reported)

@@ -3,7 +3,8 @@
 
 #include <fcntl.h>
 
-#define ERROR_JSON "{\"errorType\":\"ValueError\",\"errorMessage\":\"no \\\"x\\\"\",\"stackTrace\":[\"line 1\"]}"
+#define ERROR_JSON                                                                                 \
+    "{\"errorType\":\"ValueError\",\"errorMessage\":\"no \\\"x\\\"\",\"stackTrace\":[\"line 1\"]}"
 
 static struct box *one_ready(uint32_t concurrency, uint32_t timeout_ms)
 {
@@ -40,12 +41,17 @@ START_TEST(results_of_each_kind)
         uint8_t flags;
         const char *in, *status, *part;
     } rows[] = {
-        {INVOKE_HTTP, FRAME_TEXT, "hi", "HTTP/1.1 200", "Content-Type: text/plain; charset=utf-8\r\n"},
-        {INVOKE_HTTP, FRAME_BYTES, "\x01", "HTTP/1.1 200", "Content-Type: application/octet-stream\r\n"},
+        {INVOKE_HTTP, FRAME_TEXT, "hi", "HTTP/1.1 200",
+         "Content-Type: text/plain; charset=utf-8\r\n"},
+        {INVOKE_HTTP, FRAME_BYTES, "\x01", "HTTP/1.1 200",
+         "Content-Type: application/octet-stream\r\n"},
         {INVOKE_HTTP, 0, "{\"a\":1}", "HTTP/1.1 200", "Content-Type: application/json\r\n"},
-        {INVOKE_HTTP, FRAME_ANSWER, "{\"statusCode\":404,\"body\":\"b\"}", "HTTP/1.1 404", "\r\n\r\nb"},
-        {INVOKE_HTTP, FRAME_ANSWER, "{\"statusCode\":1}", "HTTP/1.1 502", "\"reason\":\"InvalidAnswer\""},
-        {INVOKE_RAW, FRAME_ANSWER, "{\"statusCode\":404}", "HTTP/1.1 200", "\r\n\r\n{\"statusCode\":404}"},
+        {INVOKE_HTTP, FRAME_ANSWER, "{\"statusCode\":404,\"body\":\"b\"}", "HTTP/1.1 404",
+         "\r\n\r\nb"},
+        {INVOKE_HTTP, FRAME_ANSWER, "{\"statusCode\":1}", "HTTP/1.1 502",
+         "\"reason\":\"InvalidAnswer\""},
+        {INVOKE_RAW, FRAME_ANSWER, "{\"statusCode\":404}", "HTTP/1.1 200",
+         "\r\n\r\n{\"statusCode\":404}"},
         {INVOKE_RAW, FRAME_TEXT, "text", "HTTP/1.1 200", "\r\n\r\ntext"},
         {INVOKE_RAW, 0, "\"json\"", "HTTP/1.1 200", "\r\n\r\n\"json\""},
     };
@@ -78,7 +84,8 @@ START_TEST(errors_are_for_the_trusted)
     frame_send_text(&b->rt, FRAME_ERROR, 0, 1, ERROR_JSON);
     text = http_take(&c);
     expect_text(text, "HTTP/1.1 502");
-    expect_text(text, "{\"reason\":\"FunctionError\",\"message\":\"the function failed\",\"requestId\":\"req-1\"}");
+    expect_text(text, "{\"reason\":\"FunctionError\",\"message\":\"the function "
+                      "failed\",\"requestId\":\"req-1\"}");
     expect_no_text(text, "ValueError");
     free(text);
     peer_close(&c);
@@ -88,7 +95,8 @@ START_TEST(errors_are_for_the_trusted)
     invoke_take(b, NULL, 0);
     frame_send_text(&b->rt, FRAME_ERROR, 0, 2, ERROR_JSON);
     text = http_take(&c);
-    expect_text(text, "\"errorType\":\"ValueError\",\"errorMessage\":\"no \\\"x\\\"\",\"stackTrace\":[\"line 1\"]");
+    expect_text(text, "\"errorType\":\"ValueError\",\"errorMessage\":\"no "
+                      "\\\"x\\\"\",\"stackTrace\":[\"line 1\"]");
     free(text);
     peer_close(&c);
 
@@ -180,7 +188,8 @@ START_TEST(a_long_body)
     struct peer c;
     struct frame f;
     size_t total = 0;
-    int n = snprintf(head, sizeof(head), "POST /h HTTP/1.1\r\nHost: h\r\nContent-Length: %zu\r\n\r\n", size);
+    int n = snprintf(head, sizeof(head),
+                     "POST /h HTTP/1.1\r\nHost: h\r\nContent-Length: %zu\r\n\r\n", size);
 
     memset(big, 'x', size);
     peer_connect_tcp(&c, front_port);
@@ -199,7 +208,8 @@ START_TEST(a_long_body)
 }
 END_TEST
 
-/* ---------------------------------------------------------------- time-outs and clients that leave */
+/* ---------------------------------------------------------------- time-outs and clients that leave
+ */
 
 START_TEST(timeout_with_one_at_a_time_kills)
 {
@@ -209,7 +219,8 @@ START_TEST(timeout_with_one_at_a_time_kills)
     exits_when_stopped = true;
     client_ask(&c, "req-1", NULL);
     invoke_take(b, NULL, 0);
-    expect_answer(&c, "HTTP/1.1 504", "\"reason\":\"Timeout\",\"message\":\"Task timed out after 0.05 seconds\"");
+    expect_answer(&c, "HTTP/1.1 504",
+                  "\"reason\":\"Timeout\",\"message\":\"Task timed out after 0.05 seconds\"");
     ck_assert_int_eq(outcome.status, 504);
     expect_sent("status i-1 Draining Timeout");
     expect_sent("status i-1 Stopped Timeout");
@@ -233,7 +244,8 @@ START_TEST(raw_timeout_has_lambdas_form)
     text = http_take(&c);
     expect_text(text, "HTTP/1.1 200");
     expect_text(text, "X-Amz-Function-Error: Unhandled");
-    expect_text(text, "\"errorType\":\"Sandbox.Timedout\",\"errorMessage\":\"Task timed out after 0.05 seconds\"");
+    expect_text(text, "\"errorType\":\"Sandbox.Timedout\",\"errorMessage\":\"Task timed out after "
+                      "0.05 seconds\"");
     free(text);
     peer_close(&c);
     end();
@@ -323,7 +335,7 @@ START_TEST(lines_belong_to_the_request_that_wrote_them)
     print(b->out, "while idle\n");
     client_ask(&c, "req-1", NULL);
     invoke_take(b, NULL, 0);
-    print(b->out, "first\nsecond");          /* no newline: it ends with the invocation */
+    print(b->out, "first\nsecond"); /* no newline: it ends with the invocation */
     print(b->err, "to stderr\n");
     frame_send_text(&b->rt, FRAME_LOG, 0, 1, "by a frame");
     frame_send_text(&b->rt, FRAME_RESPONSE, FRAME_FIN, 1, "1");
@@ -451,7 +463,9 @@ START_TEST(a_file_keeps_it)
 }
 END_TEST
 
-UNIT_MAIN("work", results_of_each_kind, errors_are_for_the_trusted, a_raw_event_is_json, body_limits, a_long_body,
-          timeout_with_one_at_a_time_kills, raw_timeout_has_lambdas_form, timeout_with_several_cancels_first,
-          a_client_that_leaves_keeps_the_slot_taken, lines_belong_to_the_request_that_wrote_them, tail_and_follow,
-          a_function_that_is_not_here_has_no_log, long_lines_and_the_bound_of_a_ring, a_file_keeps_it)
+UNIT_MAIN("work", results_of_each_kind, errors_are_for_the_trusted, a_raw_event_is_json,
+          body_limits, a_long_body, timeout_with_one_at_a_time_kills, raw_timeout_has_lambdas_form,
+          timeout_with_several_cancels_first, a_client_that_leaves_keeps_the_slot_taken,
+          lines_belong_to_the_request_that_wrote_them, tail_and_follow,
+          a_function_that_is_not_here_has_no_log, long_lines_and_the_bound_of_a_ring,
+          a_file_keeps_it)

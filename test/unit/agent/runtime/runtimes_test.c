@@ -33,7 +33,8 @@ START_TEST(loads_sorted)
 
     begin();
     add("python3",
-        "{\"name\":\"python3\",\"version\":\"3.11\",\"digest\":\"sha256:1\",\"protocol\":\"frames\","
+        "{\"name\":\"python3\",\"version\":\"3.11\",\"digest\":\"sha256:1\",\"protocol\":"
+        "\"frames\","
         "\"argv\":[\"/usr/bin/python3\",\"-I\"],\"env\":{\"LANG\":\"C.UTF-8\",\"A\":\"b=c\"}}",
         true);
     add("any", "{\"name\":\"any\",\"protocol\":\"any\",\"argv\":[\"/var/task/bootstrap\"]}", true);
@@ -63,9 +64,15 @@ END_TEST
 START_TEST(broken_ones_are_left_out)
 {
     static const char *const bad[] = {
-        "", "[]", "{\"name\":\"b\"", "{\"name\":\"other\",\"argv\":[\"/x\"]}",
-        "{\"name\":\"b\"}", "{\"name\":\"b\",\"argv\":[]}", "{\"name\":\"b\",\"argv\":[\"relative\"]}",
-        "{\"name\":\"b\",\"argv\":[1]}", "{\"name\":\"b\",\"argv\":[\"/x\"],\"env\":[]}",
+        "",
+        "[]",
+        "{\"name\":\"b\"",
+        "{\"name\":\"other\",\"argv\":[\"/x\"]}",
+        "{\"name\":\"b\"}",
+        "{\"name\":\"b\",\"argv\":[]}",
+        "{\"name\":\"b\",\"argv\":[\"relative\"]}",
+        "{\"name\":\"b\",\"argv\":[1]}",
+        "{\"name\":\"b\",\"argv\":[\"/x\"],\"env\":[]}",
         "{\"name\":\"b\",\"argv\":[\"/x\"],\"env\":{\"A\":1}}",
         "{\"name\":\"b\",\"argv\":[\"/x\"],\"env\":{\"A=\":\"1\"}}",
         "{\"name\":\"b\",\"argv\":[\"/x\"],\"protocol\":\"smoke\"}",
