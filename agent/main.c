@@ -118,6 +118,27 @@ static void on_signal(struct loop_watch *w, uint32_t events)
     peer_server_drain(a->peer, deadline, on_drained, a);
 }
 
+struct last_mail {
+    struct mail mail;
+    struct loop *loop;
+};
+
+static void on_last_mail(struct mail *m)
+{
+    loop_stop(container_of(m, struct last_mail, mail)->loop);
+}
+
+/* The other threads are joined: what they still had posted is delivered, to be freed. */
+static void empty_mailbox(struct loop *loop)
+{
+    struct last_mail last = {.mail.fn = on_last_mail, .loop = loop};
+
+    if (!loop)
+        return;
+    loop_post(loop, &last.mail);
+    loop_run(loop);
+}
+
 static void take_down(struct agent *a)
 {
     a->pool = pool_free(a->pool);
@@ -126,6 +147,7 @@ static void take_down(struct agent *a)
     a->metrics = metrics_server_free(a->metrics);
     a->code = code_cache_free(a->code);
     a->session = session_free(a->session);
+    empty_mailbox(a->loop);
     a->launcher = launcher_free(a->launcher);
     a->routes = routes_free(a->routes);
     a->report = report_free(a->report);
