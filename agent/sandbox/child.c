@@ -36,8 +36,10 @@ static int keep_descriptors(struct child_plan *p, struct err *e)
         if (*keep[i].from >= 0 && (*keep[i].from = fcntl(*keep[i].from, F_DUPFD_CLOEXEC, 64)) < 0)
             return err_errno(e, errno, "keep a descriptor");
     for (size_t i = 0; i < ARRAY_LEN(keep); i++) {
-        if (*keep[i].from < 0)
+        if (*keep[i].from < 0) {
+            close(keep[i].to);
             continue;
+        }
         if (dup3(*keep[i].from, keep[i].to, keep[i].to >= FD_CHANNEL ? O_CLOEXEC : 0) < 0)
             return err_errno(e, errno, "place a descriptor");
         *keep[i].from = keep[i].to;

@@ -133,7 +133,6 @@ void spares_done(struct spares *s)
     for (size_t i = 0; i < SPARES; i++) {
         if (!s->all[i].name[0])
             continue;
-        kill(s->all[i].pid, SIGKILL);
         spare_end(&s->all[i]);
         cgroup_remove(s->cgroups, s->all[i].name);
     }
@@ -208,6 +207,9 @@ void spare_end(struct spare *s)
     if (s->sock >= 0)
         close(s->sock);
     s->sock = -1;
+    /* It ends by itself now; this is for one that hangs. */
+    if (s->pid > 0)
+        kill(s->pid, SIGKILL);
     while (s->pid > 0 && waitpid(s->pid, NULL, 0) < 0 && errno == EINTR)
         ;
     s->pid = -1;
