@@ -31,6 +31,7 @@ struct control_server_options {
 };
 int control_server_new(const struct control_server_options *o, struct control_server **ret);
 void control_server_address(const struct control_server *s, char out[128]);
+uint64_t control_server_refused(const struct control_server *s);             /* upgrades; any thread */
 /* Packs on the caller's thread. -ENOTCONN; -ENOBUFS: the peer is closed, it does not keep up. */
 int control_server_send(struct control_server *s, uint64_t peer, const ControllerMessage *m);
 void control_server_close(struct control_server *s, uint64_t peer, const char *reason);

@@ -290,6 +290,11 @@ void control_server_address(const struct control_server *s, char out[128])
     memcpy(out, s->address, sizeof(s->address));
 }
 
+uint64_t control_server_refused(const struct control_server *s)
+{
+    return atomic_load(&s->refused);
+}
+
 static struct link *find(struct control_server *s, uint64_t peer)
 {
     struct map_node *n = map_get(&s->peers, &peer, sizeof(peer));

@@ -39,6 +39,8 @@ START_TEST(upgrades_refused)
         close(fd);
     }
     ck_assert_uint_eq(w.server_opened, 0);
+    /* All but the one that libwebsockets refuses by itself. */
+    ck_assert_uint_ge(control_server_refused(w.server), ARRAY_LEN(bad) - 1);
     world_done(&w);
 }
 END_TEST
