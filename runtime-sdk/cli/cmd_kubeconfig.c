@@ -55,7 +55,9 @@ static int run_kubeconfig(const struct command *c, int argc, char **argv)
     if (r >= 0)
         return r;
     if (s.token && strncmp(s.api, "http://", 7) == 0)
-        fprintf(stderr, "rouse: kubectl sends a token over https only: it will not be let in at %s\n", s.api);
+        fprintf(stderr,
+                "rouse: kubectl sends a token over https only: it will not be let in at %s\n",
+                s.api);
     o = kubeconfig(&s);
     r = yaml_emit(o, &b);
     json_object_put(o);
