@@ -3,6 +3,8 @@
 #include "control_test.h"
 
 #include <pthread.h>
+#include <spawn.h>
+#include <sys/wait.h>
 
 /* libwebsockets 4.1 keeps a client's TLS context (the system's CA certificates) when its own
  * context goes. */
@@ -241,9 +243,39 @@ START_TEST(freed_with_mail_under_way)
 }
 END_TEST
 
+static void make_certificate(const char *cert, const char *key)
+{
+    const char *argv[] = {"openssl",
+                          "req",
+                          "-x509",
+                          "-newkey",
+                          "ec",
+                          "-pkeyopt",
+                          "ec_paramgen_curve:prime256v1",
+                          "-nodes",
+                          "-days",
+                          "2",
+                          "-subj",
+                          "/CN=localhost",
+                          "-addext",
+                          "subjectAltName=DNS:localhost",
+                          "-keyout",
+                          key,
+                          "-out",
+                          cert,
+                          NULL};
+    int status;
+    pid_t pid;
+
+    ck_assert_int_eq(
+        posix_spawnp(&pid, argv[0], NULL, NULL, (char *const *)(uintptr_t)argv, environ), 0);
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert_int_eq(status, 0);
+}
+
 START_TEST(tls)
 {
-    char dir[] = "/tmp/rouse-control-XXXXXX", cert[64], key[64], command[512];
+    char dir[] = "/tmp/rouse-control-XXXXXX", cert[64], key[64];
     struct control_server_options so;
     struct control_client_options co;
     struct control_client *stranger = NULL;
@@ -252,12 +284,7 @@ START_TEST(tls)
     ck_assert_ptr_nonnull(mkdtemp(dir));
     snprintf(cert, sizeof(cert), "%s/cert.pem", dir);
     snprintf(key, sizeof(key), "%s/key.pem", dir);
-    snprintf(command, sizeof(command),
-             "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 "
-             "-subj /CN=localhost "
-             "-addext subjectAltName=DNS:localhost -keyout %s -out %s >/dev/null 2>&1",
-             key, cert);
-    ck_assert_int_eq(system(command), 0);
+    make_certificate(cert, key);
     world_init(&w);
     so = (struct control_server_options){.address = "tcp://127.0.0.1:0",
                                          .token = "secret",
