@@ -120,6 +120,7 @@ static bool on_hello(struct frames *f, const struct frame *fr)
     if (!link_decide(f->link, LINK_FRAMES))
         return violate(f, "HELLO after the Lambda Runtime API was used");
     f->hello = true;
+    frames_stop_listening(f);
     hello_answer(f);
     return true;
 }
@@ -291,7 +292,7 @@ static void on_accept(void *user, int fd)
     struct frames *f = user;
     struct conn_options o = {.input_limit = FRAME_HEADER + FRAME_PAYLOAD_MAX + (64 << 10)};
 
-    if (f->conn || f->hello || conn_open(f->link->loop, fd, &ops, &o, f, &f->conn) < 0)
+    if (f->conn || conn_open(f->link->loop, fd, &ops, &o, f, &f->conn) < 0)
         close(fd);
 }
 

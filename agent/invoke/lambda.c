@@ -23,12 +23,15 @@ enum {
     LAST_ID_MAX = 129,
 };
 
+#define DRAIN_NS (3600 * NS_PER_S) /* connections end with the sandbox, not by time */
+
 struct lambda {
     struct runtime_link *link;
     struct http_server *server;
     struct list pollers; /* GET next that wait */
     struct list queue;   /* calls that wait for one */
     unsigned polling, queued, running, credit;
+    bool deaf;
     char last_done[LAST_ID_MAX]; /* the request that was answered last: a second answer is told
                                     apart */
 };
@@ -536,6 +539,14 @@ int lambda_new(struct runtime_link *l, int listen_fd, struct lambda **ret)
     }
     *ret = a;
     return 0;
+}
+
+void lambda_stop_listening(struct lambda *a)
+{
+    if (a->deaf)
+        return;
+    a->deaf = true;
+    http_server_drain(a->server, loop_now(a->link->loop) + DRAIN_NS, NULL, NULL);
 }
 
 struct lambda *lambda_free(struct lambda *a)

@@ -41,6 +41,9 @@ void link_closed(struct runtime_link *l, const char *violation)
     if (l->closed)
         return;
     l->closed = true;
+    /* A socket that listens inside keeps the network namespace, and the sandbox's link with it. */
+    if (l->protocol == LINK_FRAMES)
+        l->lambda = lambda_free(l->lambda);
     l->config.ops->on_closed(l->config.user, violation);
 }
 
@@ -183,6 +186,14 @@ struct runtime_link *runtime_link_free(struct runtime_link *l)
     free((char *)l->config.handler);
     free(l);
     return NULL;
+}
+
+void runtime_link_deafen(struct runtime_link *l)
+{
+    if (l->frames)
+        frames_stop_listening(l->frames);
+    if (l->lambda)
+        lambda_stop_listening(l->lambda);
 }
 
 int runtime_link_start(struct runtime_link *l, struct runtime_call *c, const void *event, size_t n)

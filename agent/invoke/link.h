@@ -55,6 +55,9 @@ struct runtime_link_config {
     void *user;
 };
 int runtime_link_new(const struct runtime_link_config *c, struct runtime_link **ret);
+/* Nobody new may come: the processes are gone or going. The sockets were opened in the sandbox's
+ * network, which lives as long as they do. */
+void runtime_link_deafen(struct runtime_link *l);
 struct runtime_link *runtime_link_free(struct runtime_link *l);
 /* The event is copied where it must wait. -ENOTCONN, -ENOMEM: nothing was sent and the call is
  * idle. */

@@ -41,5 +41,6 @@ void frames_cancel(struct frames *f, struct runtime_call *c);
 
 int lambda_new(struct runtime_link *l, int listen_fd, struct lambda **ret);
 struct lambda *lambda_free(struct lambda *a);
+void lambda_stop_listening(struct lambda *a);
 int lambda_start(struct lambda *a, struct runtime_call *c, const void *event, size_t n);
 void lambda_drop(struct lambda *a, struct runtime_call *c);

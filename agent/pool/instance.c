@@ -19,7 +19,7 @@
 
 #define INIT_TIMEOUT_NS (10 * NS_PER_S)
 #define DRAIN_SPARE_NS  (5 * NS_PER_S)
-#define HANGUP_NS       (1 * NS_PER_S)   /* a runtime that hung up ends within that */
+#define HANGUP_NS       (2 * NS_PER_S)   /* a runtime that hung up ends within that */
 #define LAST_WORDS_NS   (20 * NS_PER_MS) /* what it sent before it ended is read by then */
 
 static bool is_live(enum instance_state s)
@@ -138,6 +138,8 @@ void instance_stop(struct instance *i, uint64_t grace_ns)
     if (!i->sandbox || (i->stop_sent && grace_ns))
         return;
     i->stop_sent = true;
+    if (i->link)
+        runtime_link_deafen(i->link);
     launcher_stop_sandbox(i->pool->config.launcher, i->id, grace_ns);
 }
 

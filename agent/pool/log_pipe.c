@@ -71,6 +71,8 @@ static void shut(struct log_pipe *p)
     if (buffer_size(&p->partial))
         give_partial(p);
     buffer_done(&p->partial);
+    if (p->on_end)
+        p->on_end(p);
 }
 
 static void on_readable(struct loop_watch *w, uint32_t events)

@@ -9,6 +9,7 @@ struct log_pipe { /* embed, zero-initialised */
     struct buffer partial; /* the beginning of a line */
     bool open;
     void (*on_line)(struct log_pipe *p, const char *line, size_t n);
+    void (*on_end)(struct log_pipe *p);      /* all writers are gone, or log_pipe_close(); may be NULL */
 };
 int log_pipe_open(struct log_pipe *p, struct loop *loop, int fd,
                   void (*on_line)(struct log_pipe *p, const char *line, size_t n)); /* takes fd */

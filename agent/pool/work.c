@@ -52,6 +52,23 @@ static void on_err_line(struct log_pipe *p, const char *line, size_t n)
     write_line(i, current_request(i), line, n);
 }
 
+/* Nobody holds its outputs: its processes are gone. */
+static void on_outputs_end(struct instance *i)
+{
+    if (!i->out.open && !i->err.open && i->link)
+        runtime_link_deafen(i->link);
+}
+
+static void on_out_end(struct log_pipe *p)
+{
+    on_outputs_end(container_of(p, struct instance, out));
+}
+
+static void on_err_end(struct log_pipe *p)
+{
+    on_outputs_end(container_of(p, struct instance, err));
+}
+
 void work_drain_logs(struct instance *i, bool flush)
 {
     log_pipe_drain(&i->out, flush);
@@ -175,6 +192,9 @@ int work_open(struct instance *i, const struct sandbox_started *s)
     int out = log_pipe_open(&i->out, i->pool->loop, s->stdout_fd, on_out_line);
     int err = log_pipe_open(&i->err, i->pool->loop, s->stderr_fd, on_err_line);
     int r = runtime_link_new(&c, &i->link);
+
+    i->out.on_end = on_out_end;
+    i->err.on_end = on_err_end;
 
     return out < 0 ? out : err < 0 ? err : r;
 }
