@@ -159,6 +159,21 @@ int openapi_make(struct api *a)
     return r;
 }
 
+/* kubectl before 1.29 does not begin without the version 2 document, in protobuf, though it finds nothing in it that
+ * it needs: Document{1: swagger}. */
+static bool answer_v2(struct request *r)
+{
+    static const char empty[] = "\x0a\x03"
+                                "2.0";
+    char accept[512];
+
+    if (!request_header(r, "Accept", accept, sizeof(accept)) || !strstr(accept, "proto-openapi.spec.v2"))
+        return false;
+    respond(r, 200, "Content-Type: application/com.github.proto-openapi.spec.v2.v1.0+protobuf\r\n", empty,
+            sizeof(empty) - 1);
+    return true;
+}
+
 void openapi_answer(struct request *r)
 {
     static const char core[] = "{\"openapi\":\"3.0.0\",\"info\":{\"title\":\"Rouse\",\"version\":\"v1\"},\"paths\":{}}\n";
@@ -166,6 +181,8 @@ void openapi_answer(struct request *r)
     cleanup_failure struct failure f = {0};
     size_t n = r->segment_count;
 
+    if (n == 2 && strcmp(r->segments[1], "v2") == 0 && answer_v2(r))
+        return;
     if (n == 2 && strcmp(r->segments[1], "v3") == 0) {
         buffer_printf(&b,
                       "{\"paths\":{\"api/v1\":{\"serverRelativeURL\":\"/openapi/v3/api/v1\"},\"apis/rouse.dev/v1\":{"
