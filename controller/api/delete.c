@@ -125,15 +125,16 @@ static void on_one_marked(struct access_request *q)
     if (q->error && q->error != -EAGAIN && q->error != -ENOENT) {
         failure_errno(&f, q->error, q->message);
         respond_failure(r, &f);
+        access_request_done(q);
     } else {
         if (!q->error) {
             object_unref(d->items[d->at]);
             d->items[d->at] = TAKE_PTR(q->object);
         }
+        access_request_done(q);              /* before the next question uses it again */
         d->at++;
         next_of_collection(r);
     }
-    access_request_done(q);
     request_release(r);
 }
 

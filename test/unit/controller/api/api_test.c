@@ -1,0 +1,466 @@
+/* The API server whole, over sockets: access, bodies, conflicts, pages, watches, packages, logs, the end. */
+#include "api/api.h"
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "brain/access.h"
+#include "brain/brain.h"
+#include "package/package.h"
+#include "reactor/conn.h"
+#include "store/packages.h"
+#include "unit.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+/* ---- a brain that is a loop, and a core that says Ready and lets go of what is deleted */
+static struct loop *brain_thread_loop;
+static struct registry *registry;
+static struct api *api;
+static struct store *store;
+static struct packages *packages;
+static pthread_t brain_thread, api_thread;
+static char dir[64], address[128];
+
+struct brain_log {
+    void (*on_text)(void *user, const void *text, size_t n, bool last);
+    void *user;
+};
+static struct brain_log log_stream;
+static _Atomic bool log_cancelled;
+
+struct loop *brain_loop(struct brain *b)
+{
+    (void)b;
+    return brain_thread_loop;
+}
+
+void brain_metrics(struct brain *b, struct buffer *out)
+{
+    (void)b;
+    buffer_puts(out, "# the brain's\n");
+}
+
+int brain_log_start(struct brain *b, const char *key, uint32_t tail_lines, bool follow,
+                    void (*on_text)(void *user, const void *text, size_t n, bool last), void *user,
+                    struct brain_log **ret)
+{
+    (void)b;
+    if (strcmp(key, "default/f") != 0)
+        return -2;
+    log_stream = (struct brain_log){on_text, user};
+    if (tail_lines == 1)
+        on_text(user, "tail\n", 5, !follow);
+    else
+        on_text(user, "one\ntwo\n", 8, !follow);
+    *ret = &log_stream;
+    return 0;
+}
+
+void brain_log_cancel(struct brain_log *l)
+{
+    (void)l;
+    log_cancelled = true;
+}
+
+static void on_function(void *user, struct function *old, struct function *now)
+{
+    struct function_status s = {0};
+
+    (void)user;
+    (void)old;
+    if (!now)
+        return;
+    s.observed_generation = now->generation;
+    s.conditions[0] = (struct condition){"Ready", CONDITION_TRUE, "Routed", ""};
+    registry_set_status(registry, now->key, &s);
+    if (now->deleting)
+        registry_finalize(registry, now->key);
+}
+
+static void *run_brain(void *arg)
+{
+    (void)arg;
+    loop_run(brain_thread_loop);
+    return NULL;
+}
+
+static void *run_api(void *arg)
+{
+    (void)arg;
+    api_run(api);
+    return NULL;
+}
+
+static void begin(const char *token)
+{
+    struct api_config c = {.address = "tcp://127.0.0.1:0", .token = token};
+    struct err e = {0};
+
+    strcpy(dir, "/tmp/rouse-api-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    ck_assert_int_eq(store_open_sqlite(dir, &store, &e), 0);
+    ck_assert_int_eq(packages_open(dir, &packages, &e), 0);
+    ck_assert_int_eq(registry_new(store, &registry, &e), 0);
+    ck_assert_int_eq(loop_new(&brain_thread_loop), 0);
+    registry_attach(registry, brain_thread_loop);
+    registry_observe(registry, &(struct registry_observer){on_function, NULL});
+    c.registry = registry;
+    c.store = store;
+    c.packages = packages;
+    ck_assert_msg(api_new(&c, &api, &e) == 0, "%s", e.message);
+    api_address(api, address);
+    ck_assert_int_eq(pthread_create(&brain_thread, NULL, run_brain, NULL), 0);
+    ck_assert_int_eq(pthread_create(&api_thread, NULL, run_api, NULL), 0);
+}
+
+static void end(void)
+{
+    api_stop(api);
+    pthread_join(api_thread, NULL);
+    loop_stop(brain_thread_loop);
+    pthread_join(brain_thread, NULL);
+    api = api_free(api);
+    store = store_free(store);
+    registry = registry_free(registry);
+    packages = packages_free(packages);
+    brain_thread_loop = loop_free(brain_thread_loop);
+    file_remove_tree(dir);
+}
+
+/* ---- a client */
+static int dial(void)
+{
+    struct sockaddr_storage sa;
+    socklen_t n;
+    int fd;
+
+    ck_assert_int_eq(address_parse(address, &sa, &n), 0);
+    fd = socket(sa.ss_family, SOCK_STREAM, 0);
+    ck_assert_int_eq(connect(fd, (struct sockaddr *)&sa, n), 0);
+    return fd;
+}
+
+static void send_all(int fd, const char *text, size_t n)
+{
+    while (n > 0) {
+        ssize_t w = send(fd, text, n, MSG_NOSIGNAL);
+
+        if (w <= 0)
+            return;                          /* an answer may come before the body is through */
+        text += w;
+        n -= (size_t)w;
+    }
+}
+
+static char answer[1 << 20];
+
+static int call_raw(const char *head, const char *body, size_t n)
+{
+    int fd = dial(), status = 0;
+    size_t at = 0;
+    ssize_t got;
+
+    send_all(fd, head, strlen(head));
+    if (n)
+        send_all(fd, body, n);
+    while (at + 1 < sizeof(answer) && (got = recv(fd, answer + at, sizeof(answer) - 1 - at, 0)) > 0)
+        at += (size_t)got;
+    answer[at] = '\0';
+    close(fd);
+    sscanf(answer, "HTTP/1.1 %d", &status);
+    return status;
+}
+
+static int call(const char *method, const char *path, const char *headers, const char *body)
+{
+    char head[2048];
+
+    snprintf(head, sizeof(head), "%s %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\nContent-Length: %zu\r\n%s\r\n", method,
+             path, address + strlen("tcp://"), body ? strlen(body) : 0, headers ?: "");
+    return call_raw(head, body ?: "", body ? strlen(body) : 0);
+}
+
+static void answered(const char *text)
+{
+    ck_assert_msg(strstr(answer, text) != NULL, "%s is not in:\n%s", text, answer);
+}
+
+#define FUNCTIONS "/apis/rouse.dev/v1/namespaces/default/functions"
+#define JSON      "Content-Type: application/json\r\n"
+#define MERGE     "Content-Type: application/merge-patch+json\r\n"
+
+static const char *manifest(const char *name, const char *more)
+{
+    static char text[1024];
+
+    snprintf(text, sizeof(text),
+             "{\"apiVersion\":\"rouse.dev/v1\",\"kind\":\"Function\",\"metadata\":{\"name\":\"%s\",\"labels\":{\"n\":\"%s\"}},"
+             "\"spec\":{\"runtime\":\"python3\",\"handler\":\"a.b\",\"code\":{\"inline\":{\"a.py\":\"x\"}}%s}}",
+             name, name, more);
+    return text;
+}
+
+START_TEST(foreign_pages_are_refused)
+{
+    char head[512];
+
+    begin(NULL);
+    ck_assert_int_eq(call_raw("GET /version HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n", NULL, 0), 403);
+    ck_assert_int_eq(call_raw("GET /version HTTP/1.1\r\nHost: 127.0.0.1:1\r\nConnection: close\r\n\r\n", NULL, 0), 403);
+    ck_assert_int_eq(call("GET", "/version", "Origin: http://evil.example\r\n", NULL), 403);
+    ck_assert_int_eq(call("GET", "/version", "Origin: null\r\n", NULL), 403);
+    snprintf(head, sizeof(head), "Origin: http://localhost%s\r\n", strrchr(address, ':'));
+    ck_assert_int_eq(call("GET", "/version", head, NULL), 200);
+    answered("v1.32.0-rouse.0.1");
+    end();
+}
+END_TEST
+
+START_TEST(tokens)
+{
+    begin("secret");
+    ck_assert_int_eq(call("GET", "/version", NULL, NULL), 401);
+    answered("\"reason\":\"Unauthorized\"");
+    answered("WWW-Authenticate: Bearer");
+    ck_assert_int_eq(call("GET", "/version", "Authorization: Bearer secre\r\n", NULL), 401);
+    ck_assert_int_eq(call("GET", "/version", "Authorization: Basic secret\r\n", NULL), 401);
+    ck_assert_int_eq(call("GET", "/version", "Authorization: Bearer secret\r\n", NULL), 200);
+    ck_assert_int_eq(call("GET", "/readyz", NULL, NULL), 200);
+    end();
+}
+END_TEST
+
+START_TEST(other_addresses_need_a_token)
+{
+    struct err e = {0};
+    struct api *a;
+
+    ck_assert_int_eq(api_new(&(struct api_config){.address = "tcp://0.0.0.0:0"}, &a, &e), -1);
+    ck_assert_ptr_nonnull(strstr(e.message, "needs a token"));
+    ck_assert_int_eq(api_new(&(struct api_config){.address = "tcp://0.0.0.0:0", .token = "x"}, &a, &e), -1);
+    ck_assert_ptr_nonnull(strstr(e.message, "--insecure"));
+}
+END_TEST
+
+START_TEST(errors_are_statuses)
+{
+    cleanup_free char *big = malloc((3 << 20) + 2);
+
+    begin(NULL);
+    ck_assert_int_eq(call("GET", FUNCTIONS "/x", NULL, NULL), 404);
+    answered("\"message\":\"functions.rouse.dev \\\"x\\\" not found\",\"reason\":\"NotFound\",\"details\":{\"name\":\"x\","
+             "\"group\":\"rouse.dev\",\"kind\":\"functions\"},\"code\":404");
+    ck_assert_int_eq(call("POST", FUNCTIONS, JSON, "{"), 400);
+    ck_assert_int_eq(call("POST", FUNCTIONS, JSON, "[]"), 400);
+    ck_assert_int_eq(call("POST", FUNCTIONS, JSON, ""), 400);
+    ck_assert_int_eq(call("POST", FUNCTIONS, "Content-Type: application/vnd.kubernetes.protobuf\r\n", "k8s"), 415);
+    ck_assert_int_eq(call("PATCH", FUNCTIONS "/x", "Content-Type: application/strategic-merge-patch+json\r\n", "{}"), 415);
+    ck_assert_int_eq(call("PATCH", FUNCTIONS "/x", MERGE, "{}"), 404);
+    ck_assert_int_eq(call("DELETE", FUNCTIONS "/x", NULL, NULL), 404);
+    ck_assert_int_eq(call("PUT", FUNCTIONS, JSON, "{}"), 405);
+    ck_assert_int_eq(call("DELETE", "/apis/rouse.dev/v1/nodes/n", NULL, NULL), 405);
+    answered("\"reason\":\"MethodNotAllowed\"");
+    ck_assert_int_eq(call("POST", "/apis/rouse.dev/v1/namespaces/default/instances", JSON, "{}"), 405);
+    ck_assert_int_eq(call("GET", "/apis/rouse.dev/v1/bogus", NULL, NULL), 404);
+    ck_assert_int_eq(call("GET", FUNCTIONS "?labelSelector=%3D", NULL, NULL), 400);
+    ck_assert_int_eq(call("GET", FUNCTIONS "?fieldSelector=spec.x%3Dy", NULL, NULL), 400);
+    ck_assert_int_eq(call("GET", FUNCTIONS "?continue=bogus", NULL, NULL), 400);
+    ck_assert_int_eq(call("GET", FUNCTIONS "?limit=x", NULL, NULL), 400);
+    ck_assert_int_eq(call("GET", "/apis/rouse.dev/v1/namespaces/Bad_/functions", NULL, NULL), 404);
+    ck_assert_int_eq(call("GET", "/%00", NULL, NULL), 400);
+    memset(big, ' ', (3 << 20) + 1);
+    big[(3 << 20) + 1] = '\0';
+    ck_assert_int_eq(call("POST", FUNCTIONS, JSON, big), 413);
+    answered("RequestEntityTooLarge");
+    ck_assert_int_eq(call("POST", FUNCTIONS, JSON, manifest("x", ",\"memory\":\"1Mi\"")), 422);
+    answered("\"message\":\"Function.rouse.dev \\\"x\\\" is invalid: spec.memory: Invalid value");
+    answered("\"details\":{\"name\":\"x\",\"group\":\"rouse.dev\",\"kind\":\"Function\",\"causes\":[{\"reason\":"
+             "\"FieldValueInvalid\"");
+    ck_assert_int_eq(call("POST", FUNCTIONS, JSON,
+                          "{\"apiVersion\":\"rouse.dev/v1\",\"kind\":\"Function\",\"metadata\":{\"name\":\"x\"},\"spec\":{"
+                          "\"runtime\":\"r\",\"handler\":\"a\",\"code\":{\"package\":\"sha256:"
+                          "0000000000000000000000000000000000000000000000000000000000000000\"}}}"),
+                     422);
+    answered("spec.code.package: Invalid value");
+    ck_assert_int_eq(call("GET", FUNCTIONS "/x", NULL, NULL), 404);
+    end();
+}
+END_TEST
+
+static void version_of(char out[24])
+{
+    const char *at = strstr(answer, "\"resourceVersion\":\"");
+
+    ck_assert_ptr_nonnull(at);
+    sscanf(at + strlen("\"resourceVersion\":\""), "%23[0-9]", out);
+}
+
+START_TEST(create_change_delete)
+{
+    char first[24], second[24], body[256];
+
+    begin(NULL);
+    ck_assert_int_eq(call("POST", FUNCTIONS "?dryRun=All", JSON, manifest("f", "")), 201);
+    ck_assert_int_eq(call("GET", FUNCTIONS "/f", NULL, NULL), 404);
+    ck_assert_int_eq(call("POST", FUNCTIONS, JSON, manifest("f", "")), 201);
+    answered("\"status\":\"True\"");         /* the core has spoken before the answer */
+    version_of(first);
+    ck_assert_int_eq(call("POST", FUNCTIONS, JSON, manifest("f", "")), 409);
+    answered("AlreadyExists");
+    ck_assert_int_eq(call("PATCH", FUNCTIONS "/f", MERGE, "{\"spec\":{\"handler\":\"a.b\"}}"), 200);
+    version_of(second);
+    ck_assert_str_eq(first, second);         /* a no-op keeps the version */
+    ck_assert_int_eq(call("PATCH", FUNCTIONS "/f", MERGE, "{\"metadata\":{\"labels\":{\"x\":\"y\"}}}"), 200);
+    answered("\"generation\":1");
+    ck_assert_int_eq(call("PATCH", FUNCTIONS "/f", MERGE, "{\"spec\":{\"handler\":\"a.c\"}}"), 200);
+    answered("\"generation\":2");
+    snprintf(body, sizeof(body), "{\"metadata\":{\"resourceVersion\":\"%s\"},\"spec\":{\"handler\":\"a.d\"}}", first);
+    ck_assert_int_eq(call("PATCH", FUNCTIONS "/f", MERGE, body), 409);
+    answered("the object has been modified; please apply your changes to the latest version and try again");
+    ck_assert_int_eq(call("PUT", FUNCTIONS "/f", JSON, manifest("f", "")), 422);
+    answered("must be specified for an update");
+    ck_assert_int_eq(call("PATCH", FUNCTIONS "/f", MERGE, "{\"metadata\":{\"name\":\"g\"}}"), 400);
+    answered("does not match the name on the URL");
+    ck_assert_int_eq(call("PATCH", FUNCTIONS "/f?fieldValidation=Strict", MERGE, "{\"spec\":{\"bogus\":1}}"), 400);
+    ck_assert_int_eq(call("PATCH", FUNCTIONS "/f", MERGE, "{\"spec\":{\"bogus\":1}}"), 200);
+    answered("Warning: 299 - \"unknown field \\\"spec.bogus\\\"\"");
+    ck_assert_int_eq(call("PATCH", FUNCTIONS "/f?fieldValidation=Ignore", MERGE, "{\"spec\":{\"bogus\":1}}"), 200);
+    ck_assert_ptr_null(strstr(answer, "Warning"));
+    ck_assert_int_eq(call("GET", FUNCTIONS "/f/scale", NULL, NULL), 200);
+    answered("\"spec\":{\"replicas\":0},\"status\":{\"replicas\":0");
+    ck_assert_int_eq(call("PATCH", FUNCTIONS "/f/scale", MERGE, "{\"spec\":{\"replicas\":4}}"), 200);
+    answered("\"replicas\":4");
+    ck_assert_int_eq(call("PATCH", FUNCTIONS "/f/scale", MERGE, "{\"spec\":{\"replicas\":101}}"), 422);
+    ck_assert_int_eq(call("PATCH", FUNCTIONS "/f/status", MERGE, "{\"status\":{\"url\":\"u\"},\"spec\":{\"handler\":\"no\"}}"), 200);
+    answered("\"url\":\"u\"");
+    answered("\"handler\":\"a.c\"");
+    ck_assert_int_eq(call("DELETE", FUNCTIONS "/f", JSON, "{\"preconditions\":{\"uid\":\"other\"}}"), 409);
+    ck_assert_int_eq(call("DELETE", FUNCTIONS "/f?dryRun=All", NULL, NULL), 200);
+    ck_assert_int_eq(call("DELETE", FUNCTIONS "/f", JSON, "{\"propagationPolicy\":\"Background\"}"), 200);
+    answered("deletionTimestamp");
+    while (call("GET", FUNCTIONS "/f", NULL, NULL) == 200)
+        ;
+    end();
+}
+END_TEST
+
+START_TEST(lists)
+{
+    char name[16], path[512], token[256];
+    const char *at;
+
+    begin(NULL);
+    for (int i = 0; i < 5; i++) {
+        snprintf(name, sizeof(name), "f%d", i);
+        ck_assert_int_eq(call("POST", FUNCTIONS, JSON, manifest(name, "")), 201);
+    }
+    ck_assert_int_eq(call("GET", FUNCTIONS "?labelSelector=n+in+%28f1,f3%29", NULL, NULL), 200);
+    ck_assert(strstr(answer, "\"name\":\"f1\"") && strstr(answer, "\"name\":\"f3\"") && !strstr(answer, "\"name\":\"f2\""));
+    ck_assert_int_eq(call("GET", FUNCTIONS "?limit=2", NULL, NULL), 200);
+    answered("\"remainingItemCount\":3");
+    ck_assert(strstr(answer, "\"name\":\"f1\"") && !strstr(answer, "\"name\":\"f2\""));
+    at = strstr(answer, "\"continue\":\"");
+    ck_assert_ptr_nonnull(at);
+    sscanf(at + strlen("\"continue\":\""), "%255[^\"]", token);
+    /* The later pages are of the moment of the first. */
+    ck_assert_int_eq(call("PATCH", FUNCTIONS "/f2", MERGE, "{\"spec\":{\"handler\":\"changed\"}}"), 200);
+    snprintf(path, sizeof(path), FUNCTIONS "?limit=2&continue=%s", token);
+    ck_assert_int_eq(call("GET", path, NULL, NULL), 200);
+    ck_assert(strstr(answer, "\"name\":\"f2\"") && !strstr(answer, "changed") && !strstr(answer, "\"name\":\"f4\""));
+    ck_assert_int_eq(call("GET", FUNCTIONS "?continue=1.default/f1", NULL, NULL), 410);
+    ck_assert_int_eq(call("DELETE", FUNCTIONS "?labelSelector=n!%3Df0", NULL, NULL), 200);
+    do
+        ck_assert_int_eq(call("GET", "/apis/rouse.dev/v1/functions", NULL, NULL), 200);
+    while (strstr(answer, "\"name\":\"f4\""));
+    answered("\"name\":\"f0\"");
+    end();
+}
+END_TEST
+
+START_TEST(watches)
+{
+    begin(NULL);
+    ck_assert_int_eq(call("POST", FUNCTIONS, JSON, manifest("f", "")), 201);
+    ck_assert_int_eq(call("GET", FUNCTIONS "?watch=true&timeoutSeconds=1", NULL, NULL), 200);
+    answered("Transfer-Encoding: chunked");
+    answered("{\"type\":\"ADDED\",\"object\":{\"apiVersion\":\"rouse.dev/v1\"");
+    ck_assert_int_eq(call("GET", FUNCTIONS "?watch=1&timeoutSeconds=1&allowWatchBookmarks=true&sendInitialEvents=true",
+                          "Accept: application/json;as=Table;v=v1;g=meta.k8s.io\r\n", NULL),
+                     200);
+    answered("\"kind\":\"Table\"");
+    answered("\"type\":\"BOOKMARK\"");
+    ck_assert_int_eq(call("GET", FUNCTIONS "?watch=true&timeoutSeconds=1&labelSelector=n%3Dother", NULL, NULL), 200);
+    ck_assert_ptr_null(strstr(answer, "ADDED"));
+    ck_assert_int_eq(call("GET", FUNCTIONS "?watch=true&resourceVersion=x", NULL, NULL), 400);
+    end();
+}
+END_TEST
+
+START_TEST(packages_over_http)
+{
+    char digest[PACKAGE_DIGEST_TEXT], path[128];
+
+    begin(NULL);
+    package_digest("hello", 5, digest);
+    snprintf(path, sizeof(path), "/packages/%s", digest);
+    ck_assert_int_eq(call("GET", path, NULL, NULL), 404);
+    ck_assert_int_eq(call("PUT", path, NULL, "jello"), 400);
+    answered("the bytes have the digest");
+    ck_assert_int_eq(call("PUT", path, NULL, "hello"), 201);
+    ck_assert_int_eq(call("PUT", path, NULL, "hello"), 200);
+    ck_assert_int_eq(call("GET", path, NULL, NULL), 200);
+    answered("\r\n\r\nhello");
+    ck_assert_int_eq(call("HEAD", path, NULL, NULL), 200);
+    ck_assert_int_eq(call("DELETE", path, NULL, NULL), 405);
+    ck_assert_int_eq(call("PUT", "/packages/sha256:..", NULL, "x"), 400);
+    end();
+}
+END_TEST
+
+START_TEST(metrics_and_logs)
+{
+    begin(NULL);
+    ck_assert_int_eq(call("POST", FUNCTIONS, JSON, manifest("f", "")), 201);
+    ck_assert_int_eq(call("GET", "/metrics", NULL, NULL), 200);
+    answered("# the brain's");
+    answered("rouse_api_requests_total{verb=\"create\",resource=\"functions\",code=\"201\"} 1");
+    answered("rouse_store_commits_total 2");
+    answered("rouse_store_commit_seconds_count");
+    answered("process_resident_memory_bytes");
+    ck_assert_int_eq(call("GET", FUNCTIONS "/f/log", NULL, NULL), 200);
+    answered("one\ntwo\n");
+    ck_assert_int_eq(call("GET", FUNCTIONS "/f/log?tailLines=1", NULL, NULL), 200);
+    answered("tail\n");
+    ck_assert_int_eq(call("GET", FUNCTIONS "/f/log?tailLines=x", NULL, NULL), 400);
+    ck_assert_int_eq(call("GET", FUNCTIONS "/g/log", NULL, NULL), 404);
+    end();
+}
+END_TEST
+
+/* Whoever follows a log or watches keeps nothing from ending. */
+START_TEST(the_end_comes_though_clients_wait)
+{
+    char head[256];
+    int watch, follow;
+
+    begin(NULL);
+    ck_assert_int_eq(call("POST", FUNCTIONS, JSON, manifest("f", "")), 201);
+    watch = dial();
+    follow = dial();
+    snprintf(head, sizeof(head), "GET " FUNCTIONS "?watch=true HTTP/1.1\r\nHost: %s\r\n\r\n", address + 6);
+    send_all(watch, head, strlen(head));
+    ck_assert_int_gt(recv(watch, answer, 100, 0), 0);
+    snprintf(head, sizeof(head), "GET " FUNCTIONS "/f/log?follow=true HTTP/1.1\r\nHost: %s\r\n\r\n", address + 6);
+    send_all(follow, head, strlen(head));
+    ck_assert_int_gt(recv(follow, answer, 100, 0), 0);
+    end();
+    ck_assert(log_cancelled);
+    close(watch);
+    close(follow);
+}
+END_TEST
+
+UNIT_MAIN("api", foreign_pages_are_refused, tokens, other_addresses_need_a_token, errors_are_statuses,
+          create_change_delete, lists, watches, packages_over_http, metrics_and_logs, the_end_comes_though_clients_wait)
