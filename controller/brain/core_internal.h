@@ -83,7 +83,8 @@ struct revision {
 struct presence {                                /* a function on a node */
     struct node *node;
     uint32_t instances;
-    uint32_t wanted_sent;                        /* the level of SlotWanted there */
+    uint32_t wanted_sent;                        /* the level of SlotWanted there, 0 at first */
+    char wanted_revision[REVISION_TEXT];         /* ... and of which revision */
     bool offered;                                /* a slot came since it was sent */
     double concurrency;                          /* reported */
     uint64_t reported_at;

@@ -352,24 +352,36 @@ void sync_desired(struct core *c)
 
 /* ---- SlotWanted */
 
+static void send_wanted(struct core *c, const struct fn *f, const struct node *n, const char *revision, uint32_t count)
+{
+    ControllerMessage *cm = actions_send(c->out, n->peer);
+    SlotWanted *m = actions_alloc(c->out, sizeof(*m));
+
+    rouse__control__v1__slot_wanted__init(m);
+    m->function_key = actions_strdup(c->out, f->spec->key);
+    m->revision = actions_strdup(c->out, revision);
+    m->count = count;
+    cm->body_case = ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_SLOT_WANTED;
+    cm->slot_wanted = m;
+}
+
+/* An agent counts its level down with every slot it offers: after an offer it is told again. */
 void sync_slots_wanted(struct core *c, struct fn *f)
 {
     for (size_t k = 0; k < f->presence_count; k++) {
         struct presence *p = &f->presence[k];
         uint32_t count = p->instances && fn_live(f) ? f->queue.count : 0;
-        SlotWanted *m;
-        ControllerMessage *cm;
 
-        if (!p->node->peer || (count == p->wanted_sent && !(p->offered && count)))
+        if (!p->node->peer)
             continue;
-        m = actions_alloc(c->out, sizeof(*m));
-        rouse__control__v1__slot_wanted__init(m);
-        m->function_key = actions_strdup(c->out, f->spec->key);
-        m->revision = actions_strdup(c->out, f->active->id);
-        m->count = count;
-        cm = actions_send(c->out, p->node->peer);
-        cm->body_case = ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_SLOT_WANTED;
-        cm->slot_wanted = m;
+        if (p->wanted_sent && strcmp(p->wanted_revision, f->active->id)) {
+            send_wanted(c, f, p->node, p->wanted_revision, 0);     /* another one has the traffic now */
+            p->wanted_sent = 0;
+        }
+        if (count == p->wanted_sent && !(count && p->offered))
+            continue;
+        send_wanted(c, f, p->node, f->active->id, count);
+        strcpy(p->wanted_revision, f->active->id);
         p->wanted_sent = count;
         p->offered = false;
     }

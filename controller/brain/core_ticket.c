@@ -168,7 +168,13 @@ void slot_free(struct core *c, struct node *n, const SlotFree *m)
     struct presence *p = f ? fn_presence(f, n, false) : NULL;
     struct slot *s;
 
-    if (!i || i->dead || i->host != n || !slot_usable(f, i) || c->slot_count >= SLOTS_MAX)
+    if (!i || i->dead || i->host != n)
+        return;
+    if (p) {                                     /* whatever becomes of it, its node has one less to offer */
+        p->offered = true;
+        fn_wanted(c, f);
+    }
+    if (!slot_usable(f, i) || c->slot_count >= SLOTS_MAX)
         return;
     list_for_each(it, &f->slots) {
         struct slot *had = list_entry(it, struct slot, link);
@@ -185,10 +191,7 @@ void slot_free(struct core *c, struct node *n, const SlotFree *m)
     list_push_back(&f->slots, &s->link);
     list_push_back(&c->slots, &s->all_link);
     c->slot_count++;
-    if (p)
-        p->offered = true;
     match(c, f);
-    fn_wanted(c, f);
 }
 
 /* ---- tickets */

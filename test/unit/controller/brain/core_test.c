@@ -406,6 +406,39 @@ START_TEST(update_of_an_idle_one_and_a_silent_agent)
 }
 END_TEST
 
+START_TEST(a_ticket_waits_across_an_update)
+{
+    struct agent *a;
+    uint64_t t;
+
+    world_init(w, NULL);
+    a = join(w, 0, 4096 * MI);
+    apply_simple(w, KEY, "r1");
+    ticket(w, a, KEY);
+    settle(w);
+    ready_all(w, a);
+    offer(w, a, &a->instances[0]);
+    t = ticket(w, a, KEY);
+    settle(w);
+    ck_assert_str_eq(a->wanted_revision, "r1");
+    ck_assert_uint_eq(a->wanted, 1);
+    apply_simple(w, KEY, "r2");
+    tell(w, a, nth(a, STATE_PENDING, 0), STATE_READY);
+    settle(w);
+    ck_assert_str_eq(a->routed[0][1], "r2");
+    ck_assert_str_eq(a->wanted_revision, "r2");                              /* the new one's slots are wanted now */
+    ck_assert_uint_eq(a->wanted, 1);
+    a->wanted = 0;
+    offer(w, a, &a->instances[0]);                                           /* the old one's comes to nothing */
+    settle(w);
+    ck_assert_ptr_null(answer_of(w, t));
+    ck_assert_uint_eq(a->wanted, 1);                                         /* so it is asked for again */
+    offer(w, a, nth(a, STATE_READY, 0));
+    ck_assert_str_eq(answer_of(w, t)->revision, "r2");
+    world_done(w);
+}
+END_TEST
+
 START_TEST(update_that_fails_leaves_the_old_one)
 {
     struct agent *a;
@@ -996,7 +1029,7 @@ END_TEST
 UNIT_MAIN("core", cold_start, busy_does_not_go_to_sleep, crowd_from_zero, grows_on_the_panic_window,
           min_is_there_at_once_and_max_is_kept, queue_full, deadline, nowhere_to_go, a_node_that_comes_gets_what_waits,
           idle_ones_make_way, update_at_zero, update_under_load, update_of_an_idle_one_and_a_silent_agent,
-          update_that_fails_leaves_the_old_one, deleted, deleted_while_an_agent_is_deaf, node_lost, node_blinks,
+          a_ticket_waits_across_an_update, update_that_fails_leaves_the_old_one, deleted, deleted_while_an_agent_is_deaf, node_lost, node_blinks,
           agent_comes_back_empty, name_taken_over, controller_restarts, controller_restarts_in_an_update, entry_gone,
           client_gone, refused_by_the_owner_and_back, slot_in_hand, init_fails, sandbox_fails_three_times,
           dies_while_it_serves, paths, conflict_is_said, figures)

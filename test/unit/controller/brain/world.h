@@ -37,6 +37,7 @@ struct agent {
     unsigned desired_messages, routes_messages, welcomes, rejects;
     bool routes_full;                            /* the last one */
     uint32_t wanted;                             /* the last SlotWanted */
+    char wanted_revision[32];
     char endpoints[HELD][64];
     size_t endpoint_count;
     char routed[32][2][64];                      /* key, revision */
@@ -230,6 +231,7 @@ static inline void take_message(struct world *w, uint64_t peer, const Controller
         break;
     case ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_SLOT_WANTED:
         a->wanted = m->slot_wanted->count;
+        snprintf(a->wanted_revision, sizeof(a->wanted_revision), "%s", m->slot_wanted->revision);
         break;
     default:
         break;
