@@ -159,7 +159,9 @@ class Platform:
         self.rouse("delete", name)
 
     def pid(self, name):
-        return int((self.state / "run" / f"{name}.pid").read_text().split()[0])
+        """Of "controller" or of a node's agent."""
+        file = "controller" if name == "controller" else f"agent-{name}"
+        return int((self.state / "run" / f"{file}.pid").read_text().split()[0])
 
     def down(self):
         r = subprocess.run([BIN / "rouse", "down"], env=self.env, text=True, timeout=60, capture_output=True)

@@ -40,7 +40,7 @@ def test_metrics(platform):
 
 
 def test_up_again_says_so(platform):
-    r = platform.rouse("up", "--port-offset", str(platform.info["portOffset"]))
+    r = platform.rouse("up")
     assert "already" in r.stdout + r.stderr
 
 
@@ -68,7 +68,7 @@ def test_killed_agent_is_cleaned_by_its_next_life():
         p.apply(function("k", "def handler(e, c):\n    return 'k'\n"))
         assert p.call("/k").text == "k"
         os.kill(p.pid(p.nodes[0]["name"]), signal.SIGKILL)
-        p.rouse("up", "--port-offset", str(p.info["portOffset"]))
+        p.rouse("up")
         wait_until("the node serves again", lambda: p.call("/k").text == "k")
         assert len(p.instances("k")) <= 1
     finally:

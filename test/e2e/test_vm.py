@@ -11,8 +11,8 @@ set -e
 rouse up --state /run/rouse-state
 rouse status --state /run/rouse-state
 rouse apply -f build/release/examples/hello-c/function.yaml
-wget -q -O - http://127.0.0.1:8080/hello/c; echo
-wget -q -O - http://127.0.0.1:8080/hello/c; echo
+wget -q -O - --post-data='Hello C' http://127.0.0.1:8080/hello/c; echo
+wget -q -O - --post-data='Hello C' http://127.0.0.1:8080/hello/c; echo
 echo "memory.max $(cat $(find /sys/fs/cgroup -name memory.max | grep -v agent | grep rouse- | tail -1))"
 rouse down --state /run/rouse-state
 find /sys/fs/cgroup -name 'rouse-*'
@@ -37,7 +37,7 @@ def test_sandboxes_on_cgroup_v2():
     out = vm("mkdir -p /usr/bin; cp /bin/busybox /usr/bin/busybox\n"
              f"CK_TIMEOUT_MULTIPLIER=10 {SANDBOX_TEST}\n", SANDBOX_TEST)
     assert "Failures: 0, Errors: 0" in out and "100%" in out
-    assert out.count("skipped:") == 0, out[-3000:]
+    assert [x for x in out.splitlines() if "skipped:" in x and "no cgroup v1" not in x] == [], out[-3000:]
 
 
 def test_platform_on_cgroup_v2():
