@@ -120,7 +120,7 @@ static int check_config(const struct api_config *c, struct err *e)
 
 static int start(struct api *a, struct err *e)
 {
-    struct http_server_options o = {.on_request = on_request, .user = a};
+    struct http_server_options o = {.max_connections = CONNECTIONS_MAX, .on_request = on_request, .user = a};
     char address[128];
     int r = schema_load(&a->schema, e);
 

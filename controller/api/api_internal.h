@@ -20,7 +20,12 @@ enum {
     PARAMS_MAX = 32,
     SNAPSHOTS_MAX = 16,
     WATCHES_MAX = 2000,
+    LOGS_MAX = 200,
+    CONNECTIONS_MAX = 4000,
 };
+#define BODIES_MAX        (96ull << 20)      /* of all requests that are being read or worked on */
+#define WATCH_BEHIND_MAX  (8ull << 20)       /* of one watch */
+#define WATCHES_BEHIND_MAX (64ull << 20)     /* of all */
 
 struct snapshot;
 struct api {
@@ -34,7 +39,8 @@ struct api {
     struct api_stats stats;
     struct list requests;                    /* struct request.link */
     struct list snapshots;                   /* of paged lists, oldest first */
-    size_t snapshot_count, watch_count;
+    size_t snapshot_count, watch_count, log_count;
+    size_t bodies, behind;                   /* bytes held for all requests; for all slow watches */
     bool draining;
     struct mail stop;
     struct buffer openapi;                   /* made once */
@@ -67,6 +73,7 @@ struct request {
     enum table_include include;
     struct selector *selector;
     struct buffer body;
+    size_t body_counted;                     /* its part of api.bodies */
     void (*on_body)(struct request *r);      /* whole */
     void (*on_body_part)(struct request *r, const uint8_t *data, size_t n, bool last);
     void (*on_drained)(struct request *r);

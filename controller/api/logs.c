@@ -188,6 +188,7 @@ static void stream_free(void *p)
 {
     struct stream *s = p;
 
+    s->request->api->log_count--;
     buffer_done(&s->behind);
     free(s);
 }
@@ -202,13 +203,17 @@ void logs_answer(struct request *r)
 
     if (!s)
         failure_errno(&f, -ENOMEM, NULL);
-    else if (end && (*end || tail[0] == '-' || lines > UINT32_MAX))
+    else if (r->api->log_count >= LOGS_MAX) {
+        f.retry_after_s = 5;
+        failure_set(&f, 429, "TooManyRequests", "%d logs are being read already", LOGS_MAX);
+    } else if (end && (*end || tail[0] == '-' || lines > UINT32_MAX))
         failure_bad_request(&f, "tailLines must be a number");
     if (f.code) {
         free(s);
         respond_failure(r, &f);
         return;
     }
+    r->api->log_count++;
     s->request = request_hold(r);
     s->brain = r->api->c.brain;
     s->api_loop = r->api->loop;

@@ -20,6 +20,7 @@ static void request_free(struct request *r)
         free(r->params[i].value);
     }
     selector_free(r->selector);
+    r->api->bodies -= r->body_counted;
     buffer_done(&r->body);
     free(r);
 }
@@ -118,23 +119,37 @@ static int take_query(struct request *r, struct str query)
 }
 
 /* ---------------------------------------------------------------- what the server tells */
+/* The body's tree and texts are bounded by a small multiple of it, so its bytes stand for the request's. */
+static int keep_body(struct request *r, const uint8_t *data, size_t n, struct failure *f)
+{
+    struct api *a = r->api;
+
+    if (buffer_size(&r->body) + n > BODY_MAX)
+        return failure_set(f, 413, "RequestEntityTooLarge", "Request entity too large: limit is %d", BODY_MAX);
+    if (a->bodies + n > BODIES_MAX) {
+        f->retry_after_s = 1;
+        return failure_set(f, 429, "TooManyRequests", "the bodies of all requests are more than %llu MiB",
+                           BODIES_MAX >> 20);
+    }
+    if (buffer_append(&r->body, data, n) < 0)
+        return failure_errno(f, -ENOMEM, NULL);
+    a->bodies += n;
+    r->body_counted += n;
+    return 0;
+}
+
 static void on_body(struct http_exchange *x, const uint8_t *data, size_t n, bool last)
 {
     struct request *r = http_user(x);
+    cleanup_failure struct failure f = {0};
 
     request_hold(r);
-    if (r->on_body_part) {
+    if (r->on_body_part)
         r->on_body_part(r, data, n, last);
-    } else if (!r->answered && buffer_size(&r->body) + n > BODY_MAX) {
-        cleanup_failure struct failure f = {0};
-
-        failure_set(&f, 413, "RequestEntityTooLarge", "Request entity too large: limit is %d", BODY_MAX);
+    else if (!r->answered && keep_body(r, data, n, &f) < 0)
         respond_failure(r, &f);
-    } else if (!r->answered && buffer_append(&r->body, data, n) < 0) {
-        http_abort(x);
-    } else if (!r->answered && last && r->on_body) {
+    else if (!r->answered && last && r->on_body)
         r->on_body(r);
-    }
     request_release(r);
 }
 

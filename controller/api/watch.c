@@ -1,7 +1,7 @@
 /* watch.c - watches as chunked lines of JSON.
  *
- * A watcher that does not read gets its events queued here as references, up
- * to BEHIND_MAX bytes; past that it is cut, and comes back to list again. */
+ * A watcher that does not read gets its events queued here, up
+ * to WATCH_BEHIND_MAX bytes; past that it is cut, and comes back to list again. */
 #include "api/api_internal.h"
 
 #include "base/cleanup.h"
@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { BEHIND_MAX = 8 << 20, BOOKMARK_S = 60, TIMEOUT_MAX_S = 24 * 3600, TIMEOUT_S = 3600 };
+enum { BOOKMARK_S = 60, TIMEOUT_MAX_S = 24 * 3600, TIMEOUT_S = 3600 };
 
 struct queued {
     struct list link;
@@ -40,6 +40,7 @@ static void watch_end(struct watch *w)
     loop_timer_cancel(r->api->loop, &w->timeout);
     access_watch_stop(w->access);
     r->api->watch_count--;
+    r->api->behind -= w->behind;
     while (!list_empty(&w->queue)) {
         struct queued *q = list_entry(list_pop_front(&w->queue), struct queued, link);
 
@@ -72,7 +73,8 @@ static void write_line(struct watch *w, struct buffer *line)
         return;
     }
     w->behind += buffer_size(line);
-    q = w->behind > BEHIND_MAX ? NULL : malloc(sizeof(*q));
+    r->api->behind += buffer_size(line);
+    q = w->behind > WATCH_BEHIND_MAX || r->api->behind > WATCHES_BEHIND_MAX ? NULL : malloc(sizeof(*q));
     if (!q) {
         r->api->stats.slow_watches++;
         http_abort(r->x);
@@ -92,6 +94,7 @@ static void on_drained(struct request *r)
         struct queued *q = list_entry(list_pop_front(&w->queue), struct queued, link);
 
         w->behind -= buffer_size(&q->line);
+        r->api->behind -= buffer_size(&q->line);
         http_respond_write(r->x, buffer_bytes(&q->line), buffer_size(&q->line));
         buffer_done(&q->line);
         free(q);

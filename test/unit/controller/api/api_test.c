@@ -439,6 +439,36 @@ START_TEST(metrics_and_logs)
 }
 END_TEST
 
+/* Who does not read gets so much and no more. */
+START_TEST(a_slow_watch_is_cut)
+{
+    enum { VALUE = 200 << 10 };
+    cleanup_free char *patch = malloc(VALUE + 256);
+    char head[256];
+    int fd, small = 4096;
+
+    begin(NULL);
+    ck_assert_int_eq(call("POST", FUNCTIONS, JSON, manifest("f", "")), 201);
+    fd = dial();
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+    snprintf(head, sizeof(head), "GET " FUNCTIONS "?watch=true HTTP/1.1\r\nHost: %s\r\n\r\n", address + 6);
+    send_all(fd, head, strlen(head));
+    ck_assert_int_gt(recv(fd, answer, 100, 0), 0);
+    do {
+        static unsigned n;
+        int at = sprintf(patch, "{\"metadata\":{\"annotations\":{\"a\":\"%08u", n++);
+
+        ck_assert_uint_lt(n, 400);
+        memset(patch + at, 'x', VALUE);
+        strcpy(patch + at + VALUE, "\"}}}");
+        ck_assert_int_eq(call("PATCH", FUNCTIONS "/f", MERGE, patch), 200);
+        ck_assert_int_eq(call("GET", "/metrics", NULL, NULL), 200);
+    } while (!strstr(answer, "rouse_api_slow_watches_total 1"));
+    close(fd);
+    end();
+}
+END_TEST
+
 /* Whoever follows a log or watches keeps nothing from ending. */
 START_TEST(the_end_comes_though_clients_wait)
 {
@@ -463,4 +493,5 @@ START_TEST(the_end_comes_though_clients_wait)
 END_TEST
 
 UNIT_MAIN("api", foreign_pages_are_refused, tokens, other_addresses_need_a_token, errors_are_statuses,
-          create_change_delete, lists, watches, packages_over_http, metrics_and_logs, the_end_comes_though_clients_wait)
+          create_change_delete, lists, watches, packages_over_http, metrics_and_logs, a_slow_watch_is_cut,
+          the_end_comes_though_clients_wait)
