@@ -221,6 +221,8 @@ static void take_down(struct controller *c)
         pthread_join(c->brain_thread, NULL);
     }
     control_server_free(c->control);
+    if (c->brain_runs)
+        brain_drain(c->brain);
     store_free(c->store);                /* its last answers are mail to loops that must still be there */
     api_free(c->api);
     front_free(c->front);

@@ -419,12 +419,27 @@ void front_stop(struct front *f)
     loop_post(f->loop, &f->stop);
 }
 
+static void on_drained_mail(struct mail *m)
+{
+    loop_stop(container_of(m, struct front, stop)->loop);
+}
+
+/* Tickets that are still on their way back are freed on arrival. */
+static void take_last_mail(struct front *f)
+{
+    f->stop.fn = on_drained_mail;
+    loop_post(f->loop, &f->stop);
+    loop_run(f->loop);
+}
+
 struct front *front_free(struct front *f)
 {
     if (!f)
         return NULL;
     f->server = http_server_free(f->server);
     f->client = http_client_free(f->client);
+    if (f->loop)
+        take_last_mail(f);
     f->loop = loop_free(f->loop);
     free(f->token);
     free(f->peer_secret);

@@ -44,4 +44,4 @@ int front_new(const struct front_config *c, struct front **ret);     /* binds; -
 void front_address(const struct front *f, char out[128]);
 int front_run(struct front *f);                          /* the calling thread becomes the front's, until front_stop() */
 void front_stop(struct front *f);                        /* any thread; requests get up to 2 s to end */
-struct front *front_free(struct front *f);               /* after front_run() has returned */
+struct front *front_free(struct front *f);               /* after front_run() has returned, and the activator's thread has ended */

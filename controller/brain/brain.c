@@ -147,6 +147,19 @@ void brain_stop(struct brain *b)
     loop_stop(b->loop);
 }
 
+static void on_drained(struct mail *m)
+{
+    brain_stop(container_of(m, struct brain, drained));
+}
+
+void brain_drain(struct brain *b)
+{
+    b->control = NULL;
+    b->drained.fn = on_drained;
+    loop_post(b->loop, &b->drained);
+    loop_run(b->loop);
+}
+
 struct brain *brain_free(struct brain *b)
 {
     if (!b)

@@ -28,6 +28,8 @@ struct loop *brain_loop(struct brain *b);
 void brain_set_control(struct brain *b, struct control_server *s);   /* its callbacks are brain_on_* below */
 int brain_run(struct brain *b);                                      /* the calling thread becomes the brain's */
 void brain_stop(struct brain *b);                                    /* any thread */
+/* After brain_run() has returned and the control server is freed: takes in the mail that is left. */
+void brain_drain(struct brain *b);
 struct brain *brain_free(struct brain *b);
 
 /* control_server's callbacks, on the brain's loop; user is the brain. */

@@ -15,6 +15,7 @@ struct brain {
     struct actions actions;              /* of this turn */
     struct loop_deferred turn;           /* runs after the mail of a loop's turn */
     bool turn_due;
+    struct mail drained;
     struct loop_timer timer;             /* when the core wants to be asked again */
     uint64_t next_ticket;
     struct map tickets;                  /* the front's, by id */

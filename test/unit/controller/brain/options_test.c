@@ -1,0 +1,89 @@
+#include "brain/options.h"
+#include "base/clock.h"
+#include "unit.h"
+
+#include <errno.h>
+#include <string.h>
+
+enum { ARGS = 12 };
+static int parse(struct controller_options *o, struct err *e, const char *line)
+{
+    static char text[512];
+    char *argv[ARGS + 1] = {(char *)"rouse-controller"};
+    int argc = 1;
+
+    strcpy(text, line);
+    for (char *p = strtok(text, " "); p && argc < ARGS; p = strtok(NULL, " "))
+        argv[argc++] = p;
+    *e = (struct err){0};
+    return controller_options_parse(argc, argv, o, e);
+}
+
+START_TEST(taken)
+{
+    struct controller_options o;
+    struct err e;
+
+    ck_assert_int_eq(parse(&o, &e, "--state /s"), 0);
+    ck_assert_str_eq(o.api_address, "tcp://127.0.0.1:7080");
+    ck_assert_uint_eq(o.queue_deadline_ns, 30 * NS_PER_S);
+    ck_assert_uint_eq(o.panic_window_s, 6);
+    ck_assert_int_eq(parse(&o, &e, "--state=/s --queue-deadline 5s --queue-total=7 --stable-window 2m"), 0);
+    ck_assert_str_eq(o.state, "/s");
+    ck_assert_uint_eq(o.queue_deadline_ns, 5 * NS_PER_S);
+    ck_assert_uint_eq(o.queue_total, 7);
+    ck_assert_uint_eq(o.stable_window_s, 120);
+    ck_assert_int_eq(parse(&o, &e, "crd"), 0);
+    ck_assert_int_eq(o.mode, CONTROLLER_CRD);
+    ck_assert_int_eq(parse(&o, &e, "--help"), 0);
+    ck_assert_int_eq(o.mode, CONTROLLER_HELP);
+    ck_assert_int_eq(parse(&o, &e, "--state /s --api-address tcp://0.0.0.0:1 --token-file t --insecure-http"), 0);
+    ck_assert_int_eq(parse(&o, &e, "--state /s --control-address tcp://0.0.0.0:1 --token-file t "
+                                   "--control-tls-cert c --control-tls-key k"), 0);
+}
+END_TEST
+
+START_TEST(refused)
+{
+    static const struct {
+        const char *line, *says;
+    } rows[] = {
+        {"", "--state"},
+        {"--bogus", "--bogus"},
+        {"serve", "serve"},
+        {"--state", "--state"},
+        {"--state /s --queue-deadline 0s", "--queue-deadline"},
+        {"--state /s --queue-deadline soon", "--queue-deadline"},
+        {"--state /s --queue-total -1", "--queue-total"},
+        {"--state /s --queue-per-function 1x", "--queue-per-function"},
+        {"--state /s --stable-window 1s", "--stable-window"},
+        {"--state /s --stable-window 6s --panic-window 7s", "--panic-window"},
+        {"--state /s --api-address nonsense", "--api-address"},
+        {"--state /s --front-address tcp://0.0.0.0:0", "token"},
+        {"--state /s --front-address tcp://10.0.0.1:0 --token-file t", "--insecure-http"},
+        {"--state /s --control-address tcp://[::]:0 --token-file t", "--control-address"},
+        {"--state /s --control-tls-cert c", "--control-tls-key"},
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct controller_options o;
+        struct err e;
+
+        ck_assert_msg(parse(&o, &e, rows[i].line) == -EINVAL, "%s", rows[i].line);
+        ck_assert_msg(strstr(e.message, rows[i].says), "%s: %s", rows[i].line, e.message);
+    }
+}
+END_TEST
+
+START_TEST(every_flag_is_in_the_help)
+{
+    static const char *const flags[] = {"--state", "--api-address", "--front-address", "--control-address",
+                                        "--token-file", "--insecure-http", "--queue-deadline", "--queue-per-function",
+                                        "--queue-total", "--stable-window", "--panic-window", "--gateway-url", "crd"};
+
+    for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
+        ck_assert_msg(strstr(controller_help, flags[i]), "%s", flags[i]);
+}
+END_TEST
+
+UNIT_MAIN("controller_options", taken, refused, every_flag_is_in_the_help)
