@@ -16,7 +16,7 @@ def work(version, seconds=0.05, **spec):
 
 
 def cluster_cmd(p, *args):
-    return subprocess.run([TOP / "hack/cluster", *args, "--state", str(p.state)], check=True, text=True,
+    return subprocess.run([TOP / "hack/cluster", "--state", str(p.state), *args], check=True, text=True,
                           capture_output=True, timeout=60)
 
 
@@ -66,7 +66,7 @@ def test_controller_killed_and_restarted_under_load(cluster):
     cluster.apply(work("v1"))
     load = Load(cluster, "/work", threads=6, nodes=(0, 1, 2))
     wait_until("answers", lambda: load.count() > 50, seconds=30)
-    os.kill(cluster.pid("controller"), signal.SIGKILL)
+    cluster_cmd(cluster, "kill", "controller")
     before = load.count()
     wait_until("warm traffic goes on without the controller", lambda: load.count() > before + 50, seconds=30)
     waiting = []
@@ -84,14 +84,14 @@ def test_controller_killed_and_restarted_under_load(cluster):
 
 
 def test_waiting_request_survives_the_controller(cluster):
-    cluster.apply(work("v1", seconds=1.5, scaling={"max": 1, "idleTimeout": "30s"}))
-    assert cluster.call("/work").status == 200
+    cluster.apply(function("waiter", WORK.format(s=1.5, v="w"), scaling={"max": 1, "idleTimeout": "30s"}))
+    assert cluster.call("/waiter").status == 200
     answers = []
-    threads = [threading.Thread(target=lambda n=n: answers.append(cluster.call("/work", node=n))) for n in (0, 1, 2)]
+    threads = [threading.Thread(target=lambda n=n: answers.append(cluster.call("/waiter", node=n))) for n in (0, 1, 2)]
     for t in threads:
         t.start()
     wait_until("tickets wait", lambda: cluster.metric("rouse_activator_tickets") >= 1)
-    os.kill(cluster.pid("controller"), signal.SIGKILL)
+    cluster_cmd(cluster, "kill", "controller")
     cluster_cmd(cluster, "start", "controller")
     for t in threads:
         t.join(60)

@@ -13,7 +13,7 @@ rouse status --state /run/rouse-state
 rouse apply -f build/release/examples/hello-c/function.yaml
 wget -q -O - --post-data='Hello C' http://127.0.0.1:8080/hello/c; echo
 wget -q -O - --post-data='Hello C' http://127.0.0.1:8080/hello/c; echo
-echo "memory.max $(cat $(find /sys/fs/cgroup -name memory.max | grep -v agent | grep rouse- | tail -1))"
+echo "memory.max $(cat /sys/fs/cgroup/rouse-*/hello-c*/memory.max)"
 rouse down --state /run/rouse-state
 find /sys/fs/cgroup -name 'rouse-*'
 echo platform-done
@@ -43,4 +43,5 @@ def test_sandboxes_on_cgroup_v2():
 def test_platform_on_cgroup_v2():
     out = vm(PLATFORM, "build/release/bin", "build/release/examples/hello-c", "build/runtimes/provided")
     assert "platform-done" in out and out.count("Hello") >= 2, out[-4000:]
+    assert "memory.max 33554432" in out, out[-4000:]
     assert "rouse-" not in out.split("memory.max")[-1].split("platform-done")[0], out[-3000:]
