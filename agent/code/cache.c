@@ -33,10 +33,10 @@ struct entry {
     enum entry_state state;
     unsigned holds, waiters;
     uint64_t size;
-    int64_t used; /* mtime at adoption, to order what an earlier life left */
-    struct err error;
+    int64_t used;      /* mtime at adoption, to order what an earlier life left */
+    struct err *error; /* once failed; NULL: no memory for it */
     char hex[HEX_MAX];
-    char dir[PATH_MAX];
+    char dir[];
 };
 /* One code_cache_get(); its timer delivers, so that no callback runs under its caller. */
 struct waiter {
@@ -174,19 +174,27 @@ static void workers_stop(struct code_cache *c)
 
 static struct entry *entry_new(struct code_cache *c, const char *hex, enum entry_state state)
 {
-    struct entry *n = calloc(1, sizeof(*n));
+    size_t dir_size = strlen(c->dir) + 1 + strlen(hex) + 1;
+    struct entry *n = calloc(1, sizeof(*n) + dir_size);
 
     if (!n)
         return NULL;
     list_init(&n->lru);
     n->state = state;
     snprintf(n->hex, sizeof(n->hex), "%s", hex);
-    snprintf(n->dir, sizeof(n->dir), "%s/%s", c->dir, hex);
+    snprintf(n->dir, dir_size, "%s/%s", c->dir, hex);
     if (map_put(&c->entries, &n->node, n->hex, strlen(n->hex)) < 0) {
         free(n);
         return NULL;
     }
     return n;
+}
+
+static void entry_free(struct entry *n)
+{
+    if (n)
+        free(n->error);
+    free(n);
 }
 
 static struct entry *entry_get(const struct code_cache *c, const char *hex)
@@ -209,7 +217,7 @@ static void entry_evict(struct code_cache *c, struct entry *n)
     list_del(&n->lru);
     map_del(&c->entries, &n->node);
     c->size -= n->size;
-    free(n);
+    entry_free(n);
 }
 
 static void evict(struct code_cache *c)
@@ -243,7 +251,7 @@ static void waiter_free(struct waiter *w)
     list_del(&w->link);
     w->cache->waiter_count--;
     if (!--n->waiters && n->state == ENTRY_FAILED)
-        free(n);
+        entry_free(n);
     free(w);
 }
 
@@ -252,10 +260,12 @@ static void on_waiter_due(struct loop_timer *t)
     struct waiter *w = container_of(t, struct waiter, timer);
     struct entry *n = w->entry;
     bool failed = n->state == ENTRY_FAILED;
-    struct err e = n->error;
+    struct err e = {.code = ENOMEM, .message = "out of memory"};
     void (*on_ready)(void *, const char *, const struct err *) = w->on_ready;
     void *user = w->user;
 
+    if (n->error)
+        e = *n->error;
     waiter_free(w);
     /* A present entry is held by this wish, so it outlives the call. */
     on_ready(user, failed ? NULL : n->dir, failed ? &e : NULL);
@@ -301,10 +311,12 @@ static void fetched(struct code_cache *c, struct job *j)
     }
     log_warn("code cache: %s", j->error.message);
     n->state = ENTRY_FAILED;
-    n->error = j->error;
+    n->error = malloc(sizeof(*n->error));
+    if (n->error)
+        *n->error = j->error;
     map_del(&c->entries, &n->node);
     if (!n->waiters)
-        free(n);
+        entry_free(n);
     else
         wake_waiters(c, n);
 }
@@ -437,7 +449,7 @@ struct code_cache *code_cache_free(struct code_cache *c)
     workers_stop(c);
     while (!list_empty(&c->waiters))
         waiter_free(list_entry(c->waiters.next, struct waiter, link));
-    map_for_each(it, &c->entries) free(map_entry(it, struct entry, node));
+    map_for_each(it, &c->entries) entry_free(map_entry(it, struct entry, node));
     map_done(&c->entries);
     c->closed = true;
     if (!c->jobs)
@@ -467,7 +479,7 @@ int code_cache_get(struct code_cache *c, const char *digest,
         if (!n || job_post(c, JOB_FETCH, hex, "") < 0) {
             if (n)
                 map_del(&c->entries, &n->node);
-            free(n);
+            entry_free(n);
             free(w);
             return -ENOMEM;
         }

@@ -176,8 +176,12 @@ int pool_desired(struct pool *p, const Rouse__Control__V1__Desired *d)
 
     if (!d->epoch)
         return -EINVAL;
+    if (p->ending) /* what is wanted now is wanted elsewhere */
+        return 0;
     if (d->since && !is_our_epoch(p, d->since))
         return -ESTALE;
+    if (!d->since)
+        revision_drop_unused(p); /* a full one brings what it needs */
     for (size_t k = 0; k < d->n_revisions && r == 0; k++)
         r = revision_learn(p, d->revisions[k]);
     if (r == 0 && d->since)

@@ -492,6 +492,59 @@ START_TEST(the_end_stops_everything)
 }
 END_TEST
 
+static void want_more(struct mail *m)
+{
+    (void)m;
+    ck_assert_int_eq(desire(NULL, "i-1 i-9", "", 0), 0);
+}
+
+START_TEST(nothing_new_while_it_ends)
+{
+    struct mail m = {.fn = want_more};
+
+    begin();
+    ck_assert_int_eq(desire(NULL, "i-1", "", 0), 0);
+    box_ready("i-1", 1);
+    loop_post(loop, &m); /* arrives while pool_free() waits for i-1 */
+    end();
+    expect_not_sent("i-9");
+    expect_text(sent, "status i-1 Stopped");
+}
+END_TEST
+
+static bool cannot_connect(void *user)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET,
+                            .sin_port = htons(*(uint16_t *)user),
+                            .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool refused = connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0;
+
+    close(fd);
+    return refused;
+}
+
+/* The launcher removes the network only when the agent's sockets in it are closed, and tells the
+ * exit after that. */
+START_TEST(sockets_close_when_the_outputs_end)
+{
+    const struct revision_options provided = {.runtime = "provided"};
+    struct box *b;
+
+    begin();
+    ck_assert_int_eq(desire(&provided, "i-1", "", 0), 0);
+    b = box_start("i-1");
+    ck_assert(!cannot_connect(&b->api_port));
+    close(b->out);
+    close(b->err);
+    b->out = b->err = -1;
+    wait_for(cannot_connect, &b->api_port);
+    box_exit(b, 1, 0, false);
+    expect_sent("status i-1 Failed Error");
+    end();
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("instance");
@@ -513,6 +566,8 @@ int main(void)
     tcase_add_test(t, init_error_has_type_and_message);
     tcase_add_test(t, lambda_instance);
     tcase_add_test(t, the_end_stops_everything);
+    tcase_add_test(t, nothing_new_while_it_ends);
+    tcase_add_test(t, sockets_close_when_the_outputs_end);
     suite_add_tcase(s, t);
     r = srunner_create(s);
     srunner_run_all(r, CK_ENV);
