@@ -1,4 +1,5 @@
-/* main.c - rouse-controller: parses flags, builds the parts, runs their threads, takes it all down. */
+/* main.c - rouse-controller: parses flags, builds the parts, runs their threads, takes it all down.
+ */
 #include "activator/front.h"
 #include "api/api.h"
 #include "base/buffer.h"
@@ -61,7 +62,8 @@ static int read_line(const char *path, char **ret)
     return 0;
 }
 
-/* What peers show each other outlives a restart: warm traffic between agents never stops for one. */
+/* What peers show each other outlives a restart: warm traffic between agents never stops for one.
+ */
 static int peer_secret(struct controller *c, struct err *e)
 {
     cleanup_free char *path = NULL;
@@ -223,7 +225,7 @@ static void take_down(struct controller *c)
     control_server_free(c->control);
     if (c->brain_runs)
         brain_drain(c->brain);
-    store_free(c->store);                /* its last answers are mail to loops that must still be there */
+    store_free(c->store); /* its last answers are mail to loops that must still be there */
     api_free(c->api);
     front_free(c->front);
     brain_free(c->brain);
@@ -269,7 +271,8 @@ static int print_crd(void)
 
     if (api_crd_yaml(&b) < 0)
         return EXIT_FAILURE;
-    return fwrite(buffer_bytes(&b), 1, buffer_size(&b), stdout) == buffer_size(&b) ? EXIT_SUCCESS : EXIT_FAILURE;
+    return fwrite(buffer_bytes(&b), 1, buffer_size(&b), stdout) == buffer_size(&b) ? EXIT_SUCCESS
+                                                                                   : EXIT_FAILURE;
 }
 
 int main(int argc, char **argv)
@@ -287,7 +290,9 @@ int main(int argc, char **argv)
     if (c.options.mode == CONTROLLER_CRD)
         return print_crd();
     if (c.options.mode != CONTROLLER_RUN) {
-        fputs(c.options.mode == CONTROLLER_HELP ? controller_help : "rouse-controller " CONTROLLER_VERSION "\n", stdout);
+        fputs(c.options.mode == CONTROLLER_HELP ? controller_help
+                                                : "rouse-controller " CONTROLLER_VERSION "\n",
+              stdout);
         return EXIT_SUCCESS;
     }
     block_signals(&end);

@@ -12,11 +12,11 @@ struct peer {
 struct activator {
     struct activator_limits limits;
     struct activator_stats stats;
-    struct map tickets;                  /* by key */
-    struct map peers;                    /* entries with tickets */
-    struct list queues;                  /* not empty */
-    struct list pushed;                  /* out of their queues, not yet refused */
-    struct ticket **heap;                /* by deadline */
+    struct map tickets;   /* by key */
+    struct map peers;     /* entries with tickets */
+    struct list queues;   /* not empty */
+    struct list pushed;   /* out of their queues, not yet refused */
+    struct ticket **heap; /* by deadline */
     size_t heap_size, heap_capacity;
     size_t queue_count;
 };
@@ -58,7 +58,8 @@ static void heap_down(struct activator *a, size_t at, struct ticket *t)
 
         if (child >= a->heap_size)
             break;
-        if (child + 1 < a->heap_size && a->heap[child + 1]->deadline_ns < a->heap[child]->deadline_ns)
+        if (child + 1 < a->heap_size &&
+            a->heap[child + 1]->deadline_ns < a->heap[child]->deadline_ns)
             child++;
         if (a->heap[child]->deadline_ns >= t->deadline_ns)
             break;
@@ -146,7 +147,8 @@ double activator_queue_mean(struct activator_queue *q, uint64_t now)
     double mean;
 
     count_area(q, now);
-    mean = now > q->area_since ? q->area * (double)NS_PER_S / (double)(now - q->area_since) : q->count;
+    mean =
+        now > q->area_since ? q->area * (double)NS_PER_S / (double)(now - q->area_since) : q->count;
     q->area = 0;
     q->area_since = now;
     return mean;
@@ -157,7 +159,8 @@ static void enqueue(struct activator *a, struct activator_queue *q, struct ticke
 {
     struct list *at = &q->tickets;
 
-    while (at->prev != &q->tickets && list_entry(at->prev, struct ticket, link)->since_ns > t->since_ns)
+    while (at->prev != &q->tickets &&
+           list_entry(at->prev, struct ticket, link)->since_ns > t->since_ns)
         at = at->prev;
     list_add_before(at, &t->link);
     count_area(q, now);
@@ -185,19 +188,23 @@ static void dequeue(struct activator *a, struct ticket *t, uint64_t now)
     }
 }
 
-/* Makes room by pushing out the newest ticket of the queue that has most, if that one has more than `q`. */
-static bool push_out(struct activator *a, const struct activator_queue *q, bool by_bytes, uint64_t now)
+/* Makes room by pushing out the newest ticket of the queue that has most, if that one has more than
+ * `q`. */
+static bool push_out(struct activator *a, const struct activator_queue *q, bool by_bytes,
+                     uint64_t now)
 {
     struct activator_queue *largest = NULL;
     struct ticket *t;
 
-    list_for_each(it, &a->queues) {
+    list_for_each(it, &a->queues)
+    {
         struct activator_queue *other = list_entry(it, struct activator_queue, link);
 
         if (!largest || (by_bytes ? other->held > largest->held : other->count > largest->count))
             largest = other;
     }
-    if (!largest || largest == q || (by_bytes ? largest->held <= q->held : largest->count <= q->count + 1))
+    if (!largest || largest == q ||
+        (by_bytes ? largest->held <= q->held : largest->count <= q->count + 1))
         return false;
     t = list_entry(largest->tickets.prev, struct ticket, link);
     dequeue(a, t, now);
@@ -207,7 +214,8 @@ static bool push_out(struct activator *a, const struct activator_queue *q, bool 
     return true;
 }
 
-static int make_room(struct activator *a, const struct activator_queue *q, uint32_t held, uint64_t now)
+static int make_room(struct activator *a, const struct activator_queue *q, uint32_t held,
+                     uint64_t now)
 {
     if (held > a->limits.held_total)
         return -ENOSPC;
@@ -220,8 +228,8 @@ static int make_room(struct activator *a, const struct activator_queue *q, uint3
     return 0;
 }
 
-int activator_submit(struct activator *a, struct activator_queue *q, const struct ticket_request *r, uint64_t now,
-                     struct ticket **ret)
+int activator_submit(struct activator *a, struct activator_queue *q, const struct ticket_request *r,
+                     uint64_t now, struct ticket **ret)
 {
     struct ticket *t;
     struct peer *p;
@@ -229,7 +237,8 @@ int activator_submit(struct activator *a, struct activator_queue *q, const struc
 
     if (activator_find(a, r->key))
         return -EEXIST;
-    if (q->count >= a->limits.tickets_per_function || q->held + r->held > a->limits.held_per_function)
+    if (q->count >= a->limits.tickets_per_function ||
+        q->held + r->held > a->limits.held_per_function)
         return -ENOBUFS;
     e = make_room(a, q, r->held, now);
     if (e < 0)
@@ -276,7 +285,8 @@ struct ticket *activator_of_peer(struct activator *a, uint64_t peer)
 {
     struct peer *p = peer_of(a, peer, false);
 
-    return p && !list_empty(&p->tickets) ? list_entry(p->tickets.next, struct ticket, peer_link) : NULL;
+    return p && !list_empty(&p->tickets) ? list_entry(p->tickets.next, struct ticket, peer_link)
+                                         : NULL;
 }
 
 struct ticket *activator_expired(struct activator *a, uint64_t now)
@@ -319,10 +329,8 @@ struct activator *activator_free(struct activator *a)
 {
     if (!a)
         return NULL;
-    map_for_each(n, &a->tickets)
-        free(map_entry(n, struct ticket, node));
-    map_for_each(n, &a->peers)
-        free(map_entry(n, struct peer, node));
+    map_for_each(n, &a->tickets) free(map_entry(n, struct ticket, node));
+    map_for_each(n, &a->peers) free(map_entry(n, struct peer, node));
     map_done(&a->tickets);
     map_done(&a->peers);
     free(a->heap);

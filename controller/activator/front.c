@@ -1,4 +1,5 @@
-/* front.c - requests of the controller's own entry: a ticket, a grant, the hop to the instance's node, the answer. */
+/* front.c - requests of the controller's own entry: a ticket, a grant, the hop to the instance's
+ * node, the answer. */
 #include "activator/front.h"
 #include "activator/front_target.h"
 #include "base/cleanup.h"
@@ -14,8 +15,8 @@
 
 enum {
     HOLD_LIMIT = 64 << 10,
-    GRACE_S = 2,                         /* beyond the function's timeout, for the hop and the owner's own 504 */
-    UPLOAD_GRACE_S = 60,                 /* ... while the client still sends */
+    GRACE_S = 2,         /* beyond the function's timeout, for the hop and the owner's own 504 */
+    UPLOAD_GRACE_S = 60, /* ... while the client still sends */
     DRAIN_S = 2,
 };
 
@@ -31,7 +32,8 @@ struct front {
 };
 
 enum pass_state { PASS_NEW, PASS_WAITING, PASS_PROXIED, PASS_ANSWERED, PASS_GONE, PASS_STATES };
-static const char *const state_names[PASS_STATES] = {"New", "Waiting", "Proxied", "Answered", "Gone"};
+static const char *const state_names[PASS_STATES] = {"New", "Waiting", "Proxied", "Answered",
+                                                     "Gone"};
 #define TO(s) (1u << (s))
 static const unsigned edges[PASS_STATES] = {
     [PASS_NEW] = TO(PASS_WAITING) | TO(PASS_PROXIED) | TO(PASS_ANSWERED) | TO(PASS_GONE),
@@ -42,9 +44,9 @@ static const unsigned edges[PASS_STATES] = {
 /* One request on its way. Freed with its exchange. */
 struct pass {
     struct front *front;
-    struct list link;                    /* front.passes */
+    struct list link; /* front.passes */
     struct http_exchange *x;
-    struct front_ticket *ticket;         /* NULL: none is out */
+    struct front_ticket *ticket; /* NULL: none is out */
     enum pass_state state;
     struct front_target target;
     char request_id[33];
@@ -62,9 +64,9 @@ static void set_state(struct pass *p, enum pass_state to)
 
 /* ---- the ticket */
 
-struct outing {                          /* a ticket and whose it is */
+struct outing { /* a ticket and whose it is */
     struct front_ticket ticket;
-    struct pass *pass;                   /* NULL: cancelled */
+    struct pass *pass; /* NULL: cancelled */
     char texts[];
 };
 
@@ -93,7 +95,7 @@ static void on_answer(struct front_ticket *t)
     struct outing *o = container_of(t, struct outing, ticket);
     struct pass *p = o->pass;
 
-    if (!p)                              /* cancelled: on_released() follows */
+    if (!p) /* cancelled: on_released() follows */
         return;
     p->ticket = NULL;
     answered(p, &t->grant);
@@ -116,7 +118,8 @@ static uint32_t held_bytes(const struct http_exchange *x)
     for (size_t i = 0; i < h->header_count; i++)
         n += h->headers[i].name.n + h->headers[i].value.n + 4;
     if (http_has_body(x))
-        n += h->content_length >= 0 && h->content_length < HOLD_LIMIT ? (size_t)h->content_length : HOLD_LIMIT;
+        n += h->content_length >= 0 && h->content_length < HOLD_LIMIT ? (size_t)h->content_length
+                                                                      : HOLD_LIMIT;
     return (uint32_t)n;
 }
 
@@ -128,7 +131,8 @@ static void wait(struct pass *p)
     char *at;
 
     if (!o) {
-        answer(p, &(struct front_answer){503, "NoMemory", "the controller is out of memory", 1, NULL});
+        answer(p,
+               &(struct front_answer){503, "NoMemory", "the controller is out of memory", 1, NULL});
         return;
     }
     at = put_text(o->texts, key, &o->ticket.function_key);
@@ -206,23 +210,26 @@ static void on_proxied(void *user, struct http_exchange *x, int error)
         set_state(p, PASS_GONE);
         return;
     case -ETIMEDOUT:
-        answer(p, &(struct front_answer){504, "FunctionTimeout", "the function did not answer in time", 0, NULL});
+        answer(p, &(struct front_answer){504, "FunctionTimeout",
+                                         "the function did not answer in time", 0, NULL});
         return;
     default:
         p->front->stats.lost++;
-        answer(p, &(struct front_answer){502, "InstanceLost", "the instance or its node was lost with the request", 0,
+        answer(p, &(struct front_answer){502, "InstanceLost",
+                                         "the instance or its node was lost with the request", 0,
                                          NULL});
     }
 }
 
 static const struct http_proxy_ops hop_ops = {.on_refused = on_refused, .on_done = on_proxied};
 
-static int hop_headers(const struct pass *p, const struct grant *g, uint64_t deadline_ms, struct buffer *to)
+static int hop_headers(const struct pass *p, const struct grant *g, uint64_t deadline_ms,
+                       struct buffer *to)
 {
     char client[128];
 
     http_client_text(p->x, client);
-    if (p->token_shown)                  /* the platform's token is not the function's business */
+    if (p->token_shown) /* the platform's token is not the function's business */
         buffer_puts(to, "Authorization: -\r\n");
     return buffer_printf(to,
                          "Rouse-Peer: %s\r\n"
@@ -238,24 +245,28 @@ static int hop_headers(const struct pass *p, const struct grant *g, uint64_t dea
                          "Rouse-Trusted: %d\r\n"
                          "Rouse-Client: %s\r\n",
                          p->front->peer_secret, p->request_id, g->function_key, g->revision,
-                         (unsigned long long)g->slot, (unsigned long long)deadline_ms, g->timeout_ms,
-                         (unsigned long long)g->body_limit, p->target.raw ? "raw" : "http", (int)p->target.path.n,
-                         p->target.path.at, p->trusted, client);
+                         (unsigned long long)g->slot, (unsigned long long)deadline_ms,
+                         g->timeout_ms, (unsigned long long)g->body_limit,
+                         p->target.raw ? "raw" : "http", (int)p->target.path.n, p->target.path.at,
+                         p->trusted, client);
 }
 
 static void hop(struct pass *p, const struct grant *g)
 {
     bool whole = !http_has_body(p->x) || http_held_all(p->x);
     uint64_t limit = g->timeout_ms * NS_PER_MS + (whole ? GRACE_S : UPLOAD_GRACE_S) * NS_PER_S;
-    struct http_proxy_request q = {.address = g->peer_address, .deadline_ns = loop_now(p->front->loop) + limit};
+    struct http_proxy_request q = {.address = g->peer_address,
+                                   .deadline_ns = loop_now(p->front->loop) + limit};
     cleanup_buffer struct buffer set = {0};
     char added[64];
     struct http_proxy *proxy;
 
     snprintf(added, sizeof(added), "Rouse-Request-Id: %s\r\n", p->request_id);
     q.answer_headers = added;
-    if (hop_headers(p, g, clock_wall_ms() + limit / NS_PER_MS, &set) < 0 || buffer_append(&set, "", 1) < 0) {
-        answer(p, &(struct front_answer){503, "NoMemory", "the controller is out of memory", 1, NULL});
+    if (hop_headers(p, g, clock_wall_ms() + limit / NS_PER_MS, &set) < 0 ||
+        buffer_append(&set, "", 1) < 0) {
+        answer(p,
+               &(struct front_answer){503, "NoMemory", "the controller is out of memory", 1, NULL});
         return;
     }
     q.set = (const char *)buffer_bytes(&set);
@@ -267,13 +278,15 @@ static void hop(struct pass *p, const struct grant *g)
 static void answered(struct pass *p, const struct grant *g)
 {
     if (!g->granted) {
-        answer(p, &(struct front_answer){g->status, g->reason, g->message, g->retry_after_s, g->allow});
+        answer(p, &(struct front_answer){g->status, g->reason, g->message, g->retry_after_s,
+                                         g->allow});
         return;
     }
     p->front->stats.granted++;
     set_state(p, PASS_NEW);
     if (g->body_limit && http_head(p->x)->content_length > (int64_t)g->body_limit) {
-        answer(p, &(struct front_answer){413, "BodyTooLarge", "the request's body is over the limit", 0, NULL});
+        answer(p, &(struct front_answer){413, "BodyTooLarge",
+                                         "the request's body is over the limit", 0, NULL});
         return;
     }
     hop(p, g);
@@ -314,9 +327,11 @@ static bool on_loopback(const struct http_exchange *x)
 /* What Lambda's Invoke takes: POST, and of the invocation types the one that waits. */
 static const struct front_answer *objection(const struct pass *p)
 {
-    static const struct front_answer method = {405, "MethodNotAllowed", "invocations are made by POST", 0, "POST"};
-    static const struct front_answer type = {400, "InvalidParameterValue",
-                                             "X-Amz-Invocation-Type: only RequestResponse is supported", 0, NULL};
+    static const struct front_answer method = {405, "MethodNotAllowed",
+                                               "invocations are made by POST", 0, "POST"};
+    static const struct front_answer type = {
+        400, "InvalidParameterValue", "X-Amz-Invocation-Type: only RequestResponse is supported", 0,
+        NULL};
     const struct http_head *h = http_head(p->x);
     const struct str *t = http_head_get(h, "X-Amz-Invocation-Type");
 
@@ -365,13 +380,15 @@ static void on_stop(struct mail *m)
 {
     struct front *f = container_of(m, struct front, stop);
 
-    list_for_each(it, &f->passes) {
+    list_for_each(it, &f->passes)
+    {
         struct pass *p = list_entry(it, struct pass, link);
 
         if (p->state != PASS_WAITING)
             continue;
         cancel(p);
-        answer(p, &(struct front_answer){503, "ShuttingDown", "the controller is being restarted", 1, NULL});
+        answer(p, &(struct front_answer){503, "ShuttingDown", "the controller is being restarted",
+                                         1, NULL});
     }
     http_server_drain(f->server, loop_now(f->loop) + DRAIN_S * NS_PER_S, on_drained, f);
 }

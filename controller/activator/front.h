@@ -1,4 +1,5 @@
-/* front.h - the controller's own entry: an HTTP server that keeps its clients while their tickets wait.
+/* front.h - the controller's own entry: an HTTP server that keeps its clients while their tickets
+ * wait.
  *
  * It has no routes and no slots: every request asks the activator, and a
  * granted one is passed on to the instance's node. A thread and a loop of its
@@ -10,14 +11,15 @@
 
 struct front;
 
-/* One question to the activator. Made and freed by the front; `submit` gives it away until on_answer() has run on the
- * front's loop. After `cancel` on_answer() may still come, and on_released() does, last. */
+/* One question to the activator. Made and freed by the front; `submit` gives it away until
+ * on_answer() has run on the front's loop. After `cancel` on_answer() may still come, and
+ * on_released() does, last. */
 struct front_ticket {
-    const char *function_key, *method, *host, *path;     /* function_key "": the others say which */
+    const char *function_key, *method, *host, *path; /* function_key "": the others say which */
     uint64_t waited_ns;
     uint32_t held, attempt;
-    struct grant grant;                                  /* the answer */
-    struct loop *home;                                   /* the front's */
+    struct grant grant; /* the answer */
+    struct loop *home;  /* the front's */
     void (*on_answer)(struct front_ticket *t);
     void (*on_released)(struct front_ticket *t);
     /* the carrier's */
@@ -28,10 +30,10 @@ struct front_ticket {
 };
 
 struct front_config {
-    const char *address;                                 /* "tcp://127.0.0.1:7081"; port 0: any */
-    const char *token;                                   /* who shows it is trusted; NULL: only loopback is */
-    const char *peer_secret;                             /* shown to the agents */
-    void (*submit)(void *user, struct front_ticket *t);  /* on the front's loop */
+    const char *address;     /* "tcp://127.0.0.1:7081"; port 0: any */
+    const char *token;       /* who shows it is trusted; NULL: only loopback is */
+    const char *peer_secret; /* shown to the agents */
+    void (*submit)(void *user, struct front_ticket *t); /* on the front's loop */
     void (*cancel)(void *user, struct front_ticket *t);
     void *user;
 };
@@ -40,8 +42,9 @@ struct front_stats {
     uint64_t requests, granted, refused_grants, lost;
 };
 
-int front_new(const struct front_config *c, struct front **ret);     /* binds; -errno */
+int front_new(const struct front_config *c, struct front **ret); /* binds; -errno */
 void front_address(const struct front *f, char out[128]);
-int front_run(struct front *f);                          /* the calling thread becomes the front's, until front_stop() */
-void front_stop(struct front *f);                        /* any thread; requests get up to 2 s to end */
-struct front *front_free(struct front *f);               /* after front_run() has returned, and the activator's thread has ended */
+int front_run(struct front *f);   /* the calling thread becomes the front's, until front_stop() */
+void front_stop(struct front *f); /* any thread; requests get up to 2 s to end */
+struct front *front_free(
+    struct front *f); /* after front_run() has returned, and the activator's thread has ended */

@@ -35,8 +35,8 @@ static double target_of(const struct autoscaler_config *c, const struct autoscal
 }
 
 void autoscaler_decide(const struct autoscaler_config *c, const struct autoscaler_spec *s,
-                       const struct autoscaler_input *in, uint64_t now_ns, struct autoscaler_state *state,
-                       struct autoscaler_decision *ret)
+                       const struct autoscaler_input *in, uint64_t now_ns,
+                       struct autoscaler_state *state, struct autoscaler_decision *ret)
 {
     double target = target_of(c, s);
     double ready = in->ready ? in->ready : 1;
@@ -49,7 +49,8 @@ void autoscaler_decide(const struct autoscaler_config *c, const struct autoscale
 
     if (panic_wish / ready >= c->panic_threshold) {
         state->panic_since_ns = now_ns;
-    } else if (state->panic_since_ns && now_ns - state->panic_since_ns > c->stable_seconds * NS_PER_S) {
+    } else if (state->panic_since_ns &&
+               now_ns - state->panic_since_ns > c->stable_seconds * NS_PER_S) {
         state->panic_since_ns = 0;
         state->panic_max = 0;
     }
@@ -75,7 +76,8 @@ void autoscaler_decide(const struct autoscaler_config *c, const struct autoscale
     };
 }
 
-uint32_t autoscaler_poke(const struct autoscaler_config *c, const struct autoscaler_spec *s, uint32_t waiting)
+uint32_t autoscaler_poke(const struct autoscaler_config *c, const struct autoscaler_spec *s,
+                         uint32_t waiting)
 {
     uint32_t concurrency = s->concurrency ? s->concurrency : 1;
     uint32_t want = clamp(ceiling((double)waiting / concurrency), 1, ceiling(c->max_scale_up_rate));

@@ -8,14 +8,14 @@
 #include "brain/registry.h"
 
 enum action_kind {
-    ACTION_SEND,                 /* a message to an agent */
-    ACTION_CLOSE,                /* its channel, with a reason */
-    ACTION_ANSWER,               /* a grant or refusal to the controller's own front */
-    ACTION_STATUS,               /* a function's status */
-    ACTION_PUBLISH,              /* a read-only object */
+    ACTION_SEND,    /* a message to an agent */
+    ACTION_CLOSE,   /* its channel, with a reason */
+    ACTION_ANSWER,  /* a grant or refusal to the controller's own front */
+    ACTION_STATUS,  /* a function's status */
+    ACTION_PUBLISH, /* a read-only object */
     ACTION_UNPUBLISH,
-    ACTION_FINALIZE,             /* a deleted function is unrouted everywhere */
-    ACTION_LOG,                  /* a line for the controller's log */
+    ACTION_FINALIZE, /* a deleted function is unrouted everywhere */
+    ACTION_LOG,      /* a line for the controller's log */
 };
 struct action {
     struct action *next;
@@ -37,7 +37,7 @@ struct action {
             const char *key;
             struct function_status *status;
         } status;
-        struct {                 /* UNPUBLISH: kind, ns and name only */
+        struct { /* UNPUBLISH: kind, ns and name only */
             enum object_kind kind;
             const char *ns, *name, *labels, *spec, *status;
             struct function *owner;
@@ -52,14 +52,14 @@ struct action {
     };
 };
 
-struct actions {                 /* zero-initialised is empty */
+struct actions { /* zero-initialised is empty */
     struct action *first, **last;
     struct arena_block *arena;
 };
-void actions_done(struct actions *a);                    /* frees all, usable again */
+void actions_done(struct actions *a); /* frees all, usable again */
 
 /* Memory that lives until actions_done(); aborts when there is none (small, fixed sizes). */
-void *actions_alloc(struct actions *a, size_t n);        /* zeroed */
+void *actions_alloc(struct actions *a, size_t n); /* zeroed */
 char *actions_strdup(struct actions *a, const char *s);
 char *actions_printf(struct actions *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 struct action *actions_add(struct actions *a, enum action_kind kind);

@@ -34,8 +34,8 @@ static void carry_out(struct brain *b, const struct action *a)
         registry_set_status(b->registry, a->status.key, a->status.status);
         break;
     case ACTION_PUBLISH:
-        registry_publish(b->registry, a->object.kind, a->object.ns, a->object.name, a->object.labels, a->object.spec,
-                         a->object.status, a->object.owner);
+        registry_publish(b->registry, a->object.kind, a->object.ns, a->object.name,
+                         a->object.labels, a->object.spec, a->object.status, a->object.owner);
         break;
     case ACTION_UNPUBLISH:
         registry_unpublish(b->registry, a->object.kind, a->object.ns, a->object.name);
@@ -52,7 +52,8 @@ static void carry_out(struct brain *b, const struct action *a)
     }
 }
 
-/* Carrying out may bring new events (a finalised function is told of at once): they are a turn of their own. */
+/* Carrying out may bring new events (a finalised function is told of at once): they are a turn of
+ * their own. */
 static void turn(struct brain *b)
 {
     struct actions now;
@@ -99,10 +100,13 @@ int brain_new(const struct brain_config *c, struct registry *r, struct brain **r
     int e = b ? loop_new(&b->loop) : -ENOMEM;
 
     config.incarnation = random_u64();
-    config.queue_deadline_ns = c->queue_deadline_ns ? c->queue_deadline_ns : config.queue_deadline_ns;
-    config.queue_per_function = c->queue_per_function ? c->queue_per_function : config.queue_per_function;
+    config.queue_deadline_ns =
+        c->queue_deadline_ns ? c->queue_deadline_ns : config.queue_deadline_ns;
+    config.queue_per_function =
+        c->queue_per_function ? c->queue_per_function : config.queue_per_function;
     config.queue_total = c->queue_total ? c->queue_total : config.queue_total;
-    config.held_per_function = c->held_per_function ? c->held_per_function : config.held_per_function;
+    config.held_per_function =
+        c->held_per_function ? c->held_per_function : config.held_per_function;
     config.held_total = c->held_total ? c->held_total : config.held_total;
     config.body_limit = c->body_limit ? c->body_limit : config.body_limit;
     config.adopt_ns = c->adopt_ns ? c->adopt_ns : config.adopt_ns;

@@ -40,8 +40,8 @@ static void submit(struct mail *m)
 {
     struct front_ticket *t = container_of(m, struct front_ticket, mail);
 
-    t->id = brain_ticket_submit(t->carrier, t->function_key, t->method, t->host, t->path, t->held, t->waited_ns,
-                                t->attempt, on_grant, t);
+    t->id = brain_ticket_submit(t->carrier, t->function_key, t->method, t->host, t->path, t->held,
+                                t->waited_ns, t->attempt, on_grant, t);
     if (t->id)
         return;
     t->grant = (struct grant){.status = 503, .retry_after_s = 1};
@@ -50,7 +50,8 @@ static void submit(struct mail *m)
     send_back(t);
 }
 
-/* Mail is first in, first out: the ticket was submitted before, and an answer is back before its release. */
+/* Mail is first in, first out: the ticket was submitted before, and an answer is back before its
+ * release. */
 static void cancel(struct mail *m)
 {
     struct front_ticket *t = container_of(m, struct front_ticket, cancel_mail);

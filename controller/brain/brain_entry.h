@@ -1,4 +1,5 @@
-/* brain_entry.h - carries the front's tickets to the brain's thread and the answers back: front_config's two functions. */
+/* brain_entry.h - carries the front's tickets to the brain's thread and the answers back:
+ * front_config's two functions. */
 #pragma once
 #include "activator/front.h"
 

@@ -10,17 +10,17 @@
 struct brain {
     struct loop *loop;
     struct registry *registry;
-    struct control_server *control;      /* NULL until set: nothing is sent */
+    struct control_server *control; /* NULL until set: nothing is sent */
     struct core *core;
-    struct actions actions;              /* of this turn */
-    struct loop_deferred turn;           /* runs after the mail of a loop's turn */
+    struct actions actions;    /* of this turn */
+    struct loop_deferred turn; /* runs after the mail of a loop's turn */
     bool turn_due;
     struct mail drained;
-    struct loop_timer timer;             /* when the core wants to be asked again */
+    struct loop_timer timer; /* when the core wants to be asked again */
     uint64_t next_ticket;
-    struct map tickets;                  /* the front's, by id */
+    struct map tickets; /* the front's, by id */
     uint64_t next_log;
-    struct map logs;                     /* by the request's id */
+    struct map logs; /* by the request's id */
 };
 
 /* Something happened: the core decides at the end of this turn. */

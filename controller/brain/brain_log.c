@@ -1,11 +1,12 @@
-/* brain_log.c - a function's log lines, gathered from every node that is there. On the brain's thread. */
+/* brain_log.c - a function's log lines, gathered from every node that is there. On the brain's
+ * thread. */
 #include "brain/brain_internal.h"
 #include "base/list.h"
 
 #include <errno.h>
 #include <string.h>
 
-enum { LOGS_MAX = 256 };                 /* readers at a time */
+enum { LOGS_MAX = 256 }; /* readers at a time */
 
 struct log_source {
     struct list link;
@@ -14,14 +15,14 @@ struct log_source {
 struct brain_log {
     struct brain *brain;
     uint64_t id;
-    struct map_node node;                /* brain.logs */
+    struct map_node node; /* brain.logs */
     char *key;
     uint32_t tail_lines;
     bool follow;
-    struct list sources;                 /* nodes that have not said the last word */
+    struct list sources; /* nodes that have not said the last word */
     void (*on_text)(void *user, const void *text, size_t n, bool last);
     void *user;
-    struct loop_deferred empty;          /* no node is there: said after the start has returned */
+    struct loop_deferred empty; /* no node is there: said after the start has returned */
 };
 
 static void ask(struct brain_log *l, uint64_t peer, bool cancel)
@@ -44,7 +45,7 @@ static void on_peer(void *user, uint64_t peer)
     struct brain_log *l = user;
     struct log_source *s = calloc(1, sizeof(*s));
 
-    if (!s)                              /* that node's lines are missing */
+    if (!s) /* that node's lines are missing */
         return;
     s->peer = peer;
     list_push_back(&l->sources, &s->link);
@@ -54,8 +55,7 @@ static void on_peer(void *user, uint64_t peer)
 static void log_free(struct brain_log *l)
 {
     map_del(&l->brain->logs, &l->node);
-    list_for_each(it, &l->sources)
-        free(list_entry(it, struct log_source, link));
+    list_for_each(it, &l->sources) free(list_entry(it, struct log_source, link));
     free(l->key);
     free(l);
 }
@@ -76,7 +76,7 @@ static void on_empty(struct loop_deferred *d)
     if (l->on_text)
         end(l);
     else
-        log_free(l);                     /* cancelled meanwhile */
+        log_free(l); /* cancelled meanwhile */
 }
 
 int brain_log_start(struct brain *b, const char *key, uint32_t tail_lines, bool follow,
@@ -123,8 +123,7 @@ void brain_log_cancel(struct brain_log *l)
         l->on_text = NULL;
         return;
     }
-    list_for_each(it, &l->sources)
-        ask(l, list_entry(it, struct log_source, link)->peer, true);
+    list_for_each(it, &l->sources) ask(l, list_entry(it, struct log_source, link)->peer, true);
     log_free(l);
 }
 
@@ -132,7 +131,8 @@ static void source_done(struct brain_log *l, uint64_t peer)
 {
     bool had = false;
 
-    list_for_each(it, &l->sources) {
+    list_for_each(it, &l->sources)
+    {
         struct log_source *s = list_entry(it, struct log_source, link);
 
         if (s->peer != peer)
@@ -147,9 +147,8 @@ static void source_done(struct brain_log *l, uint64_t peer)
 
 static bool has_source(const struct brain_log *l, uint64_t peer)
 {
-    list_for_each(it, &l->sources)
-        if (list_entry(it, struct log_source, link)->peer == peer)
-            return true;
+    list_for_each(it, &l->sources) if (list_entry(it, struct log_source, link)->peer ==
+                                       peer) return true;
     return false;
 }
 
@@ -162,20 +161,18 @@ void brain_log_chunk(struct brain *b, uint64_t peer, const LogChunk *m)
         return;
     if (m->text.len)
         l->on_text(l->user, m->text.data, m->text.len, false);
-    n = map_get(&b->logs, &m->request, sizeof(m->request));      /* on_text may have cancelled it */
+    n = map_get(&b->logs, &m->request, sizeof(m->request)); /* on_text may have cancelled it */
     if (n && m->last)
         source_done(l, peer);
 }
 
 void brain_log_peer_gone(struct brain *b, uint64_t peer)
 {
-    map_for_each(n, &b->logs)
-        source_done(map_entry(n, struct brain_log, node), peer);
+    map_for_each(n, &b->logs) source_done(map_entry(n, struct brain_log, node), peer);
 }
 
 void brain_logs_done(struct brain *b)
 {
-    map_for_each(n, &b->logs)
-        log_free(map_entry(n, struct brain_log, node));
+    map_for_each(n, &b->logs) log_free(map_entry(n, struct brain_log, node));
     map_done(&b->logs);
 }

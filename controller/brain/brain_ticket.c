@@ -1,9 +1,10 @@
-/* brain_ticket.c - tickets of the controller's own front: callbacks by id, on the brain's thread. */
+/* brain_ticket.c - tickets of the controller's own front: callbacks by id, on the brain's thread.
+ */
 #include "brain/brain_internal.h"
 
 struct front_ticket {
     uint64_t id;
-    struct map_node node;                /* brain.tickets */
+    struct map_node node; /* brain.tickets */
     void (*on_grant)(void *user, uint64_t ticket, const struct grant *g);
     void *user;
 };
@@ -15,10 +16,13 @@ static struct front_ticket *find(struct brain *b, uint64_t id)
     return n ? map_entry(n, struct front_ticket, node) : NULL;
 }
 
-/* Out of memory: there is nobody to remember whom to answer, so 0 is returned and nothing follows. */
-uint64_t brain_ticket_submit(struct brain *b, const char *function_key, const char *method, const char *host,
-                             const char *path, uint32_t held_bytes, uint64_t waited_ns, uint32_t attempt,
-                             void (*on_grant)(void *user, uint64_t ticket, const struct grant *g), void *user)
+/* Out of memory: there is nobody to remember whom to answer, so 0 is returned and nothing follows.
+ */
+uint64_t brain_ticket_submit(struct brain *b, const char *function_key, const char *method,
+                             const char *host, const char *path, uint32_t held_bytes,
+                             uint64_t waited_ns, uint32_t attempt,
+                             void (*on_grant)(void *user, uint64_t ticket, const struct grant *g),
+                             void *user)
 {
     struct front_ticket *t = calloc(1, sizeof(*t));
     struct core_ticket in = {.function_key = function_key,
@@ -59,7 +63,7 @@ void brain_ticket_answer(struct brain *b, uint64_t id, const struct grant *g)
 {
     struct front_ticket *t = find(b, id);
 
-    if (!t)                              /* cancelled while the answer was under way */
+    if (!t) /* cancelled while the answer was under way */
         return;
     map_del(&b->tickets, &t->node);
     t->on_grant(t->user, id, g);
@@ -68,7 +72,6 @@ void brain_ticket_answer(struct brain *b, uint64_t id, const struct grant *g)
 
 void brain_tickets_done(struct brain *b)
 {
-    map_for_each(n, &b->tickets)
-        free(map_entry(n, struct front_ticket, node));
+    map_for_each(n, &b->tickets) free(map_entry(n, struct front_ticket, node));
     map_done(&b->tickets);
 }

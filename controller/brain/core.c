@@ -50,10 +50,11 @@ int core_new(const struct core_config *config, uint64_t now, struct core **ret)
     list_init(&c->gone);
     histogram_init(&c->wait, histogram_seconds);
     c->config.peer_secret = strdup(config->peer_secret ? config->peer_secret : "");
-    c->config.activator_address = strdup(config->activator_address ? config->activator_address : "");
+    c->config.activator_address =
+        strdup(config->activator_address ? config->activator_address : "");
     c->changes = calloc(CHANGES_MAX, sizeof(*c->changes));
-    if (!c->config.peer_secret || !c->config.activator_address || !c->changes || nodes_new(&c->nodes) < 0 ||
-        activator_new(&limits, &c->activator) < 0) {
+    if (!c->config.peer_secret || !c->config.activator_address || !c->changes ||
+        nodes_new(&c->nodes) < 0 || activator_new(&limits, &c->activator) < 0) {
         core_free(c);
         return -ENOMEM;
     }
@@ -68,12 +69,9 @@ struct core *core_free(struct core *c)
     if (!c)
         return NULL;
     c->out = &dropped;
-    map_for_each(n, &c->instances)
-        instance_free(c, map_entry(n, struct instance, node));
-    map_for_each(n, &c->functions)
-        fn_free(c, map_entry(n, struct fn, node));
-    list_for_each(it, &c->gone)
-        fn_free(c, list_entry(it, struct fn, active_link));
+    map_for_each(n, &c->instances) instance_free(c, map_entry(n, struct instance, node));
+    map_for_each(n, &c->functions) fn_free(c, map_entry(n, struct fn, node));
+    list_for_each(it, &c->gone) fn_free(c, list_entry(it, struct fn, active_link));
     map_done(&c->functions);
     map_done(&c->instances);
     map_done(&c->paths);
@@ -115,7 +113,8 @@ void core_log(struct core *c, bool warning, const char *fmt, ...)
 static void end_of_adoption(struct core *c)
 {
     c->adopted = true;
-    map_for_each(n, &c->functions) {
+    map_for_each(n, &c->functions)
+    {
         struct fn *f = map_entry(n, struct fn, node);
 
         if (!list_empty(&f->active_link) || f->latest != f->active)
@@ -125,7 +124,8 @@ static void end_of_adoption(struct core *c)
 
 static void backoffs_over(struct core *c)
 {
-    list_for_each(it, &c->backoff) {
+    list_for_each(it, &c->backoff)
+    {
         struct revision *r = list_entry(it, struct revision, backoff_link);
 
         if (r->retry_at > c->now)
@@ -138,10 +138,12 @@ static void backoffs_over(struct core *c)
 static void retry_unplaced(struct core *c)
 {
     c->capacity_changed = false;
-    list_for_each(it, &c->active) {
+    list_for_each(it, &c->active)
+    {
         struct fn *f = list_entry(it, struct fn, active_link);
 
-        list_for_each(rit, &f->revisions) {
+        list_for_each(rit, &f->revisions)
+        {
             if (list_entry(rit, struct revision, link)->unplaced)
                 fn_dirty(c, f);
         }

@@ -14,16 +14,16 @@
 struct core;
 
 struct core_config {
-    uint64_t incarnation;                /* random, of this controller's life; also the seed of names */
-    uint64_t queue_deadline_ns;          /* 30 s: the longest that a request may wait */
+    uint64_t incarnation;       /* random, of this controller's life; also the seed of names */
+    uint64_t queue_deadline_ns; /* 30 s: the longest that a request may wait */
     uint32_t queue_per_function, queue_total;
     uint64_t held_per_function, held_total;
     uint64_t body_limit;
-    uint64_t adopt_ns;                   /* 2 s after the start nothing shrinks */
-    uint64_t lease_ns;                   /* 10 s: how long a silent node keeps its instances */
-    uint64_t unroute_ns;                 /* 3 s: how long acknowledgements of an unroute are waited for */
+    uint64_t adopt_ns;   /* 2 s after the start nothing shrinks */
+    uint64_t lease_ns;   /* 10 s: how long a silent node keeps its instances */
+    uint64_t unroute_ns; /* 3 s: how long acknowledgements of an unroute are waited for */
     struct autoscaler_config autoscaler;
-    const char *peer_secret, *activator_address;     /* told to agents */
+    const char *peer_secret, *activator_address; /* told to agents */
 };
 extern const struct core_config core_defaults;
 
@@ -32,13 +32,16 @@ struct core *core_free(struct core *c);
 
 /* ---- events */
 /* As registry_observer.on_function. */
-void core_function(struct core *c, uint64_t now, struct function *old, struct function *f, struct actions *out);
-void core_agent_message(struct core *c, uint64_t now, uint64_t peer, const AgentMessage *m, struct actions *out);
-void core_agent_closed(struct core *c, uint64_t now, uint64_t peer, const char *reason, struct actions *out);
+void core_function(struct core *c, uint64_t now, struct function *old, struct function *f,
+                   struct actions *out);
+void core_agent_message(struct core *c, uint64_t now, uint64_t peer, const AgentMessage *m,
+                        struct actions *out);
+void core_agent_closed(struct core *c, uint64_t now, uint64_t peer, const char *reason,
+                       struct actions *out);
 /* A ticket of the controller's own front; answered by an ACTION_ANSWER with its id. */
 struct core_ticket {
-    uint64_t id;                         /* never used twice */
-    const char *function_key;            /* or NULL or "": method, host and path say which */
+    uint64_t id;              /* never used twice */
+    const char *function_key; /* or NULL or "": method, host and path say which */
     const char *method, *host, *path;
     uint64_t waited_ns;
     uint32_t held, attempt;
@@ -56,7 +59,7 @@ bool core_has_function(struct core *c, const char *key);
 /* The channels of the nodes that are there: calls on_peer for each. */
 void core_peers(struct core *c, void (*on_peer)(void *user, uint64_t peer), void *user);
 
-struct core_counts {                     /* of a function, for tests and the simulator */
+struct core_counts { /* of a function, for tests and the simulator */
     uint32_t instances, ready, leaving, waiting, requested;
 };
 bool core_count(struct core *c, const char *key, struct core_counts *ret);

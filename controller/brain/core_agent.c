@@ -1,4 +1,5 @@
-/* core_agent.c - what agents say: Hello, states, load, acknowledgements; and what their silence means. */
+/* core_agent.c - what agents say: Hello, states, load, acknowledgements; and what their silence
+ * means. */
 #include "brain/core_internal.h"
 
 /* ---- Hello */
@@ -39,7 +40,8 @@ static void welcome(struct core *c, const struct node *n)
     m->welcome = w;
 }
 
-/* An instance nobody here knows of: kept if its function is wanted, else left out of Desired, and so it drains. */
+/* An instance nobody here knows of: kept if its function is wanted, else left out of Desired, and
+ * so it drains. */
 static void adopt(struct core *c, struct node *n, const InstanceStatus *s)
 {
     struct fn *f = fn_find(c, s->function_key);
@@ -75,7 +77,8 @@ static void instances_of_hello(struct core *c, struct node *n, const Hello *h, b
         else if (i->host == n)
             instance_status(c, i, h->instances[k]);
     }
-    list_for_each(it, &n->instances) {
+    list_for_each(it, &n->instances)
+    {
         struct instance *i = list_entry(it, struct instance, host_link);
 
         if (named(h, i->id) || !list_empty(&i->added_link) || (!i->reported && !same))
@@ -96,11 +99,13 @@ static void levels_of_hello(struct core *c, struct node *n, const Hello *h, bool
     n->routes_sent = n->routes_acked = 0;
     n->routes_due = true;
     n->routes_kept = r && r->sequence && r->incarnation != c->config.incarnation;
-    if (r && r->incarnation == c->config.incarnation && r->sequence && r->sequence <= c->routes_sequence) {
+    if (r && r->incarnation == c->config.incarnation && r->sequence &&
+        r->sequence <= c->routes_sequence) {
         n->routes_sent = n->routes_acked = r->sequence;
         n->routes_due = false;
     }
-    list_for_each(it, &n->instances) {
+    list_for_each(it, &n->instances)
+    {
         struct fn *f = list_entry(it, struct instance, host_link)->rev->fn;
         struct presence *p = fn_presence(f, n, false);
 
@@ -127,11 +132,12 @@ static void hello(struct core *c, uint64_t peer, const Hello *h)
         tickets_of_peer_gone(c, replaced);
         close_peer(c, replaced, "a newer connection of the same node took its place");
     }
-    same = d && d->incarnation == c->config.incarnation && d->sequence && d->sequence == n->desired_sequence &&
-           h->incarnation == before;
+    same = d && d->incarnation == c->config.incarnation && d->sequence &&
+           d->sequence == n->desired_sequence && h->incarnation == before;
     n->suspected = false;
     c->capacity_changed = true;
-    core_log(c, false, "node %s is ready: %zu instances, peer address %s", n->name, h->n_instances, n->peer_address);
+    core_log(c, false, "node %s is ready: %zu instances, peer address %s", n->name, h->n_instances,
+             n->peer_address);
     welcome(c, n);
     instances_of_hello(c, n, h, same);
     levels_of_hello(c, n, h, same);
@@ -175,12 +181,13 @@ static void report(struct core *c, struct node *n, const Report *m)
 
 static void ack(struct core *c, struct node *n, const Ack *m)
 {
-    if (m->routes && m->routes->incarnation == c->config.incarnation && m->routes->sequence <= c->routes_sequence &&
-        m->routes->sequence > n->routes_acked)
+    if (m->routes && m->routes->incarnation == c->config.incarnation &&
+        m->routes->sequence <= c->routes_sequence && m->routes->sequence > n->routes_acked)
         n->routes_acked = m->routes->sequence;
 }
 
-void core_agent_message(struct core *c, uint64_t now, uint64_t peer, const AgentMessage *m, struct actions *out)
+void core_agent_message(struct core *c, uint64_t now, uint64_t peer, const AgentMessage *m,
+                        struct actions *out)
 {
     struct node *n = nodes_of_peer(c->nodes, peer);
     struct instance *i;
@@ -191,7 +198,7 @@ void core_agent_message(struct core *c, uint64_t now, uint64_t peer, const Agent
         hello(c, peer, m->hello);
         return;
     }
-    if (!n) {                                    /* refused, or replaced by a newer connection */
+    if (!n) { /* refused, or replaced by a newer connection */
         if (m->body_case != ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY__NOT_SET)
             close_peer(c, peer, "Hello comes first");
         return;
@@ -217,14 +224,15 @@ void core_agent_message(struct core *c, uint64_t now, uint64_t peer, const Agent
     case ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_ACK:
         ack(c, n, m->ack);
         break;
-    default:                                     /* logs are the brain's; what is newer than us is skipped */
+    default: /* logs are the brain's; what is newer than us is skipped */
         break;
     }
 }
 
 /* ---- silence */
 
-void core_agent_closed(struct core *c, uint64_t now, uint64_t peer, const char *reason, struct actions *out)
+void core_agent_closed(struct core *c, uint64_t now, uint64_t peer, const char *reason,
+                       struct actions *out)
 {
     struct node *n = nodes_of_peer(c->nodes, peer);
 
@@ -235,7 +243,8 @@ void core_agent_closed(struct core *c, uint64_t now, uint64_t peer, const char *
         return;
     core_log(c, true, "node %s is not ready: %s", n->name, reason);
     nodes_closed(c->nodes, n, now);
-    list_for_each(it, &n->instances) {
+    list_for_each(it, &n->instances)
+    {
         struct instance *i = list_entry(it, struct instance, host_link);
 
         slots_of_instance_gone(c, i);
@@ -253,10 +262,8 @@ static void forget_presence(struct fn *f, const struct node *n)
 
 static void forget(struct core *c, struct node *n)
 {
-    map_for_each(m, &c->functions)
-        forget_presence(map_entry(m, struct fn, node), n);
-    list_for_each(it, &c->gone)
-        forget_presence(list_entry(it, struct fn, active_link), n);
+    map_for_each(m, &c->functions) forget_presence(map_entry(m, struct fn, node), n);
+    list_for_each(it, &c->gone) forget_presence(list_entry(it, struct fn, active_link), n);
     unpublish_node(c, n);
     nodes_forget(c->nodes, n);
 }
@@ -291,10 +298,10 @@ uint64_t agents_due(const struct core *c)
 
     for (size_t k = 0; k < nodes_count(c->nodes); k++) {
         const struct node *n = nodes_at(c->nodes, k);
-        uint64_t due = n->state == NODE_READY      ? 0
-                       : n->state == NODE_LOST     ? n->since_ns + FORGET_NODE_NS
-                       : !n->suspected             ? n->since_ns + SUSPECT_NS
-                                                   : n->since_ns + c->config.lease_ns;
+        uint64_t due = n->state == NODE_READY  ? 0
+                       : n->state == NODE_LOST ? n->since_ns + FORGET_NODE_NS
+                       : !n->suspected         ? n->since_ns + SUSPECT_NS
+                                               : n->since_ns + c->config.lease_ns;
 
         if (due && (!at || due < at))
             at = due;

@@ -1,4 +1,5 @@
-/* core_function.c - functions and their revisions: what was applied, which one has the traffic, what is said of it. */
+/* core_function.c - functions and their revisions: what was applied, which one has the traffic,
+ * what is said of it. */
 #include "brain/core_internal.h"
 
 #include <stdio.h>
@@ -81,7 +82,8 @@ static void revision_free(struct revision *r)
 
 struct revision *fn_revision(struct fn *f, const char *id)
 {
-    list_for_each(it, &f->revisions) {
+    list_for_each(it, &f->revisions)
+    {
         struct revision *r = list_entry(it, struct revision, link);
 
         if (!strcmp(r->id, id))
@@ -131,7 +133,8 @@ static int latest_is(struct core *c, struct fn *f)
     f->latest = r;
     if (!f->active)
         f->active = r;
-    list_for_each(it, &f->revisions) {           /* what we know of a foreign one is the function as it is now */
+    list_for_each(it, &f->revisions)
+    { /* what we know of a foreign one is the function as it is now */
         struct revision *other = list_entry(it, struct revision, link);
 
         if (other->foreign)
@@ -178,14 +181,14 @@ void fn_free(struct core *c, struct fn *f)
     route_unclaim(c, f);
     while ((t = activator_oldest(&f->queue)))
         activator_remove(c->activator, t, c->now);
-    list_for_each(it, &f->slots) {
+    list_for_each(it, &f->slots)
+    {
         struct slot *s = list_entry(it, struct slot, link);
 
         list_del(&s->all_link);
         free(s);
     }
-    list_for_each(it, &f->revisions)
-        revision_free(list_entry(it, struct revision, link));
+    list_for_each(it, &f->revisions) revision_free(list_entry(it, struct revision, link));
     list_del(&f->delete_link);
     list_del(&f->active_link);
     list_del(&f->dirty_link);
@@ -202,7 +205,8 @@ void fn_tidy(struct core *c, struct fn *f)
 {
     bool empty = true;
 
-    list_for_each(it, &f->revisions) {
+    list_for_each(it, &f->revisions)
+    {
         struct revision *r = list_entry(it, struct revision, link);
 
         empty = empty && list_empty(&r->instances);
@@ -213,8 +217,7 @@ void fn_tidy(struct core *c, struct fn *f)
     }
     if (!f->gone || !empty)
         return;
-    list_for_each(it, &f->revisions)
-        unpublish_revision(c, list_entry(it, struct revision, link));
+    list_for_each(it, &f->revisions) unpublish_revision(c, list_entry(it, struct revision, link));
     fn_free(c, f);
 }
 
@@ -255,7 +258,7 @@ static void spec_is(struct core *c, struct fn *f, struct function *spec)
     map_del(&c->functions, &f->node);
     f->spec = function_ref(spec);
     if (map_put(&c->functions, &f->node, f->spec->key, strlen(f->spec->key)) < 0)
-        abort();                                 /* the place it had a moment ago */
+        abort(); /* the place it had a moment ago */
     function_unref(old);
     sync_change_route(c, f);
     if (latest_is(c, f) < 0 || route_claim(c, f) < 0)
@@ -263,7 +266,8 @@ static void spec_is(struct core *c, struct fn *f, struct function *spec)
     fn_status_dirty(c, f, true);
 }
 
-void core_function(struct core *c, uint64_t now, struct function *old, struct function *spec, struct actions *out)
+void core_function(struct core *c, uint64_t now, struct function *old, struct function *spec,
+                   struct actions *out)
 {
     struct fn *f;
 
@@ -283,7 +287,8 @@ void core_function(struct core *c, uint64_t now, struct function *old, struct fu
             return;
         }
         if (!spec->deleting && route_claim(c, f) < 0)
-            core_log(c, true, "function %s: out of memory, some of its paths are not served", spec->key);
+            core_log(c, true, "function %s: out of memory, some of its paths are not served",
+                     spec->key);
         sync_change_route(c, f);
         fn_status_dirty(c, f, true);
         if (spec->deleting)
@@ -301,7 +306,8 @@ void core_function(struct core *c, uint64_t now, struct function *old, struct fu
 /* Unrouted everywhere: the registry may let go of it. */
 void fn_deletions(struct core *c)
 {
-    list_for_each(it, &c->deleting) {
+    list_for_each(it, &c->deleting)
+    {
         struct fn *f = list_entry(it, struct fn, delete_link);
 
         if (!sync_acked(c, f->delete_sequence) && c->now < f->delete_until)
@@ -330,8 +336,9 @@ struct presence *fn_presence(struct fn *f, struct node *n, bool make)
 /* Reasons must be static: those of instances come from their agents. */
 static const char *known_reason(const char *reason)
 {
-    static const char *const known[] = {"InitFailed", "OOMKilled", "Error", "FetchFailed", "SandboxFailed", "Timeout",
-                                        "InitTimeout", "Completed", "CrashLoop"};
+    static const char *const known[] = {"InitFailed",  "OOMKilled",     "Error",
+                                        "FetchFailed", "SandboxFailed", "Timeout",
+                                        "InitTimeout", "Completed",     "CrashLoop"};
 
     for (size_t i = 0; i < ARRAY_LEN(known); i++)
         if (!strcmp(reason, known[i]))
@@ -341,7 +348,8 @@ static const char *known_reason(const char *reason)
 
 static void condition(struct condition *to, const char *type, bool status, const char *reason)
 {
-    *to = (struct condition){.type = type, .status = status ? CONDITION_TRUE : CONDITION_FALSE, .reason = reason};
+    *to = (struct condition){
+        .type = type, .status = status ? CONDITION_TRUE : CONDITION_FALSE, .reason = reason};
 }
 
 static const struct claim *conflict(const struct fn *f)
@@ -354,15 +362,18 @@ static const struct claim *conflict(const struct fn *f)
 
 static void degraded(const struct core *c, const struct fn *f, struct condition *to)
 {
-    list_for_each(it, &f->revisions) {
+    list_for_each(it, &f->revisions)
+    {
         const struct revision *r = list_entry(it, struct revision, link);
         bool failing = r->init_failed || r->retry_at > c->now;
 
         if ((r != f->latest && r != f->active) || (!failing && !r->impossible))
             continue;
         condition(to, "Degraded", true, failing ? known_reason(r->reason) : "NoCapacity");
-        snprintf(to->message, sizeof(to->message), "%s", failing ? r->message
-                 : "no node has the runtime and the memory and cpu that one instance needs");
+        snprintf(to->message, sizeof(to->message), "%s",
+                 failing
+                     ? r->message
+                     : "no node has the runtime and the memory and cpu that one instance needs");
         return;
     }
     condition(to, "Degraded", false, "AsExpected");
@@ -378,7 +389,8 @@ static void status_write(struct core *c, struct fn *f)
     s->observed_generation = f->spec->generation;
     strcpy(s->latest_revision, f->latest->id);
     strcpy(s->active_revision, f->active->id);
-    list_for_each(it, &f->revisions) {
+    list_for_each(it, &f->revisions)
+    {
         struct revision *r = list_entry(it, struct revision, link);
         struct tally t = revision_tally(c, r);
 
@@ -398,8 +410,8 @@ static void status_write(struct core *c, struct fn *f)
     degraded(c, f, &s->conditions[2]);
     condition(&s->conditions[3], "RouteConflict", lost != NULL, lost ? "PathTaken" : "NoConflict");
     if (lost) {
-        snprintf(s->conditions[3].message, sizeof(s->conditions[3].message), "path %.120s belongs to %.110s",
-                 lost->path->text, lost->lost_to->spec->key);
+        snprintf(s->conditions[3].message, sizeof(s->conditions[3].message),
+                 "path %.120s belongs to %.110s", lost->path->text, lost->lost_to->spec->key);
         strcpy(s->conditions[0].message, s->conditions[3].message);
     }
     a->status.key = actions_strdup(c->out, f->spec->key);
@@ -416,7 +428,8 @@ static bool status_due(const struct core *c, const struct fn *f)
 
 void fn_statuses(struct core *c)
 {
-    list_for_each(it, &c->status) {
+    list_for_each(it, &c->status)
+    {
         struct fn *f = list_entry(it, struct fn, status_link);
 
         if (!status_due(c, f))
@@ -430,7 +443,8 @@ uint64_t fn_statuses_due(const struct core *c)
 {
     uint64_t at = 0;
 
-    list_for_each(it, &c->status) {
+    list_for_each(it, &c->status)
+    {
         const struct fn *f = list_entry(it, struct fn, status_link);
 
         if (status_due(c, f))

@@ -7,7 +7,11 @@
 static size_t sequence(const char *s)
 {
     unsigned char c = (unsigned char)*s;
-    size_t n = c < 0x80 ? 1 : c >= 0xc2 && c < 0xe0 ? 2 : c >= 0xe0 && c < 0xf0 ? 3 : c >= 0xf0 && c < 0xf5 ? 4 : 0;
+    size_t n = c < 0x80                ? 1
+               : c >= 0xc2 && c < 0xe0 ? 2
+               : c >= 0xe0 && c < 0xf0 ? 3
+               : c >= 0xf0 && c < 0xf5 ? 4
+                                       : 0;
 
     for (size_t i = 1; i < n; i++)
         if (((unsigned char)s[i] & 0xc0) != 0x80)
@@ -15,7 +19,8 @@ static size_t sequence(const char *s)
     return n;
 }
 
-/* Texts of agents hold what functions print. They go into JSON, so what is not UTF-8 becomes '?'. */
+/* Texts of agents hold what functions print. They go into JSON, so what is not UTF-8 becomes '?'.
+ */
 static void copy_text(char *to, size_t size, const char *from)
 {
     while (*from) {
@@ -47,7 +52,8 @@ struct tally revision_tally(const struct core *c, const struct revision *r)
 {
     struct tally t = {0};
 
-    list_for_each(it, &r->instances) {
+    list_for_each(it, &r->instances)
+    {
         const struct instance *i = list_entry(it, struct instance, rev_link);
 
         t.all += !i->dead;
@@ -69,7 +75,8 @@ static void node_instances(struct core *c, struct node *n, int by)
     n->changed = c->nodes_changed = true;
 }
 
-static int instance_new(struct core *c, struct revision *r, struct node *n, const char *id, struct instance **ret)
+static int instance_new(struct core *c, struct revision *r, struct node *n, const char *id,
+                        struct instance **ret)
 {
     struct presence *p = fn_presence(r->fn, n, true);
     struct instance *i = p ? calloc(1, sizeof(*i)) : NULL;
@@ -176,7 +183,7 @@ int instance_adopt(struct core *c, struct revision *r, struct node *n, const Ins
     if (core_adopting(c)) {
         struct tally t = revision_tally(c, r), of_active = revision_tally(c, r->fn->active);
 
-        if (t.ready && !of_active.ready)         /* an update was going on: who served goes on serving */
+        if (t.ready && !of_active.ready) /* an update was going on: who served goes on serving */
             fn_activate(c, r->fn, r);
         autoscaler_adopt(&r->fn->scale, t.ready, c->now);
         if (r->fn->requested < t.counted)
@@ -248,7 +255,8 @@ static void keep_dead(struct core *c, struct instance *i)
 
 void instances_dead(struct core *c)
 {
-    list_for_each(it, &c->dead) {
+    list_for_each(it, &c->dead)
+    {
         struct instance *i = list_entry(it, struct instance, dead_link);
 
         if (i->dead_until > c->now)
@@ -265,7 +273,7 @@ void instance_leave(struct core *c, struct instance *i)
     leaving_counts(i, true);
     slots_of_instance_gone(c, i);
     i->leaving = LEAVING_UNROUTED;
-    i->leaving_sequence = 0;                     /* was never routed: nothing to wait for */
+    i->leaving_sequence = 0; /* was never routed: nothing to wait for */
     if (i->endpoint) {
         set_endpoint(c, i, false);
         i->leaving_sequence = sync_next_sequence(c);
@@ -289,14 +297,15 @@ bool instance_return(struct core *c, struct instance *i)
 
 void instances_leaving(struct core *c)
 {
-    list_for_each(it, &c->leaving) {
+    list_for_each(it, &c->leaving)
+    {
         struct instance *i = list_entry(it, struct instance, leaving_link);
 
         if (c->now < i->leaving_until && !sync_acked(c, i->leaving_sequence))
             continue;
         list_del(&i->leaving_link);
         i->leaving = LEAVING_REMOVED;
-        if (!list_empty(&i->added_link)) {       /* its node never heard of it */
+        if (!list_empty(&i->added_link)) { /* its node never heard of it */
             instance_end(c, i);
             continue;
         }
@@ -325,15 +334,17 @@ static void back_off(struct core *c, struct revision *r)
 {
     if (revision_backing_off(c, r))
         return;
-    r->backoff_ns = !r->backoff_ns ? BACKOFF_NS : r->backoff_ns >= BACKOFF_MAX_NS / 2 ? BACKOFF_MAX_NS
-                                                                                      : 2 * r->backoff_ns;
+    r->backoff_ns = !r->backoff_ns                        ? BACKOFF_NS
+                    : r->backoff_ns >= BACKOFF_MAX_NS / 2 ? BACKOFF_MAX_NS
+                                                          : 2 * r->backoff_ns;
     r->retry_at = c->now + r->backoff_ns;
     if (list_empty(&r->backoff_link))
         list_push_back(&c->backoff, &r->backoff_link);
 }
 
-/* What a failure means: the function's own initialisation says the same again, so nobody waits for a second try;
- * a fetch or a sandbox is tried three times; an instance that dies soon after it was ready, five times. */
+/* What a failure means: the function's own initialisation says the same again, so nobody waits for
+ * a second try; a fetch or a sandbox is tried three times; an instance that dies soon after it was
+ * ready, five times. */
 static void failed(struct core *c, struct instance *i, enum instance_state was)
 {
     enum { START_TRIES = 3, CRASH_TRIES = 5 };
@@ -344,7 +355,8 @@ static void failed(struct core *c, struct instance *i, enum instance_state was)
 
     if (on_purpose)
         return;
-    core_log(c, true, "instance %s on %s failed: %s %.200s", i->id, i->host->name, i->reason, i->message);
+    core_log(c, true, "instance %s on %s failed: %s %.200s", i->id, i->host->name, i->reason,
+             i->message);
     copy_text(r->reason, sizeof(r->reason), *i->reason ? i->reason : init ? "InitFailed" : "Error");
     copy_text(r->message, sizeof(r->message), i->message);
     if (was == STATE_READY || was == STATE_FROZEN) {
@@ -364,8 +376,9 @@ static void failed(struct core *c, struct instance *i, enum instance_state was)
     if (!t.counted)
         r->fn->requested = r->fn->spec->scaling.min;
     if (init)
-        tickets_refuse_all(c, r->fn, REFUSED_INIT_FAILED,
-                           "the function could not be initialised; its Degraded condition says more");
+        tickets_refuse_all(
+            c, r->fn, REFUSED_INIT_FAILED,
+            "the function could not be initialised; its Degraded condition says more");
     else if (!t.counted)
         tickets_refuse_all(c, r->fn, REFUSED_CRASH_LOOP,
                            "the function's instances fail; its Degraded condition says more");
@@ -402,7 +415,7 @@ static void became(struct core *c, struct instance *i, enum instance_state was)
     } else {
         set_endpoint(c, i, false);
     }
-    if (i->state == STATE_DRAINING && i->leaving == LEAVING_NOT) {   /* its agent is shutting down */
+    if (i->state == STATE_DRAINING && i->leaving == LEAVING_NOT) { /* its agent is shutting down */
         i->leaving = LEAVING_REMOVED;
         leaving_counts(i, true);
         slots_of_instance_gone(c, i);
@@ -420,8 +433,8 @@ void instance_status(struct core *c, struct instance *i, const InstanceStatus *s
     if (i->dead)
         return;
     if (to <= STATE_UNKNOWN || to >= STATE_COUNT || !reachable(was, to)) {
-        core_log(c, true, "instance %s on %s: from %s to %s is no way; ignored", i->id, i->host->name,
-                 instance_state_name(was), instance_state_name(to));
+        core_log(c, true, "instance %s on %s: from %s to %s is no way; ignored", i->id,
+                 i->host->name, instance_state_name(was), instance_state_name(to));
         return;
     }
     take_fields(i, s);
@@ -432,7 +445,7 @@ void instance_status(struct core *c, struct instance *i, const InstanceStatus *s
         became(c, i, was);
         return;
     }
-    if (i->leaving != LEAVING_REMOVED) {         /* its node's Desired still names it */
+    if (i->leaving != LEAVING_REMOVED) { /* its node's Desired still names it */
         if (node_removed(i->host, i->id) < 0)
             i->host->desired_full = true;
         node_dirty(c, i->host);

@@ -1,10 +1,11 @@
-/* core_internal.h - the state of the decision core, shared by the core_*.c files and by nobody else.
+/* core_internal.h - the state of the decision core, shared by the core_*.c files and by nobody
+ * else.
  *
- *   core.c           life, the turn and what is due      core_route.c    paths to functions, conflicts
- *   core_function.c  functions, revisions, status        core_agent.c    Hello, reports, acks, lost nodes
- *   core_instance.c  instances, crash loops, leaving     core_ticket.c   tickets, slots, grants
- *   core_scale.c     how many, where, who goes           core_sync.c     Desired, Routes, SlotWanted
- *   core_publish.c   objects for the API                 core_metrics.c  figures
+ *   core.c           life, the turn and what is due      core_route.c    paths to functions,
+ * conflicts core_function.c  functions, revisions, status        core_agent.c    Hello, reports,
+ * acks, lost nodes core_instance.c  instances, crash loops, leaving     core_ticket.c   tickets,
+ * slots, grants core_scale.c     how many, where, who goes           core_sync.c     Desired,
+ * Routes, SlotWanted core_publish.c   objects for the API                 core_metrics.c  figures
  */
 #pragma once
 #include "activator/activator.h"
@@ -23,21 +24,25 @@
 enum {
     INSTANCE_ID_MAX = 63,
     INSTANCE_MESSAGE_MAX = 1024,
-    CHANGES_MAX = 8192,                          /* of routes, kept for agents that come back */
-    SLOTS_MAX = 100000,                          /* leased slots in hand */
+    CHANGES_MAX = 8192, /* of routes, kept for agents that come back */
+    SLOTS_MAX = 100000, /* leased slots in hand */
 };
-#define SAMPLE_NS     NS_PER_S                   /* autoscaler.md: 1 s buckets, 2 s tick */
-#define TICK_SAMPLES  2
-#define STATUS_NS     (100 * NS_PER_MS)          /* between two status writes of a function */
-#define DEAD_NS       (30 * NS_PER_S)
-#define BACKOFF_NS    (10 * NS_PER_S)
+#define SAMPLE_NS      NS_PER_S /* autoscaler.md: 1 s buckets, 2 s tick */
+#define TICK_SAMPLES   2
+#define STATUS_NS      (100 * NS_PER_MS) /* between two status writes of a function */
+#define DEAD_NS        (30 * NS_PER_S)
+#define BACKOFF_NS     (10 * NS_PER_S)
 #define BACKOFF_MAX_NS (300 * NS_PER_S)
-#define SETTLED_NS    (10 * NS_PER_S)            /* an instance that was ready this long did not crash in a loop */
-#define SUSPECT_NS    NS_PER_S                   /* instances of a node silent this long do not count for waiting requests */
+#define SETTLED_NS                                                                                 \
+    (10 * NS_PER_S) /* an instance that was ready this long did not crash in a loop */
+#define SUSPECT_NS                                                                                 \
+    NS_PER_S /* instances of a node silent this long do not count for waiting requests */
 #define FORGET_NODE_NS (600 * NS_PER_S)
-#define UPDATE_PATIENCE_NS (10 * NS_PER_S)       /* a new revision takes over with what is ready after that */
-#define SQUEEZE_NS    (5 * NS_PER_S)             /* an update that finds no room takes it from the old revision */
-#define REPORT_NS     (2500 * NS_PER_MS)         /* a node's load report is good for */
+#define UPDATE_PATIENCE_NS                                                                         \
+    (10 * NS_PER_S)               /* a new revision takes over with what is ready after that */
+#define SQUEEZE_NS (5 * NS_PER_S) /* an update that finds no room takes it from the old revision   \
+                                   */
+#define REPORT_NS (2500 * NS_PER_MS) /* a node's load report is good for */
 
 enum refusal {
     REFUSED_NOT_FOUND,
@@ -53,54 +58,54 @@ enum refusal {
 /* Why an instance is on its way out. */
 enum leaving {
     LEAVING_NOT,
-    LEAVING_UNROUTED,                            /* no endpoint any more; waits for the agents' acks */
-    LEAVING_REMOVED,                             /* no longer in its node's Desired: drains and stops */
+    LEAVING_UNROUTED, /* no endpoint any more; waits for the agents' acks */
+    LEAVING_REMOVED,  /* no longer in its node's Desired: drains and stops */
 };
 
 struct fn;
 struct revision {
-    struct list link;                            /* fn.revisions, newest first */
+    struct list link; /* fn.revisions, newest first */
     struct fn *fn;
     char id[REVISION_TEXT];
-    struct function *spec;                       /* of this revision; foreign: of the function now */
-    bool foreign;                                /* known from an agent only: runs, but cannot be started */
+    struct function *spec; /* of this revision; foreign: of the function now */
+    bool foreign;          /* known from an agent only: runs, but cannot be started */
     struct list instances;
-    uint32_t wanted;                             /* instances, decided */
-    uint32_t deficit;                            /* to be placed this turn */
-    uint32_t unplaced;                           /* of them without a node */
-    bool impossible;                             /* ... and no node could ever take one */
+    uint32_t wanted;   /* instances, decided */
+    uint32_t deficit;  /* to be placed this turn */
+    uint32_t unplaced; /* of them without a node */
+    bool impossible;   /* ... and no node could ever take one */
     uint64_t unplaced_since;
-    uint64_t ready_since;                        /* the first ready instance of an update; 0: none */
+    uint64_t ready_since; /* the first ready instance of an update; 0: none */
     /* crash loop */
-    uint32_t start_failures, crashes;            /* in a row: before it was ready; soon after */
-    uint64_t backoff_ns, retry_at;               /* 0: none */
+    uint32_t start_failures, crashes; /* in a row: before it was ready; soon after */
+    uint64_t backoff_ns, retry_at;    /* 0: none */
     bool init_failed;
     struct list backoff_link;
     char reason[32];
     char message[256];
 };
 
-struct presence {                                /* a function on a node */
+struct presence { /* a function on a node */
     struct node *node;
     uint32_t instances;
-    uint32_t wanted_sent;                        /* the level of SlotWanted there, 0 at first */
-    char wanted_revision[REVISION_TEXT];         /* ... and of which revision */
-    bool offered;                                /* a slot came since it was sent */
-    double concurrency;                          /* reported */
+    uint32_t wanted_sent;                /* the level of SlotWanted there, 0 at first */
+    char wanted_revision[REVISION_TEXT]; /* ... and of which revision */
+    bool offered;                        /* a slot came since it was sent */
+    double concurrency;                  /* reported */
     uint64_t reported_at;
 };
 
-struct fn {                                      /* a function */
-    struct map_node node;                        /* core.functions by spec->key */
+struct fn {               /* a function */
+    struct map_node node; /* core.functions by spec->key */
     struct function *spec;
-    bool gone;                                   /* finalised; its last instances are draining */
-    uint64_t delete_sequence, delete_until;      /* the Routes that unrouted it; 0: not yet sent */
+    bool gone;                              /* finalised; its last instances are draining */
+    uint64_t delete_sequence, delete_until; /* the Routes that unrouted it; 0: not yet sent */
     bool finalized;
-    struct list delete_link;                     /* core.deleting */
+    struct list delete_link; /* core.deleting */
     struct list revisions;
     struct revision *active, *latest;
     struct activator_queue queue;
-    struct list slots;                           /* leased to the activator and not yet granted */
+    struct list slots; /* leased to the activator and not yet granted */
     struct presence *presence;
     size_t presence_count;
     /* scaling */
@@ -110,35 +115,35 @@ struct fn {                                      /* a function */
     double stable, panic;
     uint32_t requested;
     uint64_t last_active;
-    struct list active_link;                     /* core.active: is sampled */
-    struct list dirty_link;                      /* core.dirty: to be reconciled this turn */
-    struct list needy_link;                      /* core_scale: instances to be placed */
-    struct list wanted_link;                     /* core.wanted: its SlotWanted may have changed */
-    struct list status_link;                     /* core.status */
-    uint64_t status_at;                          /* last written */
+    struct list active_link; /* core.active: is sampled */
+    struct list dirty_link;  /* core.dirty: to be reconciled this turn */
+    struct list needy_link;  /* core_scale: instances to be placed */
+    struct list wanted_link; /* core.wanted: its SlotWanted may have changed */
+    struct list status_link; /* core.status */
+    uint64_t status_at;      /* last written */
     bool status_urgent;
-    uint32_t status_ready;                       /* as written */
+    uint32_t status_ready; /* as written */
     /* routing */
-    struct claim *claims;                        /* one a trigger */
+    struct claim *claims; /* one a trigger */
     size_t claim_count;
-    uint64_t change;                             /* last routes sequence that has it in the log */
+    uint64_t change; /* last routes sequence that has it in the log */
 };
 
 struct path {
     struct map_node node;
     char *text;
-    struct list claims;                          /* the oldest function first */
+    struct list claims; /* the oldest function first */
 };
 struct claim {
-    struct list link;                            /* path.claims */
+    struct list link; /* path.claims */
     struct path *path;
     struct fn *fn;
     const struct http_trigger *trigger;
-    struct fn *lost_to;                          /* NULL: this function's */
+    struct fn *lost_to; /* NULL: this function's */
 };
 
 struct instance {
-    struct map_node node;                        /* core.instances by id */
+    struct map_node node; /* core.instances by id */
     char id[INSTANCE_ID_MAX + 1];
     struct revision *rev;
     struct list rev_link;
@@ -146,15 +151,15 @@ struct instance {
     struct list host_link;
     enum instance_state state;
     enum leaving leaving;
-    struct list leaving_link;                    /* core.leaving */
+    struct list leaving_link; /* core.leaving */
     uint64_t leaving_sequence, leaving_until;
-    struct list added_link;                      /* core.added: new in its node's Desired */
-    bool reported;                               /* its agent has spoken of it */
-    bool endpoint;                               /* in the routes */
-    bool dead;                                   /* failed; shown until dead_until */
+    struct list added_link; /* core.added: new in its node's Desired */
+    bool reported;          /* its agent has spoken of it */
+    bool endpoint;          /* in the routes */
+    bool dead;              /* failed; shown until dead_until */
     struct list dead_link;
     uint64_t dead_until;
-    uint64_t memory, cpu;                        /* reserved for it */
+    uint64_t memory, cpu; /* reserved for it */
     uint32_t slots, in_flight;
     uint64_t idle_since_ms, ready_at_ms, ready_ns;
     uint64_t schedule_us, fetch_us, sandbox_us, runtime_us, init_us;
@@ -165,8 +170,8 @@ struct instance {
 };
 
 struct slot {
-    struct list link;                            /* fn.slots */
-    struct list all_link;                        /* core.slots */
+    struct list link;     /* fn.slots */
+    struct list all_link; /* core.slots */
     struct instance *instance;
     uint64_t id, until;
 };
@@ -181,23 +186,24 @@ struct core {
     struct core_config config;
     uint64_t random;
     uint64_t started, now;
-    struct actions *out;                         /* of this call */
+    struct actions *out; /* of this call */
     struct map functions, instances, paths;
     struct nodes *nodes;
     struct activator *activator;
-    struct list active, dirty, status, deleting, leaving, added, dead, backoff, slots, nodes_dirty, wanted;
-    struct list gone;                            /* functions that only drain (their active_link) */
-    bool nodes_changed;                          /* some are to be published */
-    bool capacity_changed;                       /* what found no room may try again */
+    struct list active, dirty, status, deleting, leaving, added, dead, backoff, slots, nodes_dirty,
+        wanted;
+    struct list gone;      /* functions that only drain (their active_link) */
+    bool nodes_changed;    /* some are to be published */
+    bool capacity_changed; /* what found no room may try again */
     uint64_t next_sample;
     unsigned samples;
-    bool adopted;                                /* the time of adoption is over and was acted on */
+    bool adopted; /* the time of adoption is over and was acted on */
     /* routes: what changed, in order; while `routes_changed`, routes_sequence + 1 is being made */
     uint64_t routes_sequence;
     bool routes_changed;
-    struct change *changes;                      /* ring */
+    struct change *changes; /* ring */
     size_t change_first, change_count;
-    uint64_t changes_from;                       /* deltas since this sequence or later can be made */
+    uint64_t changes_from; /* deltas since this sequence or later can be made */
     uint64_t pass;
     /* figures */
     size_t slot_count;
@@ -211,38 +217,41 @@ static inline bool core_adopting(const struct core *c)
     return c->now - c->started < c->config.adopt_ns;
 }
 uint64_t core_random(struct core *c);
-void core_log(struct core *c, bool warning, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void core_log(struct core *c, bool warning, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* ---- core_function.c */
 struct fn *fn_find(struct core *c, const char *key);
 void fn_dirty(struct core *c, struct fn *f);
-void fn_wanted(struct core *c, struct fn *f);            /* its SlotWanted levels may have changed */
+void fn_wanted(struct core *c, struct fn *f); /* its SlotWanted levels may have changed */
 void fn_status_dirty(struct core *c, struct fn *f, bool urgent);
-void fn_sampled(struct core *c, struct fn *f);           /* it is active: sample it */
-bool fn_live(const struct fn *f);                        /* neither being deleted nor gone */
+void fn_sampled(struct core *c, struct fn *f); /* it is active: sample it */
+bool fn_live(const struct fn *f);              /* neither being deleted nor gone */
 struct revision *fn_revision(struct fn *f, const char *id);
 int fn_revision_foreign(struct fn *f, const char *id, struct revision **ret);
 void fn_activate(struct core *c, struct fn *f, struct revision *r);
-void fn_tidy(struct core *c, struct fn *f);              /* drops revisions (and f) that nothing needs; f may be freed */
-void fn_statuses(struct core *c);                        /* writes those that are due */
+void fn_tidy(struct core *c,
+             struct fn *f);       /* drops revisions (and f) that nothing needs; f may be freed */
+void fn_statuses(struct core *c); /* writes those that are due */
 uint64_t fn_statuses_due(const struct core *c);
 void fn_deletions(struct core *c);
 struct presence *fn_presence(struct fn *f, struct node *n, bool make);
 void fn_free(struct core *c, struct fn *f);
 
 /* ---- core_route.c */
-int route_claim(struct core *c, struct fn *f);           /* its triggers; marks whose routes changed */
+int route_claim(struct core *c, struct fn *f); /* its triggers; marks whose routes changed */
 void route_unclaim(struct core *c, struct fn *f);
 /* 0 and the function; -ENOENT; -EPERM: the method is not allowed, `allow` says which are. */
-int route_resolve(struct core *c, const char *method, const char *path, struct fn **ret, char *allow, size_t size);
+int route_resolve(struct core *c, const char *method, const char *path, struct fn **ret,
+                  char *allow, size_t size);
 
 /* ---- core_instance.c */
 int instance_create(struct core *c, struct revision *r, struct node *n, uint64_t schedule_us);
 int instance_adopt(struct core *c, struct revision *r, struct node *n, const InstanceStatus *s);
 struct instance *instance_find(struct core *c, const char *id);
 void instance_status(struct core *c, struct instance *i, const InstanceStatus *s);
-void instance_leave(struct core *c, struct instance *i); /* unroute, then remove */
-bool instance_return(struct core *c, struct instance *i);/* not so fast: false if it is too late */
+void instance_leave(struct core *c, struct instance *i);  /* unroute, then remove */
+bool instance_return(struct core *c, struct instance *i); /* not so fast: false if it is too late */
 void instance_lost(struct core *c, struct instance *i, const char *why);
 void instance_free(struct core *c, struct instance *i);
 void instances_leaving(struct core *c);
@@ -251,26 +260,27 @@ static inline bool instance_serves(const struct instance *i)
 {
     return (i->state == STATE_READY || i->state == STATE_FROZEN) && i->leaving == LEAVING_NOT;
 }
-static inline bool instance_counts(const struct instance *i)     /* running or on its way up */
+static inline bool instance_counts(const struct instance *i) /* running or on its way up */
 {
-    return !i->dead && i->leaving == LEAVING_NOT && i->state != STATE_DRAINING && !instance_state_final(i->state);
+    return !i->dead && i->leaving == LEAVING_NOT && i->state != STATE_DRAINING &&
+           !instance_state_final(i->state);
 }
 bool instance_suspect(const struct core *c, const struct instance *i);
 struct tally {
-    uint32_t counted, ready, suspect, all;       /* suspect: of the counted; all: those that drain, too */
+    uint32_t counted, ready, suspect, all; /* suspect: of the counted; all: those that drain, too */
     uint32_t running;
 };
 struct tally revision_tally(const struct core *c, const struct revision *r);
 bool revision_backing_off(const struct core *c, const struct revision *r);
-void revision_settle(struct revision *r);                /* forgives */
+void revision_settle(struct revision *r); /* forgives */
 
 /* ---- core_agent.c */
-void agents_tick(struct core *c);                        /* leases */
+void agents_tick(struct core *c); /* leases */
 uint64_t agents_due(const struct core *c);
 
 /* ---- core_ticket.c */
 void tickets_refuse_all(struct core *c, struct fn *f, enum refusal why, const char *message);
-void tickets_due(struct core *c);                        /* deadlines, those pushed out, old leases */
+void tickets_due(struct core *c); /* deadlines, those pushed out, old leases */
 void tickets_of_peer_gone(struct core *c, uint64_t peer);
 void ticket_of_agent(struct core *c, struct node *n, const Ticket *t);
 void tickets_gone(struct core *c, const struct node *n, const TicketGone *m);
@@ -279,14 +289,14 @@ void slots_of_instance_gone(struct core *c, struct instance *i);
 
 /* ---- core_scale.c */
 void scale_sample(struct core *c);
-void scale_turn(struct core *c);                         /* reconciles what is dirty */
+void scale_turn(struct core *c); /* reconciles what is dirty */
 
 /* ---- core_sync.c */
 void sync_change_route(struct core *c, struct fn *f);
 void sync_change_endpoint(struct core *c, struct instance *i);
 void sync_change_key(struct core *c, bool endpoint, const char *key);
-uint64_t sync_next_sequence(const struct core *c);       /* of the change that is being made */
-bool sync_acked(const struct core *c, uint64_t sequence);/* by every agent that is there */
+uint64_t sync_next_sequence(const struct core *c);        /* of the change that is being made */
+bool sync_acked(const struct core *c, uint64_t sequence); /* by every agent that is there */
 void sync_routes(struct core *c);
 void sync_desired(struct core *c);
 void sync_slots_wanted(struct core *c, struct fn *f);

@@ -1,4 +1,5 @@
-/* core_metrics.c - figures for Prometheus, counts for tests, and the check that the state does not contradict itself. */
+/* core_metrics.c - figures for Prometheus, counts for tests, and the check that the state does not
+ * contradict itself. */
 #include "brain/core_internal.h"
 #include "metrics/controller_metrics.h"
 
@@ -6,7 +7,8 @@ static struct scale_sample sample(struct core *c, const struct fn *f)
 {
     struct tally t = {0};
 
-    list_for_each(it, &f->revisions) {
+    list_for_each(it, &f->revisions)
+    {
         struct tally r = revision_tally(c, list_entry(it, struct revision, link));
 
         t.counted += r.counted;
@@ -28,24 +30,25 @@ static struct scale_sample sample(struct core *c, const struct fn *f)
 void core_metrics(struct core *c, uint64_t now, struct buffer *out)
 {
     static const char *const reasons[REFUSED_COUNT] = {
-        "NotFound", "MethodNotAllowed", "QueueFull", "NoCapacity", "DeadlineExceeded", "CrashLoop", "InitFailed"};
+        "NotFound",         "MethodNotAllowed", "QueueFull", "NoCapacity",
+        "DeadlineExceeded", "CrashLoop",        "InitFailed"};
     struct refusal_sample refused[REFUSED_COUNT];
     struct node_sample states[NODE_STATE_COUNT];
     cleanup_free struct scale_sample *scales = calloc(c->functions.count + 1, sizeof(*scales));
     size_t n = 0;
 
     c->now = now;
-    map_for_each(m, &c->functions)
-        if (scales)
-            scales[n++] = sample(c, map_entry(m, struct fn, node));
+    map_for_each(m, &c->functions) if (scales) scales[n++] =
+        sample(c, map_entry(m, struct fn, node));
     scale_metrics(out, scales, n);
     for (size_t k = 0; k < REFUSED_COUNT; k++)
         refused[k] = (struct refusal_sample){reasons[k], c->refused[k]};
-    activator_metrics(out, &(struct activator_sample){.tickets = activator_stats(c->activator)->tickets,
-                                                      .held_bytes = activator_stats(c->activator)->held,
-                                                      .wait = &c->wait,
-                                                      .refused = refused,
-                                                      .refused_count = REFUSED_COUNT});
+    activator_metrics(out,
+                      &(struct activator_sample){.tickets = activator_stats(c->activator)->tickets,
+                                                 .held_bytes = activator_stats(c->activator)->held,
+                                                 .wait = &c->wait,
+                                                 .refused = refused,
+                                                 .refused_count = REFUSED_COUNT});
     for (size_t k = 0; k < NODE_STATE_COUNT; k++)
         states[k] = (struct node_sample){node_state_name((enum node_state)k), 0};
     for (size_t k = 0; k < nodes_count(c->nodes); k++)
@@ -60,7 +63,8 @@ bool core_count(struct core *c, const char *key, struct core_counts *ret)
     if (!f)
         return false;
     *ret = (struct core_counts){.waiting = f->queue.count, .requested = f->requested};
-    list_for_each(it, &f->revisions) {
+    list_for_each(it, &f->revisions)
+    {
         struct tally t = revision_tally(c, list_entry(it, struct revision, link));
 
         ret->instances += t.counted;
@@ -74,7 +78,8 @@ static const char *check_node(const struct node *n)
 {
     uint64_t memory = 0, leaving = 0;
 
-    list_for_each(it, &n->instances) {
+    list_for_each(it, &n->instances)
+    {
         const struct instance *i = list_entry(it, struct instance, host_link);
 
         if (i->dead || i->host != n)
@@ -84,7 +89,8 @@ static const char *check_node(const struct node *n)
     }
     if (memory != n->reserved_memory)
         return "reserved memory is not the sum of the instances'";
-    return leaving == n->leaving_memory ? NULL : "leaving memory is not the sum of those that leave";
+    return leaving == n->leaving_memory ? NULL
+                                        : "leaving memory is not the sum of those that leave";
 }
 
 static const char *check_fn(const struct fn *f)
@@ -93,10 +99,12 @@ static const char *check_fn(const struct fn *f)
 
     if (fn_live(f) && (f->requested < f->spec->scaling.min) && list_empty(&f->dirty_link))
         return "fewer requested than scaling.min";
-    list_for_each(it, &f->revisions) {
+    list_for_each(it, &f->revisions)
+    {
         const struct revision *r = list_entry(it, struct revision, link);
 
-        list_for_each(iit, &r->instances) {
+        list_for_each(iit, &r->instances)
+        {
             const struct instance *i = list_entry(iit, struct instance, rev_link);
 
             instances += !i->dead;
@@ -110,8 +118,7 @@ static const char *check_fn(const struct fn *f)
         present += f->presence[k].instances;
     if (present != instances)
         return "presence is not the number of instances";
-    list_for_each(it, &f->queue.tickets)
-        waiting++;
+    list_for_each(it, &f->queue.tickets) waiting++;
     return waiting == f->queue.count ? NULL : "the queue's count is not its length";
 }
 
@@ -121,8 +128,7 @@ int core_check(struct core *c, const char **ret_what)
 
     for (size_t k = 0; k < nodes_count(c->nodes) && !what; k++)
         what = check_node(nodes_at(c->nodes, k));
-    map_for_each(m, &c->functions)
-        what = what ? what : check_fn(map_entry(m, struct fn, node));
+    map_for_each(m, &c->functions) what = what ? what : check_fn(map_entry(m, struct fn, node));
     if (what)
         *ret_what = what;
     return what ? -EINVAL : 0;

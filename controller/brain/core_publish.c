@@ -33,7 +33,8 @@ static void unpublish(struct core *c, enum object_kind kind, const char *ns, con
     a->object.name = actions_strdup(c->out, name);
 }
 
-static struct action *publish(struct core *c, enum object_kind kind, const char *ns, const char *name)
+static struct action *publish(struct core *c, enum object_kind kind, const char *ns,
+                              const char *name)
 {
     struct action *a = actions_add(c->out, ACTION_PUBLISH);
 
@@ -65,9 +66,11 @@ void publish_instance(struct core *c, const struct instance *i)
     text(&b, "state", instance_state_name(i->state));
     more_text(&b, "reason", i->reason);
     more_text(&b, "message", i->message);
-    buffer_printf(&b, ",\"slots\":%u,\"exitCode\":%d,\"signal\":%d,\"readyAtMs\":%llu", i->slots, i->exit_code,
-                  i->signal, (unsigned long long)i->ready_at_ms);
-    buffer_printf(&b, ",\"phases\":{\"schedule\":%llu,\"fetch\":%llu,\"sandbox\":%llu,\"runtime\":%llu,\"init\":%llu}}",
+    buffer_printf(&b, ",\"slots\":%u,\"exitCode\":%d,\"signal\":%d,\"readyAtMs\":%llu", i->slots,
+                  i->exit_code, i->signal, (unsigned long long)i->ready_at_ms);
+    buffer_printf(&b,
+                  ",\"phases\":{\"schedule\":%llu,\"fetch\":%llu,\"sandbox\":%llu,\"runtime\":%llu,"
+                  "\"init\":%llu}}",
                   (unsigned long long)i->schedule_us, (unsigned long long)i->fetch_us,
                   (unsigned long long)i->sandbox_us, (unsigned long long)i->runtime_us,
                   (unsigned long long)i->init_us);
@@ -82,8 +85,8 @@ void unpublish_instance(struct core *c, const struct instance *i)
 
 static void resources(struct buffer *b, const char *name, uint64_t memory, uint64_t cpu)
 {
-    buffer_printf(b, ",\"%s\":{\"cpu\":\"%llum\",\"memory\":\"%lluKi\"}", name, (unsigned long long)cpu,
-                  (unsigned long long)(memory >> 10));
+    buffer_printf(b, ",\"%s\":{\"cpu\":\"%llum\",\"memory\":\"%lluKi\"}", name,
+                  (unsigned long long)cpu, (unsigned long long)(memory >> 10));
 }
 
 static void address(struct buffer *b, const char *type, const char *value, bool first)
@@ -107,11 +110,18 @@ void publish_node(struct core *c, const struct node *n)
     a->object.labels = taken(c, &b);
     buffer_printf(&b, "{\"unschedulable\":%s}", n->cordoned ? "true" : "false");
     a->object.spec = taken(c, &b);
-    buffer_printf(&b, "{\"conditions\":[{\"type\":\"Ready\",\"status\":\"%s\",\"reason\":\"%s\",\"message\":\"%s\"}]",
-                  ready ? "True" : n->state == NODE_LOST ? "False" : "Unknown",
-                  ready ? "AgentConnected" : n->state == NODE_LOST ? "AgentLost" : "AgentSilent",
+    buffer_printf(&b,
+                  "{\"conditions\":[{\"type\":\"Ready\",\"status\":\"%s\",\"reason\":\"%s\","
+                  "\"message\":\"%s\"}]",
+                  ready                   ? "True"
+                  : n->state == NODE_LOST ? "False"
+                                          : "Unknown",
+                  ready                   ? "AgentConnected"
+                  : n->state == NODE_LOST ? "AgentLost"
+                                          : "AgentSilent",
                   ready ? "" : "the agent's control channel is closed");
-    buffer_printf(&b, ",\"state\":\"%s\",\"instances\":%zu", node_state_name(n->state), n->instance_count);
+    buffer_printf(&b, ",\"state\":\"%s\",\"instances\":%zu", node_state_name(n->state),
+                  n->instance_count);
     more_text(&b, "gatewayAddress", n->gateway_address);
     resources(&b, "capacity", n->allocatable_memory, n->allocatable_cpu);
     resources(&b, "allocatable", n->allocatable_memory, n->allocatable_cpu);
@@ -161,13 +171,14 @@ void publish_revision(struct core *c, const struct revision *r, const struct tal
         more_text(&b, "handler", f->handler);
         more_text(&b, "package", f->package);
         more_text(&b, "memory", memory);
-        buffer_printf(&b, ",\"cpu\":\"%um\",\"timeout\":\"%ums\",\"concurrency\":%u", f->cpu_millis, f->timeout_ms,
-                      f->concurrency);
+        buffer_printf(&b, ",\"cpu\":\"%um\",\"timeout\":\"%ums\",\"concurrency\":%u", f->cpu_millis,
+                      f->timeout_ms, f->concurrency);
     }
     buffer_puts(&b, "}");
     a->object.spec = taken(c, &b);
     buffer_printf(&b, "{\"active\":%s,\"latest\":%s,\"instances\":%u,\"readyInstances\":%u}",
-                  r == r->fn->active ? "true" : "false", r == r->fn->latest ? "true" : "false", t->counted, t->ready);
+                  r == r->fn->active ? "true" : "false", r == r->fn->latest ? "true" : "false",
+                  t->counted, t->ready);
     a->object.status = taken(c, &b);
     a->object.owner = function_ref(r->spec);
 }
@@ -176,6 +187,6 @@ void unpublish_revision(struct core *c, const struct revision *r)
 {
     struct fn *now = fn_find(c, r->spec->key);
 
-    if (!now || now == r->fn || !fn_revision(now, r->id))    /* else the name is another's by now */
+    if (!now || now == r->fn || !fn_revision(now, r->id)) /* else the name is another's by now */
         unpublish(c, KIND_REVISION, r->spec->ns, revision_name(c, r));
 }

@@ -1,4 +1,5 @@
-/* core_route.c - the table of paths: exact path and method to a function; the oldest function wins a conflict. */
+/* core_route.c - the table of paths: exact path and method to a function; the oldest function wins
+ * a conflict. */
 #include "brain/core_internal.h"
 
 #include <stdio.h>
@@ -41,7 +42,8 @@ static int path_make(struct core *c, const char *text, struct path **ret)
 {
     struct path *p = calloc(1, sizeof(*p));
 
-    if (!p || !(p->text = strdup(text)) || map_put(&c->paths, &p->node, p->text, strlen(p->text)) < 0) {
+    if (!p || !(p->text = strdup(text)) ||
+        map_put(&c->paths, &p->node, p->text, strlen(p->text)) < 0) {
         if (p)
             free(p->text);
         free(p);
@@ -55,14 +57,16 @@ static int path_make(struct core *c, const char *text, struct path **ret)
 /* Who has what of a path; claims are sorted by age. */
 static void settle(struct core *c, struct path *p)
 {
-    list_for_each(it, &p->claims) {
+    list_for_each(it, &p->claims)
+    {
         struct claim *claim = list_entry(it, struct claim, link);
         struct fn *lost_to = NULL;
 
         for (struct list *b = p->claims.next; b != it && !lost_to; b = b->next) {
             struct claim *before = list_entry(b, struct claim, link);
 
-            if (!before->lost_to && before->fn != claim->fn && overlap(before->trigger, claim->trigger))
+            if (!before->lost_to && before->fn != claim->fn &&
+                overlap(before->trigger, claim->trigger))
                 lost_to = before->fn;
         }
         if (lost_to == claim->lost_to)
@@ -118,7 +122,8 @@ void route_unclaim(struct core *c, struct fn *f)
     f->claim_count = 0;
 }
 
-/* "/function/NS/NAME..." and "/2015-03-31/functions/[NS:]NAME/invocations" reach a function by its name. */
+/* "/function/NS/NAME..." and "/2015-03-31/functions/[NS:]NAME/invocations" reach a function by its
+ * name. */
 static struct fn *by_name(struct core *c, const char *path)
 {
     char ns[64], name[254], key[320], rest[16];
@@ -132,7 +137,8 @@ static struct fn *by_name(struct core *c, const char *path)
         snprintf(key, sizeof(key), "%s/%s", ns, name);
         return fn_find(c, key);
     }
-    if (sscanf(path, "/2015-03-31/functions/%253[^/]/%15[^/?]", name, rest) == 2 && !strcmp(rest, "invocations")) {
+    if (sscanf(path, "/2015-03-31/functions/%253[^/]/%15[^/?]", name, rest) == 2 &&
+        !strcmp(rest, "invocations")) {
         snprintf(key, sizeof(key), "default/%s", name);
         return fn_find(c, key);
     }
@@ -149,7 +155,8 @@ static void allow_add(char *allow, size_t size, const char *method)
     snprintf(allow + n, size - n, "%s%s", n ? ", " : "", method);
 }
 
-int route_resolve(struct core *c, const char *method, const char *path, struct fn **ret, char *allow, size_t size)
+int route_resolve(struct core *c, const char *method, const char *path, struct fn **ret,
+                  char *allow, size_t size)
 {
     struct path *p = path_find(c, path, strcspn(path, "?"));
 
@@ -158,7 +165,8 @@ int route_resolve(struct core *c, const char *method, const char *path, struct f
         *ret = by_name(c, path);
         return *ret ? 0 : -ENOENT;
     }
-    list_for_each(it, &p->claims) {
+    list_for_each(it, &p->claims)
+    {
         struct claim *claim = list_entry(it, struct claim, link);
 
         if (claim->lost_to)

@@ -1,4 +1,5 @@
-/* core_scale.c - how many instances each function should have, where the new ones go, and which of the old ones leave. */
+/* core_scale.c - how many instances each function should have, where the new ones go, and which of
+ * the old ones leave. */
 #include "brain/core_internal.h"
 #include "scheduler/scheduler.h"
 
@@ -43,7 +44,8 @@ static void tick(struct core *c, struct fn *f)
                                   .last_active_ns = f->last_active};
     bool unplaced = false, instances = false;
 
-    list_for_each(it, &f->revisions) {
+    list_for_each(it, &f->revisions)
+    {
         const struct revision *r = list_entry(it, struct revision, link);
         struct tally t = revision_tally(c, r);
 
@@ -56,7 +58,7 @@ static void tick(struct core *c, struct fn *f)
     if (fn_live(f) && (f->decision.requested > f->requested || !core_adopting(c)))
         f->requested = f->decision.requested;
     if ((f->active->start_failures || f->active->crashes) && !in.ready && !in.waiting)
-        f->requested = spec.min;                 /* it does not get up and nobody asks for it */
+        f->requested = spec.min; /* it does not get up and nobody asks for it */
     if (f->requested != in.current || unplaced || f->active != f->latest)
         fn_dirty(c, f);
     if (!instances && !f->requested && !f->queue.count)
@@ -66,13 +68,13 @@ static void tick(struct core *c, struct fn *f)
 void scale_sample(struct core *c)
 {
     while (c->next_sample <= c->now && !list_empty(&c->active)) {
-        if (c->now - c->next_sample > 5 * SAMPLE_NS)     /* the thread stood still: those seconds are unknown */
+        if (c->now - c->next_sample >
+            5 * SAMPLE_NS) /* the thread stood still: those seconds are unknown */
             c->next_sample = c->now;
         list_for_each(it, &c->active)
             observe(c, list_entry(it, struct fn, active_link), c->next_sample);
         if (++c->samples % TICK_SAMPLES == 0)
-            list_for_each(it, &c->active)
-                tick(c, list_entry(it, struct fn, active_link));
+            list_for_each(it, &c->active) tick(c, list_entry(it, struct fn, active_link));
         c->next_sample += SAMPLE_NS;
     }
 }
@@ -95,7 +97,8 @@ static struct instance *victim(const struct core *c, const struct revision *r)
 {
     struct instance *best = NULL;
 
-    list_for_each(it, &r->instances) {
+    list_for_each(it, &r->instances)
+    {
         struct instance *i = list_entry(it, struct instance, rev_link);
 
         if (instance_counts(i) && !instance_suspect(c, i) && (!best || sooner(i, best)))
@@ -126,7 +129,7 @@ static void poke(struct core *c, struct fn *f, const struct tally *t)
         return;
     want = autoscaler_poke(&c->config.autoscaler, &spec, f->queue.count);
     if (f->active->start_failures || f->active->crashes)
-        want = want ? 1 : 0;                     /* one try at a time, until it works */
+        want = want ? 1 : 0; /* one try at a time, until it works */
     if (f->requested < want)
         f->requested = want;
 }
@@ -140,7 +143,7 @@ static void update(struct core *c, struct fn *f)
 
     if (core_adopting(c) && told.counted)
         return;
-    if (!told.ready) {                           /* the old one is at zero, or does not get up */
+    if (!told.ready) { /* the old one is at zero, or does not get up */
         fn_activate(c, f, new);
         return;
     }
@@ -160,9 +163,9 @@ static uint32_t returned(struct core *c, struct revision *r, uint32_t n)
 {
     uint32_t back = 0;
 
-    list_for_each(it, &r->instances)
-        if (back < n && instance_return(c, list_entry(it, struct instance, rev_link)))
-            back++;
+    list_for_each(it,
+                  &r->instances) if (back < n && instance_return(c, list_entry(it, struct instance,
+                                                                               rev_link))) back++;
     return back;
 }
 
@@ -170,7 +173,8 @@ static void converge(struct core *c, struct revision *r, struct list *needy)
 {
     struct fn *f = r->fn;
     struct tally t = revision_tally(c, r);
-    uint32_t here = t.counted - t.suspect;       /* those of a silent node are replaced only if requests wait */
+    uint32_t here =
+        t.counted - t.suspect; /* those of a silent node are replaced only if requests wait */
     uint32_t have = f->queue.count && r == f->active ? here : t.counted;
 
     r->deficit = 0;
@@ -191,7 +195,8 @@ static void converge(struct core *c, struct revision *r, struct list *needy)
 
 static void leave_all(struct core *c, struct fn *f)
 {
-    list_for_each(it, &f->revisions) {
+    list_for_each(it, &f->revisions)
+    {
         struct revision *r = list_entry(it, struct revision, link);
 
         r->wanted = 0;
@@ -212,8 +217,7 @@ static void reconcile(struct core *c, struct fn *f, struct list *needy)
         f->requested = f->spec->scaling.min;
     if (f->requested > f->spec->scaling.max && !core_adopting(c))
         f->requested = f->spec->scaling.max;
-    list_for_each(it, &f->revisions)
-        list_entry(it, struct revision, link)->wanted = 0;
+    list_for_each(it, &f->revisions) list_entry(it, struct revision, link)->wanted = 0;
     t = revision_tally(c, f->active);
     poke(c, f, &t);
     if (f->active != f->latest)
@@ -221,17 +225,16 @@ static void reconcile(struct core *c, struct fn *f, struct list *needy)
     f->active->wanted = f->requested;
     if (f->requested)
         fn_sampled(c, f);
-    list_for_each(it, &f->revisions)
-        converge(c, list_entry(it, struct revision, link), needy);
+    list_for_each(it, &f->revisions) converge(c, list_entry(it, struct revision, link), needy);
 }
 
 /* ---- where */
 
 struct placing {
     struct placement_node *view;
-    uint64_t *promised;                          /* memory that is about to be free, and for whom it will be */
+    uint64_t *promised; /* memory that is about to be free, and for whom it will be */
     size_t count;
-    bool absent;                                 /* a node may come back */
+    bool absent; /* a node may come back */
 };
 
 static int placing_init(struct core *c, struct placing *p)
@@ -281,22 +284,25 @@ static void look(struct core *c, struct placing *p, const struct revision *r)
     }
 }
 
-static bool will_fit(struct core *c, const struct placing *p, const struct placement_request *q, size_t k)
+static bool will_fit(struct core *c, const struct placing *p, const struct placement_request *q,
+                     size_t k)
 {
     const struct placement_node *v = &p->view[k];
     uint64_t used = v->reserved_memory - nodes_at(c->nodes, k)->leaving_memory + p->promised[k];
     uint64_t cpu = v->reserved_cpu - nodes_at(c->nodes, k)->leaving_cpu;
 
-    return v->ready && !v->cordoned && placement_possible(q, v) && used <= v->allocatable_memory - q->memory &&
-           cpu <= v->allocatable_cpu - q->cpu;
+    return v->ready && !v->cordoned && placement_possible(q, v) &&
+           used <= v->allocatable_memory - q->memory && cpu <= v->allocatable_cpu - q->cpu;
 }
 
-static struct instance *idlest(struct core *c, const struct placing *p, const struct placement_request *q,
-                               const struct fn *needs, const struct node *only)
+static struct instance *idlest(struct core *c, const struct placing *p,
+                               const struct placement_request *q, const struct fn *needs,
+                               const struct node *only)
 {
     struct instance *best = NULL;
 
-    list_for_each(it, &c->active) {
+    list_for_each(it, &c->active)
+    {
         struct fn *f = list_entry(it, struct fn, active_link);
         uint32_t min = f->spec->scaling.min, serving;
 
@@ -305,7 +311,8 @@ static struct instance *idlest(struct core *c, const struct placing *p, const st
         serving = revision_tally(c, f->active).counted;
         if (serving <= min)
             continue;
-        list_for_each(iit, &f->active->instances) {
+        list_for_each(iit, &f->active->instances)
+        {
             struct instance *i = list_entry(iit, struct instance, rev_link);
 
             if (!instance_serves(i) || i->in_flight || !i->idle_since_ms || !i->host->peer ||
@@ -319,13 +326,14 @@ static struct instance *idlest(struct core *c, const struct placing *p, const st
 }
 
 /* All is full: idle instances of other functions make way for requests that wait. */
-static void make_room(struct core *c, struct placing *p, const struct placement_request *q, const struct fn *needs)
+static void make_room(struct core *c, struct placing *p, const struct placement_request *q,
+                      const struct fn *needs)
 {
-    enum { VICTIMS = 64 };                       /* a large one may need the room of many */
+    enum { VICTIMS = 64 }; /* a large one may need the room of many */
     const struct node *on = NULL;
 
     for (size_t k = 0; k < p->count; k++) {
-        if (will_fit(c, p, q, k)) {              /* on its way already */
+        if (will_fit(c, p, q, k)) { /* on its way already */
             p->promised[k] += q->memory;
             return;
         }
@@ -347,7 +355,8 @@ static void make_room(struct core *c, struct placing *p, const struct placement_
     }
 }
 
-static void no_room(struct core *c, struct placing *p, struct revision *r, const struct placement_request *q, int why)
+static void no_room(struct core *c, struct placing *p, struct revision *r,
+                    const struct placement_request *q, int why)
 {
     if (!r->unplaced)
         r->unplaced_since = c->now;
@@ -359,8 +368,9 @@ static void no_room(struct core *c, struct placing *p, struct revision *r, const
         for (uint32_t k = 0; k < r->unplaced; k++)
             make_room(c, p, q, r->fn);
     } else if (r->impossible && r == r->fn->active && !revision_tally(c, r).counted) {
-        tickets_refuse_all(c, r->fn, REFUSED_NO_CAPACITY,
-                           "no node has the runtime and the memory and cpu that one instance needs");
+        tickets_refuse_all(
+            c, r->fn, REFUSED_NO_CAPACITY,
+            "no node has the runtime and the memory and cpu that one instance needs");
     }
 }
 
@@ -377,7 +387,8 @@ static void place_one(struct core *c, struct placing *p, struct revision *r)
         no_room(c, p, r, &q, e);
         return;
     }
-    if (instance_create(c, r, nodes_at(c->nodes, at), t ? (c->now - t->since_ns) / NS_PER_US : 0) < 0) {
+    if (instance_create(c, r, nodes_at(c->nodes, at), t ? (c->now - t->since_ns) / NS_PER_US : 0) <
+        0) {
         r->deficit = 0;
         return;
     }
@@ -387,7 +398,8 @@ static void place_one(struct core *c, struct placing *p, struct revision *r)
     }
 }
 
-/* One instance a function and round, so that a crowd at one does not take all the room before the others had any. */
+/* One instance a function and round, so that a crowd at one does not take all the room before the
+ * others had any. */
 static void place(struct core *c, struct list *needy)
 {
     struct placing p = {0};
@@ -405,9 +417,8 @@ static void place(struct core *c, struct list *needy)
         struct fn *f = list_entry(l, struct fn, needy_link);
         struct revision *r = f->active->deficit ? f->active : NULL;
 
-        list_for_each(it, &f->revisions)
-            if (!r && list_entry(it, struct revision, link)->deficit)
-                r = list_entry(it, struct revision, link);
+        list_for_each(it, &f->revisions) if (!r && list_entry(it, struct revision, link)->deficit)
+            r = list_entry(it, struct revision, link);
         if (!r)
             continue;
         place_one(c, &p, r);
@@ -425,8 +436,7 @@ void scale_turn(struct core *c)
     list_init(&turn);
     while ((l = list_pop_front(&c->dirty)))
         list_push_back(&turn, l);
-    list_for_each(it, &turn)
-        reconcile(c, list_entry(it, struct fn, dirty_link), &needy);
+    list_for_each(it, &turn) reconcile(c, list_entry(it, struct fn, dirty_link), &needy);
     place(c, &needy);
     while ((l = list_pop_front(&turn)))
         fn_tidy(c, list_entry(l, struct fn, dirty_link));

@@ -1,11 +1,12 @@
-/* core_sync.c - levels to the agents: Routes for all, Desired for each, SlotWanted for those with instances.
+/* core_sync.c - levels to the agents: Routes for all, Desired for each, SlotWanted for those with
+ * instances.
  *
  * Changes of the routes go into a log, in the order of their sequences. A
  * delta since S is what the log names after S, as it is now; an agent whose
  * S is older than the log, or of another incarnation, gets everything. */
 #include "brain/core_internal.h"
 
-enum { ROUTES_PART = 2000 };                     /* routes and endpoints a message, well below 4 MiB */
+enum { ROUTES_PART = 2000 }; /* routes and endpoints a message, well below 4 MiB */
 
 static Epoch *epoch(struct core *c, uint64_t sequence)
 {
@@ -30,8 +31,9 @@ void sync_change_key(struct core *c, bool endpoint, const char *key)
     }
     at = &c->changes[(c->change_first + c->change_count++) % CHANGES_MAX];
     free(at->key);
-    *at = (struct change){.sequence = c->routes_sequence + 1, .endpoint = endpoint, .key = strdup(key)};
-    if (!at->key) {                              /* no delta can tell of it: all get everything */
+    *at = (struct change){
+        .sequence = c->routes_sequence + 1, .endpoint = endpoint, .key = strdup(key)};
+    if (!at->key) { /* no delta can tell of it: all get everything */
         c->change_count = 0;
         c->changes_from = c->routes_sequence + 1;
     }
@@ -147,7 +149,7 @@ static Routes *routes_delta(struct core *c, uint64_t since)
 
             if (!i || !i->endpoint)
                 m->removed_endpoints[m->n_removed_endpoints++] = actions_strdup(c->out, it->key);
-            else if (i->change == it->sequence)  /* else a later entry names it again */
+            else if (i->change == it->sequence) /* else a later entry names it again */
                 m->endpoints[m->n_endpoints++] = endpoint(c, i);
         } else {
             struct fn *f = fn_find(c, it->key);
@@ -184,7 +186,8 @@ static void send_all_routes(struct core *c, struct node *n)
 {
     Routes *m = routes_new(c, ROUTES_PART);
 
-    map_for_each(it, &c->functions) {
+    map_for_each(it, &c->functions)
+    {
         struct fn *f = map_entry(it, struct fn, node);
 
         if (!fn_live(f))
@@ -192,7 +195,8 @@ static void send_all_routes(struct core *c, struct node *n)
         m->routes[m->n_routes++] = route(c, f);
         m = next_part(c, n, m);
     }
-    map_for_each(it, &c->instances) {
+    map_for_each(it, &c->instances)
+    {
         struct instance *i = map_entry(it, struct instance, node);
 
         if (!i->endpoint)
@@ -203,7 +207,8 @@ static void send_all_routes(struct core *c, struct node *n)
     send_routes(c, n, m);
 }
 
-/* An agent that still serves by another controller's routes keeps them while the instances are being adopted. */
+/* An agent that still serves by another controller's routes keeps them while the instances are
+ * being adopted. */
 static bool held_back(const struct core *c, const struct node *n)
 {
     return n->routes_kept && core_adopting(c);
@@ -304,14 +309,16 @@ static void send_desired(struct core *c, struct node *n)
     size_t items = 0;
 
     rouse__control__v1__desired__init(m);
-    list_for_each(it, &n->instances) {
+    list_for_each(it, &n->instances)
+    {
         struct instance *i = list_entry(it, struct instance, host_link);
 
         items += in_desired(i) && (n->desired_full || !list_empty(&i->added_link));
     }
     m->instances = actions_alloc(c->out, items * sizeof(*m->instances));
     m->revisions = actions_alloc(c->out, items * sizeof(*m->revisions));
-    list_for_each(it, &n->instances) {
+    list_for_each(it, &n->instances)
+    {
         struct instance *i = list_entry(it, struct instance, host_link);
 
         if (in_desired(i) && (n->desired_full || !list_empty(&i->added_link)))
@@ -342,7 +349,8 @@ void sync_desired(struct core *c)
         if (n->peer)
             send_desired(c, n);
     }
-    list_for_each(it, &c->wanted) {
+    list_for_each(it, &c->wanted)
+    {
         struct fn *f = list_entry(it, struct fn, wanted_link);
 
         list_del(&f->wanted_link);
@@ -352,7 +360,8 @@ void sync_desired(struct core *c)
 
 /* ---- SlotWanted */
 
-static void send_wanted(struct core *c, const struct fn *f, const struct node *n, const char *revision, uint32_t count)
+static void send_wanted(struct core *c, const struct fn *f, const struct node *n,
+                        const char *revision, uint32_t count)
 {
     ControllerMessage *cm = actions_send(c->out, n->peer);
     SlotWanted *m = actions_alloc(c->out, sizeof(*m));
@@ -375,7 +384,7 @@ void sync_slots_wanted(struct core *c, struct fn *f)
         if (!p->node->peer)
             continue;
         if (p->wanted_sent && strcmp(p->wanted_revision, f->active->id)) {
-            send_wanted(c, f, p->node, p->wanted_revision, 0);     /* another one has the traffic now */
+            send_wanted(c, f, p->node, p->wanted_revision, 0); /* another one has the traffic now */
             p->wanted_sent = 0;
         }
         if (count == p->wanted_sent && !(count && p->offered))

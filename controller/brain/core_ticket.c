@@ -1,4 +1,5 @@
-/* core_ticket.c - the activator's desk: tickets come in, slots come in, grants and refusals go out. */
+/* core_ticket.c - the activator's desk: tickets come in, slots come in, grants and refusals go out.
+ */
 #include "brain/core_internal.h"
 
 #include <stdio.h>
@@ -32,12 +33,13 @@ static struct grant *answer_to(struct core *c, uint64_t ticket)
 }
 
 struct refusal_text {
-    int status;                                  /* 0: the reason's usual one */
-    uint32_t retry_after_s;                      /* 0: the reason's usual one */
+    int status;             /* 0: the reason's usual one */
+    uint32_t retry_after_s; /* 0: the reason's usual one */
     const char *message, *allow;
 };
 
-static void refuse(struct core *c, struct ticket_key key, enum refusal why, const struct refusal_text *t)
+static void refuse(struct core *c, struct ticket_key key, enum refusal why,
+                   const struct refusal_text *t)
 {
     int status = t->status ? t->status : refusals[why].status;
     uint32_t retry = t->retry_after_s ? t->retry_after_s : refusals[why].retry_after_s;
@@ -68,7 +70,8 @@ static void refuse(struct core *c, struct ticket_key key, enum refusal why, cons
     }
 }
 
-static void refuse_waiting(struct core *c, struct ticket *t, enum refusal why, const struct refusal_text *text)
+static void refuse_waiting(struct core *c, struct ticket *t, enum refusal why,
+                           const struct refusal_text *text)
 {
     refuse(c, t->key, why, text);
     activator_remove(c->activator, t, c->now);
@@ -79,7 +82,7 @@ void tickets_refuse_all(struct core *c, struct fn *f, enum refusal why, const ch
     struct refusal_text text = {.message = message};
     struct ticket *t;
 
-    if (why == REFUSED_CRASH_LOOP && f->active->retry_at > c->now)     /* whole seconds, rounded up */
+    if (why == REFUSED_CRASH_LOOP && f->active->retry_at > c->now) /* whole seconds, rounded up */
         text.retry_after_s = (uint32_t)((f->active->retry_at - c->now + NS_PER_S - 1) / NS_PER_S);
     while ((t = activator_oldest(&f->queue)))
         refuse_waiting(c, t, why, &text);
@@ -134,7 +137,8 @@ static void slot_drop(struct core *c, struct slot *s)
 
 void slots_of_instance_gone(struct core *c, struct instance *i)
 {
-    list_for_each(it, &i->rev->fn->slots) {
+    list_for_each(it, &i->rev->fn->slots)
+    {
         struct slot *s = list_entry(it, struct slot, link);
 
         if (s->instance == i)
@@ -170,13 +174,14 @@ void slot_free(struct core *c, struct node *n, const SlotFree *m)
 
     if (!i || i->dead || i->host != n)
         return;
-    if (p) {                                     /* whatever becomes of it, its node has one less to offer */
+    if (p) { /* whatever becomes of it, its node has one less to offer */
         p->offered = true;
         fn_wanted(c, f);
     }
     if (!slot_usable(f, i) || c->slot_count >= SLOTS_MAX)
         return;
-    list_for_each(it, &f->slots) {
+    list_for_each(it, &f->slots)
+    {
         struct slot *had = list_entry(it, struct slot, link);
 
         if (had->instance->host == n && had->id == m->slot)
@@ -187,7 +192,8 @@ void slot_free(struct core *c, struct node *n, const SlotFree *m)
         return;
     s->instance = i;
     s->id = m->slot;
-    s->until = c->now + m->lease_ms * NS_PER_MS / 2;      /* the other half is for the way of the grant */
+    s->until =
+        c->now + m->lease_ms * NS_PER_MS / 2; /* the other half is for the way of the grant */
     list_push_back(&f->slots, &s->link);
     list_push_back(&c->slots, &s->all_link);
     c->slot_count++;
@@ -199,15 +205,17 @@ void slot_free(struct core *c, struct node *n, const SlotFree *m)
 struct ticket_in {
     struct ticket_key key;
     const char *function_key, *method, *path;
-    uint64_t waited_ns, deadline_in_ns;          /* the latter 0: as long as may be */
+    uint64_t waited_ns, deadline_in_ns; /* the latter 0: as long as may be */
     uint32_t held, attempt;
 };
 
-static int resolve(struct core *c, const struct ticket_in *in, struct fn **ret, char *allow, size_t size)
+static int resolve(struct core *c, const struct ticket_in *in, struct fn **ret, char *allow,
+                   size_t size)
 {
     *allow = 0;
     if (!in->function_key || !*in->function_key)
-        return route_resolve(c, in->method ? in->method : "", in->path ? in->path : "", ret, allow, size);
+        return route_resolve(c, in->method ? in->method : "", in->path ? in->path : "", ret, allow,
+                             size);
     *ret = fn_find(c, in->function_key);
     return *ret ? 0 : -ENOENT;
 }
@@ -224,8 +232,9 @@ static void refuse_crash_loop(struct core *c, const struct fn *f, struct ticket_
 {
     const struct revision *r = f->active;
     char message[128];
-    struct refusal_text text = {
-        .message = message, .retry_after_s = (uint32_t)((r->retry_at - c->now + NS_PER_S - 1) / NS_PER_S)};
+    struct refusal_text text = {.message = message,
+                                .retry_after_s =
+                                    (uint32_t)((r->retry_at - c->now + NS_PER_S - 1) / NS_PER_S)};
 
     snprintf(message, sizeof(message), FAILS, r->reason);
     refuse(c, key, REFUSED_CRASH_LOOP, &text);
@@ -252,11 +261,13 @@ static void submit(struct core *c, const struct ticket_in *in)
     int r = resolve(c, in, &f, allow, sizeof(allow));
 
     if (r == -EPERM) {
-        refuse(c, in->key, REFUSED_METHOD, &(struct refusal_text){.message = "method not allowed", .allow = allow});
+        refuse(c, in->key, REFUSED_METHOD,
+               &(struct refusal_text){.message = "method not allowed", .allow = allow});
         return;
     }
     if (r < 0 || !fn_live(f)) {
-        refuse(c, in->key, REFUSED_NOT_FOUND, &(struct refusal_text){.message = "no function is here"});
+        refuse(c, in->key, REFUSED_NOT_FOUND,
+               &(struct refusal_text){.message = "no function is here"});
         return;
     }
     if (crash_looping(c, f)) {
@@ -283,19 +294,27 @@ static void submit(struct core *c, const struct ticket_in *in)
 void ticket_of_agent(struct core *c, struct node *n, const Ticket *t)
 {
     const struct ticket_in in = {
-        .key = {n->peer, t->id}, .function_key = t->function_key, .method = t->method, .path = t->path,
+        .key = {n->peer, t->id},
+        .function_key = t->function_key,
+        .method = t->method,
+        .path = t->path,
         .waited_ns = t->waited_ms < UINT32_MAX ? t->waited_ms * NS_PER_MS : UINT32_MAX * NS_PER_MS,
         .deadline_in_ns = t->deadline_in_ms < UINT32_MAX ? t->deadline_in_ms * NS_PER_MS : 0,
-        .held = t->held_bytes, .attempt = t->attempt};
+        .held = t->held_bytes,
+        .attempt = t->attempt};
 
     submit(c, &in);
 }
 
 void core_ticket(struct core *c, uint64_t now, const struct core_ticket *t, struct actions *out)
 {
-    const struct ticket_in in = {
-        .key = {0, t->id}, .function_key = t->function_key, .method = t->method, .path = t->path,
-        .waited_ns = t->waited_ns, .held = t->held, .attempt = t->attempt};
+    const struct ticket_in in = {.key = {0, t->id},
+                                 .function_key = t->function_key,
+                                 .method = t->method,
+                                 .path = t->path,
+                                 .waited_ns = t->waited_ns,
+                                 .held = t->held,
+                                 .attempt = t->attempt};
 
     c->now = now;
     c->out = out;
@@ -342,9 +361,10 @@ static void refuse_late(struct core *c, struct ticket *t)
     struct fn *f = container_of(t->queue, struct fn, queue);
     bool room = !f->active->unplaced;
 
-    refuse_waiting(c, t, room ? REFUSED_DEADLINE : REFUSED_NO_CAPACITY,
-                   &(struct refusal_text){.message = room ? "no slot became free within the queue's deadline"
-                                                          : "no node has room for an instance"});
+    refuse_waiting(
+        c, t, room ? REFUSED_DEADLINE : REFUSED_NO_CAPACITY,
+        &(struct refusal_text){.message = room ? "no slot became free within the queue's deadline"
+                                               : "no node has room for an instance"});
     fn_dirty(c, f);
 }
 
@@ -356,7 +376,8 @@ void tickets_due(struct core *c)
         refuse_late(c, t);
     while ((t = activator_pushed_out(c->activator)))
         refuse_waiting(c, t, REFUSED_QUEUE_FULL,
-                       &(struct refusal_text){.message = "all queues are full and this function has most of it"});
+                       &(struct refusal_text){
+                           .message = "all queues are full and this function has most of it"});
     while (!list_empty(&c->slots)) {
         struct slot *s = list_entry(c->slots.next, struct slot, all_link);
 

@@ -22,7 +22,8 @@ const char controller_help[] =
     "  --api-address ADDRESS        API and metrics (tcp://127.0.0.1:7080)\n"
     "  --front-address ADDRESS      clients' requests without a node (tcp://127.0.0.1:7081)\n"
     "  --control-address ADDRESS    the agents' channel (tcp://127.0.0.1:7082)\n"
-    "  --token-file FILE            bearer token of agents and API clients; needed for any address\n"
+    "  --token-file FILE            bearer token of agents and API clients; needed for any "
+    "address\n"
     "                               that is not loopback\n"
     "  --insecure-http              plain HTTP on addresses that are not loopback\n"
     "  --control-tls-cert FILE      TLS for the agents' channel, with ...\n"
@@ -36,8 +37,10 @@ const char controller_help[] =
     "  --version, --help\n"
     "\n"
     "example: rouse-controller --state /var/lib/rouse/controller\n"
-    "         rouse-controller --state DIR --api-address tcp://10.1.0.1:7080 --token-file TOKEN --insecure-http\n"
-    "SIGTERM: finishes running requests (2 s at most) and ends. Nodes and warm functions go on serving.\n";
+    "         rouse-controller --state DIR --api-address tcp://10.1.0.1:7080 --token-file TOKEN "
+    "--insecure-http\n"
+    "SIGTERM: finishes running requests (2 s at most) and ends. Nodes and warm functions go on "
+    "serving.\n";
 
 static int bad(struct err *e, const char *flag, const char *value, const char *want)
 {
@@ -55,8 +58,8 @@ static int take_count(const char *flag, const char *value, uint32_t *to, struct 
     return 0;
 }
 
-static int take_seconds(const char *flag, const char *value, uint64_t min, uint64_t max, const char *want,
-                        uint64_t *to, struct err *e)
+static int take_seconds(const char *flag, const char *value, uint64_t min, uint64_t max,
+                        const char *want, uint64_t *to, struct err *e)
 {
     uint64_t v;
 
@@ -77,8 +80,8 @@ static bool is_loopback(const struct sockaddr_storage *sa)
     return sa->ss_family == AF_UNIX || IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr);
 }
 
-static int check_bind(const char *flag, const char *value, bool tls, const struct controller_options *o,
-                      struct err *e)
+static int check_bind(const char *flag, const char *value, bool tls,
+                      const struct controller_options *o, struct err *e)
 {
     struct sockaddr_storage sa;
     socklen_t size;
@@ -150,13 +153,15 @@ static int take(const char *name, const char *value, struct controller_options *
         return 0;
     }
     if (!strcmp(name, "--queue-deadline"))
-        return take_seconds(name, value, 1, 600, "is not a duration from 1s to 10m", &o->queue_deadline_ns, e);
+        return take_seconds(name, value, 1, 600, "is not a duration from 1s to 10m",
+                            &o->queue_deadline_ns, e);
     if (!strcmp(name, "--queue-per-function"))
         return take_count(name, value, &o->queue_per_function, e);
     if (!strcmp(name, "--queue-total"))
         return take_count(name, value, &o->queue_total, e);
     if (!strcmp(name, "--stable-window")) {
-        r = take_seconds(name, value, STABLE_MIN_S, STABLE_MAX_S, "is not a duration from 6s to 1h", &ns, e);
+        r = take_seconds(name, value, STABLE_MIN_S, STABLE_MAX_S, "is not a duration from 6s to 1h",
+                         &ns, e);
         o->stable_window_s = (uint32_t)(ns / NS_PER_S);
         return r;
     }
@@ -205,7 +210,8 @@ int controller_options_parse(int argc, char **argv, struct controller_options *r
         if (is_switch(argv[i], &o))
             continue;
         if (strncmp(argv[i], "--", 2))
-            return err_set(e, EINVAL, "\"%s\" is neither a flag nor a command; see --help", argv[i]);
+            return err_set(e, EINVAL, "\"%s\" is neither a flag nor a command; see --help",
+                           argv[i]);
         if (equals)
             *equals = 0;
         else if (i + 1 < argc)

@@ -8,13 +8,13 @@
 
 enum controller_mode { CONTROLLER_RUN, CONTROLLER_CRD, CONTROLLER_HELP, CONTROLLER_SHOW_VERSION };
 
-struct controller_options {                  /* strings point into argv or are static */
+struct controller_options { /* strings point into argv or are static */
     enum controller_mode mode;
     const char *state;
     const char *api_address, *front_address, *control_address;
-    const char *token_file;                  /* NULL: none */
-    const char *tls_cert, *tls_key;          /* of the control channel; NULL: plain */
-    const char *gateway_url;                 /* NULL: the front's */
+    const char *token_file;         /* NULL: none */
+    const char *tls_cert, *tls_key; /* of the control channel; NULL: plain */
+    const char *gateway_url;        /* NULL: the front's */
     bool insecure_http;
     uint64_t queue_deadline_ns;
     uint32_t queue_per_function, queue_total;

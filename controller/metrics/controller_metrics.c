@@ -39,13 +39,16 @@ static const struct {
     const char *name, *help;
     scale_value *value;
 } families[] = {
-    {"rouse_autoscaler_desired_instances", "Instances that the autoscaler's algorithm wants.", desired},
-    {"rouse_autoscaler_requested_instances", "Instances asked for, within scaling.min and max.", requested},
+    {"rouse_autoscaler_desired_instances", "Instances that the autoscaler's algorithm wants.",
+     desired},
+    {"rouse_autoscaler_requested_instances", "Instances asked for, within scaling.min and max.",
+     requested},
     {"rouse_autoscaler_actual_instances", "Instances that exist or start.", actual},
     {"rouse_autoscaler_ready_instances", "Instances that serve.", ready},
-    {"rouse_autoscaler_stable_concurrency", "Mean concurrency over the stable window, waiting requests included.",
-     stable},
-    {"rouse_autoscaler_panic_concurrency", "Mean concurrency over the panic window, waiting requests included.", panic},
+    {"rouse_autoscaler_stable_concurrency",
+     "Mean concurrency over the stable window, waiting requests included.", stable},
+    {"rouse_autoscaler_panic_concurrency",
+     "Mean concurrency over the panic window, waiting requests included.", panic},
     {"rouse_autoscaler_target_concurrency", "Concurrency that one instance should have.", target},
     {"rouse_autoscaler_panic_mode", "1 while the autoscaler panics: no scale-down.", panic_mode},
 };
@@ -57,8 +60,8 @@ void scale_metrics(struct buffer *out, const struct scale_sample *s, size_t n)
     for (size_t f = 0; f < sizeof(families) / sizeof(families[0]); f++) {
         metrics_family(out, families[f].name, "gauge", families[f].help);
         for (size_t i = 0; i < n; i++)
-            metrics_sample(out, families[f].name, families[f].value(&s[i]), "namespace", s[i].ns, "function",
-                           s[i].function, "revision", s[i].revision, NULL);
+            metrics_sample(out, families[f].name, families[f].value(&s[i]), "namespace", s[i].ns,
+                           "function", s[i].function, "revision", s[i].revision, NULL);
     }
 }
 
@@ -66,11 +69,14 @@ void activator_metrics(struct buffer *out, const struct activator_sample *s)
 {
     metrics_family(out, "rouse_activator_tickets", "gauge", "Requests that wait for a slot.");
     metrics_sample(out, "rouse_activator_tickets", (double)s->tickets, NULL);
-    metrics_family(out, "rouse_activator_held_bytes", "gauge", "Bytes that entries hold for waiting requests.");
+    metrics_family(out, "rouse_activator_held_bytes", "gauge",
+                   "Bytes that entries hold for waiting requests.");
     metrics_sample(out, "rouse_activator_held_bytes", (double)s->held_bytes, NULL);
-    metrics_family(out, "rouse_activator_wait_seconds", "histogram", "How long granted requests waited for a slot.");
+    metrics_family(out, "rouse_activator_wait_seconds", "histogram",
+                   "How long granted requests waited for a slot.");
     metrics_histogram(out, "rouse_activator_wait_seconds", s->wait, NULL);
-    metrics_family(out, "rouse_activator_refused_total", "counter", "Requests refused by the activator.");
+    metrics_family(out, "rouse_activator_refused_total", "counter",
+                   "Requests refused by the activator.");
     for (size_t i = 0; i < s->refused_count; i++)
         metrics_sample(out, "rouse_activator_refused_total", (double)s->refused[i].count, "reason",
                        s->refused[i].reason, NULL);

@@ -10,7 +10,7 @@
 
 enum { SCALE_SAMPLES_MAX = 10000 };
 
-struct scale_sample {                        /* one function; the texts live until the call returns */
+struct scale_sample { /* one function; the texts live until the call returns */
     const char *ns, *function, *revision;
     uint32_t desired, requested, actual, ready;
     double stable, panic, target;

@@ -137,8 +137,8 @@ static int make(struct nodes *t, const char *name, uint64_t now, struct node **r
     return 0;
 }
 
-int nodes_hello(struct nodes *t, uint64_t peer, const Rouse__Control__V1__Hello *h, uint64_t now, struct node **ret,
-                uint64_t *ret_replaced, const char **ret_why)
+int nodes_hello(struct nodes *t, uint64_t peer, const Rouse__Control__V1__Hello *h, uint64_t now,
+                struct node **ret, uint64_t *ret_replaced, const char **ret_why)
 {
     struct node *n;
     uint64_t replaced = 0;

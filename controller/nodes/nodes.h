@@ -1,4 +1,5 @@
-/* nodes.h - the nodes as the controller knows them: who they are, whether they are there, what is reserved on them.
+/* nodes.h - the nodes as the controller knows them: who they are, whether they are there, what is
+ * reserved on them.
  *
  * The brain's thread, pure. A node is Ready while its agent's channel is
  * open and has said Hello, NotReady when the channel closed, Lost when the
@@ -11,42 +12,42 @@
 #include <stdbool.h>
 
 enum node_state { NODE_NOT_READY, NODE_READY, NODE_LOST, NODE_STATE_COUNT };
-const char *node_state_name(enum node_state s);      /* "NotReady", "Ready", "Lost" */
+const char *node_state_name(enum node_state s); /* "NotReady", "Ready", "Lost" */
 
 enum {
     NODE_NAME_MAX = 63,
-    NODE_TEXT_MAX = 128,                             /* addresses, architecture, version */
+    NODE_TEXT_MAX = 128, /* addresses, architecture, version */
     NODE_RUNTIMES_MAX = 64,
 };
 
 struct node {
     char name[NODE_NAME_MAX + 1];
     struct map_node by_name, by_peer;
-    uint64_t peer;                                   /* the channel; 0: none */
+    uint64_t peer; /* the channel; 0: none */
     uint64_t incarnation;
     char architecture[NODE_TEXT_MAX + 1], version[NODE_TEXT_MAX + 1];
     char gateway_address[NODE_TEXT_MAX + 1], peer_address[NODE_TEXT_MAX + 1];
     char **runtimes;
     size_t runtime_count;
-    uint64_t allocatable_memory, allocatable_cpu;    /* bytes, thousandths */
+    uint64_t allocatable_memory, allocatable_cpu; /* bytes, thousandths */
     uint64_t reserved_memory, reserved_cpu;
-    uint64_t leaving_memory, leaving_cpu;            /* the part of it that is about to be given back */
+    uint64_t leaving_memory, leaving_cpu; /* the part of it that is about to be given back */
     bool cordoned;
     enum node_state state;
-    uint64_t since_ns;                               /* in this state */
+    uint64_t since_ns; /* in this state */
     /* the core's */
     struct list instances;
     size_t instance_count;
-    bool changed;                                    /* to be published */
-    size_t index;                                    /* among all, while instances are being placed */
-    bool suspected;                                  /* silent for so long that others take over what waits */
-    struct list dirty_link;                          /* has a Desired to be sent */
-    uint64_t desired_sequence;                       /* sent */
-    bool desired_full;                               /* the next one replaces everything */
-    bool routes_due;                                 /* has not been sent the routes since its Hello */
-    bool routes_kept;                                /* serves by those of another controller's life */
-    uint64_t routes_sent, routes_acked;              /* sequences; 0: none of this incarnation */
-    char **removed;                                  /* instance ids for the next delta */
+    bool changed;                       /* to be published */
+    size_t index;                       /* among all, while instances are being placed */
+    bool suspected;                     /* silent for so long that others take over what waits */
+    struct list dirty_link;             /* has a Desired to be sent */
+    uint64_t desired_sequence;          /* sent */
+    bool desired_full;                  /* the next one replaces everything */
+    bool routes_due;                    /* has not been sent the routes since its Hello */
+    bool routes_kept;                   /* serves by those of another controller's life */
+    uint64_t routes_sent, routes_acked; /* sequences; 0: none of this incarnation */
+    char **removed;                     /* instance ids for the next delta */
     size_t removed_count;
 };
 
@@ -54,20 +55,21 @@ struct nodes;
 int nodes_new(struct nodes **ret);
 struct nodes *nodes_free(struct nodes *n);
 
-/* A Hello's node, Ready, made if new. A node of that name with another channel is taken over: its old channel comes
- * back in *ret_replaced (else 0) for the caller to close. -EINVAL with *ret_why (static), which the agent is told. */
-int nodes_hello(struct nodes *n, uint64_t peer, const Rouse__Control__V1__Hello *h, uint64_t now, struct node **ret,
-                uint64_t *ret_replaced, const char **ret_why);
-struct node *nodes_of_peer(struct nodes *n, uint64_t peer);          /* NULL: has not said Hello */
+/* A Hello's node, Ready, made if new. A node of that name with another channel is taken over: its
+ * old channel comes back in *ret_replaced (else 0) for the caller to close. -EINVAL with *ret_why
+ * (static), which the agent is told. */
+int nodes_hello(struct nodes *n, uint64_t peer, const Rouse__Control__V1__Hello *h, uint64_t now,
+                struct node **ret, uint64_t *ret_replaced, const char **ret_why);
+struct node *nodes_of_peer(struct nodes *n, uint64_t peer); /* NULL: has not said Hello */
 struct node *nodes_find(struct nodes *n, const char *name);
 void nodes_closed(struct nodes *n, struct node *node, uint64_t now); /* Ready -> NotReady */
 void nodes_lost(struct node *node, uint64_t now);                    /* NotReady -> Lost */
 void nodes_forget(struct nodes *n, struct node *node);               /* Lost and empty: freed */
 size_t nodes_count(const struct nodes *n);
-struct node *nodes_at(const struct nodes *n, size_t i);              /* in the order they came */
+struct node *nodes_at(const struct nodes *n, size_t i); /* in the order they came */
 
 bool node_has_runtime(const struct node *node, const char *runtime);
 void node_reserve(struct node *node, uint64_t memory, uint64_t cpu);
 void node_release(struct node *node, uint64_t memory, uint64_t cpu);
-int node_removed(struct node *node, const char *instance);           /* one more id for the next delta */
+int node_removed(struct node *node, const char *instance); /* one more id for the next delta */
 void node_removed_clear(struct node *node);

@@ -37,8 +37,8 @@ static double score(const struct placement_request *r, const struct placement_no
     return s;
 }
 
-int placement_choose(const struct placement_request *r, const struct placement_node *nodes, size_t n,
-                     size_t *ret_index)
+int placement_choose(const struct placement_request *r, const struct placement_node *nodes,
+                     size_t n, size_t *ret_index)
 {
     bool ready = false, possible = false, found = false;
     double best = 0;

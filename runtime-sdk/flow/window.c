@@ -12,7 +12,7 @@ struct bucket {
 struct window {
     uint32_t seconds;
     bool used;
-    uint64_t first, last;            /* seconds of the first and the last record of this run */
+    uint64_t first, last; /* seconds of the first and the last record of this run */
     struct bucket buckets[];
 };
 

@@ -7,10 +7,11 @@
 static const struct activator_limits limits = {
     .tickets_per_function = 10, .tickets_total = 16, .held_per_function = 1000, .held_total = 1500};
 
-static int submit(struct activator *a, struct activator_queue *q, uint64_t peer, uint64_t id, uint64_t waited,
-                  uint64_t now)
+static int submit(struct activator *a, struct activator_queue *q, uint64_t peer, uint64_t id,
+                  uint64_t waited, uint64_t now)
 {
-    struct ticket_request r = {.key = {peer, id}, .waited_ns = waited, .deadline_ns = now + 100, .held = 10};
+    struct ticket_request r = {
+        .key = {peer, id}, .waited_ns = waited, .deadline_ns = now + 100, .held = 10};
     struct ticket *t;
 
     return activator_submit(a, q, &r, now, &t);
@@ -35,8 +36,8 @@ START_TEST(first_in_first_out_by_age)
     activator_queue_init(&q, 0);
     ck_assert_int_eq(submit(a, &q, 1, 1, 0, 1000), 0);
     ck_assert_int_eq(submit(a, &q, 2, 2, 0, 1010), 0);
-    ck_assert_int_eq(submit(a, &q, 1, 2, 0, 1020), 0);           /* the same id of another entry */
-    ck_assert_int_eq(submit(a, &q, 1, 3, 25, 1030), 0);          /* came back: has waited since 1005 */
+    ck_assert_int_eq(submit(a, &q, 1, 2, 0, 1020), 0);  /* the same id of another entry */
+    ck_assert_int_eq(submit(a, &q, 1, 3, 25, 1030), 0); /* came back: has waited since 1005 */
     ck_assert_int_eq(submit(a, &q, 1, 3, 0, 1040), -EEXIST);
     ck_assert_uint_eq(q.count, 4);
     ck_assert_uint_eq(activator_stats(a)->held, 40);
@@ -65,7 +66,7 @@ START_TEST(bounds_of_a_function)
     ck_assert_int_eq(submit(a, &q, 1, 11, 0, 1), -ENOBUFS);
     take(a, &q);
     big.held = 911;
-    ck_assert_int_eq(activator_submit(a, &q, &big, 1, &t), -ENOBUFS);     /* 90 + 911 bytes */
+    ck_assert_int_eq(activator_submit(a, &q, &big, 1, &t), -ENOBUFS); /* 90 + 911 bytes */
     big.held = 910;
     ck_assert_int_eq(activator_submit(a, &q, &big, 1, &t), 0);
     activator_free(a);
@@ -109,12 +110,13 @@ START_TEST(fair_when_all_is_full)
     t = activator_pushed_out(a);
     ck_assert_ptr_nonnull(t);
     ck_assert_ptr_eq(t->queue, &big);
-    ck_assert_uint_eq(t->key.id, 10);                                /* the newest of the largest */
+    ck_assert_uint_eq(t->key.id, 10); /* the newest of the largest */
     activator_remove(a, t, 20);
     ck_assert_ptr_null(activator_pushed_out(a));
     ck_assert_uint_eq(big.count, 9);
     ck_assert_int_eq(submit(a, &other, 2, 7, 0, 21), 0);
-    ck_assert_int_eq(submit(a, &other, 2, 8, 0, 21), -ENOSPC);       /* 8 and 7: nobody has more than a share */
+    ck_assert_int_eq(submit(a, &other, 2, 8, 0, 21),
+                     -ENOSPC); /* 8 and 7: nobody has more than a share */
     ck_assert_uint_eq(activator_stats(a)->tickets, 16);
     activator_free(a);
 }
@@ -136,8 +138,8 @@ START_TEST(deadlines_in_order)
 
         ck_assert_int_eq(activator_submit(a, &q, &r, 1, &t), 0);
     }
-    activator_remove(a, activator_find(a, (struct ticket_key){1, 4}), 1);    /* 10 */
-    activator_remove(a, activator_find(a, (struct ticket_key){1, 9}), 1);    /* 40 */
+    activator_remove(a, activator_find(a, (struct ticket_key){1, 4}), 1); /* 10 */
+    activator_remove(a, activator_find(a, (struct ticket_key){1, 9}), 1); /* 40 */
     ck_assert_uint_eq(activator_next_deadline(a), 20);
     ck_assert_ptr_null(activator_expired(a, 19));
     for (int i = 0; i < 7; i++) {
@@ -189,5 +191,5 @@ START_TEST(mean_of_those_who_wait)
 }
 END_TEST
 
-UNIT_MAIN("activator", first_in_first_out_by_age, bounds_of_a_function, bytes_of_a_function, fair_when_all_is_full,
-          deadlines_in_order, tickets_of_an_entry, mean_of_those_who_wait)
+UNIT_MAIN("activator", first_in_first_out_by_age, bounds_of_a_function, bytes_of_a_function,
+          fair_when_all_is_full, deadlines_in_order, tickets_of_an_entry, mean_of_those_who_wait)

@@ -1,4 +1,5 @@
-/* The front between a raw client, an activator that does as it is told, and a node that is an HTTP server. */
+/* The front between a raw client, an activator that does as it is told, and a node that is an HTTP
+ * server. */
 #include "activator/front.h"
 #include "activator/front_target.h"
 #include "base/cleanup.h"
@@ -20,12 +21,12 @@ struct rig {
     pthread_t front_thread, node_thread;
     /* the activator; on the front's thread, read after the answer has come */
     struct grant grant;
-    bool hold;                                   /* says nothing */
+    bool hold; /* says nothing */
     char key[64], method[16], path[64];
     _Atomic unsigned submits, cancels;
     uint32_t attempt;
     /* the node; on its thread */
-    unsigned refuse;                             /* this many first */
+    unsigned refuse; /* this many first */
     char seen[2048];
 };
 static struct rig rig;
@@ -81,8 +82,9 @@ static void on_request(struct http_exchange *x, void *user)
     }
     r->seen[0] = 0;
     for (size_t i = 0; i < h->header_count && n < sizeof(r->seen); i++)
-        n += (size_t)snprintf(r->seen + n, sizeof(r->seen) - n, "%.*s: %.*s\n", (int)h->headers[i].name.n,
-                              h->headers[i].name.at, (int)h->headers[i].value.n, h->headers[i].value.at);
+        n += (size_t)snprintf(r->seen + n, sizeof(r->seen) - n, "%.*s: %.*s\n",
+                              (int)h->headers[i].name.n, h->headers[i].name.at,
+                              (int)h->headers[i].value.n, h->headers[i].value.at);
     http_respond(x, 200, "Content-Type: text/plain\r\n", "served", 6);
 }
 
@@ -100,8 +102,12 @@ static void *run_node(void *user)
 
 static void start(void)
 {
-    struct front_config c = {.address = "tcp://127.0.0.1:0", .token = "letmein", .peer_secret = "s3cret",
-                             .submit = submit, .cancel = cancelled, .user = &rig};
+    struct front_config c = {.address = "tcp://127.0.0.1:0",
+                             .token = "letmein",
+                             .peer_secret = "s3cret",
+                             .submit = submit,
+                             .cancel = cancelled,
+                             .user = &rig};
     struct http_server_options o = {.on_request = on_request, .user = &rig};
 
     ck_assert_int_eq(loop_new(&rig.node_loop), 0);
@@ -110,8 +116,13 @@ static void start(void)
     http_server_address(rig.node, rig.node_address);
     ck_assert_int_eq(front_new(&c, &rig.front), 0);
     front_address(rig.front, rig.front_address);
-    rig.grant = (struct grant){.granted = true, .function_key = "default/hello", .revision = "r1", .instance = "i1",
-                               .slot = 42, .timeout_ms = 3000, .body_limit = 1000};
+    rig.grant = (struct grant){.granted = true,
+                               .function_key = "default/hello",
+                               .revision = "r1",
+                               .instance = "i1",
+                               .slot = 42,
+                               .timeout_ms = 3000,
+                               .body_limit = 1000};
     strcpy(rig.grant.peer_address, rig.node_address);
     pthread_create(&rig.node_thread, NULL, run_node, &rig);
     pthread_create(&rig.front_thread, NULL, run_front, &rig);
@@ -163,7 +174,8 @@ START_TEST(granted)
     const char *a;
 
     start();
-    a = call("GET /hello?x=1 HTTP/1.1\r\nRouse-Trusted: 7\r\nAuthorization: Bearer letmein\r\nX-Mine: yes\r\n" END);
+    a = call("GET /hello?x=1 HTTP/1.1\r\nRouse-Trusted: 7\r\nAuthorization: Bearer "
+             "letmein\r\nX-Mine: yes\r\n" END);
     ck_assert_ptr_nonnull(strstr(a, "HTTP/1.1 200"));
     ck_assert_ptr_nonnull(strstr(a, "served"));
     ck_assert_ptr_nonnull(strcasestr(a, "Rouse-Request-Id: "));
@@ -190,14 +202,18 @@ START_TEST(by_name)
     ck_assert_ptr_nonnull(strstr(call("GET /function/prod/a-b/c/d HTTP/1.1\r\n" END), "served"));
     ck_assert_str_eq(rig.key, "prod/a-b");
     ck_assert_ptr_nonnull(strstr(rig.seen, "Rouse-Path: /c/d\n"));
-    ck_assert_ptr_nonnull(strstr(call("POST /2015-03-31/functions/hello/invocations HTTP/1.1\r\nContent-Length: 2\r\n"
-                                      "Host: h\r\nConnection: close\r\n\r\n{}"), "served"));
+    ck_assert_ptr_nonnull(
+        strstr(call("POST /2015-03-31/functions/hello/invocations HTTP/1.1\r\nContent-Length: 2\r\n"
+                    "Host: h\r\nConnection: close\r\n\r\n{}"),
+               "served"));
     ck_assert_str_eq(rig.key, "default/hello");
     ck_assert_ptr_nonnull(strstr(rig.seen, "Rouse-Shape: raw\n"));
-    ck_assert_ptr_nonnull(strstr(call("GET /2015-03-31/functions/hello/invocations HTTP/1.1\r\n" END),
-                                 "HTTP/1.1 405"));
-    ck_assert_ptr_nonnull(strstr(call("POST /2015-03-31/functions/hello/invocations HTTP/1.1\r\nContent-Length: 0\r\n"
-                                      "X-Amz-Invocation-Type: Event\r\n" END), "HTTP/1.1 400"));
+    ck_assert_ptr_nonnull(strstr(
+        call("GET /2015-03-31/functions/hello/invocations HTTP/1.1\r\n" END), "HTTP/1.1 405"));
+    ck_assert_ptr_nonnull(
+        strstr(call("POST /2015-03-31/functions/hello/invocations HTTP/1.1\r\nContent-Length: 0\r\n"
+                    "X-Amz-Invocation-Type: Event\r\n" END),
+               "HTTP/1.1 400"));
     stop();
 }
 END_TEST
@@ -207,13 +223,17 @@ START_TEST(refused_by_the_activator)
     const char *a;
 
     start();
-    rig.grant = (struct grant){.status = 405, .reason = "MethodNotAllowed", .message = "no \"GET\"", .allow = "POST",
+    rig.grant = (struct grant){.status = 405,
+                               .reason = "MethodNotAllowed",
+                               .message = "no \"GET\"",
+                               .allow = "POST",
                                .retry_after_s = 3};
     a = call("GET /hello HTTP/1.1\r\n" END);
     ck_assert_ptr_nonnull(strstr(a, "HTTP/1.1 405"));
     ck_assert_ptr_nonnull(strstr(a, "Allow: POST\r\n"));
     ck_assert_ptr_nonnull(strstr(a, "Retry-After: 3\r\n"));
-    ck_assert_ptr_nonnull(strstr(a, "{\"reason\":\"MethodNotAllowed\",\"message\":\"no \\\"GET\\\"\",\"requestId\":\""));
+    ck_assert_ptr_nonnull(strstr(
+        a, "{\"reason\":\"MethodNotAllowed\",\"message\":\"no \\\"GET\\\"\",\"requestId\":\""));
     stop();
 }
 END_TEST
@@ -222,8 +242,10 @@ START_TEST(refused_by_the_owner)
 {
     start();
     rig.refuse = 2;
-    ck_assert_ptr_nonnull(strstr(call("POST /hello HTTP/1.1\r\nContent-Length: 3\r\nHost: h\r\nConnection: close\r\n\r\nabc"),
-                                 "served"));
+    ck_assert_ptr_nonnull(strstr(
+        call(
+            "POST /hello HTTP/1.1\r\nContent-Length: 3\r\nHost: h\r\nConnection: close\r\n\r\nabc"),
+        "served"));
     ck_assert_uint_eq(rig.submits, 3);
     ck_assert_uint_eq(rig.attempt, 2);
     stop();
@@ -233,7 +255,8 @@ END_TEST
 START_TEST(too_large)
 {
     start();
-    ck_assert_ptr_nonnull(strstr(call("POST /hello HTTP/1.1\r\nContent-Length: 1001\r\n" END), "HTTP/1.1 413"));
+    ck_assert_ptr_nonnull(
+        strstr(call("POST /hello HTTP/1.1\r\nContent-Length: 1001\r\n" END), "HTTP/1.1 413"));
     stop();
 }
 END_TEST
@@ -292,18 +315,20 @@ START_TEST(targets)
         {"/2015-03-31/functions/x:n/invocations", "x/n", "/", true},
         {"/2015-03-31/functions/x%3An/invocations", "x/n", "/", true},
         {"/2015-03-31/functions/n/invocations/", "", "/2015-03-31/functions/n/invocations/", false},
-        {"/2015-03-31/functions/a:b:c/invocations", "", "/2015-03-31/functions/a:b:c/invocations", false},
+        {"/2015-03-31/functions/a:b:c/invocations", "", "/2015-03-31/functions/a:b:c/invocations",
+         false},
     };
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct front_target t;
 
         front_target_parse(str_of(rows[i].path), &t);
-        ck_assert_msg(!strcmp(t.key, rows[i].key) && str_eq(t.path, rows[i].sees) && t.raw == rows[i].raw, "%s",
-                      rows[i].path);
+        ck_assert_msg(!strcmp(t.key, rows[i].key) && str_eq(t.path, rows[i].sees) &&
+                          t.raw == rows[i].raw,
+                      "%s", rows[i].path);
     }
 }
 END_TEST
 
-UNIT_MAIN("front", targets, granted, by_name, refused_by_the_activator, refused_by_the_owner, too_large, client_leaves,
-          stopped_while_one_waits)
+UNIT_MAIN("front", targets, granted, by_name, refused_by_the_activator, refused_by_the_owner,
+          too_large, client_leaves, stopped_while_one_waits)

@@ -1,4 +1,5 @@
-/* Admission: every bound and every refused field with its path, strictness, defaults, revisions, the deletion mark. */
+/* Admission: every bound and every refused field with its path, strictness, defaults, revisions,
+ * the deletion mark. */
 #include "api/admission.h"
 #include "base/cleanup.h"
 #include "unit.h"
@@ -6,8 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define BASE                                                                                                           \
-    "\"runtime\":\"python3\",\"handler\":\"index.handler\",\"code\":{\"inline\":{\"index.py\":\"def handler(e,c): "     \
+#define BASE                                                                                       \
+    "\"runtime\":\"python3\",\"handler\":\"index.handler\",\"code\":{\"inline\":{\"index.py\":"    \
+    "\"def handler(e,c): "                                                                         \
     "pass\"}}"
 
 static struct schema_set *schema;
@@ -25,8 +27,10 @@ static struct json_object *object(const char *metadata, const char *spec)
     char text[8192];
     struct json_object *o;
 
-    snprintf(text, sizeof(text), "{\"apiVersion\":\"rouse.dev/v1\",\"kind\":\"Function\",\"metadata\":%s,\"spec\":{%s}}",
-             metadata, spec);
+    snprintf(
+        text, sizeof(text),
+        "{\"apiVersion\":\"rouse.dev/v1\",\"kind\":\"Function\",\"metadata\":%s,\"spec\":{%s}}",
+        metadata, spec);
     o = json_tokener_parse(text);
     ck_assert_msg(o != NULL, "%s", text);
     return o;
@@ -34,8 +38,13 @@ static struct json_object *object(const char *metadata, const char *spec)
 
 static int check_fields(struct json_object *o, enum field_validation fields, struct failure *f)
 {
-    cleanup_admission struct admission a = {.schema = schema, .kind = &schema->kinds[KIND_FUNCTION], .ns = "default",
-                                            .body = o, .manager = "test", .fields = fields, .now_ms = 1000};
+    cleanup_admission struct admission a = {.schema = schema,
+                                            .kind = &schema->kinds[KIND_FUNCTION],
+                                            .ns = "default",
+                                            .body = o,
+                                            .manager = "test",
+                                            .fields = fields,
+                                            .now_ms = 1000};
 
     return admission_check(&a, f);
 }
@@ -50,7 +59,8 @@ static void refused(const char *metadata, const char *spec, const char *field, c
     ck_assert_msg(check_fields(o, FIELDS_STRICT, &f) == -1, "taken: %s", spec);
     ck_assert_msg(f.code == 422, "%s: %d %s", spec, f.code, f.message);
     for (size_t i = 0; i < f.problems.count; i++)
-        found = found || (strcmp(f.problems.items[i].field, field) == 0 && strstr(f.problems.items[i].message, message));
+        found = found || (strcmp(f.problems.items[i].field, field) == 0 &&
+                          strstr(f.problems.items[i].message, message));
     ck_assert_msg(found, "%s: wanted %s: %s, got %s", spec, field, message, f.message);
     json_object_put(o);
 }
@@ -71,16 +81,22 @@ START_TEST(what_this_version_refuses)
         const char *spec, *field, *message;
     } cases[] = {
         {BASE ",\"layers\":[\"sha256:00\"]", "spec.layers", "Forbidden: layers are not mounted"},
-        {"\"runtime\":\"python3\",\"handler\":\"a.b\",\"code\":{\"archive\":{\"url\":\"s3://a/b\"}}", "spec.code.archive",
-         "Forbidden"},
-        {"\"runtime\":\"python3\",\"handler\":\"a.b\",\"code\":{\"image\":\"x\"}", "spec.code.image", "Forbidden"},
-        {"\"runtime\":\"python3\",\"handler\":\"a.b\",\"code\":{\"path\":\"./d\"}", "spec.code.path", "rouse apply"},
+        {"\"runtime\":\"python3\",\"handler\":\"a.b\",\"code\":{\"archive\":{\"url\":\"s3://a/"
+         "b\"}}",
+         "spec.code.archive", "Forbidden"},
+        {"\"runtime\":\"python3\",\"handler\":\"a.b\",\"code\":{\"image\":\"x\"}",
+         "spec.code.image", "Forbidden"},
+        {"\"runtime\":\"python3\",\"handler\":\"a.b\",\"code\":{\"path\":\"./d\"}",
+         "spec.code.path", "rouse apply"},
         {BASE ",\"lifecycle\":{\"initializer\":\"index.init\"}", "spec.lifecycle", "Forbidden"},
-        {BASE ",\"scaling\":{\"metrics\":[{\"type\":\"Resource\"}]}", "spec.scaling.metrics", "Forbidden"},
+        {BASE ",\"scaling\":{\"metrics\":[{\"type\":\"Resource\"}]}", "spec.scaling.metrics",
+         "Forbidden"},
         {BASE ",\"scaling\":{\"behavior\":{\"scaleUp\":{}}}", "spec.scaling.behavior", "Forbidden"},
-        {BASE ",\"triggers\":[{\"cron\":{\"schedule\":\"* * * * *\"}}]", "spec.triggers[0].cron", "Forbidden"},
+        {BASE ",\"triggers\":[{\"cron\":{\"schedule\":\"* * * * *\"}}]", "spec.triggers[0].cron",
+         "Forbidden"},
         {BASE ",\"triggers\":[{\"http\":{\"path\":\"/a\",\"auth\":{\"type\":\"token\"}}}]",
-         "spec.triggers[0].http.auth.type", "Unsupported value: \"token\": supported values: \"none\""},
+         "spec.triggers[0].http.auth.type",
+         "Unsupported value: \"token\": supported values: \"none\""},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(cases); i++)
@@ -93,19 +109,24 @@ START_TEST(bounds_and_types)
     static const struct {
         const char *spec, *field, *message;
     } cases[] = {
-        {"\"runtime\":\"python3\",\"code\":{\"inline\":{\"a\":\"b\"}}", "spec.handler", "Required value"},
-        {"\"handler\":\"a.b\",\"code\":{\"inline\":{\"a\":\"b\"}}", "spec.runtime", "Required value"},
+        {"\"runtime\":\"python3\",\"code\":{\"inline\":{\"a\":\"b\"}}", "spec.handler",
+         "Required value"},
+        {"\"handler\":\"a.b\",\"code\":{\"inline\":{\"a\":\"b\"}}", "spec.runtime",
+         "Required value"},
         {"\"runtime\":\"python3\",\"handler\":\"a.b\"", "spec.code", "Required value"},
-        {"\"runtime\":\"python3\",\"handler\":\"a.b\",\"code\":{}", "spec.code", "at least 1 property"},
-        {"\"runtime\":\"python3\",\"handler\":\"a.b\",\"code\":{\"inline\":{\"a\":\"b\"},\"package\":\"sha256:00\"}",
+        {"\"runtime\":\"python3\",\"handler\":\"a.b\",\"code\":{}", "spec.code",
+         "at least 1 property"},
+        {"\"runtime\":\"python3\",\"handler\":\"a.b\",\"code\":{\"inline\":{\"a\":\"b\"},"
+         "\"package\":\"sha256:00\"}",
          "spec.code", "at most 1 property"},
-        {"\"runtime\":\"python3\",\"handler\":\"a.b\",\"code\":{\"package\":\"sha256:00\"}", "spec.code.package",
-         "should match"},
-        {"\"runtime\":\"python3\",\"handler\":\"a.b\",\"code\":{\"inline\":{\"../x\":\"b\"}}", "spec.code.inline",
-         "names must be relative"},
-        {"\"runtime\":\"python3\",\"handler\":\"a.b\",\"code\":{\"inline\":{\"x\":7}}", "spec.code.inline[x]",
-         "must be of type string: \"integer\""},
-        {"\"runtime\":\"Python 3\",\"handler\":\"a.b\",\"code\":{\"inline\":{\"a\":\"b\"}}", "spec.runtime", "should match"},
+        {"\"runtime\":\"python3\",\"handler\":\"a.b\",\"code\":{\"package\":\"sha256:00\"}",
+         "spec.code.package", "should match"},
+        {"\"runtime\":\"python3\",\"handler\":\"a.b\",\"code\":{\"inline\":{\"../x\":\"b\"}}",
+         "spec.code.inline", "names must be relative"},
+        {"\"runtime\":\"python3\",\"handler\":\"a.b\",\"code\":{\"inline\":{\"x\":7}}",
+         "spec.code.inline[x]", "must be of type string: \"integer\""},
+        {"\"runtime\":\"Python 3\",\"handler\":\"a.b\",\"code\":{\"inline\":{\"a\":\"b\"}}",
+         "spec.runtime", "should match"},
         {BASE ",\"memory\":\"31Mi\"", "spec.memory", "greater than or equal to 32Mi"},
         {BASE ",\"memory\":\"2Ti\"", "spec.memory", "less than or equal to 1Ti"},
         {BASE ",\"memory\":\"99999999999999999999Gi\"", "spec.memory", "less than or equal to 1Ti"},
@@ -122,19 +143,25 @@ START_TEST(bounds_and_types)
         {BASE ",\"concurrency\":1.5", "spec.concurrency", "must be of type integer: \"number\""},
         {BASE ",\"concurrency\":\"1\"", "spec.concurrency", "must be of type integer: \"string\""},
         {BASE ",\"network\":\"host\"", "spec.network", "supported values: \"egress\", \"none\""},
-        {BASE ",\"scaling\":{\"min\":5,\"max\":2}", "spec.scaling.max", "must not be less than spec.scaling.min"},
+        {BASE ",\"scaling\":{\"min\":5,\"max\":2}", "spec.scaling.max",
+         "must not be less than spec.scaling.min"},
         {BASE ",\"scaling\":{\"min\":-1}", "spec.scaling.min", "greater than or equal to 0"},
-        {BASE ",\"scaling\":{\"idleTimeout\":\"25h\"}", "spec.scaling.idleTimeout", "less than or equal to 24h"},
+        {BASE ",\"scaling\":{\"idleTimeout\":\"25h\"}", "spec.scaling.idleTimeout",
+         "less than or equal to 24h"},
         {BASE ",\"scaling\":[]", "spec.scaling", "must be of type object: \"array\""},
         {BASE ",\"env\":[{\"name\":\"1A\"}]", "spec.env[0].name", "should match"},
         {BASE ",\"env\":[{\"value\":\"x\"}]", "spec.env[0].name", "Required value"},
-        {BASE ",\"env\":[{\"name\":\"A\"},{\"name\":\"A\"}]", "spec.env[1]", "Duplicate value: {\"name\":\"A\"}"},
+        {BASE ",\"env\":[{\"name\":\"A\"},{\"name\":\"A\"}]", "spec.env[1]",
+         "Duplicate value: {\"name\":\"A\"}"},
         {BASE ",\"env\":[{\"name\":\"A\",\"value\":\"a\\u0000b\"}]", "spec.env[0].value", "NUL"},
-        {BASE ",\"triggers\":[{\"http\":{\"path\":\"no-slash\"}}]", "spec.triggers[0].http.path", "should match"},
-        {BASE ",\"triggers\":[{\"http\":{\"path\":\"/a?b\"}}]", "spec.triggers[0].http.path", "should match"},
-        {BASE ",\"triggers\":[{\"http\":{\"path\":\"/function/x\"}}]", "spec.triggers[0].http.path", "platform's own"},
-        {BASE ",\"triggers\":[{\"http\":{\"path\":\"/a\",\"methods\":[\"get\"]}}]", "spec.triggers[0].http.methods[0]",
-         "Unsupported value: \"get\""},
+        {BASE ",\"triggers\":[{\"http\":{\"path\":\"no-slash\"}}]", "spec.triggers[0].http.path",
+         "should match"},
+        {BASE ",\"triggers\":[{\"http\":{\"path\":\"/a?b\"}}]", "spec.triggers[0].http.path",
+         "should match"},
+        {BASE ",\"triggers\":[{\"http\":{\"path\":\"/function/x\"}}]", "spec.triggers[0].http.path",
+         "platform's own"},
+        {BASE ",\"triggers\":[{\"http\":{\"path\":\"/a\",\"methods\":[\"get\"]}}]",
+         "spec.triggers[0].http.methods[0]", "Unsupported value: \"get\""},
         {BASE ",\"triggers\":[{\"http\":{\"path\":\"/a\",\"methods\":[\"GET\",\"GET\"]}}]",
          "spec.triggers[0].http.methods[1]", "Duplicate value"},
         {BASE ",\"triggers\":[{}]", "spec.triggers[0]", "at least 1 property"},
@@ -150,40 +177,49 @@ START_TEST(metadata_is_checked)
     refused("{}", BASE, "metadata.name", "Required value: name or generateName is required");
     refused("{\"name\":\"Upper\"}", BASE, "metadata.name", "RFC 1123");
     refused("{\"name\":\"a.b\"}", BASE, "metadata.name", "RFC 1123");
-    refused("{\"name\":\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"}", BASE, "metadata.name",
-            "no more than 63");
-    refused("{\"name\":\"f\",\"labels\":{\"a\":\"b c\"}}", BASE, "metadata.labels", "a valid label");
+    refused("{\"name\":\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"}", BASE,
+            "metadata.name", "no more than 63");
+    refused("{\"name\":\"f\",\"labels\":{\"a\":\"b c\"}}", BASE, "metadata.labels",
+            "a valid label");
     refused("{\"name\":\"f\",\"labels\":{\"/\":\"b\"}}", BASE, "metadata.labels", "name part");
     refused("{\"name\":\"f\",\"labels\":{\"a\":1}}", BASE, "metadata.labels", "must be a string");
-    refused("{\"name\":\"f\",\"finalizers\":[\"no spaces\"]}", BASE, "metadata.finalizers", "name part");
-    refused("{\"name\":\"f\",\"annotations\":{\"a\":[]}}", BASE, "metadata.annotations", "must be a string");
+    refused("{\"name\":\"f\",\"finalizers\":[\"no spaces\"]}", BASE, "metadata.finalizers",
+            "name part");
+    refused("{\"name\":\"f\",\"annotations\":{\"a\":[]}}", BASE, "metadata.annotations",
+            "must be a string");
     taken("{\"generateName\":\"f-\"}", BASE);
-    taken("{\"name\":\"f\",\"labels\":{\"x.dev/a\":\"\"},\"annotations\":{\"k\":\"any thing\"}}", BASE);
+    taken("{\"name\":\"f\",\"labels\":{\"x.dev/a\":\"\"},\"annotations\":{\"k\":\"any thing\"}}",
+          BASE);
 }
 END_TEST
 
 START_TEST(the_designs_example_is_taken)
 {
-    taken("{\"name\":\"hello\",\"namespace\":\"default\"}",
-          BASE ",\"layers\":[],\"memory\":\"128Mi\",\"cpu\":\"500m\",\"timeout\":\"3s\",\"concurrency\":1,"
-               "\"env\":[{\"name\":\"GREETING\",\"value\":\"hi\"}],\"scaling\":{\"min\":0,\"max\":100,"
-               "\"idleTimeout\":\"60s\",\"metrics\":[],\"behavior\":{}},\"triggers\":[{\"http\":{\"path\":"
-               "\"/hello/serverless\",\"methods\":[\"GET\"],\"auth\":{\"type\":\"none\"}}}]");
-    taken("{\"name\":\"f\"}", BASE ",\"memory\":33554432,\"cpu\":2,\"scaling\":{\"idleTimeout\":\"0\"},\"env\":null");
+    taken(
+        "{\"name\":\"hello\",\"namespace\":\"default\"}", BASE
+        ",\"layers\":[],\"memory\":\"128Mi\",\"cpu\":\"500m\",\"timeout\":\"3s\",\"concurrency\":1,"
+        "\"env\":[{\"name\":\"GREETING\",\"value\":\"hi\"}],\"scaling\":{\"min\":0,\"max\":100,"
+        "\"idleTimeout\":\"60s\",\"metrics\":[],\"behavior\":{}},\"triggers\":[{\"http\":{\"path\":"
+        "\"/hello/serverless\",\"methods\":[\"GET\"],\"auth\":{\"type\":\"none\"}}}]");
+    taken("{\"name\":\"f\"}",
+          BASE ",\"memory\":33554432,\"cpu\":2,\"scaling\":{\"idleTimeout\":\"0\"},\"env\":null");
 }
 END_TEST
 
 START_TEST(unknown_fields)
 {
     cleanup_failure struct failure f = {0};
-    struct json_object *o = object("{\"name\":\"f\",\"bogus\":1}", BASE ",\"bogus\":1,\"env\":[{\"name\":\"A\",\"x\":1}]");
+    struct json_object *o = object("{\"name\":\"f\",\"bogus\":1}",
+                                   BASE ",\"bogus\":1,\"env\":[{\"name\":\"A\",\"x\":1}]");
 
     load();
     ck_assert_int_eq(check_fields(o, FIELDS_STRICT, &f), -1);
     ck_assert_int_eq(f.code, 400);
-    ck_assert_str_eq(f.message, "Function in version \"v1\" cannot be handled as a Function: strict decoding error: "
-                                "unknown field \"spec.bogus\", unknown field \"spec.env[0].x\", unknown field "
-                                "\"metadata.bogus\"");
+    ck_assert_str_eq(
+        f.message,
+        "Function in version \"v1\" cannot be handled as a Function: strict decoding error: "
+        "unknown field \"spec.bogus\", unknown field \"spec.env[0].x\", unknown field "
+        "\"metadata.bogus\"");
     json_object_put(o);
     o = object("{\"name\":\"f\"}", BASE ",\"bogus\":1");
     f.code = 0;
@@ -197,8 +233,13 @@ static struct content *admit(const char *spec, const struct object *old, bool *c
 {
     cleanup_failure struct failure f = {0};
     struct json_object *o = object("{\"name\":\"f\"}", spec);
-    cleanup_admission struct admission a = {.schema = schema, .kind = &schema->kinds[KIND_FUNCTION], .ns = "default",
-                                            .body = o, .manager = "test", .old = old, .now_ms = 1000};
+    cleanup_admission struct admission a = {.schema = schema,
+                                            .kind = &schema->kinds[KIND_FUNCTION],
+                                            .ns = "default",
+                                            .body = o,
+                                            .manager = "test",
+                                            .old = old,
+                                            .now_ms = 1000};
     struct content *c = NULL;
 
     ck_assert_msg(admission_check(&a, &f) == 0, "%s", f.message);
@@ -236,12 +277,14 @@ START_TEST(values_generations_and_revisions)
     ck_assert_str_eq(b->uid, a->uid);
     /* Scaling and triggers: a new generation, the same revision. */
     c = admit(BASE ",\"timeout\":\"1m30s\",\"env\":[{\"name\":\"A\"}],\"scaling\":{\"max\":5},"
-                   "\"triggers\":[{\"http\":{\"path\":\"/x\"}}]", first, &changed);
+                   "\"triggers\":[{\"http\":{\"path\":\"/x\"}}]",
+              first, &changed);
     ck_assert(changed);
     ck_assert_int_eq((int)c->function->generation, 2);
     ck_assert_str_eq(c->function->revision, f->revision);
     content_unref(c);
-    c = admit(BASE ",\"timeout\":\"1m30s\",\"env\":[{\"name\":\"A\",\"value\":\"b\"}]", first, &changed);
+    c = admit(BASE ",\"timeout\":\"1m30s\",\"env\":[{\"name\":\"A\",\"value\":\"b\"}]", first,
+              &changed);
     ck_assert_str_ne(c->function->revision, f->revision);
 }
 END_TEST
@@ -266,7 +309,8 @@ END_TEST
 
 START_TEST(json_is_bounded)
 {
-    static const char *const bad[] = {"", "{", "{}x", "[1,]", "{\"a\":\"\xff\"}", "nul", "{\"a\":1}{}"};
+    static const char *const bad[] = {"",    "{",          "{}x", "[1,]", "{\"a\":\"\xff\"}",
+                                      "nul", "{\"a\":1}{}"};
     cleanup_buffer struct buffer deep = {0};
     cleanup_failure struct failure f = {0};
     struct json_object *o = NULL;
@@ -283,5 +327,6 @@ START_TEST(json_is_bounded)
 }
 END_TEST
 
-UNIT_MAIN("admission", what_this_version_refuses, bounds_and_types, metadata_is_checked, the_designs_example_is_taken,
-          unknown_fields, values_generations_and_revisions, the_mark_of_deletion, json_is_bounded)
+UNIT_MAIN("admission", what_this_version_refuses, bounds_and_types, metadata_is_checked,
+          the_designs_example_is_taken, unknown_fields, values_generations_and_revisions,
+          the_mark_of_deletion, json_is_bounded)

@@ -1,4 +1,5 @@
-/* The API server whole, over sockets: access, bodies, conflicts, pages, watches, packages, logs, the end. */
+/* The API server whole, over sockets: access, bodies, conflicts, pages, watches, packages, logs,
+ * the end. */
 #include "api/api.h"
 #include "base/cleanup.h"
 #include "base/file.h"
@@ -148,7 +149,7 @@ static void send_all(int fd, const char *text, size_t n)
         ssize_t w = send(fd, text, n, MSG_NOSIGNAL);
 
         if (w <= 0)
-            return;                          /* an answer may come before the body is through */
+            return; /* an answer may come before the body is through */
         text += w;
         n -= (size_t)w;
     }
@@ -177,8 +178,9 @@ static int call(const char *method, const char *path, const char *headers, const
 {
     char head[2048];
 
-    snprintf(head, sizeof(head), "%s %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\nContent-Length: %zu\r\n%s\r\n", method,
-             path, address + strlen("tcp://"), body ? strlen(body) : 0, headers ?: "");
+    snprintf(head, sizeof(head),
+             "%s %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\nContent-Length: %zu\r\n%s\r\n",
+             method, path, address + strlen("tcp://"), body ? strlen(body) : 0, headers ?: "");
     return call_raw(head, body ?: "", body ? strlen(body) : 0);
 }
 
@@ -196,8 +198,10 @@ static const char *manifest(const char *name, const char *more)
     static char text[1024];
 
     snprintf(text, sizeof(text),
-             "{\"apiVersion\":\"rouse.dev/v1\",\"kind\":\"Function\",\"metadata\":{\"name\":\"%s\",\"labels\":{\"n\":\"%s\"}},"
-             "\"spec\":{\"runtime\":\"python3\",\"handler\":\"a.b\",\"code\":{\"inline\":{\"a.py\":\"x\"}}%s}}",
+             "{\"apiVersion\":\"rouse.dev/"
+             "v1\",\"kind\":\"Function\",\"metadata\":{\"name\":\"%s\",\"labels\":{\"n\":\"%s\"}},"
+             "\"spec\":{\"runtime\":\"python3\",\"handler\":\"a.b\",\"code\":{\"inline\":{\"a.py\":"
+             "\"x\"}}%s}}",
              name, name, more);
     return text;
 }
@@ -207,8 +211,14 @@ START_TEST(foreign_pages_are_refused)
     char head[512];
 
     begin(NULL);
-    ck_assert_int_eq(call_raw("GET /version HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n", NULL, 0), 403);
-    ck_assert_int_eq(call_raw("GET /version HTTP/1.1\r\nHost: 127.0.0.1:1\r\nConnection: close\r\n\r\n", NULL, 0), 403);
+    ck_assert_int_eq(
+        call_raw("GET /version HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n", NULL,
+                 0),
+        403);
+    ck_assert_int_eq(
+        call_raw("GET /version HTTP/1.1\r\nHost: 127.0.0.1:1\r\nConnection: close\r\n\r\n", NULL,
+                 0),
+        403);
     ck_assert_int_eq(call("GET", "/version", "Origin: http://evil.example\r\n", NULL), 403);
     ck_assert_int_eq(call("GET", "/version", "Origin: null\r\n", NULL), 403);
     snprintf(head, sizeof(head), "Origin: http://localhost%s\r\n", strrchr(address, ':'));
@@ -239,7 +249,8 @@ START_TEST(other_addresses_need_a_token)
 
     ck_assert_int_eq(api_new(&(struct api_config){.address = "tcp://0.0.0.0:0"}, &a, &e), -1);
     ck_assert_ptr_nonnull(strstr(e.message, "needs a token"));
-    ck_assert_int_eq(api_new(&(struct api_config){.address = "tcp://0.0.0.0:0", .token = "x"}, &a, &e), -1);
+    ck_assert_int_eq(
+        api_new(&(struct api_config){.address = "tcp://0.0.0.0:0", .token = "x"}, &a, &e), -1);
     ck_assert_ptr_nonnull(strstr(e.message, "--insecure"));
 }
 END_TEST
@@ -250,19 +261,25 @@ START_TEST(errors_are_statuses)
 
     begin(NULL);
     ck_assert_int_eq(call("GET", FUNCTIONS "/x", NULL, NULL), 404);
-    answered("\"message\":\"functions.rouse.dev \\\"x\\\" not found\",\"reason\":\"NotFound\",\"details\":{\"name\":\"x\","
+    answered("\"message\":\"functions.rouse.dev \\\"x\\\" not "
+             "found\",\"reason\":\"NotFound\",\"details\":{\"name\":\"x\","
              "\"group\":\"rouse.dev\",\"kind\":\"functions\"},\"code\":404");
     ck_assert_int_eq(call("POST", FUNCTIONS, JSON, "{"), 400);
     ck_assert_int_eq(call("POST", FUNCTIONS, JSON, "[]"), 400);
     ck_assert_int_eq(call("POST", FUNCTIONS, JSON, ""), 400);
-    ck_assert_int_eq(call("POST", FUNCTIONS, "Content-Type: application/vnd.kubernetes.protobuf\r\n", "k8s"), 415);
-    ck_assert_int_eq(call("PATCH", FUNCTIONS "/x", "Content-Type: application/strategic-merge-patch+json\r\n", "{}"), 415);
+    ck_assert_int_eq(
+        call("POST", FUNCTIONS, "Content-Type: application/vnd.kubernetes.protobuf\r\n", "k8s"),
+        415);
+    ck_assert_int_eq(call("PATCH", FUNCTIONS "/x",
+                          "Content-Type: application/strategic-merge-patch+json\r\n", "{}"),
+                     415);
     ck_assert_int_eq(call("PATCH", FUNCTIONS "/x", MERGE, "{}"), 404);
     ck_assert_int_eq(call("DELETE", FUNCTIONS "/x", NULL, NULL), 404);
     ck_assert_int_eq(call("PUT", FUNCTIONS, JSON, "{}"), 405);
     ck_assert_int_eq(call("DELETE", "/apis/rouse.dev/v1/nodes/n", NULL, NULL), 405);
     answered("\"reason\":\"MethodNotAllowed\"");
-    ck_assert_int_eq(call("POST", "/apis/rouse.dev/v1/namespaces/default/instances", JSON, "{}"), 405);
+    ck_assert_int_eq(call("POST", "/apis/rouse.dev/v1/namespaces/default/instances", JSON, "{}"),
+                     405);
     ck_assert_int_eq(call("GET", "/apis/rouse.dev/v1/bogus", NULL, NULL), 404);
     ck_assert_int_eq(call("GET", FUNCTIONS "?labelSelector=%3D", NULL, NULL), 400);
     ck_assert_int_eq(call("GET", FUNCTIONS "?fieldSelector=spec.x%3Dy", NULL, NULL), 400);
@@ -276,10 +293,12 @@ START_TEST(errors_are_statuses)
     answered("RequestEntityTooLarge");
     ck_assert_int_eq(call("POST", FUNCTIONS, JSON, manifest("x", ",\"memory\":\"1Mi\"")), 422);
     answered("\"message\":\"Function.rouse.dev \\\"x\\\" is invalid: spec.memory: Invalid value");
-    answered("\"details\":{\"name\":\"x\",\"group\":\"rouse.dev\",\"kind\":\"Function\",\"causes\":[{\"reason\":"
+    answered("\"details\":{\"name\":\"x\",\"group\":\"rouse.dev\",\"kind\":\"Function\",\"causes\":"
+             "[{\"reason\":"
              "\"FieldValueInvalid\"");
     ck_assert_int_eq(call("POST", FUNCTIONS, JSON,
-                          "{\"apiVersion\":\"rouse.dev/v1\",\"kind\":\"Function\",\"metadata\":{\"name\":\"x\"},\"spec\":{"
+                          "{\"apiVersion\":\"rouse.dev/"
+                          "v1\",\"kind\":\"Function\",\"metadata\":{\"name\":\"x\"},\"spec\":{"
                           "\"runtime\":\"r\",\"handler\":\"a\",\"code\":{\"package\":\"sha256:"
                           "0000000000000000000000000000000000000000000000000000000000000000\"}}}"),
                      422);
@@ -305,40 +324,53 @@ START_TEST(create_change_delete)
     ck_assert_int_eq(call("POST", FUNCTIONS "?dryRun=All", JSON, manifest("f", "")), 201);
     ck_assert_int_eq(call("GET", FUNCTIONS "/f", NULL, NULL), 404);
     ck_assert_int_eq(call("POST", FUNCTIONS, JSON, manifest("f", "")), 201);
-    answered("\"status\":\"True\"");         /* the core has spoken before the answer */
+    answered("\"status\":\"True\""); /* the core has spoken before the answer */
     version_of(first);
     ck_assert_int_eq(call("POST", FUNCTIONS, JSON, manifest("f", "")), 409);
     answered("AlreadyExists");
     ck_assert_int_eq(call("PATCH", FUNCTIONS "/f", MERGE, "{\"spec\":{\"handler\":\"a.b\"}}"), 200);
     version_of(second);
-    ck_assert_str_eq(first, second);         /* a no-op keeps the version */
-    ck_assert_int_eq(call("PATCH", FUNCTIONS "/f", MERGE, "{\"metadata\":{\"labels\":{\"x\":\"y\"}}}"), 200);
+    ck_assert_str_eq(first, second); /* a no-op keeps the version */
+    ck_assert_int_eq(
+        call("PATCH", FUNCTIONS "/f", MERGE, "{\"metadata\":{\"labels\":{\"x\":\"y\"}}}"), 200);
     answered("\"generation\":1");
     ck_assert_int_eq(call("PATCH", FUNCTIONS "/f", MERGE, "{\"spec\":{\"handler\":\"a.c\"}}"), 200);
     answered("\"generation\":2");
-    snprintf(body, sizeof(body), "{\"metadata\":{\"resourceVersion\":\"%s\"},\"spec\":{\"handler\":\"a.d\"}}", first);
+    snprintf(body, sizeof(body),
+             "{\"metadata\":{\"resourceVersion\":\"%s\"},\"spec\":{\"handler\":\"a.d\"}}", first);
     ck_assert_int_eq(call("PATCH", FUNCTIONS "/f", MERGE, body), 409);
-    answered("the object has been modified; please apply your changes to the latest version and try again");
+    answered("the object has been modified; please apply your changes to the latest version and "
+             "try again");
     ck_assert_int_eq(call("PUT", FUNCTIONS "/f", JSON, manifest("f", "")), 422);
     answered("must be specified for an update");
     ck_assert_int_eq(call("PATCH", FUNCTIONS "/f", MERGE, "{\"metadata\":{\"name\":\"g\"}}"), 400);
     answered("does not match the name on the URL");
-    ck_assert_int_eq(call("PATCH", FUNCTIONS "/f?fieldValidation=Strict", MERGE, "{\"spec\":{\"bogus\":1}}"), 400);
+    ck_assert_int_eq(
+        call("PATCH", FUNCTIONS "/f?fieldValidation=Strict", MERGE, "{\"spec\":{\"bogus\":1}}"),
+        400);
     ck_assert_int_eq(call("PATCH", FUNCTIONS "/f", MERGE, "{\"spec\":{\"bogus\":1}}"), 200);
     answered("Warning: 299 - \"unknown field \\\"spec.bogus\\\"\"");
-    ck_assert_int_eq(call("PATCH", FUNCTIONS "/f?fieldValidation=Ignore", MERGE, "{\"spec\":{\"bogus\":1}}"), 200);
+    ck_assert_int_eq(
+        call("PATCH", FUNCTIONS "/f?fieldValidation=Ignore", MERGE, "{\"spec\":{\"bogus\":1}}"),
+        200);
     ck_assert_ptr_null(strstr(answer, "Warning"));
     ck_assert_int_eq(call("GET", FUNCTIONS "/f/scale", NULL, NULL), 200);
     answered("\"spec\":{\"replicas\":0},\"status\":{\"replicas\":0");
-    ck_assert_int_eq(call("PATCH", FUNCTIONS "/f/scale", MERGE, "{\"spec\":{\"replicas\":4}}"), 200);
+    ck_assert_int_eq(call("PATCH", FUNCTIONS "/f/scale", MERGE, "{\"spec\":{\"replicas\":4}}"),
+                     200);
     answered("\"replicas\":4");
-    ck_assert_int_eq(call("PATCH", FUNCTIONS "/f/scale", MERGE, "{\"spec\":{\"replicas\":101}}"), 422);
-    ck_assert_int_eq(call("PATCH", FUNCTIONS "/f/status", MERGE, "{\"status\":{\"url\":\"u\"},\"spec\":{\"handler\":\"no\"}}"), 200);
+    ck_assert_int_eq(call("PATCH", FUNCTIONS "/f/scale", MERGE, "{\"spec\":{\"replicas\":101}}"),
+                     422);
+    ck_assert_int_eq(call("PATCH", FUNCTIONS "/f/status", MERGE,
+                          "{\"status\":{\"url\":\"u\"},\"spec\":{\"handler\":\"no\"}}"),
+                     200);
     answered("\"url\":\"u\"");
     answered("\"handler\":\"a.c\"");
-    ck_assert_int_eq(call("DELETE", FUNCTIONS "/f", JSON, "{\"preconditions\":{\"uid\":\"other\"}}"), 409);
+    ck_assert_int_eq(
+        call("DELETE", FUNCTIONS "/f", JSON, "{\"preconditions\":{\"uid\":\"other\"}}"), 409);
     ck_assert_int_eq(call("DELETE", FUNCTIONS "/f?dryRun=All", NULL, NULL), 200);
-    ck_assert_int_eq(call("DELETE", FUNCTIONS "/f", JSON, "{\"propagationPolicy\":\"Background\"}"), 200);
+    ck_assert_int_eq(call("DELETE", FUNCTIONS "/f", JSON, "{\"propagationPolicy\":\"Background\"}"),
+                     200);
     answered("deletionTimestamp");
     while (call("GET", FUNCTIONS "/f", NULL, NULL) == 200)
         ;
@@ -357,7 +389,8 @@ START_TEST(lists)
         ck_assert_int_eq(call("POST", FUNCTIONS, JSON, manifest(name, "")), 201);
     }
     ck_assert_int_eq(call("GET", FUNCTIONS "?labelSelector=n+in+%28f1,f3%29", NULL, NULL), 200);
-    ck_assert(strstr(answer, "\"name\":\"f1\"") && strstr(answer, "\"name\":\"f3\"") && !strstr(answer, "\"name\":\"f2\""));
+    ck_assert(strstr(answer, "\"name\":\"f1\"") && strstr(answer, "\"name\":\"f3\"") &&
+              !strstr(answer, "\"name\":\"f2\""));
     ck_assert_int_eq(call("GET", FUNCTIONS "?limit=2", NULL, NULL), 200);
     answered("\"remainingItemCount\":3");
     ck_assert(strstr(answer, "\"name\":\"f1\"") && !strstr(answer, "\"name\":\"f2\""));
@@ -365,10 +398,12 @@ START_TEST(lists)
     ck_assert_ptr_nonnull(at);
     sscanf(at + strlen("\"continue\":\""), "%255[^\"]", token);
     /* The later pages are of the moment of the first. */
-    ck_assert_int_eq(call("PATCH", FUNCTIONS "/f2", MERGE, "{\"spec\":{\"handler\":\"changed\"}}"), 200);
+    ck_assert_int_eq(call("PATCH", FUNCTIONS "/f2", MERGE, "{\"spec\":{\"handler\":\"changed\"}}"),
+                     200);
     snprintf(path, sizeof(path), FUNCTIONS "?limit=2&continue=%s", token);
     ck_assert_int_eq(call("GET", path, NULL, NULL), 200);
-    ck_assert(strstr(answer, "\"name\":\"f2\"") && !strstr(answer, "changed") && !strstr(answer, "\"name\":\"f4\""));
+    ck_assert(strstr(answer, "\"name\":\"f2\"") && !strstr(answer, "changed") &&
+              !strstr(answer, "\"name\":\"f4\""));
     ck_assert_int_eq(call("GET", FUNCTIONS "?continue=1.default/f1", NULL, NULL), 410);
     ck_assert_int_eq(call("DELETE", FUNCTIONS "?labelSelector=n!%3Df0", NULL, NULL), 200);
     do
@@ -386,12 +421,16 @@ START_TEST(watches)
     ck_assert_int_eq(call("GET", FUNCTIONS "?watch=true&timeoutSeconds=1", NULL, NULL), 200);
     answered("Transfer-Encoding: chunked");
     answered("{\"type\":\"ADDED\",\"object\":{\"apiVersion\":\"rouse.dev/v1\"");
-    ck_assert_int_eq(call("GET", FUNCTIONS "?watch=1&timeoutSeconds=1&allowWatchBookmarks=true&sendInitialEvents=true",
-                          "Accept: application/json;as=Table;v=v1;g=meta.k8s.io\r\n", NULL),
-                     200);
+    ck_assert_int_eq(
+        call("GET",
+             FUNCTIONS "?watch=1&timeoutSeconds=1&allowWatchBookmarks=true&sendInitialEvents=true",
+             "Accept: application/json;as=Table;v=v1;g=meta.k8s.io\r\n", NULL),
+        200);
     answered("\"kind\":\"Table\"");
     answered("\"type\":\"BOOKMARK\"");
-    ck_assert_int_eq(call("GET", FUNCTIONS "?watch=true&timeoutSeconds=1&labelSelector=n%3Dother", NULL, NULL), 200);
+    ck_assert_int_eq(
+        call("GET", FUNCTIONS "?watch=true&timeoutSeconds=1&labelSelector=n%3Dother", NULL, NULL),
+        200);
     ck_assert_ptr_null(strstr(answer, "ADDED"));
     ck_assert_int_eq(call("GET", FUNCTIONS "?watch=true&resourceVersion=x", NULL, NULL), 400);
     end();
@@ -451,7 +490,8 @@ START_TEST(a_slow_watch_is_cut)
     ck_assert_int_eq(call("POST", FUNCTIONS, JSON, manifest("f", "")), 201);
     fd = dial();
     setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
-    snprintf(head, sizeof(head), "GET " FUNCTIONS "?watch=true HTTP/1.1\r\nHost: %s\r\n\r\n", address + 6);
+    snprintf(head, sizeof(head), "GET " FUNCTIONS "?watch=true HTTP/1.1\r\nHost: %s\r\n\r\n",
+             address + 6);
     send_all(fd, head, strlen(head));
     ck_assert_int_gt(recv(fd, answer, 100, 0), 0);
     do {
@@ -479,10 +519,12 @@ START_TEST(the_end_comes_though_clients_wait)
     ck_assert_int_eq(call("POST", FUNCTIONS, JSON, manifest("f", "")), 201);
     watch = dial();
     follow = dial();
-    snprintf(head, sizeof(head), "GET " FUNCTIONS "?watch=true HTTP/1.1\r\nHost: %s\r\n\r\n", address + 6);
+    snprintf(head, sizeof(head), "GET " FUNCTIONS "?watch=true HTTP/1.1\r\nHost: %s\r\n\r\n",
+             address + 6);
     send_all(watch, head, strlen(head));
     ck_assert_int_gt(recv(watch, answer, 100, 0), 0);
-    snprintf(head, sizeof(head), "GET " FUNCTIONS "/f/log?follow=true HTTP/1.1\r\nHost: %s\r\n\r\n", address + 6);
+    snprintf(head, sizeof(head), "GET " FUNCTIONS "/f/log?follow=true HTTP/1.1\r\nHost: %s\r\n\r\n",
+             address + 6);
     send_all(follow, head, strlen(head));
     ck_assert_int_gt(recv(follow, answer, 100, 0), 0);
     end();
@@ -492,6 +534,6 @@ START_TEST(the_end_comes_though_clients_wait)
 }
 END_TEST
 
-UNIT_MAIN("api", foreign_pages_are_refused, tokens, other_addresses_need_a_token, errors_are_statuses,
-          create_change_delete, lists, watches, packages_over_http, metrics_and_logs, a_slow_watch_is_cut,
-          the_end_comes_though_clients_wait)
+UNIT_MAIN("api", foreign_pages_are_refused, tokens, other_addresses_need_a_token,
+          errors_are_statuses, create_change_delete, lists, watches, packages_over_http,
+          metrics_and_logs, a_slow_watch_is_cut, the_end_comes_though_clients_wait)

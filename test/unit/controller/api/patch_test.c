@@ -17,7 +17,8 @@ static void same(struct json_object *o, const char *wanted)
 {
     struct json_object *w = parse(wanted);
 
-    ck_assert_msg(o == w || (o && w && json_object_equal(o, w)), "%s, not %s", json_object_to_json_string(o), wanted);
+    ck_assert_msg(o == w || (o && w && json_object_equal(o, w)), "%s, not %s",
+                  json_object_to_json_string(o), wanted);
     json_object_put(w);
 }
 
@@ -58,22 +59,32 @@ START_TEST(json_patch)
     static const struct {
         const char *target, *patch, *result;
     } cases[] = {
-        {"{\"foo\":\"bar\"}", "[{\"op\":\"add\",\"path\":\"/baz\",\"value\":\"qux\"}]", "{\"baz\":\"qux\",\"foo\":\"bar\"}"},
+        {"{\"foo\":\"bar\"}", "[{\"op\":\"add\",\"path\":\"/baz\",\"value\":\"qux\"}]",
+         "{\"baz\":\"qux\",\"foo\":\"bar\"}"},
         {"{\"foo\":[\"bar\",\"baz\"]}", "[{\"op\":\"add\",\"path\":\"/foo/1\",\"value\":\"qux\"}]",
          "{\"foo\":[\"bar\",\"qux\",\"baz\"]}"},
-        {"{\"foo\":[\"bar\"]}", "[{\"op\":\"add\",\"path\":\"/foo/-\",\"value\":[\"abc\"]}]", "{\"foo\":[\"bar\",[\"abc\"]]}"},
+        {"{\"foo\":[\"bar\"]}", "[{\"op\":\"add\",\"path\":\"/foo/-\",\"value\":[\"abc\"]}]",
+         "{\"foo\":[\"bar\",[\"abc\"]]}"},
         {"{\"foo\":[]}", "[{\"op\":\"add\",\"path\":\"/foo/0\",\"value\":1}]", "{\"foo\":[1]}"},
         {"{\"baz\":1,\"foo\":2}", "[{\"op\":\"remove\",\"path\":\"/baz\"}]", "{\"foo\":2}"},
         {"{\"foo\":[1,2,3]}", "[{\"op\":\"remove\",\"path\":\"/foo/1\"}]", "{\"foo\":[1,3]}"},
-        {"{\"baz\":1}", "[{\"op\":\"replace\",\"path\":\"/baz\",\"value\":\"boo\"}]", "{\"baz\":\"boo\"}"},
-        {"{\"foo\":[1,2,3]}", "[{\"op\":\"replace\",\"path\":\"/foo/0\",\"value\":9}]", "{\"foo\":[9,2,3]}"},
-        {"{\"foo\":{\"bar\":1,\"waldo\":2},\"qux\":{}}", "[{\"op\":\"move\",\"from\":\"/foo/waldo\",\"path\":\"/qux/t\"}]",
+        {"{\"baz\":1}", "[{\"op\":\"replace\",\"path\":\"/baz\",\"value\":\"boo\"}]",
+         "{\"baz\":\"boo\"}"},
+        {"{\"foo\":[1,2,3]}", "[{\"op\":\"replace\",\"path\":\"/foo/0\",\"value\":9}]",
+         "{\"foo\":[9,2,3]}"},
+        {"{\"foo\":{\"bar\":1,\"waldo\":2},\"qux\":{}}",
+         "[{\"op\":\"move\",\"from\":\"/foo/waldo\",\"path\":\"/qux/t\"}]",
          "{\"foo\":{\"bar\":1},\"qux\":{\"t\":2}}"},
-        {"{\"foo\":[1,2,3,4]}", "[{\"op\":\"move\",\"from\":\"/foo/1\",\"path\":\"/foo/3\"}]", "{\"foo\":[1,3,4,2]}"},
-        {"{\"a\":{\"b\":1}}", "[{\"op\":\"copy\",\"from\":\"/a\",\"path\":\"/c\"},{\"op\":\"add\",\"path\":\"/c/b\",\"value\":2}]",
+        {"{\"foo\":[1,2,3,4]}", "[{\"op\":\"move\",\"from\":\"/foo/1\",\"path\":\"/foo/3\"}]",
+         "{\"foo\":[1,3,4,2]}"},
+        {"{\"a\":{\"b\":1}}",
+         "[{\"op\":\"copy\",\"from\":\"/a\",\"path\":\"/c\"},{\"op\":\"add\",\"path\":\"/c/"
+         "b\",\"value\":2}]",
          "{\"a\":{\"b\":1},\"c\":{\"b\":2}}"},
-        {"{\"baz\":\"qux\"}", "[{\"op\":\"test\",\"path\":\"/baz\",\"value\":\"qux\"}]", "{\"baz\":\"qux\"}"},
-        {"{\"/\":9,\"~1\":10}", "[{\"op\":\"test\",\"path\":\"/~01\",\"value\":10},{\"op\":\"remove\",\"path\":\"/~1\"}]",
+        {"{\"baz\":\"qux\"}", "[{\"op\":\"test\",\"path\":\"/baz\",\"value\":\"qux\"}]",
+         "{\"baz\":\"qux\"}"},
+        {"{\"/\":9,\"~1\":10}",
+         "[{\"op\":\"test\",\"path\":\"/~01\",\"value\":10},{\"op\":\"remove\",\"path\":\"/~1\"}]",
          "{\"~1\":10}"},
         {"{\"a\":1}", "[{\"op\":\"replace\",\"path\":\"\",\"value\":{\"b\":2}}]", "{\"b\":2}"},
         {"{\"a\":null}", "[{\"op\":\"test\",\"path\":\"/a\",\"value\":null}]", "{\"a\":null}"},
@@ -146,15 +157,17 @@ START_TEST(json_patch_does_not_explode)
 END_TEST
 
 /* ---- ownership */
-static int apply(struct json_object *owners, struct json_object **live, const char *config, const char *manager, bool force,
-                 char *conflict, size_t n)
+static int apply(struct json_object *owners, struct json_object **live, const char *config,
+                 const char *manager, bool force, char *conflict, size_t n)
 {
     struct json_object *c = parse(config), *conflicts = json_object_new_array();
     int r = ownership_apply(owners, live, c, manager, "t", force, conflicts);
 
     if (json_object_array_length(conflicts) > 0)
-        snprintf(conflict, n, "%s", json_object_to_json_string_ext(json_object_array_get_idx(conflicts, 0),
-                                                                   JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+        snprintf(conflict, n, "%s",
+                 json_object_to_json_string_ext(json_object_array_get_idx(conflicts, 0),
+                                                JSON_C_TO_STRING_PLAIN |
+                                                    JSON_C_TO_STRING_NOSLASHESCAPE));
     json_object_put(c);
     json_object_put(conflicts);
     return r;
@@ -165,18 +178,25 @@ START_TEST(server_side_apply)
     struct json_object *owners = json_object_new_array(), *live = NULL, *edited, *shown;
     char conflict[256] = "";
 
-    ck_assert_int_eq(apply(owners, &live, "{\"spec\":{\"handler\":\"x\",\"memory\":\"1\"}}", "a", false, conflict, 256), 0);
+    ck_assert_int_eq(apply(owners, &live, "{\"spec\":{\"handler\":\"x\",\"memory\":\"1\"}}", "a",
+                           false, conflict, 256),
+                     0);
     same(live, "{\"spec\":{\"handler\":\"x\",\"memory\":\"1\"}}");
     /* Another manager, another value: refused, and nothing changes hands. */
-    ck_assert_int_eq(apply(owners, &live, "{\"spec\":{\"handler\":\"y\"}}", "b", false, conflict, 256), -EEXIST);
+    ck_assert_int_eq(
+        apply(owners, &live, "{\"spec\":{\"handler\":\"y\"}}", "b", false, conflict, 256), -EEXIST);
     ck_assert_str_eq(conflict, "{\"manager\":\"a\",\"op\":\"Apply\",\"field\":\"/spec/handler\"}");
     same(live, "{\"spec\":{\"handler\":\"x\",\"memory\":\"1\"}}");
     /* The same value: shared. */
-    ck_assert_int_eq(apply(owners, &live, "{\"spec\":{\"handler\":\"x\",\"cpu\":\"2\"}}", "b", false, conflict, 256), 0);
+    ck_assert_int_eq(apply(owners, &live, "{\"spec\":{\"handler\":\"x\",\"cpu\":\"2\"}}", "b",
+                           false, conflict, 256),
+                     0);
     /* What a manager leaves out is removed, unless another one has it too. */
-    ck_assert_int_eq(apply(owners, &live, "{\"spec\":{\"cpu\":\"2\"}}", "b", false, conflict, 256), 0);
+    ck_assert_int_eq(apply(owners, &live, "{\"spec\":{\"cpu\":\"2\"}}", "b", false, conflict, 256),
+                     0);
     same(live, "{\"spec\":{\"handler\":\"x\",\"memory\":\"1\",\"cpu\":\"2\"}}");
-    ck_assert_int_eq(apply(owners, &live, "{\"spec\":{\"handler\":\"x\"}}", "a", false, conflict, 256), 0);
+    ck_assert_int_eq(
+        apply(owners, &live, "{\"spec\":{\"handler\":\"x\"}}", "a", false, conflict, 256), 0);
     same(live, "{\"spec\":{\"handler\":\"x\",\"cpu\":\"2\"}}");
     /* An edit takes the field. */
     edited = parse("{\"spec\":{\"handler\":\"z\",\"cpu\":\"2\"}}");
@@ -184,9 +204,12 @@ START_TEST(server_side_apply)
     json_object_put(live);
     live = edited;
     conflict[0] = '\0';
-    ck_assert_int_eq(apply(owners, &live, "{\"spec\":{\"handler\":\"x\"}}", "a", false, conflict, 256), -EEXIST);
-    ck_assert_str_eq(conflict, "{\"manager\":\"edit\",\"op\":\"Update\",\"field\":\"/spec/handler\"}");
-    ck_assert_int_eq(apply(owners, &live, "{\"spec\":{\"handler\":\"x\"}}", "a", true, conflict, 256), 0);
+    ck_assert_int_eq(
+        apply(owners, &live, "{\"spec\":{\"handler\":\"x\"}}", "a", false, conflict, 256), -EEXIST);
+    ck_assert_str_eq(conflict,
+                     "{\"manager\":\"edit\",\"op\":\"Update\",\"field\":\"/spec/handler\"}");
+    ck_assert_int_eq(
+        apply(owners, &live, "{\"spec\":{\"handler\":\"x\"}}", "a", true, conflict, 256), 0);
     same(live, "{\"spec\":{\"handler\":\"x\",\"cpu\":\"2\"}}");
     shown = ownership_managed_fields(owners, "rouse.dev/v1");
     ck_assert_ptr_nonnull(strstr(json_object_to_json_string_ext(shown, JSON_C_TO_STRING_PLAIN),
@@ -218,5 +241,5 @@ START_TEST(owners_are_bounded)
 }
 END_TEST
 
-UNIT_MAIN("patch", merge_patch, json_patch, json_patch_refused, json_patch_does_not_explode, server_side_apply,
-          owners_are_bounded)
+UNIT_MAIN("patch", merge_patch, json_patch, json_patch_refused, json_patch_does_not_explode,
+          server_side_apply, owners_are_bounded)

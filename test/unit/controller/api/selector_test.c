@@ -13,12 +13,15 @@
 
 static struct object *make(void)
 {
-    static const char metadata[] = "{\"name\":\"a\",\"namespace\":\"default\",\"uid\":\"u\",\"creationTimestamp\":"
-                                   "\"1970-01-01T00:00:10Z\",\"labels\":{\"team\":\"x\",\"tier\":\"web\"}}";
-    static const char spec[] = "{\"runtime\":\"python3\",\"memory\":\"128Mi\",\"concurrency\":7,\"triggers\":[{\"http\":{"
-                               "\"path\":\"/p\\\"q\"}}]}";
-    static const char status[] = "{\"summary\":\"1/2\",\"latestRevision\":\"abc\",\"conditions\":[{\"type\":\"Active\","
-                                 "\"status\":\"False\"},{\"type\":\"Ready\",\"status\":\"True\"}]}";
+    static const char metadata[] =
+        "{\"name\":\"a\",\"namespace\":\"default\",\"uid\":\"u\",\"creationTimestamp\":"
+        "\"1970-01-01T00:00:10Z\",\"labels\":{\"team\":\"x\",\"tier\":\"web\"}}";
+    static const char spec[] =
+        "{\"runtime\":\"python3\",\"memory\":\"128Mi\",\"concurrency\":7,\"triggers\":[{\"http\":{"
+        "\"path\":\"/p\\\"q\"}}]}";
+    static const char status[] =
+        "{\"summary\":\"1/2\",\"latestRevision\":\"abc\",\"conditions\":[{\"type\":\"Active\","
+        "\"status\":\"False\"},{\"type\":\"Ready\",\"status\":\"True\"}]}";
     struct content *c;
     struct object *o;
 
@@ -34,7 +37,8 @@ static bool matches(const struct object *o, const char *labels, const char *fiel
     struct err e = {0};
     bool is;
 
-    ck_assert_msg(selector_parse(labels, fields, &s, &e) == 0, "%s: %s", labels ?: fields, e.message);
+    ck_assert_msg(selector_parse(labels, fields, &s, &e) == 0, "%s: %s", labels ?: fields,
+                  e.message);
     is = selector_matches(s, o);
     selector_free(s);
     return is;
@@ -42,11 +46,22 @@ static bool matches(const struct object *o, const char *labels, const char *fiel
 
 START_TEST(selectors)
 {
-    static const char *const yes[] = {"", "team=x", "team==x", "team", "!other", "team!=y", "other!=y", "team in (x,y)",
-                                      "team in (x)", "team notin (y,z)", "other notin (y)", "team=x,tier=web",
+    static const char *const yes[] = {"",
+                                      "team=x",
+                                      "team==x",
+                                      "team",
+                                      "!other",
+                                      "team!=y",
+                                      "other!=y",
+                                      "team in (x,y)",
+                                      "team in (x)",
+                                      "team notin (y,z)",
+                                      "other notin (y)",
+                                      "team=x,tier=web",
                                       " team = x , tier in ( web ) "};
-    static const char *const no[] = {"team=y", "!team", "other", "team!=x", "team in (y,z)", "team notin (x)",
-                                     "team=x,tier=db", "other in (x)", "team="};
+    static const char *const no[] = {"team=y",         "!team",         "other",
+                                     "team!=x",        "team in (y,z)", "team notin (x)",
+                                     "team=x,tier=db", "other in (x)",  "team="};
     cleanup_object struct object *o = make();
 
     for (size_t i = 0; i < ARRAY_LEN(yes); i++)
@@ -61,8 +76,8 @@ END_TEST
 
 START_TEST(selectors_refused)
 {
-    static const char *const bad[] = {"=", "a=b=c", "a in", "a in (b", "a in b", ",a", "a,", "a b", "!a=b", "a==b)", "-a=b",
-                                      "a=b c", "/=x"};
+    static const char *const bad[] = {"=",   "a=b=c", "a in",  "a in (b", "a in b", ",a", "a,",
+                                      "a b", "!a=b",  "a==b)", "-a=b",    "a=b c",  "/=x"};
     struct selector *s;
     struct err e = {0};
 
@@ -88,12 +103,17 @@ START_TEST(rows)
     buffer_append(&b, "", 1);
     table = json_tokener_parse((const char *)buffer_bytes(&b));
     ck_assert_msg(table != NULL, "%s", buffer_bytes(&b));
-    ck_assert_str_eq(json_object_to_json_string_ext(table_path(table, ".rows[0].cells"),
-                                                    JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE),
-                     "[\"a\",\"True\",\"1/2\",\"abc\",\"/p\\\"q\",\"5m\",\"python3\",\"128Mi\",7,\"\"]");
-    ck_assert_str_eq(json_object_get_string(table_path(table, ".rows[0].object.metadata.resourceVersion")), "42");
+    ck_assert_str_eq(
+        json_object_to_json_string_ext(table_path(table, ".rows[0].cells"),
+                                       JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE),
+        "[\"a\",\"True\",\"1/2\",\"abc\",\"/p\\\"q\",\"5m\",\"python3\",\"128Mi\",7,\"\"]");
+    ck_assert_str_eq(
+        json_object_get_string(table_path(table, ".rows[0].object.metadata.resourceVersion")),
+        "42");
     ck_assert_uint_eq(json_object_array_length(table_path(table, ".columnDefinitions")), 10);
-    ck_assert_str_eq(json_object_get_string(table_path(table, ".columnDefinitions[?(@.name==\"URL\")].priority")), "1");
+    ck_assert_str_eq(json_object_get_string(
+                         table_path(table, ".columnDefinitions[?(@.name==\"URL\")].priority")),
+                     "1");
     json_object_put(table);
     schema_free(s);
 }
@@ -104,9 +124,9 @@ START_TEST(ages)
     static const struct {
         uint64_t s;
         const char *text;
-    } cases[] = {{0, "0s"},       {119, "119s"},       {120, "2m"},         {125, "2m5s"},       {600, "10m"},
-                 {10799, "179m"}, {10800, "3h"},       {11000, "3h3m"},     {28800, "8h"},       {172799, "47h"},
-                 {172800, "2d"},  {180000, "2d2h"},    {864000, "10d"}};
+    } cases[] = {{0, "0s"},       {119, "119s"},    {120, "2m"},     {125, "2m5s"}, {600, "10m"},
+                 {10799, "179m"}, {10800, "3h"},    {11000, "3h3m"}, {28800, "8h"}, {172799, "47h"},
+                 {172800, "2d"},  {180000, "2d2h"}, {864000, "10d"}};
     char text[24];
 
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -118,13 +138,15 @@ END_TEST
 
 START_TEST(yaml)
 {
-    struct json_object *o = json_tokener_parse("{\"a\":[{\"b\":1,\"c\":[\"x\",\"y z\"]},[]],\"true\":\"no\",\"e\":{},\"f\":null}");
+    struct json_object *o = json_tokener_parse(
+        "{\"a\":[{\"b\":1,\"c\":[\"x\",\"y z\"]},[]],\"true\":\"no\",\"e\":{},\"f\":null}");
     cleanup_buffer struct buffer b = {0};
 
     ck_assert_int_eq(yaml_write(o, &b), 0);
     buffer_append(&b, "", 1);
-    ck_assert_str_eq((const char *)buffer_bytes(&b),
-                     "a:\n- b: 1\n  c:\n  - x\n  - \"y z\"\n- []\n\"true\": \"no\"\ne: {}\nf: null\n");
+    ck_assert_str_eq(
+        (const char *)buffer_bytes(&b),
+        "a:\n- b: 1\n  c:\n  - x\n  - \"y z\"\n- []\n\"true\": \"no\"\ne: {}\nf: null\n");
     json_object_put(o);
 }
 END_TEST
@@ -142,4 +164,5 @@ START_TEST(the_crd_in_the_tree_is_the_schemas)
 }
 END_TEST
 
-UNIT_MAIN("selector", selectors, selectors_refused, rows, ages, yaml, the_crd_in_the_tree_is_the_schemas)
+UNIT_MAIN("selector", selectors, selectors_refused, rows, ages, yaml,
+          the_crd_in_the_tree_is_the_schemas)

@@ -1,4 +1,5 @@
-/* The brain as it is run: its own thread, a control server with a real agent channel, the front's tickets by mail. */
+/* The brain as it is run: its own thread, a control server with a real agent channel, the front's
+ * tickets by mail. */
 #include "brain/brain.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -75,8 +76,10 @@ static void on_closed(void *user, const char *reason)
 static void start(void)
 {
     struct brain_config c = {.peer_secret = "secret", .activator_address = "tcp://127.0.0.1:7081"};
-    struct control_server_options o = {.address = "tcp://127.0.0.1:0", .on_open = brain_on_agent_open,
-                                       .on_message = brain_on_agent_message, .on_closed = brain_on_agent_closed};
+    struct control_server_options o = {.address = "tcp://127.0.0.1:0",
+                                       .on_open = brain_on_agent_open,
+                                       .on_message = brain_on_agent_message,
+                                       .on_closed = brain_on_agent_closed};
     struct err e = {0};
 
     strcpy(rig.dir, "/tmp/rouse-brain-test-XXXXXX");
@@ -104,7 +107,7 @@ static void stop(void)
     struct mail last = {.fn = on_empty};
 
     control_client_free(rig.client);
-    loop_post(rig.loop, &last);                  /* what the client left is before it */
+    loop_post(rig.loop, &last); /* what the client left is before it */
     loop_run(rig.loop);
     brain_stop(rig.brain);
     pthread_join(rig.thread, NULL);
@@ -133,8 +136,13 @@ static void on_released(struct front_ticket *t)
 
 static void prepare(struct front_ticket *t, const char *path)
 {
-    *t = (struct front_ticket){.function_key = "", .method = "GET", .host = "h", .path = path, .home = rig.loop,
-                               .on_answer = on_answer, .on_released = on_released};
+    *t = (struct front_ticket){.function_key = "",
+                               .method = "GET",
+                               .host = "h",
+                               .path = path,
+                               .home = rig.loop,
+                               .on_answer = on_answer,
+                               .on_released = on_released};
 }
 
 START_TEST(a_ticket_goes_there_and_back)
@@ -157,7 +165,7 @@ START_TEST(a_cancelled_ticket_is_released)
     prepare(&rig.ticket, "/nowhere");
     brain_entry_submit(rig.brain, &rig.ticket);
     brain_entry_cancel(rig.brain, &rig.ticket);
-    while (!rig.released)                        /* the answer may have been faster */
+    while (!rig.released) /* the answer may have been faster */
         loop_run(rig.loop);
     ck_assert_uint_le(rig.answers, 1);
     stop();
@@ -167,8 +175,8 @@ END_TEST
 START_TEST(an_agent_is_welcome)
 {
     char address[128];
-    struct control_client_options o = {.on_open = say_hello, .on_message = on_message, .on_closed = on_closed,
-                                       .user = &rig};
+    struct control_client_options o = {
+        .on_open = say_hello, .on_message = on_message, .on_closed = on_closed, .user = &rig};
 
     start();
     control_server_address(rig.control, address);
@@ -194,11 +202,13 @@ START_TEST(logs_of_nobody)
 
     start();
     brain_stop(rig.brain);
-    pthread_join(rig.thread, NULL);              /* this thread is the brain's now */
-    ck_assert_int_eq(brain_log_start(rig.brain, "default/none", 0, false, on_text, &rig, &l), -ENOENT);
+    pthread_join(rig.thread, NULL); /* this thread is the brain's now */
+    ck_assert_int_eq(brain_log_start(rig.brain, "default/none", 0, false, on_text, &rig, &l),
+                     -ENOENT);
     pthread_create(&rig.thread, NULL, run, &rig);
     stop();
 }
 END_TEST
 
-UNIT_MAIN("brain", a_ticket_goes_there_and_back, a_cancelled_ticket_is_released, an_agent_is_welcome, logs_of_nobody)
+UNIT_MAIN("brain", a_ticket_goes_there_and_back, a_cancelled_ticket_is_released,
+          an_agent_is_welcome, logs_of_nobody)

@@ -1,5 +1,6 @@
-/* Random events, many seeds: whatever happens, a slot is granted once, a ticket is answered once, what is
- * requested stays within scaling.min and max, and the core's state never contradicts itself. */
+/* Random events, many seeds: whatever happens, a slot is granted once, a ticket is answered once,
+ * what is requested stays within scaling.min and max, and the core's state never contradicts
+ * itself. */
 #include "world.h"
 
 enum { STEPS = 500, SEEDS = 25, FUNCTIONS = 3, TICKETS = 4096 };
@@ -149,7 +150,7 @@ static void do_agent(void)
     if (a->peer) {
         leave(w, a);
     } else {
-        if (a->incarnation && !dice(3)) {        /* its process is a new one */
+        if (a->incarnation && !dice(3)) { /* its process is a new one */
             a->count = 0;
             a->incarnation++;
             a->desired = a->routes = 0;
@@ -177,7 +178,8 @@ static void answered_once(void)
         const struct answer *x = &w->answers[k];
 
         for (size_t j = 0; j < k; j++) {
-            ck_assert_msg(w->answers[j].ticket != x->ticket, "ticket %lu answered twice", (unsigned long)x->ticket);
+            ck_assert_msg(w->answers[j].ticket != x->ticket, "ticket %lu answered twice",
+                          (unsigned long)x->ticket);
             ck_assert_msg(!x->granted || !w->answers[j].granted || w->answers[j].slot != x->slot,
                           "slot %lu granted twice", (unsigned long)x->slot);
         }

@@ -28,7 +28,8 @@ START_TEST(taken)
     ck_assert_str_eq(o.api_address, "tcp://127.0.0.1:7080");
     ck_assert_uint_eq(o.queue_deadline_ns, 30 * NS_PER_S);
     ck_assert_uint_eq(o.panic_window_s, 6);
-    ck_assert_int_eq(parse(&o, &e, "--state=/s --queue-deadline 5s --queue-total=7 --stable-window 2m"), 0);
+    ck_assert_int_eq(
+        parse(&o, &e, "--state=/s --queue-deadline 5s --queue-total=7 --stable-window 2m"), 0);
     ck_assert_str_eq(o.state, "/s");
     ck_assert_uint_eq(o.queue_deadline_ns, 5 * NS_PER_S);
     ck_assert_uint_eq(o.queue_total, 7);
@@ -37,9 +38,13 @@ START_TEST(taken)
     ck_assert_int_eq(o.mode, CONTROLLER_CRD);
     ck_assert_int_eq(parse(&o, &e, "--help"), 0);
     ck_assert_int_eq(o.mode, CONTROLLER_HELP);
-    ck_assert_int_eq(parse(&o, &e, "--state /s --api-address tcp://0.0.0.0:1 --token-file t --insecure-http"), 0);
-    ck_assert_int_eq(parse(&o, &e, "--state /s --control-address tcp://0.0.0.0:1 --token-file t "
-                                   "--control-tls-cert c --control-tls-key k"), 0);
+    ck_assert_int_eq(
+        parse(&o, &e, "--state /s --api-address tcp://0.0.0.0:1 --token-file t --insecure-http"),
+        0);
+    ck_assert_int_eq(parse(&o, &e,
+                           "--state /s --control-address tcp://0.0.0.0:1 --token-file t "
+                           "--control-tls-cert c --control-tls-key k"),
+                     0);
 }
 END_TEST
 
@@ -77,9 +82,19 @@ END_TEST
 
 START_TEST(every_flag_is_in_the_help)
 {
-    static const char *const flags[] = {"--state", "--api-address", "--front-address", "--control-address",
-                                        "--token-file", "--insecure-http", "--queue-deadline", "--queue-per-function",
-                                        "--queue-total", "--stable-window", "--panic-window", "--gateway-url", "crd"};
+    static const char *const flags[] = {"--state",
+                                        "--api-address",
+                                        "--front-address",
+                                        "--control-address",
+                                        "--token-file",
+                                        "--insecure-http",
+                                        "--queue-deadline",
+                                        "--queue-per-function",
+                                        "--queue-total",
+                                        "--stable-window",
+                                        "--panic-window",
+                                        "--gateway-url",
+                                        "crd"};
 
     for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
         ck_assert_msg(strstr(controller_help, flags[i]), "%s", flags[i]);

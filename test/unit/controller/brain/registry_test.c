@@ -1,4 +1,5 @@
-/* The registry from another thread's side: order of writes, preconditions, watches, deletion, a second life. */
+/* The registry from another thread's side: order of writes, preconditions, watches, deletion, a
+ * second life. */
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/file.h"
@@ -19,18 +20,24 @@ static struct registry *registry;
 static struct loop *brain, *caller;
 static pthread_t thread;
 static _Atomic bool auto_finalize;
-static char core_saw[4096];                  /* the brain's; read by tests after a reply */
+static char core_saw[4096]; /* the brain's; read by tests after a reply */
 
 static void on_function(void *user, struct function *old, struct function *now)
 {
     const struct function *f = now ?: old;
     size_t n = strlen(core_saw);
 
-    snprintf(core_saw + n, sizeof(core_saw) - n, "%s%s ", !now ? "-" : now->deleting ? "~" : old ? "=" : "+", f->name);
+    snprintf(core_saw + n, sizeof(core_saw) - n, "%s%s ",
+             !now            ? "-"
+             : now->deleting ? "~"
+             : old           ? "="
+                             : "+",
+             f->name);
     if (!now)
         return;
-    registry_set_status(user, now->key,
-                        &(struct function_status){.observed_generation = now->generation, .instances = 3});
+    registry_set_status(
+        user, now->key,
+        &(struct function_status){.observed_generation = now->generation, .instances = 3});
     if (now->deleting && auto_finalize)
         registry_finalize(user, now->key);
 }
@@ -82,18 +89,21 @@ static void end(void)
 
 static struct content *make(const char *name, int generation, const char *extra)
 {
-    static const char spec[] = "{\"runtime\":\"python3\",\"handler\":\"index.handler\",\"memory\":\"128Mi\","
-                               "\"cpu\":\"500m\",\"timeout\":\"3s\",\"concurrency\":1,"
-                               "\"scaling\":{\"min\":0,\"max\":100,\"idleTimeout\":\"60s\"}}";
+    static const char spec[] =
+        "{\"runtime\":\"python3\",\"handler\":\"index.handler\",\"memory\":\"128Mi\","
+        "\"cpu\":\"500m\",\"timeout\":\"3s\",\"concurrency\":1,"
+        "\"scaling\":{\"min\":0,\"max\":100,\"idleTimeout\":\"60s\"}}";
     char metadata[1024], row[4096];
     struct json_object *m, *s;
     struct function *f;
     struct content *c;
 
     snprintf(metadata, sizeof(metadata),
-             "{\"name\":\"%s\",\"namespace\":\"default\",\"uid\":\"u-%s\",\"generation\":%d%s}", name, name, generation,
-             extra);
-    snprintf(row, sizeof(row), "{\"metadata\":%s,\"spec\":%s,\"package\":\"sha256:00\",\"createdMs\":5}", metadata, spec);
+             "{\"name\":\"%s\",\"namespace\":\"default\",\"uid\":\"u-%s\",\"generation\":%d%s}",
+             name, name, generation, extra);
+    snprintf(row, sizeof(row),
+             "{\"metadata\":%s,\"spec\":%s,\"package\":\"sha256:00\",\"createdMs\":5}", metadata,
+             spec);
     m = json_tokener_parse(metadata);
     s = json_tokener_parse(spec);
     ck_assert_int_eq(function_make(m, s, "sha256:00", 5, &f), 0);
@@ -151,7 +161,7 @@ START_TEST(create_update_conflict)
     ck_assert_ptr_nonnull(strstr(q.object->status, "\"instances\":3"));
     stored = q.object->stored;
     rv = q.object->rv;
-    ck_assert_uint_gt(rv, stored);           /* the core has spoken since */
+    ck_assert_uint_gt(rv, stored); /* the core has spoken since */
     access_request_done(&q);
     ck_assert_int_eq(write_one(&q, make("a", 1, ""), 0), -EEXIST);
     ck_assert_ptr_nonnull(q.object);
@@ -192,8 +202,10 @@ END_TEST
 
 START_TEST(deletion_waits_for_the_core_and_for_users)
 {
-    static const char mark[] = ",\"deletionTimestamp\":\"2026-01-01T00:00:00Z\",\"finalizers\":[\"rouse.dev/unroute\"]";
-    static const char held[] = ",\"deletionTimestamp\":\"2026-01-01T00:00:00Z\",\"finalizers\":[\"x.dev/hold\"]";
+    static const char mark[] =
+        ",\"deletionTimestamp\":\"2026-01-01T00:00:00Z\",\"finalizers\":[\"rouse.dev/unroute\"]";
+    static const char held[] =
+        ",\"deletionTimestamp\":\"2026-01-01T00:00:00Z\",\"finalizers\":[\"x.dev/hold\"]";
     struct access_request q;
     struct object *o;
     uint64_t stored;
@@ -206,7 +218,7 @@ START_TEST(deletion_waits_for_the_core_and_for_users)
     stored = q.object->stored;
     access_request_done(&q);
     o = get_one("default/a");
-    ck_assert_ptr_nonnull(o);                /* finalised by the core, held by its user */
+    ck_assert_ptr_nonnull(o); /* finalised by the core, held by its user */
     object_unref(o);
     ck_assert_int_eq(write_one(&q, make("a", 2, mark), stored), 0);
     access_request_done(&q);
@@ -228,9 +240,10 @@ START_TEST(a_second_life_knows_everything)
     ck_assert_int_eq(write_one(&q, make("a", 7, ",\"labels\":{\"x\":\"y\"}"), 0), 0);
     rv = q.object->rv;
     access_request_done(&q);
-    ck_assert_int_eq(write_one(&q, make("b", 1, ",\"deletionTimestamp\":\"2026-01-01T00:00:00Z\""), 0), 0);
+    ck_assert_int_eq(
+        write_one(&q, make("b", 1, ",\"deletionTimestamp\":\"2026-01-01T00:00:00Z\""), 0), 0);
     access_request_done(&q);
-    o = get_one("default/b");                /* queued behind the erasure in the brain, not in the store */
+    o = get_one("default/b"); /* queued behind the erasure in the brain, not in the store */
     object_unref(o);
     stop();
     start();
@@ -251,7 +264,8 @@ static char seen[4096];
 static char until[64];
 static uint64_t last_rv;
 
-static void on_event(void *user, enum event_type type, const struct object *now, const struct object *old, uint64_t rv)
+static void on_event(void *user, enum event_type type, const struct object *now,
+                     const struct object *old, uint64_t rv)
 {
     static const char marks[] = "+=-SBX";
     size_t n = strlen(seen);
@@ -272,8 +286,12 @@ static void on_event(void *user, enum event_type type, const struct object *now,
 static struct access_watch *watch(uint64_t rv, const char *name, const char *stop_at)
 {
     struct access_watch *w;
-    struct access_watch_options o = {
-        .kind = KIND_FUNCTION, .ns = "default", .name = name, .rv = rv, .caller = caller, .on_event = on_event};
+    struct access_watch_options o = {.kind = KIND_FUNCTION,
+                                     .ns = "default",
+                                     .name = name,
+                                     .rv = rv,
+                                     .caller = caller,
+                                     .on_event = on_event};
 
     seen[0] = '\0';
     last_rv = 0;
@@ -342,7 +360,7 @@ START_TEST(watch_resumes_and_expires)
     unwatch(w);
     stop();
     start();
-    w = watch(after_a, NULL, "X");           /* of the life before */
+    w = watch(after_a, NULL, "X"); /* of the life before */
     loop_run(caller);
     ck_assert_str_eq(seen, "X ");
     unwatch(w);
@@ -385,19 +403,21 @@ START_TEST(published_objects)
     uint64_t rv;
 
     begin();
-    stop();                                  /* the test is the brain's thread now */
+    stop(); /* the test is the brain's thread now */
     start();
     loop_stop(brain);
     pthread_join(thread, NULL);
-    registry_publish(registry, KIND_INSTANCE, "default", "a-1", "{\"f\":\"a\"}", "{\"node\":\"n\"}", "{\"s\":1}", NULL);
+    registry_publish(registry, KIND_INSTANCE, "default", "a-1", "{\"f\":\"a\"}", "{\"node\":\"n\"}",
+                     "{\"s\":1}", NULL);
     registry_publish(registry, KIND_INSTANCE, "other", "a-2", NULL, "{}", "{}", NULL);
-    registry_publish(registry, KIND_INSTANCE, "default", "a-1", "{\"f\":\"a\"}", "{\"node\":\"n\"}", "{\"s\":1}", NULL);
+    registry_publish(registry, KIND_INSTANCE, "default", "a-1", "{\"f\":\"a\"}", "{\"node\":\"n\"}",
+                     "{\"s\":1}", NULL);
     ck_assert_int_eq(pthread_create(&thread, NULL, brain_thread, NULL), 0);
     post(&q);
     loop_run(caller);
     ck_assert_uint_eq(q.count, 1);
     rv = q.items[0]->rv;
-    ck_assert_uint_eq(q.rv, rv + 1);         /* the third was no change */
+    ck_assert_uint_eq(q.rv, rv + 1); /* the third was no change */
     ck_assert_int_eq(object_json(q.items[0], &b), 0);
     ck_assert_ptr_nonnull(memmem(buffer_bytes(&b), buffer_size(&b), "\"status\":{\"s\":1}", 16));
     access_request_done(&q);
@@ -406,5 +426,6 @@ START_TEST(published_objects)
 END_TEST
 
 UNIT_MAIN("registry", create_update_conflict, writes_of_a_key_keep_their_order,
-          deletion_waits_for_the_core_and_for_users, a_second_life_knows_everything, watch_from_nothing_then_live,
-          watch_resumes_and_expires, the_ring_is_bounded, published_objects)
+          deletion_waits_for_the_core_and_for_users, a_second_life_knows_everything,
+          watch_from_nothing_then_live, watch_resumes_and_expires, the_ring_is_bounded,
+          published_objects)

@@ -1,4 +1,5 @@
-/* world.h - a decision core and agents made of values: events go in, what the core wants is carried out on them. */
+/* world.h - a decision core and agents made of values: events go in, what the core wants is carried
+ * out on them. */
 #pragma once
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -9,8 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define MS(n) ((uint64_t)(n) * NS_PER_MS)
-#define S(n)  ((uint64_t)(n) * NS_PER_S)
+#define MS(n) ((uint64_t)(n)*NS_PER_MS)
+#define S(n)  ((uint64_t)(n)*NS_PER_S)
 #define MI    (1ull << 20)
 
 enum { AGENTS = 6, HELD = 2048, ANSWERS = 65536 };
@@ -28,21 +29,21 @@ struct answer {
 };
 struct agent {
     char name[16];
-    uint64_t peer, incarnation;                  /* peer 0: away */
+    uint64_t peer, incarnation; /* peer 0: away */
     uint64_t memory;
-    struct fake_instance instances[HELD];        /* in its Desired, or still running */
+    struct fake_instance instances[HELD]; /* in its Desired, or still running */
     size_t count;
-    bool silent;                                 /* does not acknowledge */
+    bool silent; /* does not acknowledge */
     uint64_t desired_incarnation, desired, routes_incarnation, routes;
     unsigned desired_messages, routes_messages, welcomes, rejects;
-    bool routes_full;                            /* the last one */
-    uint32_t wanted;                             /* the last SlotWanted */
+    bool routes_full; /* the last one */
+    uint32_t wanted;  /* the last SlotWanted */
     char wanted_revision[32];
     char endpoints[HELD][64];
     size_t endpoint_count;
-    char routed[32][2][64];                      /* key, revision */
+    char routed[32][2][64]; /* key, revision */
     size_t routed_count;
-    bool closed;                                 /* the core wants its channel closed */
+    bool closed; /* the core wants its channel closed */
 };
 struct world {
     struct core *core;
@@ -50,7 +51,7 @@ struct world {
     struct agent agents[AGENTS];
     struct answer *answers;
     size_t answer_count;
-    struct function_status status;               /* the last one, of any function */
+    struct function_status status; /* the last one, of any function */
     char status_key[64];
     char finalized[16][64];
     size_t finalized_count;
@@ -199,13 +200,16 @@ static inline void take_message(struct world *w, uint64_t peer, const Controller
     switch (m->body_case) {
     case ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_GRANT:
         w->answer_count++;
-        *to = (struct answer){.peer = peer, .ticket = m->grant->ticket, .slot = m->grant->slot, .granted = true};
+        *to = (struct answer){
+            .peer = peer, .ticket = m->grant->ticket, .slot = m->grant->slot, .granted = true};
         snprintf(to->instance, sizeof(to->instance), "%s", m->grant->instance);
         snprintf(to->revision, sizeof(to->revision), "%s", m->grant->revision);
         return;
     case ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_REFUSE:
         w->answer_count++;
-        *to = (struct answer){.peer = peer, .ticket = m->refuse->ticket, .status = m->refuse->status,
+        *to = (struct answer){.peer = peer,
+                              .ticket = m->refuse->ticket,
+                              .status = m->refuse->status,
                               .retry_after = m->refuse->retry_after_s};
         snprintf(to->reason, sizeof(to->reason), "%s", m->refuse->reason);
         snprintf(to->message, sizeof(to->message), "%s", m->refuse->message);
@@ -253,8 +257,10 @@ static inline void take_actions(struct world *w, struct actions *out)
             break;
         case ACTION_ANSWER:
             w->answer_count++;
-            *to = (struct answer){.ticket = a->answer.ticket, .slot = a->answer.grant->slot,
-                                  .granted = a->answer.grant->granted, .status = (unsigned)a->answer.grant->status,
+            *to = (struct answer){.ticket = a->answer.ticket,
+                                  .slot = a->answer.grant->slot,
+                                  .granted = a->answer.grant->granted,
+                                  .status = (unsigned)a->answer.grant->status,
                                   .retry_after = a->answer.grant->retry_after_s};
             snprintf(to->reason, sizeof(to->reason), "%s", a->answer.grant->reason);
             snprintf(to->message, sizeof(to->message), "%s", a->answer.grant->message);
@@ -355,10 +361,12 @@ static inline void hello_of(struct world *w, struct agent *a)
     AgentMessage m = ROUSE__CONTROL__V1__AGENT_MESSAGE__INIT;
     Hello h = ROUSE__CONTROL__V1__HELLO__INIT;
     Rouse__Control__V1__Resources r = ROUSE__CONTROL__V1__RESOURCES__INIT;
-    Rouse__Control__V1__RuntimeInfo python = ROUSE__CONTROL__V1__RUNTIME_INFO__INIT, *runtimes[] = {&python};
+    Rouse__Control__V1__RuntimeInfo python = ROUSE__CONTROL__V1__RUNTIME_INFO__INIT,
+                                    *runtimes[] = {&python};
     Epoch desired = ROUSE__CONTROL__V1__EPOCH__INIT, routes = ROUSE__CONTROL__V1__EPOCH__INIT;
     static char address[] = "tcp://127.0.0.1:8081", name[] = "python3";
-    InstanceStatus *all = calloc(a->count + 1, sizeof(*all)), **list = calloc(a->count + 1, sizeof(*list));
+    InstanceStatus *all = calloc(a->count + 1, sizeof(*all)),
+                   **list = calloc(a->count + 1, sizeof(*list));
 
     python.name = name;
     r.memory = a->memory;
@@ -420,8 +428,8 @@ static inline void leave(struct world *w, struct agent *a)
     settle(w);
 }
 
-static inline void tell_why(struct world *w, struct agent *a, struct fake_instance *i, enum instance_state state,
-                            const char *reason, const char *message)
+static inline void tell_why(struct world *w, struct agent *a, struct fake_instance *i,
+                            enum instance_state state, const char *reason, const char *message)
 {
     AgentMessage m = ROUSE__CONTROL__V1__AGENT_MESSAGE__INIT;
     InstanceStatus s = ROUSE__CONTROL__V1__INSTANCE_STATUS__INIT;
@@ -443,7 +451,8 @@ static inline void tell_why(struct world *w, struct agent *a, struct fake_instan
         agent_forget(a, id);
 }
 
-static inline void tell(struct world *w, struct agent *a, struct fake_instance *i, enum instance_state state)
+static inline void tell(struct world *w, struct agent *a, struct fake_instance *i,
+                        enum instance_state state)
 {
     tell_why(w, a, i, state, "", "");
 }
@@ -499,8 +508,9 @@ static inline void stop_drained(struct world *w, struct agent *a)
         tell(w, a, i, STATE_STOPPED);
 }
 
-static inline uint64_t ticket_on(struct world *w, struct agent *a, const char *key, const char *method,
-                                 const char *path, uint64_t waited_ms, uint32_t attempt)
+static inline uint64_t ticket_on(struct world *w, struct agent *a, const char *key,
+                                 const char *method, const char *path, uint64_t waited_ms,
+                                 uint32_t attempt)
 {
     AgentMessage m = ROUSE__CONTROL__V1__AGENT_MESSAGE__INIT;
     Ticket t = ROUSE__CONTROL__V1__TICKET__INIT;
@@ -529,7 +539,8 @@ static inline void load_reports(struct world *w, double concurrency, const char 
         struct agent *a = &w->agents[k];
         AgentMessage m = ROUSE__CONTROL__V1__AGENT_MESSAGE__INIT;
         Report r = ROUSE__CONTROL__V1__REPORT__INIT;
-        Rouse__Control__V1__FunctionLoad f = ROUSE__CONTROL__V1__FUNCTION_LOAD__INIT, *functions[] = {&f};
+        Rouse__Control__V1__FunctionLoad f = ROUSE__CONTROL__V1__FUNCTION_LOAD__INIT,
+                                         *functions[] = {&f};
 
         if (!a->peer || !count_in(a, STATE_READY))
             continue;
@@ -555,13 +566,14 @@ static inline const struct answer *answer_of(const struct world *w, uint64_t id)
 /* ---- functions */
 
 /* "namespace/name", a revision, and a path or NULL. */
-static inline struct function *make_function(const char *key, const char *revision, const char *path, const char *method)
+static inline struct function *make_function(const char *key, const char *revision,
+                                             const char *path, const char *method)
 {
     struct function *f = calloc(1, sizeof(*f));
     size_t n = strlen(key) + 1;
 
     f->refs = 1;
-    f->key = malloc(2 * n);                      /* key, NUL, ns, NUL, name, NUL */
+    f->key = malloc(2 * n); /* key, NUL, ns, NUL, name, NUL */
     memcpy(f->key, key, n);
     f->ns = memcpy(f->key + n, key, n);
     f->name = strchr(f->ns, '/') + 1;

@@ -6,8 +6,17 @@
 static char *all(void)
 {
     static const struct scale_sample functions[] = {
-        {.ns = "default", .function = "a", .revision = "r1", .desired = 3, .requested = 2, .actual = 1, .ready = 0,
-         .stable = 0.5, .panic = 1.5, .target = 0.7, .panic_mode = true},
+        {.ns = "default",
+         .function = "a",
+         .revision = "r1",
+         .desired = 3,
+         .requested = 2,
+         .actual = 1,
+         .ready = 0,
+         .stable = 0.5,
+         .panic = 1.5,
+         .target = 0.7,
+         .panic_mode = true},
         {.ns = "other", .function = "b", .revision = "r2"},
     };
     static const struct refusal_sample refused[] = {{"NotFound", 4}, {"QueueFull", 0}};
@@ -18,8 +27,11 @@ static char *all(void)
     histogram_init(&wait, histogram_seconds);
     histogram_observe(&wait, 0.02);
     scale_metrics(&b, functions, 2);
-    activator_metrics(&b, &(struct activator_sample){.tickets = 7, .held_bytes = 900, .wait = &wait,
-                                                     .refused = refused, .refused_count = 2});
+    activator_metrics(&b, &(struct activator_sample){.tickets = 7,
+                                                     .held_bytes = 900,
+                                                     .wait = &wait,
+                                                     .refused = refused,
+                                                     .refused_count = 2});
     node_metrics(&b, nodes, 2);
     return buffer_take_string(&b);
 }
@@ -27,13 +39,19 @@ static char *all(void)
 START_TEST(names_and_labels)
 {
     static const char *const lines[] = {
-        "rouse_autoscaler_desired_instances{namespace=\"default\",function=\"a\",revision=\"r1\"} 3\n",
-        "rouse_autoscaler_requested_instances{namespace=\"default\",function=\"a\",revision=\"r1\"} 2\n",
-        "rouse_autoscaler_actual_instances{namespace=\"default\",function=\"a\",revision=\"r1\"} 1\n",
+        "rouse_autoscaler_desired_instances{namespace=\"default\",function=\"a\",revision=\"r1\"} "
+        "3\n",
+        "rouse_autoscaler_requested_instances{namespace=\"default\",function=\"a\",revision=\"r1\"}"
+        " 2\n",
+        "rouse_autoscaler_actual_instances{namespace=\"default\",function=\"a\",revision=\"r1\"} "
+        "1\n",
         "rouse_autoscaler_ready_instances{namespace=\"other\",function=\"b\",revision=\"r2\"} 0\n",
-        "rouse_autoscaler_stable_concurrency{namespace=\"default\",function=\"a\",revision=\"r1\"} 0.5\n",
-        "rouse_autoscaler_panic_concurrency{namespace=\"default\",function=\"a\",revision=\"r1\"} 1.5\n",
-        "rouse_autoscaler_target_concurrency{namespace=\"default\",function=\"a\",revision=\"r1\"} 0.7\n",
+        "rouse_autoscaler_stable_concurrency{namespace=\"default\",function=\"a\",revision=\"r1\"} "
+        "0.5\n",
+        "rouse_autoscaler_panic_concurrency{namespace=\"default\",function=\"a\",revision=\"r1\"} "
+        "1.5\n",
+        "rouse_autoscaler_target_concurrency{namespace=\"default\",function=\"a\",revision=\"r1\"} "
+        "0.7\n",
         "rouse_autoscaler_panic_mode{namespace=\"default\",function=\"a\",revision=\"r1\"} 1\n",
         "\nrouse_activator_tickets 7\n",
         "\nrouse_activator_held_bytes 900\n",

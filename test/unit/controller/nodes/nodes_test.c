@@ -4,7 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
-static char python[] = "python3", name_a[] = "node-a", peer_address[] = "tcp://127.0.0.1:8081", empty[] = "";
+static char python[] = "python3", name_a[] = "node-a", peer_address[] = "tcp://127.0.0.1:8081",
+            empty[] = "";
 static Rouse__Control__V1__Resources resources = ROUSE__CONTROL__V1__RESOURCES__INIT;
 static Rouse__Control__V1__RuntimeInfo runtime = ROUSE__CONTROL__V1__RUNTIME_INFO__INIT;
 static Rouse__Control__V1__RuntimeInfo *runtime_list[] = {&runtime};

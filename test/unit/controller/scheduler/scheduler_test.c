@@ -6,8 +6,11 @@
 #define MI (1ull << 20)
 static struct placement_node node(uint64_t reserved)
 {
-    return (struct placement_node){.allocatable_memory = 1024 * MI, .reserved_memory = reserved * MI,
-                                   .allocatable_cpu = 4000, .ready = true, .has_runtime = true};
+    return (struct placement_node){.allocatable_memory = 1024 * MI,
+                                   .reserved_memory = reserved * MI,
+                                   .allocatable_cpu = 4000,
+                                   .ready = true,
+                                   .has_runtime = true};
 }
 static const struct placement_request small = {.memory = 128 * MI, .cpu = 500};
 
@@ -31,7 +34,7 @@ START_TEST(filters)
     n[3].reserved_memory = 896 * MI;
     ck_assert_int_eq(placement_choose(&small, n, 5, &at), 0);
     ck_assert_uint_eq(at, 3);
-    n[3].reserved_memory = 2000 * MI;    /* more than there is: no underflow */
+    n[3].reserved_memory = 2000 * MI; /* more than there is: no underflow */
     ck_assert_int_eq(placement_choose(&small, n, 5, &at), -ENOSPC);
 }
 END_TEST
@@ -75,7 +78,7 @@ START_TEST(locality)
     ck_assert_int_eq(placement_choose(&small, n, 3, &at), 0);
     ck_assert_uint_eq(at, 1);
     n[1].entry = true;
-    n[1].reserved_memory = 896 * MI;     /* nearly full: not for the entry's sake */
+    n[1].reserved_memory = 896 * MI; /* nearly full: not for the entry's sake */
     ck_assert_int_eq(placement_choose(&small, n, 3, &at), 0);
     ck_assert_uint_eq(at, 0);
 }
@@ -92,4 +95,5 @@ START_TEST(instances_of_one_revision_part)
 }
 END_TEST
 
-UNIT_MAIN("scheduler", filters, too_large_for_any, spread_and_pack, locality, instances_of_one_revision_part)
+UNIT_MAIN("scheduler", filters, too_large_for_any, spread_and_pack, locality,
+          instances_of_one_revision_part)

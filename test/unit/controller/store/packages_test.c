@@ -133,4 +133,5 @@ START_TEST(uploads_are_bounded)
 }
 END_TEST
 
-UNIT_MAIN("packages", upload_and_read, wrong_bytes_are_refused, an_earlier_life_leaves_nothing, uploads_are_bounded)
+UNIT_MAIN("packages", upload_and_read, wrong_bytes_are_refused, an_earlier_life_leaves_nothing,
+          uploads_are_bounded)

@@ -1,4 +1,5 @@
-/* The SQLite store: rows survive, marks only rise, errors carry their reason, kill -9 loses nothing acknowledged. */
+/* The SQLite store: rows survive, marks only rise, errors carry their reason, kill -9 loses nothing
+ * acknowledged. */
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/random.h"
@@ -54,12 +55,18 @@ static void on_done(struct store_write *w)
         loop_stop(x->f->loop);
 }
 
-static void submit(struct fixture *f, struct write *x, enum store_op op, const char *key, const char *json, uint64_t rv)
+static void submit(struct fixture *f, struct write *x, enum store_op op, const char *key,
+                   const char *json, uint64_t rv)
 {
     *x = (struct write){.f = f};
     snprintf(x->key, sizeof(x->key), "%s", key);
-    x->w = (struct store_write){.op = op, .kind = "Function", .key = x->key, .json = json, .rv = rv,
-                                .reply = f->loop, .on_done = on_done};
+    x->w = (struct store_write){.op = op,
+                                .kind = "Function",
+                                .key = x->key,
+                                .json = json,
+                                .rv = rv,
+                                .reply = f->loop,
+                                .on_done = on_done};
     f->waiting++;
     store_submit(f->store, &x->w);
 }
@@ -144,7 +151,8 @@ START_TEST(damage_is_told)
 
     temporary_dir(f.dir);
     ck_assert_int_ge(asprintf(&path, "%s/store.db", f.dir), 0);
-    ck_assert_int_eq(file_write_atomic(path, "this was never a database, or it was one once", 45, 0600), 0);
+    ck_assert_int_eq(
+        file_write_atomic(path, "this was never a database, or it was one once", 45, 0600), 0);
     ck_assert_int_eq(store_open_sqlite(f.dir, &s, &e), -EUCLEAN);
     ck_assert_msg(strstr(e.message, path) != NULL, "%s", e.message);
     file_remove_tree(f.dir);
@@ -213,8 +221,13 @@ static void child_main(struct fixture *f, unsigned first, int fd)
     for (int i = 0; i < FLIGHT; i++) {
         w[i] = (struct write){.f = f};
         snprintf(w[i].key, sizeof(w[i].key), "%08u", next_number++);
-        w[i].w = (struct store_write){.op = STORE_PUT, .kind = "Function", .key = w[i].key, .json = "{}",
-                                      .rv = 1, .reply = f->loop, .on_done = on_acknowledged};
+        w[i].w = (struct store_write){.op = STORE_PUT,
+                                      .kind = "Function",
+                                      .key = w[i].key,
+                                      .json = "{}",
+                                      .rv = 1,
+                                      .reply = f->loop,
+                                      .on_done = on_acknowledged};
         store_submit(f->store, &w[i].w);
     }
     loop_run(f->loop);
@@ -258,7 +271,8 @@ START_TEST(kill_loses_nothing_acknowledged)
             acknowledged[count++] = number;
         ck_assert_uint_eq(count, wanted);
         kill(pid, SIGKILL);
-        while (read(fds[0], &number, sizeof(number)) == sizeof(number) && count < ARRAY_LEN(acknowledged))
+        while (read(fds[0], &number, sizeof(number)) == sizeof(number) &&
+               count < ARRAY_LEN(acknowledged))
             acknowledged[count++] = number;
         close(fds[0]);
         ck_assert_int_eq(waitpid(pid, &status, 0), pid);
@@ -273,7 +287,8 @@ START_TEST(kill_loses_nothing_acknowledged)
     begin(&f);
     ck_assert_int_eq(store_list(f.store, on_kept, NULL, &e), 0);
     for (unsigned i = 0; i < count; i++)
-        ck_assert_msg(kept[acknowledged[i]], "write %u was acknowledged and is gone", acknowledged[i]);
+        ck_assert_msg(kept[acknowledged[i]], "write %u was acknowledged and is gone",
+                      acknowledged[i]);
     end(&f);
     free(kept);
     file_remove_tree(f.dir);

@@ -4,7 +4,7 @@
 
 #include <errno.h>
 
-#define AT(s) ((s) * NS_PER_S)
+#define AT(s) ((s)*NS_PER_S)
 
 START_TEST(averages_what_is_there)
 {
@@ -70,5 +70,5 @@ START_TEST(one_second_is_one_value)
 }
 END_TEST
 
-UNIT_MAIN("window", averages_what_is_there, short_span_of_a_long_window, gaps_are_zero_and_silence_ends_it,
-          one_second_is_one_value)
+UNIT_MAIN("window", averages_what_is_there, short_span_of_a_long_window,
+          gaps_are_zero_and_silence_ends_it, one_second_is_one_value)

@@ -1,0 +1,305 @@
+/* Revisions, deletions and paths: what the decision core does when what is wanted changes. */
+#include "world.h"
+
+#define KEY "default/hello"
+
+static struct world world, *w = &world;
+
+START_TEST(update_at_zero)
+{
+    struct agent *a;
+
+    world_init(w, NULL);
+    a = join(w, 0, 4096 * MI);
+    apply_simple(w, KEY, "r1");
+    apply_simple(w, KEY, "r2");
+    ck_assert_uint_eq(a->routed_count, 1);
+    ck_assert_str_eq(a->routed[0][1], "r2");
+    ck_assert_uint_eq(a->count, 0);
+    ticket(w, a, KEY);
+    settle(w);
+    ck_assert_str_eq(nth(a, STATE_PENDING, 0)->revision, "r2");
+    world_done(w);
+}
+END_TEST
+
+START_TEST(update_under_load)
+{
+    struct agent *a;
+    size_t old;
+
+    world_init(w, NULL);
+    a = join(w, 0, 65536 * MI);
+    apply_simple(w, KEY, "r1");
+    for (int i = 0; i < 4; i++)
+        ticket(w, a, KEY);
+    settle(w);
+    ready_all(w, a);
+    for (size_t i = 0; i < 4; i++)
+        offer(w, a, nth(a, STATE_READY, i));
+    for (int s = 0; s < 4; s++) {
+        load_reports(w, 2.5, KEY);
+        pass(w, S(1));
+        ready_all(w, a);
+    }
+    settle(w);
+    stop_drained(w, a);
+    old = count_in(a, STATE_READY);
+    ck_assert_uint_ge(old, 4);
+    apply_simple(w, KEY, "r2");
+    ck_assert_str_eq(a->routed[0][1], "r1");
+    ck_assert_uint_ge(count_in(a, STATE_PENDING), old); /* as many as the load needs */
+    tell(w, a, nth(a, STATE_PENDING, 0), STATE_READY);
+    settle(w);
+    ck_assert_str_eq(a->routed[0][1], "r1"); /* one alone would be overrun */
+    ck_assert_uint_eq(count_in(a, STATE_DRAINING), 0);
+    a->silent = true;
+    ready_all(w, a);
+    settle(w);
+    ck_assert_str_eq(a->routed[0][1], "r2");
+    ck_assert_uint_eq(a->endpoint_count,
+                      count_in(a, STATE_READY) - old); /* the old ones are unrouted */
+    ck_assert_uint_eq(count_in(a, STATE_DRAINING), 0); /* but nothing stops before the ack */
+    for (int s = 0; s < 2; s++) {
+        load_reports(w, 2.5, KEY);
+        pass(w, S(1));
+    }
+    ck_assert_uint_eq(count_in(a, STATE_DRAINING), 0);
+    a->silent = false;
+    acks(w);
+    settle(w);
+    ck_assert_uint_eq(count_in(a, STATE_DRAINING), old);
+    for (size_t i = 0; i < a->count; i++)
+        ck_assert_str_eq(a->instances[i].revision,
+                         a->instances[i].state == STATE_DRAINING ? "r1" : "r2");
+    stop_drained(w, a);
+    settle(w);
+    ck_assert_str_eq(w->status.active_revision, "r2");
+    world_done(w);
+}
+END_TEST
+
+START_TEST(update_of_an_idle_one_and_a_silent_agent)
+{
+    struct agent *a;
+
+    world_init(w, NULL);
+    a = join(w, 0, 4096 * MI);
+    apply_simple(w, KEY, "r1");
+    ticket(w, a, KEY);
+    settle(w);
+    ready_all(w, a);
+    offer(w, a, nth(a, STATE_READY, 0));
+    pass(w, S(10));
+    a->silent = true;
+    apply_simple(w, KEY, "r2");
+    ck_assert_uint_eq(count_in(a, STATE_PENDING), 1);
+    tell(w, a, nth(a, STATE_PENDING, 0), STATE_READY);
+    settle(w);
+    ck_assert_str_eq(a->routed[0][1], "r2");
+    ck_assert_uint_eq(count_in(a, STATE_DRAINING), 0);
+    pass(w, MS(3100)); /* the wait for acks has a bound */
+    ck_assert_uint_eq(count_in(a, STATE_DRAINING), 1);
+    world_done(w);
+}
+END_TEST
+
+START_TEST(a_ticket_waits_across_an_update)
+{
+    struct agent *a;
+    uint64_t t;
+
+    world_init(w, NULL);
+    a = join(w, 0, 4096 * MI);
+    apply_simple(w, KEY, "r1");
+    ticket(w, a, KEY);
+    settle(w);
+    ready_all(w, a);
+    offer(w, a, &a->instances[0]);
+    t = ticket(w, a, KEY);
+    settle(w);
+    ck_assert_str_eq(a->wanted_revision, "r1");
+    ck_assert_uint_eq(a->wanted, 1);
+    apply_simple(w, KEY, "r2");
+    tell(w, a, nth(a, STATE_PENDING, 0), STATE_READY);
+    settle(w);
+    ck_assert_str_eq(a->routed[0][1], "r2");
+    ck_assert_str_eq(a->wanted_revision, "r2"); /* the new one's slots are wanted now */
+    ck_assert_uint_eq(a->wanted, 1);
+    a->wanted = 0;
+    offer(w, a, &a->instances[0]); /* the old one's comes to nothing */
+    settle(w);
+    ck_assert_ptr_null(answer_of(w, t));
+    ck_assert_uint_eq(a->wanted, 1); /* so it is asked for again */
+    offer(w, a, nth(a, STATE_READY, 0));
+    ck_assert_str_eq(answer_of(w, t)->revision, "r2");
+    world_done(w);
+}
+END_TEST
+
+START_TEST(update_that_fails_leaves_the_old_one)
+{
+    struct agent *a;
+    uint64_t t;
+
+    world_init(w, NULL);
+    a = join(w, 0, 4096 * MI);
+    apply_simple(w, KEY, "r1");
+    ticket(w, a, KEY);
+    settle(w);
+    ready_all(w, a);
+    offer(w, a, nth(a, STATE_READY, 0));
+    apply_simple(w, KEY, "r2");
+    tell(w, a, nth(a, STATE_PENDING, 0), STATE_INITIALIZING);
+    tell_why(w, a, nth(a, STATE_INITIALIZING, 0), STATE_FAILED, "InitFailed",
+             "SyntaxError: line 3");
+    settle(w);
+    ck_assert_str_eq(a->routed[0][1], "r1");
+    ck_assert_uint_eq(a->endpoint_count, 1);
+    ck_assert_int_eq(w->status.conditions[2].status, CONDITION_TRUE);
+    ck_assert_str_eq(w->status.conditions[2].reason, "InitFailed");
+    ck_assert_ptr_nonnull(strstr(w->status.conditions[2].message, "SyntaxError"));
+    t = ticket(w, a, KEY);
+    settle(w);
+    ck_assert_ptr_null(answer_of(w, t));
+    offer(w, a, nth(a, STATE_READY, 0));
+    ck_assert(answer_of(w, t)->granted);
+    ck_assert_str_eq(answer_of(w, t)->revision, "r1");
+    world_done(w);
+}
+END_TEST
+
+START_TEST(deleted)
+{
+    struct agent *a, *b;
+    struct function *f = make_function(KEY, "r1", "/hello", NULL),
+                    *mark = make_function(KEY, "r1", "/hello", NULL);
+    uint64_t waiting, after;
+    struct actions out = {0};
+
+    world_init(w, NULL);
+    a = join(w, 0, 4096 * MI);
+    b = join(w, 1, 4096 * MI);
+    apply(w, NULL, function_ref(f));
+    ticket(w, a, KEY);
+    settle(w);
+    ready_all(w, a);
+    ready_all(w, b);
+    offer(w, a->count ? a : b, a->count ? &a->instances[0] : &b->instances[0]);
+    waiting = ticket(w, a, KEY);
+    b->silent = true;
+    mark->deleting = true;
+    apply(w, f, mark);
+    ck_assert_uint_eq(answer_of(w, waiting)->status, 404);
+    after = ticket_on(w, a, NULL, "GET", "/hello", 0, 0);
+    ck_assert_uint_eq(answer_of(w, after)->status, 404);
+    after = ticket(w, a, KEY);
+    ck_assert_uint_eq(answer_of(w, after)->status, 404);
+    ck_assert_uint_eq(a->routed_count + b->routed_count, 0);
+    ck_assert_uint_eq(w->finalized_count, 0); /* b has not unrouted it yet */
+    b->silent = false;
+    acks(w);
+    settle(w);
+    ck_assert_uint_eq(w->finalized_count, 1);
+    ck_assert_str_eq(w->finalized[0], KEY);
+    core_function(w->core, w->now, f, NULL, &out);
+    take_actions(w, &out);
+    settle(w);
+    ck_assert(!core_has_function(w->core, KEY));
+    ck_assert_uint_eq(count_in(a, STATE_DRAINING) + count_in(b, STATE_DRAINING), 1);
+    /* The same name again, while the old one drains. */
+    apply_simple(w, KEY, "r1");
+    ticket(w, a, KEY);
+    settle(w);
+    ck_assert_uint_eq(count_in(a, STATE_PENDING) + count_in(b, STATE_PENDING), 1);
+    stop_drained(w, a);
+    stop_drained(w, b);
+    settle(w);
+    ck_assert_uint_eq(counts(w, KEY).instances, 1);
+    function_unref(f);
+    world_done(w);
+}
+END_TEST
+
+START_TEST(deleted_while_an_agent_is_deaf)
+{
+    struct agent *a;
+    struct function *mark = make_function(KEY, "r1", NULL, NULL);
+
+    world_init(w, NULL);
+    a = join(w, 0, 4096 * MI);
+    apply_simple(w, KEY, "r1");
+    a->silent = true;
+    mark->deleting = true;
+    apply(w, NULL, mark);
+    pass(w, S(9));
+    ck_assert_uint_eq(w->finalized_count, 0);
+    pass(w, S(2));
+    ck_assert_uint_eq(w->finalized_count, 1);
+    world_done(w);
+}
+END_TEST
+
+START_TEST(paths)
+{
+    struct agent *a;
+    struct function *old, *young = make_function("default/young", "r1", "/p", NULL);
+    uint64_t t;
+
+    world_init(w, NULL);
+    a = join(w, 0, 4096 * MI);
+    young->created_ms = 2000;
+    apply(w, NULL, young);
+    ck_assert_int_eq(w->status.conditions[0].status, CONDITION_TRUE);
+    old = make_function("default/old", "r1", "/p", "POST");
+    apply(w, NULL, function_ref(old)); /* the older function wins */
+    pass(w, MS(200));
+    t = ticket_on(w, a, NULL, "POST", "/p?x=1", 0, 0);
+    settle(w);
+    ck_assert_str_eq(a->instances[0].key, "default/old");
+    ck_assert_ptr_null(answer_of(w, t));
+    t = ticket_on(w, a, NULL, "GET", "/p", 0, 0); /* young's trigger lost as a whole */
+    ck_assert_uint_eq(answer_of(w, t)->status, 405);
+    ck_assert_str_eq(answer_of(w, t)->allow, "POST");
+    t = ticket_on(w, a, NULL, "GET", "/q", 0, 0);
+    ck_assert_uint_eq(answer_of(w, t)->status, 404);
+    t = ticket_on(w, a, NULL, "GET", "/function/default/young/x", 0, 0);
+    settle(w);
+    ck_assert_ptr_null(answer_of(w, t));
+    ck_assert_str_eq(a->instances[1].key, "default/young");
+    /* The winner goes: the other has its path again. */
+    {
+        struct function *mark = make_function("default/old", "r1", "/p", "POST");
+
+        mark->deleting = true;
+        apply(w, old, mark);
+    }
+    pass(w, MS(200));
+    t = ticket_on(w, a, NULL, "GET", "/p", 0, 0);
+    settle(w);
+    ck_assert_ptr_null(answer_of(w, t));
+    function_unref(old);
+    world_done(w);
+}
+END_TEST
+
+START_TEST(conflict_is_said)
+{
+    struct function *loser = make_function("default/b", "r1", "/p", "GET");
+
+    world_init(w, NULL);
+    apply(w, NULL, make_function("default/a", "r1", "/p", NULL));
+    apply(w, NULL, loser);
+    ck_assert_str_eq(w->status_key, "default/b");
+    ck_assert_int_eq(w->status.conditions[3].status, CONDITION_TRUE);
+    ck_assert_ptr_nonnull(strstr(w->status.conditions[3].message, "default/a"));
+    ck_assert_int_eq(w->status.conditions[0].status, CONDITION_FALSE);
+    ck_assert_str_eq(w->status.conditions[0].reason, "RouteConflict");
+    world_done(w);
+}
+END_TEST
+
+UNIT_MAIN("core_update", update_at_zero, update_under_load,
+          update_of_an_idle_one_and_a_silent_agent, a_ticket_waits_across_an_update,
+          update_that_fails_leaves_the_old_one, deleted, deleted_while_an_agent_is_deaf, paths,
+          conflict_is_said)
