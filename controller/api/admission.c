@@ -14,7 +14,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 enum { DEPTH_MAX = 64 };
 
@@ -75,7 +74,8 @@ static const char *text_of(struct json_object *o, const char *name)
 
 static const char *compact(struct json_object *o)
 {
-    return json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+    return json_object_to_json_string_ext(o,
+                                          JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
 }
 
 static struct json_object *parse_row(const struct object *o)
@@ -101,12 +101,13 @@ static int check_type(struct admission *a, struct failure *f)
     if (!kind)
         return failure_bad_request(f, "Object 'Kind' is missing in the body");
     if (!version || strcmp(version, expected) != 0)
-        return failure_bad_request(f,
-                                   "the API version in the data (%.100s) does not match the expected API version (%s)",
-                                   version ?: "", expected);
+        return failure_bad_request(
+            f, "the API version in the data (%.100s) does not match the expected API version (%s)",
+            version ?: "", expected);
     if (strcmp(kind, a->kind->name) != 0)
-        return failure_bad_request(f, "the kind in the data (%.100s) does not match the expected kind (%s)", kind,
-                                   a->kind->name);
+        return failure_bad_request(
+            f, "the kind in the data (%.100s) does not match the expected kind (%s)", kind,
+            a->kind->name);
     return 0;
 }
 
@@ -125,12 +126,14 @@ static int check_names(struct admission *a, struct failure *f)
     if (!ns || !ns[0])
         json_object_object_add(a->metadata, "namespace", json_object_new_string(a->ns));
     else if (strcmp(ns, a->ns) != 0)
-        return failure_bad_request(f, "the namespace of the provided object does not match the namespace sent on the "
-                                      "request");
+        return failure_bad_request(
+            f, "the namespace of the provided object does not match the namespace sent on the "
+               "request");
     name = text_of(a->metadata, "name");
     if (a->name && name && strcmp(name, a->name) != 0)
-        return failure_bad_request(f, "the name of the object (%.253s) does not match the name on the URL (%.253s)",
-                                   name, a->name);
+        return failure_bad_request(
+            f, "the name of the object (%.253s) does not match the name on the URL (%.253s)", name,
+            a->name);
     if (a->name && !name)
         json_object_object_add(a->metadata, "name", json_object_new_string(a->name));
     name = text_of(a->metadata, "name");
@@ -154,7 +157,8 @@ static int check_unknown(struct admission *a, struct failure *f)
     json_object_object_foreach(a->body, name, value)
     {
         const struct schema *child = schema_property(s, name);
-        bool own = strcmp(name, "apiVersion") == 0 || strcmp(name, "kind") == 0 || strcmp(name, "metadata") == 0;
+        bool own = strcmp(name, "apiVersion") == 0 || strcmp(name, "kind") == 0 ||
+                   strcmp(name, "metadata") == 0;
 
         if (child && value)
             validate_prune(child, value, name, &a->unknown);
@@ -168,9 +172,10 @@ static int check_unknown(struct admission *a, struct failure *f)
         return 0;
     for (size_t i = 0; i < a->unknown.count; i++)
         buffer_printf(&all, "%sunknown field \"%s\"", i ? ", " : "", a->unknown.items[i]);
-    return failure_bad_request(f, "%s in version \"%s\" cannot be handled as a %s: strict decoding error: %.*s",
-                               a->kind->name, a->schema->version, a->kind->name, (int)buffer_size(&all),
-                               (const char *)buffer_bytes(&all));
+    return failure_bad_request(
+        f, "%s in version \"%s\" cannot be handled as a %s: strict decoding error: %.*s",
+        a->kind->name, a->schema->version, a->kind->name, (int)buffer_size(&all),
+        (const char *)buffer_bytes(&all));
 }
 
 /* ---------------------------------------------------------------- the server's metadata */
@@ -191,7 +196,8 @@ static void copy_member(struct json_object *to, struct json_object *from, const 
 
 static bool lists(struct json_object *array, const char *text)
 {
-    for (size_t i = 0; json_object_is_type(array, json_type_array) && i < json_object_array_length(array); i++)
+    for (size_t i = 0;
+         json_object_is_type(array, json_type_array) && i < json_object_array_length(array); i++)
         if (strcmp(json_object_get_string(json_object_array_get_idx(array, i)) ?: "", text) == 0)
             return true;
     return false;
@@ -233,12 +239,9 @@ static void normalise(struct json_object *metadata)
 static void begin_life(struct admission *a)
 {
     char uid[37], at[32];
-    time_t t = (time_t)(a->now_ms / 1000);
-    struct tm tm;
 
     random_uuid(uid);
-    gmtime_r(&t, &tm);
-    strftime(at, sizeof(at), "%Y-%m-%dT%H:%M:%SZ", &tm);
+    time_text(a->now_ms / 1000, at);
     set_text(a->metadata, "uid", uid);
     set_text(a->metadata, "creationTimestamp", at);
     json_object_object_add(a->metadata, "generation", json_object_new_int64(1));
@@ -248,15 +251,17 @@ static void begin_life(struct admission *a)
 
 static int go_on(struct admission *a, struct failure *f)
 {
-    static const char *const kept[] = {"uid",        "creationTimestamp",          "generateName",
-                                       "generation", "deletionGracePeriodSeconds", "deletionTimestamp"};
+    static const char *const kept[] = {
+        "uid",        "creationTimestamp",          "generateName",
+        "generation", "deletionGracePeriodSeconds", "deletionTimestamp"};
     struct json_object *old = json_tokener_parse(a->old->content->metadata), *spec;
     const char *uid = text_of(a->metadata, "uid");
     int r = 0;
 
     if (uid && strcmp(uid, a->old->content->uid) != 0)
         r = failure_set(f, 409, "Conflict",
-                        "Operation cannot be fulfilled on %s.%s \"%s\": Precondition failed: UID in precondition: "
+                        "Operation cannot be fulfilled on %s.%s \"%s\": Precondition failed: UID "
+                        "in precondition: "
                         "%.100s, UID in object meta: %s",
                         a->kind->plural, a->schema->group, a->name_text, uid, a->old->content->uid);
     for (size_t i = 0; i < ARRAY_LEN(kept); i++)
@@ -267,8 +272,9 @@ static int go_on(struct admission *a, struct failure *f)
     spec = json_tokener_parse(a->old->content->spec);
     if (r == 0 && !json_object_equal(spec, a->spec)) {
         a->changed = true;
-        json_object_object_add(a->metadata, "generation",
-                               json_object_new_int64(json_object_get_int64(get(old, "generation")) + 1));
+        json_object_object_add(
+            a->metadata, "generation",
+            json_object_new_int64(json_object_get_int64(get(old, "generation")) + 1));
     } else if (!json_object_equal(old, a->metadata)) {
         a->changed = true;
     }
@@ -279,7 +285,8 @@ static int go_on(struct admission *a, struct failure *f)
 
 static int pack_inline(struct admission *a, struct json_object *code)
 {
-    struct package_file *files = calloc((size_t)json_object_object_length(code) + 1, sizeof(*files));
+    struct package_file *files =
+        calloc((size_t)json_object_object_length(code) + 1, sizeof(*files));
     struct err e = {0};
     size_t n = 0;
     int r;
@@ -313,7 +320,8 @@ static int find_package(struct admission *a, struct problems *p)
     v = get(code, "inline");
     if (v && pack_inline(a, v) < 0)
         problems_add(p, PROBLEM_INVALID, "spec.code.inline",
-                     "Invalid value: names must be relative, without \"..\", at most 1024 bytes, and no name may be "
+                     "Invalid value: names must be relative, without \"..\", at most 1024 bytes, "
+                     "and no name may be "
                      "the folder of another");
     return 0;
 }
@@ -343,17 +351,20 @@ int admission_check(struct admission *a, struct failure *f)
 }
 
 /* ---------------------------------------------------------------- contents */
-static int make_content(struct json_object *metadata, struct json_object *spec, const char *package, uint64_t created_ms,
-                        struct json_object *owners, struct content **ret)
+static int make_content(struct json_object *metadata, struct json_object *spec, const char *package,
+                        uint64_t created_ms, struct json_object *owners, struct content **ret)
 {
     cleanup_buffer struct buffer row = {0};
-    cleanup_free char *metadata_text = strdup(compact(metadata)), *spec_text = strdup(compact(spec));
+    cleanup_free char *metadata_text = strdup(compact(metadata)),
+                      *spec_text = strdup(compact(spec));
     struct function *function = NULL;
     int r;
 
     if (!metadata_text || !spec_text)
         return -ENOMEM;
-    buffer_printf(&row, "{\"metadata\":%s,\"spec\":%s,\"package\":\"%s\",\"createdMs\":%" PRIu64 ",\"owners\":%s}",
+    buffer_printf(&row,
+                  "{\"metadata\":%s,\"spec\":%s,\"package\":\"%s\",\"createdMs\":%" PRIu64
+                  ",\"owners\":%s}",
                   metadata_text, spec_text, package, created_ms, compact(owners));
     if (buffer_append(&row, "", 1) < 0)
         return -ENOMEM;
@@ -365,7 +376,8 @@ static int make_content(struct json_object *metadata, struct json_object *spec, 
     return r;
 }
 
-static void show_owners(struct json_object *metadata, struct json_object *owners, const struct schema_set *schema)
+static void show_owners(struct json_object *metadata, struct json_object *owners,
+                        const struct schema_set *schema)
 {
     struct json_object *list;
     char version[64];
@@ -380,15 +392,13 @@ static void show_owners(struct json_object *metadata, struct json_object *owners
 
 int admission_content(struct admission *a, struct content **ret, struct failure *f)
 {
-    struct json_object *owners = a->owners ? json_object_get(a->owners) : admission_owners(a->old), *old = NULL;
+    struct json_object *owners = a->owners ? json_object_get(a->owners) : admission_owners(a->old),
+                       *old = NULL;
     uint64_t created = a->old ? a->old->content->function->created_ms : a->now_ms;
     char at[32];
-    time_t t = (time_t)(a->now_ms / 1000);
-    struct tm tm;
     int r = 0;
 
-    gmtime_r(&t, &tm);
-    strftime(at, sizeof(at), "%Y-%m-%dT%H:%M:%SZ", &tm);
+    time_text(a->now_ms / 1000, at);
     if (!a->owners) {
         if (a->old)
             r = admission_tree(a->old, &old);
@@ -404,24 +414,20 @@ int admission_content(struct admission *a, struct content **ret, struct failure 
     return r < 0 ? failure_errno(f, r, NULL) : 0;
 }
 
-int admission_mark(const struct object *o, uint64_t now_ms, struct content **ret,
-                   struct failure *f)
+int admission_mark(const struct object *o, uint64_t now_ms, struct content **ret, struct failure *f)
 {
     struct json_object *metadata = json_tokener_parse(o->content->metadata);
     struct json_object *spec = json_tokener_parse(o->content->spec), *owners = admission_owners(o);
     const struct function *was = o->content->function;
-    time_t t = (time_t)(now_ms / 1000);
     char at[32];
-    struct tm tm;
     int r;
 
-
-    gmtime_r(&t, &tm);
-    strftime(at, sizeof(at), "%Y-%m-%dT%H:%M:%SZ", &tm);
+    time_text(now_ms / 1000, at);
     set_text(metadata, "deletionTimestamp", at);
     json_object_object_add(metadata, "deletionGracePeriodSeconds", json_object_new_int64(0));
-    json_object_object_add(metadata, "generation",
-                           json_object_new_int64(json_object_get_int64(get(metadata, "generation")) + 1));
+    json_object_object_add(
+        metadata, "generation",
+        json_object_new_int64(json_object_get_int64(get(metadata, "generation")) + 1));
     keep_unroute(metadata);
     r = make_content(metadata, spec, was->package, was->created_ms, owners, ret);
     json_object_put(owners);

@@ -1,4 +1,5 @@
-/* admission.h - from what a client sent to what is stored: the one gate of every write. Pure but for random ids. */
+/* admission.h - from what a client sent to what is stored: the one gate of every write. Pure but
+ * for random ids. */
 #pragma once
 #include "api/failure.h"
 #include "api/problems.h"
@@ -12,26 +13,27 @@ struct admission {
     /* given */
     const struct schema_set *schema;
     const struct schema_kind *kind;
-    const char *ns, *name;                   /* of the URL; name NULL: create */
-    const struct object *old;                /* NULL: create */
-    struct json_object *body;                /* the whole new object; changed here */
-    struct json_object *owners;              /* as left by apply, or NULL: `manager` owns what it changed */
+    const char *ns, *name;      /* of the URL; name NULL: create */
+    const struct object *old;   /* NULL: create */
+    struct json_object *body;   /* the whole new object; changed here */
+    struct json_object *owners; /* as left by apply, or NULL: `manager` owns what it changed */
     const char *manager;
     enum field_validation fields;
     uint64_t now_ms;
     /* found */
-    struct field_list unknown;               /* for warnings */
-    struct json_object *metadata, *spec;     /* in body */
+    struct field_list unknown;           /* for warnings */
+    struct json_object *metadata, *spec; /* in body */
     char name_text[64];
-    bool changed;                            /* false: a no-op */
+    bool changed; /* false: a no-op */
     bool has_inline;
     char package[72];
-    struct buffer archive;                   /* of inline code */
+    struct buffer archive; /* of inline code */
 };
 #define cleanup_admission __attribute__((cleanup(admission_done)))
-void admission_done(struct admission *a);    /* `body` and `owners` are the caller's */
+void admission_done(struct admission *a); /* `body` and `owners` are the caller's */
 
-/* Checks shape and fields, fills defaults and the server's metadata, packs inline code. -1 with the failure. */
+/* Checks shape and fields, fills defaults and the server's metadata, packs inline code. -1 with the
+ * failure. */
 int admission_check(struct admission *a, struct failure *f);
 /* The content to store; the package must exist by then. */
 int admission_content(struct admission *a, struct content **ret, struct failure *f);

@@ -44,15 +44,16 @@ static int check_origin(const struct api *a, const struct http_head *h, struct f
     if (strncmp(a->c.address, "unix://", 7) == 0)
         return 0;
     if (!own_host(a, h->host.at, h->host.n))
-        return failure_set(f, 403, "Forbidden", "the Host \"%.*s\" is not this server's", (int)(h->host.n < 200 ? h->host.n : 200),
-                           h->host.n ? h->host.at : "");
+        return failure_set(f, 403, "Forbidden", "the Host \"%.*s\" is not this server's",
+                           (int)(h->host.n < 200 ? h->host.n : 200), h->host.n ? h->host.at : "");
     if (origin && !(origin->n > 7 && strncasecmp(origin->at, "http://", 7) == 0 &&
                     own_host(a, origin->at + 7, origin->n - 7)))
         return failure_set(f, 403, "Forbidden", "requests of other sites' pages are refused");
     return 0;
 }
 
-/* Digests are compared, so that neither content nor length of the token shows in the time it takes. */
+/* Digests are compared, so that neither content nor length of the token shows in the time it takes.
+ */
 static int check_token(const struct api *a, const struct http_head *h, struct failure *f)
 {
     const struct str *given = http_head_get(h, "Authorization");
@@ -111,16 +112,20 @@ static int check_config(const struct api_config *c, struct err *e)
     if (loopback(c->address))
         return 0;
     if (!c->token)
-        return err_set(e, EPERM, "the API on %s needs a token: only loopback addresses do without", c->address);
-    if (!c->insecure)
-        return err_set(e, EPERM, "the API on %s would send its token in the clear: say --insecure if that is meant",
+        return err_set(e, EPERM, "the API on %s needs a token: only loopback addresses do without",
                        c->address);
+    if (!c->insecure)
+        return err_set(
+            e, EPERM,
+            "the API on %s would send its token in the clear: say --insecure if that is meant",
+            c->address);
     return 0;
 }
 
 static int start(struct api *a, struct err *e)
 {
-    struct http_server_options o = {.max_connections = CONNECTIONS_MAX, .on_request = on_request, .user = a};
+    struct http_server_options o = {
+        .max_connections = CONNECTIONS_MAX, .on_request = on_request, .user = a};
     char address[128];
     int r = schema_load(&a->schema, e);
 

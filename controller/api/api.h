@@ -15,25 +15,26 @@ struct registry;
 struct store;
 
 struct api_config {
-    const char *address;                     /* "tcp://127.0.0.1:7080"; port 0: any */
-    const char *token;                       /* NULL: no token, which only a loopback address may do */
-    bool insecure;                           /* plain HTTP on an address that is not loopback: said explicitly */
+    const char *address; /* "tcp://127.0.0.1:7080"; port 0: any */
+    const char *token;   /* NULL: no token, which only a loopback address may do */
+    bool insecure;       /* plain HTTP on an address that is not loopback: said explicitly */
     struct brain *brain;
     struct registry *registry;
     struct store *store;
     struct packages *packages;
-    /* Paths the API does not know (the dashboard's). Returns false for 404. After the access check; on the API's loop. */
+    /* Paths the API does not know (the dashboard's). Returns false for 404. After the access check;
+     * on the API's loop. */
     bool (*other)(struct http_exchange *x, void *user);
     void *other_user;
 };
 
 /* Binds the address; -errno with a message. */
 int api_new(const struct api_config *c, struct api **ret, struct err *e);
-void api_address(const struct api *a, char out[128]);    /* port resolved */
-struct loop *api_loop(struct api *a);                    /* for others who serve on the API's thread */
-int api_run(struct api *a);                              /* the calling thread becomes the API's, until api_stop() */
-void api_stop(struct api *a);                            /* any thread; requests get up to 2 s to end */
-struct api *api_free(struct api *a);                     /* after api_run() has returned */
+void api_address(const struct api *a, char out[128]); /* port resolved */
+struct loop *api_loop(struct api *a);                 /* for others who serve on the API's thread */
+int api_run(struct api *a);          /* the calling thread becomes the API's, until api_stop() */
+void api_stop(struct api *a);        /* any thread; requests get up to 2 s to end */
+struct api *api_free(struct api *a); /* after api_run() has returned */
 
 /* `rouse-controller crd`: the CustomResourceDefinition as YAML. */
 int api_crd_yaml(struct buffer *out);

@@ -1,4 +1,5 @@
-/* core.c - as much of /api/v1 as kubectl needs: namespaces, which are names and nothing more, and no events. */
+/* core.c - as much of /api/v1 as kubectl needs: namespaces, which are names and nothing more, and
+ * no events. */
 #include "api/api_internal.h"
 
 #include "api/validate.h"
@@ -10,28 +11,36 @@
 
 static const char resources[] =
     "{\"kind\":\"APIResourceList\",\"apiVersion\":\"v1\",\"groupVersion\":\"v1\",\"resources\":["
-    "{\"name\":\"namespaces\",\"singularName\":\"namespace\",\"namespaced\":false,\"kind\":\"Namespace\","
+    "{\"name\":\"namespaces\",\"singularName\":\"namespace\",\"namespaced\":false,\"kind\":"
+    "\"Namespace\","
     "\"verbs\":[\"get\",\"list\"],\"shortNames\":[\"ns\"]},"
-    "{\"name\":\"events\",\"singularName\":\"event\",\"namespaced\":true,\"kind\":\"Event\",\"verbs\":[\"list\"],"
+    "{\"name\":\"events\",\"singularName\":\"event\",\"namespaced\":true,\"kind\":\"Event\","
+    "\"verbs\":[\"list\"],"
     "\"shortNames\":[\"ev\"]}]}\n";
 
-#define TABLE_OF_NAMES                                                                                                 \
-    "{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/v1\",\"metadata\":{\"resourceVersion\":\"%" PRIu64 "\"},"         \
-    "\"columnDefinitions\":[{\"name\":\"Name\",\"type\":\"string\",\"format\":\"name\",\"description\":\"\","           \
-    "\"priority\":0},{\"name\":\"Status\",\"type\":\"string\",\"format\":\"\",\"description\":\"\",\"priority\":0}],"  \
+#define TABLE_OF_NAMES                                                                             \
+    "{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/"                                            \
+    "v1\",\"metadata\":{\"resourceVersion\":\"%" PRIu64 "\"},"                                     \
+    "\"columnDefinitions\":[{\"name\":\"Name\",\"type\":\"string\",\"format\":\"name\","           \
+    "\"description\":\"\","                                                                        \
+    "\"priority\":0},{\"name\":\"Status\",\"type\":\"string\",\"format\":\"\",\"description\":"    \
+    "\"\",\"priority\":0}],"                                                                       \
     "\"rows\":["
 
 static void add_namespace(struct buffer *b, const char *name, bool table)
 {
     if (table)
         buffer_printf(b,
-                      "{\"cells\":[\"%s\",\"Active\"],\"object\":{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":"
+                      "{\"cells\":[\"%s\",\"Active\"],\"object\":{\"kind\":"
+                      "\"PartialObjectMetadata\",\"apiVersion\":"
                       "\"meta.k8s.io/v1\",\"metadata\":{\"name\":\"%s\"}}}",
                       name, name);
     else
         buffer_printf(b,
-                      "{\"kind\":\"Namespace\",\"apiVersion\":\"v1\",\"metadata\":{\"name\":\"%s\",\"labels\":{"
-                      "\"kubernetes.io/metadata.name\":\"%s\"}},\"spec\":{},\"status\":{\"phase\":\"Active\"}}",
+                      "{\"kind\":\"Namespace\",\"apiVersion\":\"v1\",\"metadata\":{\"name\":\"%s\","
+                      "\"labels\":{"
+                      "\"kubernetes.io/"
+                      "metadata.name\":\"%s\"}},\"spec\":{},\"status\":{\"phase\":\"Active\"}}",
                       name, name);
 }
 
@@ -48,8 +57,8 @@ static void on_functions(struct access_request *q)
         buffer_printf(&b, TABLE_OF_NAMES, q->rv);
     else
         buffer_printf(&b,
-                      "{\"kind\":\"NamespaceList\",\"apiVersion\":\"v1\",\"metadata\":{\"resourceVersion\":\"%" PRIu64
-                      "\"},\"items\":[",
+                      "{\"kind\":\"NamespaceList\",\"apiVersion\":\"v1\",\"metadata\":{"
+                      "\"resourceVersion\":\"%" PRIu64 "\"},\"items\":[",
                       q->rv);
     for (size_t i = 0; i <= q->count; i++) {
         const char *ns = i < q->count ? q->items[i]->content->ns : "default";
@@ -92,7 +101,8 @@ static void no_events(struct request *r)
     if (r->table)
         buffer_printf(&b, TABLE_OF_NAMES "]}\n", (uint64_t)0);
     else
-        buffer_puts(&b, "{\"kind\":\"EventList\",\"apiVersion\":\"v1\",\"metadata\":{},\"items\":[]}\n");
+        buffer_puts(
+            &b, "{\"kind\":\"EventList\",\"apiVersion\":\"v1\",\"metadata\":{},\"items\":[]}\n");
     respond_json(r, 200, &b);
 }
 
@@ -109,7 +119,8 @@ void core_answer(struct request *r)
                                               strcmp(r->segments[2], "events") != 0))
         failure_set(&f, 404, "NotFound", "the server could not find the requested resource");
     else if (!request_method(r, "GET"))
-        failure_set(&f, 405, "MethodNotAllowed", "the server does not allow this method on the requested resource");
+        failure_set(&f, 405, "MethodNotAllowed",
+                    "the server does not allow this method on the requested resource");
     if (f.code) {
         respond_failure(r, &f);
     } else if (n == 2) {

@@ -1,4 +1,5 @@
-/* delete.c - DELETE of one object or of a collection: each is marked, unrouted by the core, then erased. */
+/* delete.c - DELETE of one object or of a collection: each is marked, unrouted by the core, then
+ * erased. */
 #include "api/api_internal.h"
 
 #include "base/cleanup.h"
@@ -12,9 +13,9 @@ enum { ATTEMPTS_MAX = 5 };
 
 struct deletion {
     bool dry_run;
-    char uid[40], version[24];               /* preconditions; "" none */
+    char uid[40], version[24]; /* preconditions; "" none */
     unsigned attempts;
-    struct object **items;                   /* of a collection */
+    struct object **items; /* of a collection */
     size_t count, at;
 };
 
@@ -36,16 +37,18 @@ static int check_preconditions(struct request *r, const struct object *o, struct
     snprintf(rv, sizeof(rv), "%llu", (unsigned long long)o->rv);
     if (d->uid[0] && strcmp(d->uid, o->content->uid) != 0)
         return failure_set(f, 409, "Conflict",
-                           "Operation cannot be fulfilled on %s.%s \"%s\": Precondition failed: UID in precondition: "
+                           "Operation cannot be fulfilled on %s.%s \"%s\": Precondition failed: "
+                           "UID in precondition: "
                            "%s, UID in object meta: %s",
-                           r->kind->plural, r->api->schema->group, o->content->name, d->uid, o->content->uid);
+                           r->kind->plural, r->api->schema->group, o->content->name, d->uid,
+                           o->content->uid);
     if (d->version[0] && strcmp(d->version, rv) != 0)
         return failure_conflict(f, r->kind->plural, r->api->schema->group, o->content->name);
     return 0;
 }
 
-static void mark(struct request *r, const struct object *o, void (*on_marked)(struct access_request *q),
-                 struct failure *f)
+static void mark(struct request *r, const struct object *o,
+                 void (*on_marked)(struct access_request *q), struct failure *f)
 {
     struct content *c;
 
@@ -112,7 +115,8 @@ static void ask_one(struct request *r)
     request_ask(r, on_found);
 }
 
-/* ---------------------------------------------------------------- a collection: one after the other */
+/* ---------------------------------------------------------------- a collection: one after the
+ * other */
 static void next_of_collection(struct request *r);
 
 static void on_one_marked(struct access_request *q)
@@ -131,7 +135,7 @@ static void on_one_marked(struct access_request *q)
             object_unref(d->items[d->at]);
             d->items[d->at] = TAKE_PTR(q->object);
         }
-        access_request_done(q);              /* before the next question uses it again */
+        access_request_done(q); /* before the next question uses it again */
         d->at++;
         next_of_collection(r);
     }
@@ -143,8 +147,9 @@ static void answer_collection(struct request *r)
     struct deletion *d = r->work;
     cleanup_buffer struct buffer b = {0};
 
-    buffer_printf(&b, "{\"apiVersion\":\"rouse.dev/v1\",\"kind\":\"%sList\",\"metadata\":{},\"items\":[",
-                  r->kind->name);
+    buffer_printf(
+        &b, "{\"apiVersion\":\"rouse.dev/v1\",\"kind\":\"%sList\",\"metadata\":{},\"items\":[",
+        r->kind->name);
     for (size_t i = 0; i < d->count; i++) {
         if (i)
             buffer_puts(&b, ",");
@@ -229,9 +234,10 @@ void delete_begin(struct request *r)
     if (!d)
         failure_errno(&f, -ENOMEM, NULL);
     else if (type[0] && strcmp(type, "application/json") != 0 && http_has_body(r->x))
-        failure_set(&f, 415, "UnsupportedMediaType",
-                    "the body of the request was in an unknown format - accepted media types include: "
-                    "application/json");
+        failure_set(
+            &f, 415, "UnsupportedMediaType",
+            "the body of the request was in an unknown format - accepted media types include: "
+            "application/json");
     if (f.code) {
         free(d);
         respond_failure(r, &f);

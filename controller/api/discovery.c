@@ -1,4 +1,5 @@
-/* discovery.c - /version, /api, /apis and their resources: both the legacy and the aggregated form. */
+/* discovery.c - /version, /api, /apis and their resources: both the legacy and the aggregated form.
+ */
 #include "api/api_internal.h"
 
 #include "base/cleanup.h"
@@ -8,46 +9,56 @@
 #define AGGREGATED "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 
 static const char version[] =
-    "{\"major\":\"1\",\"minor\":\"32\",\"gitVersion\":\"v1.32.0-rouse.0.1\",\"gitCommit\":\"\",\"gitTreeState\":\"\","
+    "{\"major\":\"1\",\"minor\":\"32\",\"gitVersion\":\"v1.32.0-rouse.0.1\",\"gitCommit\":\"\","
+    "\"gitTreeState\":\"\","
     "\"buildDate\":\"\",\"goVersion\":\"\",\"compiler\":\"cc\",\"platform\":\"linux\"}\n";
 
 static const char *verbs_of(const struct schema_kind *k)
 {
-    return k->writable ? "[\"create\",\"delete\",\"deletecollection\",\"get\",\"list\",\"patch\",\"update\",\"watch\"]"
+    return k->writable ? "[\"create\",\"delete\",\"deletecollection\",\"get\",\"list\",\"patch\","
+                         "\"update\",\"watch\"]"
                        : "[\"get\",\"list\",\"watch\"]";
 }
 
 static void add_json(struct buffer *b, const char *name, struct json_object *o)
 {
     if (o && json_object_array_length(o) > 0)
-        buffer_printf(b, ",\"%s\":%s", name, json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN));
+        buffer_printf(b, ",\"%s\":%s", name,
+                      json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN));
 }
 
 /* ---------------------------------------------------------------- legacy */
 static void add_legacy(struct buffer *b, const struct schema_kind *k)
 {
-    buffer_printf(b, "{\"name\":\"%s\",\"singularName\":\"%s\",\"namespaced\":%s,\"kind\":\"%s\",\"verbs\":%s",
-                  k->plural, k->singular, k->namespaced ? "true" : "false", k->name, verbs_of(k));
+    buffer_printf(
+        b,
+        "{\"name\":\"%s\",\"singularName\":\"%s\",\"namespaced\":%s,\"kind\":\"%s\",\"verbs\":%s",
+        k->plural, k->singular, k->namespaced ? "true" : "false", k->name, verbs_of(k));
     add_json(b, "shortNames", k->short_names);
     add_json(b, "categories", k->categories);
     buffer_puts(b, "}");
     if (k->writable)
-        buffer_printf(b,
-                      ",{\"name\":\"%s/status\",\"singularName\":\"\",\"namespaced\":true,\"kind\":\"%s\","
-                      "\"verbs\":[\"get\",\"patch\",\"update\"]}",
-                      k->plural, k->name);
+        buffer_printf(
+            b,
+            ",{\"name\":\"%s/status\",\"singularName\":\"\",\"namespaced\":true,\"kind\":\"%s\","
+            "\"verbs\":[\"get\",\"patch\",\"update\"]}",
+            k->plural, k->name);
     if (k->scale)
-        buffer_printf(b,
-                      ",{\"name\":\"%s/scale\",\"singularName\":\"\",\"namespaced\":true,\"group\":\"autoscaling\","
-                      "\"version\":\"v1\",\"kind\":\"Scale\",\"verbs\":[\"get\",\"patch\",\"update\"]}",
-                      k->plural);
+        buffer_printf(
+            b,
+            ",{\"name\":\"%s/"
+            "scale\",\"singularName\":\"\",\"namespaced\":true,\"group\":\"autoscaling\","
+            "\"version\":\"v1\",\"kind\":\"Scale\",\"verbs\":[\"get\",\"patch\",\"update\"]}",
+            k->plural);
 }
 
 static void resource_list(struct request *r, struct buffer *b)
 {
     const struct schema_set *s = r->api->schema;
 
-    buffer_printf(b, "{\"kind\":\"APIResourceList\",\"apiVersion\":\"v1\",\"groupVersion\":\"%s/%s\",\"resources\":[",
+    buffer_printf(b,
+                  "{\"kind\":\"APIResourceList\",\"apiVersion\":\"v1\",\"groupVersion\":\"%s/"
+                  "%s\",\"resources\":[",
                   s->group, s->version);
     for (int k = 0; k < KIND_COUNT; k++) {
         if (k)
@@ -66,30 +77,37 @@ static void add_group(struct buffer *b, const struct schema_set *s)
 }
 
 /* ---------------------------------------------------------------- aggregated */
-static void add_aggregated(struct buffer *b, const struct schema_set *s, const struct schema_kind *k)
+static void add_aggregated(struct buffer *b, const struct schema_set *s,
+                           const struct schema_kind *k)
 {
     buffer_printf(b,
-                  "{\"resource\":\"%s\",\"responseKind\":{\"group\":\"%s\",\"version\":\"%s\",\"kind\":\"%s\"},"
+                  "{\"resource\":\"%s\",\"responseKind\":{\"group\":\"%s\",\"version\":\"%s\","
+                  "\"kind\":\"%s\"},"
                   "\"scope\":\"%s\",\"singularResource\":\"%s\",\"verbs\":%s",
-                  k->plural, s->group, s->version, k->name, k->namespaced ? "Namespaced" : "Cluster", k->singular,
-                  verbs_of(k));
+                  k->plural, s->group, s->version, k->name,
+                  k->namespaced ? "Namespaced" : "Cluster", k->singular, verbs_of(k));
     add_json(b, "shortNames", k->short_names);
     add_json(b, "categories", k->categories);
     if (k->writable)
-        buffer_printf(b,
-                      ",\"subresources\":[{\"subresource\":\"status\",\"responseKind\":{\"group\":\"%s\",\"version\":"
-                      "\"%s\",\"kind\":\"%s\"},\"verbs\":[\"get\",\"patch\",\"update\"]},{\"subresource\":\"scale\","
-                      "\"responseKind\":{\"group\":\"autoscaling\",\"version\":\"v1\",\"kind\":\"Scale\"},"
-                      "\"verbs\":[\"get\",\"patch\",\"update\"]}]",
-                      s->group, s->version, k->name);
+        buffer_printf(
+            b,
+            ",\"subresources\":[{\"subresource\":\"status\",\"responseKind\":{\"group\":\"%s\","
+            "\"version\":"
+            "\"%s\",\"kind\":\"%s\"},\"verbs\":[\"get\",\"patch\",\"update\"]},{\"subresource\":"
+            "\"scale\","
+            "\"responseKind\":{\"group\":\"autoscaling\",\"version\":\"v1\",\"kind\":\"Scale\"},"
+            "\"verbs\":[\"get\",\"patch\",\"update\"]}]",
+            s->group, s->version, k->name);
     buffer_puts(b, "}");
 }
 
 static void groups_aggregated(const struct schema_set *s, struct buffer *b)
 {
     buffer_printf(b,
-                  "{\"kind\":\"APIGroupDiscoveryList\",\"apiVersion\":\"apidiscovery.k8s.io/v2\",\"metadata\":{},"
-                  "\"items\":[{\"metadata\":{\"name\":\"%s\"},\"versions\":[{\"version\":\"%s\",\"freshness\":"
+                  "{\"kind\":\"APIGroupDiscoveryList\",\"apiVersion\":\"apidiscovery.k8s.io/"
+                  "v2\",\"metadata\":{},"
+                  "\"items\":[{\"metadata\":{\"name\":\"%s\"},\"versions\":[{\"version\":\"%s\","
+                  "\"freshness\":"
                   "\"Current\",\"resources\":[",
                   s->group, s->version);
     for (int k = 0; k < KIND_COUNT; k++) {
@@ -101,18 +119,24 @@ static void groups_aggregated(const struct schema_set *s, struct buffer *b)
 }
 
 static const char core_aggregated[] =
-    "{\"kind\":\"APIGroupDiscoveryList\",\"apiVersion\":\"apidiscovery.k8s.io/v2\",\"metadata\":{},\"items\":[{"
+    "{\"kind\":\"APIGroupDiscoveryList\",\"apiVersion\":\"apidiscovery.k8s.io/"
+    "v2\",\"metadata\":{},\"items\":[{"
     "\"metadata\":{},\"versions\":[{\"version\":\"v1\",\"freshness\":\"Current\",\"resources\":["
-    "{\"resource\":\"namespaces\",\"responseKind\":{\"group\":\"\",\"version\":\"v1\",\"kind\":\"Namespace\"},"
-    "\"scope\":\"Cluster\",\"singularResource\":\"namespace\",\"verbs\":[\"get\",\"list\"],\"shortNames\":[\"ns\"]},"
-    "{\"resource\":\"events\",\"responseKind\":{\"group\":\"\",\"version\":\"v1\",\"kind\":\"Event\"},"
-    "\"scope\":\"Namespaced\",\"singularResource\":\"event\",\"verbs\":[\"list\"],\"shortNames\":[\"ev\"]}]}]}]}\n";
+    "{\"resource\":\"namespaces\",\"responseKind\":{\"group\":\"\",\"version\":\"v1\",\"kind\":"
+    "\"Namespace\"},"
+    "\"scope\":\"Cluster\",\"singularResource\":\"namespace\",\"verbs\":[\"get\",\"list\"],"
+    "\"shortNames\":[\"ns\"]},"
+    "{\"resource\":\"events\",\"responseKind\":{\"group\":\"\",\"version\":\"v1\",\"kind\":"
+    "\"Event\"},"
+    "\"scope\":\"Namespaced\",\"singularResource\":\"event\",\"verbs\":[\"list\"],\"shortNames\":["
+    "\"ev\"]}]}]}]}\n";
 
 static bool wants_aggregated(struct request *r)
 {
     char accept[512];
 
-    return request_header(r, "Accept", accept, sizeof(accept)) && strstr(accept, "v=v2;as=APIGroupDiscoveryList");
+    return request_header(r, "Accept", accept, sizeof(accept)) &&
+           strstr(accept, "v=v2;as=APIGroupDiscoveryList");
 }
 
 static void answer_aggregated(struct request *r, const char *text, size_t n)
@@ -122,7 +146,8 @@ static void answer_aggregated(struct request *r, const char *text, size_t n)
 
 void discovery_answer(struct request *r)
 {
-    static const char core[] = "{\"kind\":\"APIVersions\",\"versions\":[\"v1\"],\"serverAddressByClientCIDRs\":[]}\n";
+    static const char core[] =
+        "{\"kind\":\"APIVersions\",\"versions\":[\"v1\"],\"serverAddressByClientCIDRs\":[]}\n";
     const struct schema_set *s = r->api->schema;
     cleanup_buffer struct buffer b = {0};
     cleanup_failure struct failure f = {0};

@@ -41,18 +41,21 @@ int failure_bad_request(struct failure *f, const char *fmt, ...)
 
 int failure_not_found(struct failure *f, const char *resource, const char *group, const char *name)
 {
-    return failure_set(f, 404, "NotFound", "%s%s%s \"%s\" not found", resource, group[0] ? "." : "", group, name);
+    return failure_set(f, 404, "NotFound", "%s%s%s \"%s\" not found", resource, group[0] ? "." : "",
+                       group, name);
 }
 
 int failure_conflict(struct failure *f, const char *resource, const char *group, const char *name)
 {
     return failure_set(f, 409, "Conflict",
-                       "Operation cannot be fulfilled on %s.%s \"%s\": the object has been modified; please apply your "
+                       "Operation cannot be fulfilled on %s.%s \"%s\": the object has been "
+                       "modified; please apply your "
                        "changes to the latest version and try again",
                        resource, group, name);
 }
 
-int failure_exists(struct failure *f, const char *resource, const char *group, const char *name, bool deleting)
+int failure_exists(struct failure *f, const char *resource, const char *group, const char *name,
+                   bool deleting)
 {
     return failure_set(f, 409, "AlreadyExists", "%s%s.%s \"%s\" already exists",
                        deleting ? "object is being deleted: " : "", resource, group, name);
@@ -68,8 +71,8 @@ int failure_invalid(struct failure *f, const char *kind, const char *group, cons
     if (p->dropped)
         buffer_printf(&all, ", and %zu more", p->dropped);
     return failure_set(f, 422, "Invalid", "%s.%s \"%s\" is invalid: %s%.*s%s", kind, group, name,
-                       p->count > 1 ? "[" : "", (int)buffer_size(&all), (const char *)buffer_bytes(&all),
-                       p->count > 1 ? "]" : "");
+                       p->count > 1 ? "[" : "", (int)buffer_size(&all),
+                       (const char *)buffer_bytes(&all), p->count > 1 ? "]" : "");
 }
 
 int failure_errno(struct failure *f, int error, const char *message)
@@ -95,7 +98,8 @@ static void add_field(struct buffer *out, const char *name, const char *value)
 static void add_causes(const struct failure *f, struct buffer *out)
 {
     if (f->causes) {
-        buffer_printf(out, ",\"causes\":%s", json_object_to_json_string_ext(f->causes, JSON_C_TO_STRING_NOSLASHESCAPE));
+        buffer_printf(out, ",\"causes\":%s",
+                      json_object_to_json_string_ext(f->causes, JSON_C_TO_STRING_NOSLASHESCAPE));
         return;
     }
     if (!f->problems.count)
@@ -111,10 +115,11 @@ static void add_causes(const struct failure *f, struct buffer *out)
     buffer_puts(out, "]");
 }
 
-int failure_json(const struct failure *f, const char *group, const char *plural, const char *kind, const char *name,
-                 struct buffer *out)
+int failure_json(const struct failure *f, const char *group, const char *plural, const char *kind,
+                 const char *name, struct buffer *out)
 {
-    buffer_puts(out, "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},\"status\":\"Failure\",\"message\":\"");
+    buffer_puts(out, "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},\"status\":"
+                     "\"Failure\",\"message\":\"");
     buffer_json_string(out, f->message, strlen(f->message));
     buffer_printf(out, "\",\"reason\":\"%s\"", f->reason);
     if (plural || f->retry_after_s || f->causes) {
@@ -124,7 +129,8 @@ int failure_json(const struct failure *f, const char *group, const char *plural,
         add_field(out, "kind", f->code == 422 ? kind : plural);
         add_causes(f, out);
         if (f->retry_after_s)
-            buffer_printf(out, "%s\"retryAfterSeconds\":%u", buffer_bytes(out)[buffer_size(out) - 1] == '{' ? "" : ",",
+            buffer_printf(out, "%s\"retryAfterSeconds\":%u",
+                          buffer_bytes(out)[buffer_size(out) - 1] == '{' ? "" : ",",
                           f->retry_after_s);
         buffer_puts(out, "}");
     }

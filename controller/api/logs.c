@@ -31,7 +31,7 @@ struct stream {
     bool dropped;
 };
 
-struct piece {                               /* brain to API */
+struct piece { /* brain to API */
     struct mail mail;
     struct stream *stream;
     bool last;
@@ -96,7 +96,7 @@ static void on_piece(struct mail *m)
         pump(s);
     }
     if (p->last)
-        request_release(r);                  /* the brain's hold: nothing comes after the last piece */
+        request_release(r); /* the brain's hold: nothing comes after the last piece */
     free(p);
 }
 
@@ -140,7 +140,7 @@ static void on_start(struct mail *m)
     }
     if (!s->over) {
         s->log = log;
-        post_piece(s, NULL, 0, false, 0);    /* the answer begins though nothing was logged yet */
+        post_piece(s, NULL, 0, false, 0); /* the answer begins though nothing was logged yet */
     }
 }
 

@@ -46,16 +46,22 @@ static struct json_object *gvk(const struct schema_set *s, const struct schema_k
 /* ---------------------------------------------------------------- OpenAPI v3 */
 static struct json_object *metadata_schema(void)
 {
-    struct json_object *o = described("object", "Name, labels and the like, as everywhere in Kubernetes."), *p, *map;
+    struct json_object *o = described("object",
+                                      "Name, labels and the like, as everywhere in Kubernetes."),
+                       *p, *map;
 
     p = object_in(o, "properties");
     json_object_object_add(p, "name", described("string", "Name, unique in its namespace."));
     json_object_object_add(p, "namespace", described("string", "Namespace; default is default."));
     json_object_object_add(p, "uid", described("string", "Unique in time and space. Read-only."));
-    json_object_object_add(p, "resourceVersion", described("string", "Version of this object. Read-only."));
-    json_object_object_add(p, "generation", described("integer", "Changes with each change of the spec. Read-only."));
-    json_object_object_add(p, "creationTimestamp", described("string", "When it was created. Read-only."));
-    json_object_object_add(p, "deletionTimestamp", described("string", "When it was deleted. Read-only."));
+    json_object_object_add(p, "resourceVersion",
+                           described("string", "Version of this object. Read-only."));
+    json_object_object_add(
+        p, "generation", described("integer", "Changes with each change of the spec. Read-only."));
+    json_object_object_add(p, "creationTimestamp",
+                           described("string", "When it was created. Read-only."));
+    json_object_object_add(p, "deletionTimestamp",
+                           described("string", "When it was deleted. Read-only."));
     map = described("object", "Labels to select by.");
     json_object_object_add(map, "additionalProperties", described("string", "Value."));
     json_object_object_add(p, "labels", map);
@@ -83,9 +89,11 @@ static struct json_object *whole_schema(const struct schema_kind *k)
 static void add_operation(struct json_object *path, const char *method, const struct schema_set *s,
                           const struct schema_kind *k, const char *action)
 {
-    static const char *const patches[] = {"application/json-patch+json", "application/merge-patch+json",
+    static const char *const patches[] = {"application/json-patch+json",
+                                          "application/merge-patch+json",
                                           "application/apply-patch+yaml"};
-    struct json_object *op = object_in(path, method), *parameters = json_object_new_array(), *p, *content;
+    struct json_object *op = object_in(path, method), *parameters = json_object_new_array(), *p,
+                       *content;
 
     set(op, "x-kubernetes-action", action);
     json_object_object_add(op, "x-kubernetes-group-version-kind", gvk(s, k));
@@ -105,7 +113,8 @@ static void add_operation(struct json_object *path, const char *method, const st
     set(object_in(object_in(op, "responses"), "200"), "description", "OK");
 }
 
-static void add_paths(struct json_object *paths, const struct schema_set *s, const struct schema_kind *k)
+static void add_paths(struct json_object *paths, const struct schema_set *s,
+                      const struct schema_kind *k)
 {
     char path[160];
     struct json_object *p;
@@ -151,32 +160,34 @@ int openapi_make(struct api *a)
         json_object_object_add(schemas, name, o);
         add_paths(paths, s, &s->kinds[k]);
     }
-    r = buffer_puts(&a->openapi, json_object_to_json_string_ext(doc, JSON_C_TO_STRING_PLAIN |
-                                                                         JSON_C_TO_STRING_NOSLASHESCAPE));
+    r = buffer_puts(&a->openapi, json_object_to_json_string_ext(
+                                     doc, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
     json_object_put(doc);
     SHA256(buffer_bytes(&a->openapi), buffer_size(&a->openapi), digest);
     hex_encode(a->openapi_hash, digest, sizeof(digest));
     return r;
 }
 
-/* kubectl before 1.29 does not begin without the version 2 document, in protobuf, though it finds nothing in it that
- * it needs: Document{1: swagger}. */
+/* kubectl before 1.29 does not begin without the version 2 document, in protobuf, though it finds
+ * nothing in it that it needs: Document{1: swagger}. */
 static bool answer_v2(struct request *r)
 {
     static const char empty[] = "\x0a\x03"
                                 "2.0";
     char accept[512];
 
-    if (!request_header(r, "Accept", accept, sizeof(accept)) || !strstr(accept, "proto-openapi.spec.v2"))
+    if (!request_header(r, "Accept", accept, sizeof(accept)) ||
+        !strstr(accept, "proto-openapi.spec.v2"))
         return false;
-    respond(r, 200, "Content-Type: application/com.github.proto-openapi.spec.v2.v1.0+protobuf\r\n", empty,
-            sizeof(empty) - 1);
+    respond(r, 200, "Content-Type: application/com.github.proto-openapi.spec.v2.v1.0+protobuf\r\n",
+            empty, sizeof(empty) - 1);
     return true;
 }
 
 void openapi_answer(struct request *r)
 {
-    static const char core[] = "{\"openapi\":\"3.0.0\",\"info\":{\"title\":\"Rouse\",\"version\":\"v1\"},\"paths\":{}}\n";
+    static const char core[] =
+        "{\"openapi\":\"3.0.0\",\"info\":{\"title\":\"Rouse\",\"version\":\"v1\"},\"paths\":{}}\n";
     cleanup_buffer struct buffer b = {0};
     cleanup_failure struct failure f = {0};
     size_t n = r->segment_count;
@@ -185,7 +196,8 @@ void openapi_answer(struct request *r)
         return;
     if (n == 2 && strcmp(r->segments[1], "v3") == 0) {
         buffer_printf(&b,
-                      "{\"paths\":{\"api/v1\":{\"serverRelativeURL\":\"/openapi/v3/api/v1\"},\"apis/rouse.dev/v1\":{"
+                      "{\"paths\":{\"api/v1\":{\"serverRelativeURL\":\"/openapi/v3/api/"
+                      "v1\"},\"apis/rouse.dev/v1\":{"
                       "\"serverRelativeURL\":\"/openapi/v3/apis/rouse.dev/v1?hash=%s\"}}}\n",
                       r->api->openapi_hash);
         respond_json(r, 200, &b);
@@ -213,7 +225,8 @@ static struct json_object *crd_columns(const struct schema_kind *k)
 
 static struct json_object *crd_version(const struct schema_set *s, const struct schema_kind *k)
 {
-    struct json_object *v = json_object_new_object(), *schema, *subresources, *scale, *metadata, *name, *p;
+    struct json_object *v = json_object_new_object(), *schema, *subresources, *scale, *metadata,
+                       *name, *p;
     char path[128];
 
     set(v, "name", s->version);
@@ -271,7 +284,8 @@ int api_crd_yaml(struct buffer *out)
     versions = json_object_new_array();
     json_object_array_add(versions, crd_version(s, k));
     json_object_object_add(spec, "versions", versions);
-    buffer_puts(out, "# Made by `rouse-controller crd` from proto/function.schema.json. Change that, not this.\n");
+    buffer_puts(out, "# Made by `rouse-controller crd` from proto/function.schema.json. Change "
+                     "that, not this.\n");
     r = yaml_write(crd, out);
     json_object_put(crd);
     schema_free(s);

@@ -1,4 +1,5 @@
-/* ownership.c - leaf sets and the merge of server-side apply. Lists are leaves: they are set as a whole. */
+/* ownership.c - leaf sets and the merge of server-side apply. Lists are leaves: they are set as a
+ * whole. */
 #include "api/ownership.h"
 
 #include "api/patch.h"
@@ -25,7 +26,9 @@ static int walk(struct json_object *o, struct buffer *at, leaf_fn fn, void *user
         int r = buffer_puts(at, "/");
 
         for (const char *s = name; *s && r == 0; s++)
-            r = *s == '~' ? buffer_puts(at, "~0") : *s == '/' ? buffer_puts(at, "~1") : buffer_append(at, s, 1);
+            r = *s == '~'   ? buffer_puts(at, "~0")
+                : *s == '/' ? buffer_puts(at, "~1")
+                            : buffer_append(at, s, 1);
         if (r == 0)
             r = walk(value, at, fn, user);
         at->end = end;
@@ -38,7 +41,8 @@ static int walk(struct json_object *o, struct buffer *at, leaf_fn fn, void *user
 /* Every owned leaf of an object; a non-zero answer of fn ends it. */
 static int walk_object(struct json_object *o, leaf_fn fn, void *user)
 {
-    static const char *const parts[] = {"/spec", "/metadata/labels", "/metadata/annotations", "/metadata/finalizers"};
+    static const char *const parts[] = {"/spec", "/metadata/labels", "/metadata/annotations",
+                                        "/metadata/finalizers"};
     int r = 0;
 
     for (size_t i = 0; i < ARRAY_LEN(parts) && r == 0; i++) {
@@ -106,7 +110,8 @@ static int add_field(struct json_object *entry, const char *pointer)
     return 0;
 }
 
-static struct json_object *find_entry(struct json_object *owners, const char *manager, const char *op)
+static struct json_object *find_entry(struct json_object *owners, const char *manager,
+                                      const char *op)
 {
     for (size_t i = 0; i < json_object_array_length(owners); i++) {
         struct json_object *e = json_object_array_get_idx(owners, i);
@@ -118,7 +123,8 @@ static struct json_object *find_entry(struct json_object *owners, const char *ma
 }
 
 /* The table is bounded: the oldest entry makes room, its fields are nobody's then. */
-static struct json_object *make_entry(struct json_object *owners, const char *manager, const char *op, const char *time)
+static struct json_object *make_entry(struct json_object *owners, const char *manager,
+                                      const char *op, const char *time)
 {
     struct json_object *e = find_entry(owners, manager, op);
 
@@ -145,7 +151,8 @@ static void drop_empty(struct json_object *owners)
     }
 }
 
-static void take_from_all(struct json_object *owners, const char *pointer, struct json_object *except)
+static void take_from_all(struct json_object *owners, const char *pointer,
+                          struct json_object *except)
 {
     for (size_t i = 0; i < json_object_array_length(owners); i++) {
         struct json_object *e = json_object_array_get_idx(owners, i);
@@ -180,15 +187,17 @@ static int on_old(void *user, const char *pointer, struct json_object *value)
 
     (void)value;
     /* Gone, or an object with members of its own now. */
-    if (!found || (json_object_is_type(now, json_type_object) && json_object_object_length(now) > 0))
+    if (!found ||
+        (json_object_is_type(now, json_type_object) && json_object_object_length(now) > 0))
         take_from_all(u->owners, pointer, NULL);
     return 0;
 }
 
-int ownership_update(struct json_object *owners, struct json_object *old, struct json_object *now, const char *manager,
-                     const char *time)
+int ownership_update(struct json_object *owners, struct json_object *old, struct json_object *now,
+                     const char *manager, const char *time)
 {
-    struct update u = {.owners = owners, .other = old, .entry = make_entry(owners, manager, "Update", time)};
+    struct update u = {
+        .owners = owners, .other = old, .entry = make_entry(owners, manager, "Update", time)};
     int r = walk_object(now, on_now, &u);
 
     if (r == 0 && old) {
@@ -250,7 +259,7 @@ static void remove_leaf(struct json_object **object, const char *pointer)
     json_object_object_add(o, "op", json_object_new_string("remove"));
     json_object_object_add(o, "path", json_object_new_string(pointer));
     json_object_array_add(operations, o);
-    patch_json(object, operations, NULL);    /* absent already is as good */
+    patch_json(object, operations, NULL); /* absent already is as good */
     json_object_put(operations);
 }
 
@@ -261,11 +270,13 @@ static int merge_config(struct json_object **object, struct json_object *config)
     return patch_merge(object, config);
 }
 
-int ownership_apply(struct json_object *owners, struct json_object **object, struct json_object *config,
-                    const char *manager, const char *time, bool force, struct json_object *conflicts)
+int ownership_apply(struct json_object *owners, struct json_object **object,
+                    struct json_object *config, const char *manager, const char *time, bool force,
+                    struct json_object *conflicts)
 {
     struct json_object *mine = make_entry(owners, manager, "Apply", time), *before;
-    struct apply a = {.owners = owners, .live = *object, .mine = mine, .conflicts = conflicts, .force = force};
+    struct apply a = {
+        .owners = owners, .live = *object, .mine = mine, .conflicts = conflicts, .force = force};
     int r = walk_object(config, on_config, &a);
 
     if (r < 0)
@@ -323,7 +334,8 @@ struct json_object *ownership_managed_fields(struct json_object *owners, const c
         json_object_object_add(o, "time", json_object_new_string(text_of(e, "time")));
         json_object_object_add(o, "fieldsType", json_object_new_string("FieldsV1"));
         for (size_t f = 0; f < json_object_array_length(fields_of(e)); f++)
-            add_fields_v1(fields, json_object_get_string(json_object_array_get_idx(fields_of(e), f)));
+            add_fields_v1(fields,
+                          json_object_get_string(json_object_array_get_idx(fields_of(e), f)));
         json_object_object_add(o, "fieldsV1", fields);
         json_object_array_add(list, o);
     }

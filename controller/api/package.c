@@ -1,5 +1,6 @@
-/* package.c - PUT, GET and HEAD /packages/sha256:HEX, and packing for admission. What waits for the disk runs on
- * the disk thread; reads come from files that are complete, a piece at a time as the client takes them. */
+/* package.c - PUT, GET and HEAD /packages/sha256:HEX, and packing for admission. What waits for the
+ * disk runs on the disk thread; reads come from files that are complete, a piece at a time as the
+ * client takes them. */
 #include "api/api_internal.h"
 
 #include "base/cleanup.h"
@@ -16,8 +17,8 @@ enum { PIECE = 128 << 10 };
 struct job {
     struct mail mail;
     struct request *request;
-    struct package_upload *upload;           /* to finish; or... */
-    struct packages *packages;               /* ...to write whole */
+    struct package_upload *upload; /* to finish; or... */
+    struct packages *packages;     /* ...to write whole */
     char digest[PACKAGE_DIGEST_TEXT];
     struct buffer archive;
     void (*on_stored)(struct request *r, int error, const char *message);
@@ -43,7 +44,8 @@ static void on_job(struct mail *m)
     if (!u) {
         j->error = packages_upload(j->packages, j->digest, &u, &j->e);
         if (j->error == 0)
-            j->error = package_upload_write(u, buffer_bytes(&j->archive), buffer_size(&j->archive), &j->e);
+            j->error =
+                package_upload_write(u, buffer_bytes(&j->archive), buffer_size(&j->archive), &j->e);
     }
     if (j->error == 0)
         j->error = package_upload_finish(u, &j->e);
@@ -226,7 +228,9 @@ static void get(struct request *r, const char *digest)
     r->work_free = transfer_free;
     x = packages_read(r->api->c.packages, digest, &t->fd, &size);
     if (x < 0) {
-        fail(r, x, x == -ENOENT ? "no such package" : "a package is named by sha256: and 64 hexadecimal digits");
+        fail(r, x,
+             x == -ENOENT ? "no such package"
+                          : "a package is named by sha256: and 64 hexadecimal digits");
         return;
     }
     t->left = size;

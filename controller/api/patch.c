@@ -146,7 +146,8 @@ struct json_object *patch_at(struct json_object *root, const char *pointer, int 
 }
 
 /* Walks to the parent of the pointer's last token. */
-static int find_parent(struct json_object *root, const char *pointer, struct json_object **ret, char token[TOKEN_MAX])
+static int find_parent(struct json_object *root, const char *pointer, struct json_object **ret,
+                       char token[TOKEN_MAX])
 {
     int found, r = pointer_token(&pointer, token, TOKEN_MAX);
 
@@ -169,7 +170,8 @@ static int insert_at(struct json_object *array, size_t at, struct json_object *v
     if (json_object_array_add(array, NULL) < 0)
         return -ENOMEM;
     for (size_t i = n; i > at; i--)
-        json_object_array_put_idx(array, i, json_object_get(json_object_array_get_idx(array, i - 1)));
+        json_object_array_put_idx(array, i,
+                                  json_object_get(json_object_array_get_idx(array, i - 1)));
     json_object_array_put_idx(array, at, value);
     return 0;
 }
@@ -221,7 +223,8 @@ static int remove_at(struct json_object **root, const char *path)
     return json_object_array_del_idx(in, i, 1) < 0 ? -ENOENT : 0;
 }
 
-/* Levels of a value; *size grows by what a copy of it costs. Trees are at most DEPTH_MAX deep, so it ends. */
+/* Levels of a value; *size grows by what a copy of it costs. Trees are at most DEPTH_MAX deep, so
+ * it ends. */
 static size_t measure(struct json_object *o, size_t *size)
 {
     size_t deepest = 0, d;
@@ -237,7 +240,8 @@ static size_t measure(struct json_object *o, size_t *size)
             deepest = d > deepest ? d : deepest;
         }
     }
-    for (size_t i = 0; json_object_is_type(o, json_type_array) && i < json_object_array_length(o); i++) {
+    for (size_t i = 0; json_object_is_type(o, json_type_array) && i < json_object_array_length(o);
+         i++) {
         d = measure(json_object_array_get_idx(o, i), size);
         deepest = d > deepest ? d : deepest;
     }
@@ -286,15 +290,17 @@ static int replace(struct json_object **root, const char *path, struct json_obje
     return add_copy(root, path, value);
 }
 
-/* `copied` counts the bytes of all copies: a few of them could otherwise double the document each. */
-static int transfer(struct json_object **root, const char *from, const char *path, bool take, size_t *copied)
+/* `copied` counts the bytes of all copies: a few of them could otherwise double the document each.
+ */
+static int transfer(struct json_object **root, const char *from, const char *path, bool take,
+                    size_t *copied)
 {
     struct json_object *value;
     int found, r;
     size_t n = strlen(from);
 
     if (take && strncmp(path, from, n) == 0 && path[n] == '/')
-        return -EINVAL;                      /* into itself */
+        return -EINVAL; /* into itself */
     value = patch_at(*root, from, &found);
     if (!found)
         return -ENOENT;
@@ -322,7 +328,8 @@ static const char *text_of(struct json_object *o, const char *name)
 
 static int operate(struct json_object **root, struct json_object *operation, size_t *copied)
 {
-    const char *op = text_of(operation, "op"), *path = text_of(operation, "path"), *from = text_of(operation, "from");
+    const char *op = text_of(operation, "op"), *path = text_of(operation, "path"),
+               *from = text_of(operation, "from");
     struct json_object *value = NULL;
     bool has_value = json_object_object_get_ex(operation, "value", &value);
     int found;
@@ -344,7 +351,9 @@ static int operate(struct json_object **root, struct json_object *operation, siz
     if (strcmp(op, "test") == 0) {
         struct json_object *there = patch_at(*root, path, &found);
 
-        return found && (there == value || (there && value && json_object_equal(there, value))) ? 0 : -ENOENT;
+        return found && (there == value || (there && value && json_object_equal(there, value)))
+                   ? 0
+                   : -ENOENT;
     }
     return -EINVAL;
 }
@@ -357,17 +366,22 @@ int patch_json(struct json_object **target, struct json_object *operations, stru
         return err_set(e, EINVAL, "a JSON patch is an array of operations");
     n = json_object_array_length(operations);
     if (n > OPERATIONS_MAX)
-        return err_set(e, EINVAL, "a JSON patch has at most %d operations, not %zu", OPERATIONS_MAX, n);
+        return err_set(e, EINVAL, "a JSON patch has at most %d operations, not %zu", OPERATIONS_MAX,
+                       n);
     for (size_t i = 0; i < n; i++) {
         struct json_object *o = json_object_array_get_idx(operations, i);
         int r = json_object_is_type(o, json_type_object) ? operate(target, o, &copied) : -EINVAL;
 
         if (r == -ENOENT && text_of(o, "op") && strcmp(text_of(o, "op"), "test") == 0)
-            return err_set(e, ENOENT, "operation %zu: testing path \"%.200s\" failed", i, text_of(o, "path"));
+            return err_set(e, ENOENT, "operation %zu: testing path \"%.200s\" failed", i,
+                           text_of(o, "path"));
         if (r == -ENOENT)
-            return err_set(e, ENOENT, "operation %zu: path \"%.200s\" does not exist", i, text_of(o, "path"));
+            return err_set(e, ENOENT, "operation %zu: path \"%.200s\" does not exist", i,
+                           text_of(o, "path"));
         if (r < 0)
-            return err_set(e, -r, "operation %zu is not one of add, remove, replace, move, copy, test with its fields",
+            return err_set(e, -r,
+                           "operation %zu is not one of add, remove, replace, move, copy, test "
+                           "with its fields",
                            i);
     }
     return 0;

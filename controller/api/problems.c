@@ -22,7 +22,7 @@ void problems_add(struct problems *p, const char *reason, const char *field, con
         x->message = NULL;
     va_end(ap);
     if (!x->field || !x->message)
-        abort();                             /* a bounded text; to lose it would let the object pass */
+        abort(); /* a bounded text; to lose it would let the object pass */
     x->reason = reason;
     p->count++;
 }

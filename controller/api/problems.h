@@ -7,10 +7,10 @@
 enum { PROBLEMS_MAX = 32 };
 
 struct problem {
-    const char *reason;                      /* static: FieldValueRequired, FieldValueInvalid... */
+    const char *reason; /* static: FieldValueRequired, FieldValueInvalid... */
     char *field, *message;
 };
-struct problems {                            /* zero-initialised is empty; more than PROBLEMS_MAX are counted only */
+struct problems { /* zero-initialised is empty; more than PROBLEMS_MAX are counted only */
     struct problem items[PROBLEMS_MAX];
     size_t count, dropped;
 };

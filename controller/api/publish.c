@@ -43,7 +43,8 @@ static void bound_to_nothing(struct json_object *o, const char *why)
     json_object_object_add(o, "description", json_object_new_string(text));
     json_object_object_add(o, bound, json_object_new_int(0));
     if (type && strcmp(type, "object") == 0)
-        json_object_object_add(o, "x-kubernetes-preserve-unknown-fields", json_object_new_boolean(true));
+        json_object_object_add(o, "x-kubernetes-preserve-unknown-fields",
+                               json_object_new_boolean(true));
 }
 
 static void add_order(struct json_object *o, struct json_object *ordered)
@@ -52,7 +53,8 @@ static void add_order(struct json_object *o, struct json_object *ordered)
     const char *high = json_object_get_string(json_object_array_get_idx(ordered, 1));
     char rule[256], message[256];
 
-    snprintf(rule, sizeof(rule), "!has(self.%s) || !has(self.%s) || self.%s <= self.%s", low, high, low, high);
+    snprintf(rule, sizeof(rule), "!has(self.%s) || !has(self.%s) || self.%s <= self.%s", low, high,
+             low, high);
     snprintf(message, sizeof(message), "%s must not be less than %s", high, low);
     add_rule(o, rule, message);
 }
@@ -77,8 +79,10 @@ static void add_range(struct json_object *o)
 
     if (!format || strcmp(format, "duration") != 0 || !low || !high)
         return;
-    snprintf(rule, sizeof(rule), "self == '0' ? '%s' == '0' : duration(self) >= duration('%s%s') && duration(self) <= "
-             "duration('%s')", low, low, strcmp(low, "0") == 0 ? "s" : "", high);
+    snprintf(rule, sizeof(rule),
+             "self == '0' ? '%s' == '0' : duration(self) >= duration('%s%s') && duration(self) <= "
+             "duration('%s')",
+             low, low, strcmp(low, "0") == 0 ? "s" : "", high);
     snprintf(message, sizeof(message), "must be between %s and %s", low, high);
     add_rule(o, rule, message);
 }

@@ -1,4 +1,5 @@
-/* read.c - get and list. A list that is paged keeps its objects for the pages to come: one resourceVersion. */
+/* read.c - get and list. A list that is paged keeps its objects for the pages to come: one
+ * resourceVersion. */
 #include "api/api_internal.h"
 
 #include "base/cleanup.h"
@@ -16,7 +17,7 @@ struct snapshot {
     enum object_kind kind;
     char ns[64];
     uint64_t rv, made;
-    struct object **items;                   /* all that were there, unfiltered */
+    struct object **items; /* all that were there, unfiltered */
     size_t count;
 };
 
@@ -32,15 +33,15 @@ static void snapshot_free(struct api *a, struct snapshot *s)
 
 void snapshots_drop(struct api *a)
 {
-    list_for_each (it, &a->snapshots)
-        snapshot_free(a, list_entry(it, struct snapshot, link));
+    list_for_each(it, &a->snapshots) snapshot_free(a, list_entry(it, struct snapshot, link));
 }
 
 static void drop_old(struct api *a)
 {
     uint64_t now = loop_now(a->loop);
 
-    list_for_each (it, &a->snapshots) {
+    list_for_each(it, &a->snapshots)
+    {
         struct snapshot *s = list_entry(it, struct snapshot, link);
 
         if (now - s->made > SNAPSHOT_S * NS_PER_S || a->snapshot_count >= SNAPSHOTS_MAX)
@@ -50,7 +51,8 @@ static void drop_old(struct api *a)
 
 static struct snapshot *find_snapshot(struct request *r, uint64_t rv)
 {
-    list_for_each (it, &r->api->snapshots) {
+    list_for_each(it, &r->api->snapshots)
+    {
         struct snapshot *s = list_entry(it, struct snapshot, link);
 
         if (s->rv == rv && s->kind == r->kind->kind && strcmp(s->ns, r->ns ?: "") == 0)
@@ -103,7 +105,8 @@ static void on_got(struct access_request *q)
 void read_get(struct request *r)
 {
     r->access = (struct access_request){.verb = ACCESS_GET, .kind = r->kind->kind};
-    snprintf(r->access.key, sizeof(r->access.key), "%s%s%s", r->ns ?: "", r->ns ? "/" : "", r->name);
+    snprintf(r->access.key, sizeof(r->access.key), "%s%s%s", r->ns ?: "", r->ns ? "/" : "",
+             r->name);
     request_ask(r, on_got);
 }
 
@@ -111,17 +114,19 @@ void read_get(struct request *r)
 struct page {
     uint64_t rv;
     struct object **items;
-    size_t count, limit;                     /* limit 0: all */
-    const char *after;                       /* key of the last one of the page before, or NULL */
+    size_t count, limit; /* limit 0: all */
+    const char *after;   /* key of the last one of the page before, or NULL */
 };
 
 static int item_json(struct request *r, const struct object *o, struct buffer *out)
 {
-    return r->table ? table_row(r->kind, o, r->include, clock_wall_ms() / 1000, out) : object_json(o, out);
+    return r->table ? table_row(r->kind, o, r->include, clock_wall_ms() / 1000, out)
+                    : object_json(o, out);
 }
 
 /* Fills `rows`; returns the key to go on from, or NULL, and how many remain. */
-static const char *fill_page(struct request *r, const struct page *p, struct buffer *rows, size_t *ret_remaining)
+static const char *fill_page(struct request *r, const struct page *p, struct buffer *rows,
+                             size_t *ret_remaining)
 {
     const char *last = NULL;
     size_t n = 0, remaining = 0;
@@ -129,7 +134,8 @@ static const char *fill_page(struct request *r, const struct page *p, struct buf
     for (size_t i = 0; i < p->count; i++) {
         const struct object *o = p->items[i];
 
-        if ((p->after && strcmp(o->content->key, p->after) <= 0) || !selector_matches(r->selector, o))
+        if ((p->after && strcmp(o->content->key, p->after) <= 0) ||
+            !selector_matches(r->selector, o))
             continue;
         if (p->limit && n == p->limit) {
             remaining++;
@@ -152,14 +158,17 @@ static void answer_page(struct request *r, const struct page *p)
     const char *last = fill_page(r, p, &rows, &remaining);
 
     if (last)
-        snprintf(token, sizeof(token), ",\"continue\":\"%" PRIu64 ".%s\",\"remainingItemCount\":%zu", p->rv, last,
+        snprintf(token, sizeof(token),
+                 ",\"continue\":\"%" PRIu64 ".%s\",\"remainingItemCount\":%zu", p->rv, last,
                  remaining);
     snprintf(metadata, sizeof(metadata), "{\"resourceVersion\":\"%" PRIu64 "\"%s}", p->rv, token);
     if (r->table)
         table_begin(r->kind, metadata, true, &all);
     else
-        buffer_printf(&all, "{\"apiVersion\":\"rouse.dev/v1\",\"kind\":\"%sList\",\"metadata\":%s,\"items\":[",
-                      r->kind->name, metadata);
+        buffer_printf(
+            &all,
+            "{\"apiVersion\":\"rouse.dev/v1\",\"kind\":\"%sList\",\"metadata\":%s,\"items\":[",
+            r->kind->name, metadata);
     buffer_append(&all, buffer_bytes(&rows), buffer_size(&rows));
     buffer_puts(&all, "]}\n");
     respond_json(r, 200, &all);
@@ -177,7 +186,8 @@ static int read_continue(struct request *r, const char *token, struct page *p, s
     s = find_snapshot(r, rv);
     if (!s)
         return failure_set(f, 410, "Expired",
-                           "The provided continue parameter is too old to display a consistent list result. You must "
+                           "The provided continue parameter is too old to display a consistent "
+                           "list result. You must "
                            "start a new list without the continue parameter.");
     p->rv = s->rv;
     p->items = s->items;

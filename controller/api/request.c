@@ -1,4 +1,5 @@
-/* request.c - the life of a request: taken apart, held while questions are under way, answered once. */
+/* request.c - the life of a request: taken apart, held while questions are under way, answered
+ * once. */
 #include "api/api_internal.h"
 
 #include "base/cleanup.h"
@@ -119,17 +120,19 @@ static int take_query(struct request *r, struct str query)
 }
 
 /* ---------------------------------------------------------------- what the server tells */
-/* The body's tree and texts are bounded by a small multiple of it, so its bytes stand for the request's. */
+/* The body's tree and texts are bounded by a small multiple of it, so its bytes stand for the
+ * request's. */
 static int keep_body(struct request *r, const uint8_t *data, size_t n, struct failure *f)
 {
     struct api *a = r->api;
 
     if (buffer_size(&r->body) + n > BODY_MAX)
-        return failure_set(f, 413, "RequestEntityTooLarge", "Request entity too large: limit is %d", BODY_MAX);
+        return failure_set(f, 413, "RequestEntityTooLarge", "Request entity too large: limit is %d",
+                           BODY_MAX);
     if (a->bodies + n > BODIES_MAX) {
         f->retry_after_s = 1;
-        return failure_set(f, 429, "TooManyRequests", "the bodies of all requests are more than %llu MiB",
-                           BODIES_MAX >> 20);
+        return failure_set(f, 429, "TooManyRequests",
+                           "the bodies of all requests are more than %llu MiB", BODIES_MAX >> 20);
     }
     if (buffer_append(&r->body, data, n) < 0)
         return failure_errno(f, -ENOMEM, NULL);
@@ -206,7 +209,8 @@ int request_new(struct api *a, struct http_exchange *x, struct request **ret, st
     if (take_path(r, h->path) < 0)
         return failure_bad_request(f, "the path is not valid");
     if (take_query(r, h->query) < 0)
-        return failure_bad_request(f, "the query is not valid, or has more than %d parameters", PARAMS_MAX);
+        return failure_bad_request(f, "the query is not valid, or has more than %d parameters",
+                                   PARAMS_MAX);
     return 0;
 }
 
@@ -252,7 +256,8 @@ void request_read_body(struct request *r, void (*fn)(struct request *r))
 
     r->on_body = fn;
     if (http_head(r->x)->content_length > BODY_MAX) {
-        failure_set(&f, 413, "RequestEntityTooLarge", "Request entity too large: limit is %d", BODY_MAX);
+        failure_set(&f, 413, "RequestEntityTooLarge", "Request entity too large: limit is %d",
+                    BODY_MAX);
         respond_failure(r, &f);
     } else if (!http_has_body(r->x)) {
         fn(r);
@@ -302,11 +307,12 @@ void respond_failure(struct request *r, const struct failure *f)
     size_t n = (size_t)snprintf(headers, sizeof(headers), "Content-Type: application/json\r\n");
 
     if (f->retry_after_s)
-        n += (size_t)snprintf(headers + n, sizeof(headers) - n, "Retry-After: %u\r\n", f->retry_after_s);
+        n += (size_t)snprintf(headers + n, sizeof(headers) - n, "Retry-After: %u\r\n",
+                              f->retry_after_s);
     if (f->code == 401)
         snprintf(headers + n, sizeof(headers) - n, "WWW-Authenticate: Bearer\r\n");
-    failure_json(f, r->api->schema->group, r->kind ? r->kind->plural : NULL, r->kind ? r->kind->name : NULL, r->name,
-                 &b);
+    failure_json(f, r->api->schema->group, r->kind ? r->kind->plural : NULL,
+                 r->kind ? r->kind->name : NULL, r->name, &b);
     respond(r, f->code, headers, buffer_bytes(&b), buffer_size(&b));
 }
 
@@ -318,7 +324,8 @@ void respond_object(struct request *r, int status, const struct object *o, const
     if (r->table && r->kind) {
         char metadata[64];
 
-        snprintf(metadata, sizeof(metadata), "{\"resourceVersion\":\"%llu\"}", (unsigned long long)o->rv);
+        snprintf(metadata, sizeof(metadata), "{\"resourceVersion\":\"%llu\"}",
+                 (unsigned long long)o->rv);
         table_begin(r->kind, metadata, true, &b);
         table_row(r->kind, o, r->include, clock_wall_ms() / 1000, &b);
         table_end(&b);

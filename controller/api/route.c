@@ -35,7 +35,8 @@ static void not_allowed(struct request *r)
 {
     cleanup_failure struct failure f = {0};
 
-    failure_set(&f, 405, "MethodNotAllowed", "the server does not allow this method on the requested resource");
+    failure_set(&f, 405, "MethodNotAllowed",
+                "the server does not allow this method on the requested resource");
     respond_failure(r, &f);
 }
 
@@ -81,7 +82,8 @@ static int read_resource(struct request *r, size_t at)
 
 static int read_path(struct request *r)
 {
-    if (!segment(r, 0, "apis") || !segment(r, 1, "rouse.dev") || !segment(r, 2, "v1") || r->segment_count < 4)
+    if (!segment(r, 0, "apis") || !segment(r, 1, "rouse.dev") || !segment(r, 2, "v1") ||
+        r->segment_count < 4)
         return -1;
     if (segment(r, 3, "namespaces") && r->segment_count >= 6) {
         r->ns = r->segments[4];
@@ -107,7 +109,8 @@ static void read_accept(struct request *r)
 
 static int read_selectors(struct request *r, struct failure *f)
 {
-    const char *labels = request_param(r, "labelSelector"), *fields = request_param(r, "fieldSelector");
+    const char *labels = request_param(r, "labelSelector"),
+               *fields = request_param(r, "fieldSelector");
     struct err e = {0};
 
     if (!labels && !fields)
@@ -140,7 +143,8 @@ static void resource(struct request *r)
 
     read_verb(r);
     read_accept(r);
-    reads = strcmp(r->verb, "get") == 0 || strcmp(r->verb, "list") == 0 || strcmp(r->verb, "watch") == 0;
+    reads = strcmp(r->verb, "get") == 0 || strcmp(r->verb, "list") == 0 ||
+            strcmp(r->verb, "watch") == 0;
     if (r->ns && !validate_dns_label(r->ns))
         failure_set(&f, 404, "NotFound", "namespaces \"%.253s\" not found", r->ns);
     else if (r->name && strlen(r->name) > 253)
@@ -173,8 +177,10 @@ void route_request(struct request *r)
     static const struct {
         const char *first, *resource;
         void (*answer)(struct request *r);
-    } reads[] = {{"version", "version", discovery_answer}, {"openapi", "openapi", openapi_answer},
-                 {"metrics", "metrics", metrics_answer},   {"readyz", "health", ready}};
+    } reads[] = {{"version", "version", discovery_answer},
+                 {"openapi", "openapi", openapi_answer},
+                 {"metrics", "metrics", metrics_answer},
+                 {"readyz", "health", ready}};
 
     if (segment(r, 0, "packages") && r->segment_count == 2) {
         r->resource = "packages";

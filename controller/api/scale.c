@@ -1,4 +1,5 @@
-/* scale.c - the scale subresource: spec.replicas is spec.scaling.min, status.replicas is status.instances. */
+/* scale.c - the scale subresource: spec.replicas is spec.scaling.min, status.replicas is
+ * status.instances. */
 #include "api/api_internal.h"
 
 #include "base/cleanup.h"
@@ -37,7 +38,8 @@ int scale_json(const struct object *o, struct buffer *out)
     return buffer_printf(out,
                          "\"resourceVersion\":\"%" PRIu64 "\"},\"spec\":{\"replicas\":%" PRId64
                          "},\"status\":{\"replicas\":%" PRId64 ",\"selector\":\"\"}}\n",
-                         o->rv, number_at(o->content->spec, ".scaling.min"), number_at(o->status, ".instances"));
+                         o->rv, number_at(o->content->spec, ".scaling.min"),
+                         number_at(o->status, ".instances"));
 }
 
 void respond_scale(struct request *r, const struct object *o)
@@ -52,10 +54,13 @@ int scale_merge(struct json_object *function, struct json_object *scale, struct 
 {
     struct json_object *replicas = table_path(scale, ".spec.replicas");
     struct json_object *version = table_path(scale, ".metadata.resourceVersion");
-    struct json_object *scaling = table_path(function, ".spec.scaling"), *metadata = table_path(function, ".metadata");
+    struct json_object *scaling = table_path(function, ".spec.scaling"),
+                       *metadata = table_path(function, ".metadata");
 
-    if (replicas && (!json_object_is_type(replicas, json_type_int) || json_object_get_int64(replicas) < 0))
-        return failure_set(f, 422, "Invalid", "spec.replicas: Invalid value: must be a number, at least 0");
+    if (replicas &&
+        (!json_object_is_type(replicas, json_type_int) || json_object_get_int64(replicas) < 0))
+        return failure_set(f, 422, "Invalid",
+                           "spec.replicas: Invalid value: must be a number, at least 0");
     json_object_object_add(scaling, "min", json_object_new_int64(json_object_get_int64(replicas)));
     if (version)
         json_object_object_add(metadata, "resourceVersion", json_object_get(version));

@@ -1,5 +1,5 @@
-/* schema.c - compiles the schema file. What the file may say is what is read here; anything else in it is for
- * OpenAPI and the CRD. */
+/* schema.c - compiles the schema file. What the file may say is what is read here; anything else in
+ * it is for OpenAPI and the CRD. */
 #include "api/schema.h"
 
 #include "base/cleanup.h"
@@ -52,7 +52,8 @@ static struct json_object *array_of(struct json_object *o, const char *name)
 {
     struct json_object *v;
 
-    return json_object_object_get_ex(o, name, &v) && json_object_is_type(v, json_type_array) ? v : NULL;
+    return json_object_object_get_ex(o, name, &v) && json_object_is_type(v, json_type_array) ? v
+                                                                                             : NULL;
 }
 
 static bool flag_of(struct json_object *o, const char *name)
@@ -247,7 +248,8 @@ static int compile_kind(struct json_object *o, struct schema_set *set)
         kind->writable = flag_of(o, "writable");
         kind->scale = json_object_object_get_ex(o, "scale", &scale);
         kind->source = o;
-        if (!kind->plural || !kind->singular || !kind->columns || !json_object_object_get_ex(o, "schema", &schema))
+        if (!kind->plural || !kind->singular || !kind->columns ||
+            !json_object_object_get_ex(o, "schema", &schema))
             return -EINVAL;
         return compile(schema, &kind->schema);
     }

@@ -1,4 +1,5 @@
-/* selector.c - the grammar: `a=b`, `a==b`, `a!=b`, `a in (b,c)`, `a notin (b,c)`, `a`, `!a`, joined by commas. */
+/* selector.c - the grammar: `a=b`, `a==b`, `a!=b`, `a in (b,c)`, `a notin (b,c)`, `a`, `!a`, joined
+ * by commas. */
 #include "api/selector.h"
 
 #include "api/validate.h"
@@ -9,7 +10,7 @@
 
 enum { REQUIREMENTS_MAX = 32, VALUES_MAX = 64 };
 
-enum operator { OP_IN, OP_NOT_IN, OP_EXISTS, OP_NOT_EXISTS };
+enum operator{ OP_IN, OP_NOT_IN, OP_EXISTS, OP_NOT_EXISTS };
 struct requirement {
     char *key;
     enum operator op;
@@ -119,7 +120,8 @@ static int parse(const char *text, struct requirement *list, size_t *count, stru
             r = -EINVAL;
         }
         if (r < 0)
-            return err_set(e, EINVAL, "unable to parse requirement: \"%.200s\" is not a selector", text);
+            return err_set(e, EINVAL, "unable to parse requirement: \"%.200s\" is not a selector",
+                           text);
     }
     return 0;
 }
@@ -130,11 +132,14 @@ static int check_labels(const struct selector *s, struct err *e)
         const struct requirement *q = &s->labels[i];
 
         if (!validate_qualified_name(q->key))
-            return err_set(e, EINVAL, "unable to parse requirement: key: Invalid value: \"%.100s\"", q->key);
+            return err_set(e, EINVAL, "unable to parse requirement: key: Invalid value: \"%.100s\"",
+                           q->key);
         for (size_t v = 0; v < q->count; v++)
             if (!validate_label_value(q->values[v]))
-                return err_set(e, EINVAL, "unable to parse requirement: values[%zu][%.100s]: Invalid value: \"%.100s\"",
-                               v, q->key, q->values[v]);
+                return err_set(
+                    e, EINVAL,
+                    "unable to parse requirement: values[%zu][%.100s]: Invalid value: \"%.100s\"",
+                    v, q->key, q->values[v]);
     }
     return 0;
 }

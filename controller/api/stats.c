@@ -4,7 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static struct api_series *find_series(struct api_stats *s, const char *verb, const char *resource, int code)
+static struct api_series *find_series(struct api_stats *s, const char *verb, const char *resource,
+                                      int code)
 {
     struct api_series *x;
 
@@ -32,7 +33,8 @@ static struct histogram *find_verb(struct api_stats *s, const char *verb)
     return &s->verbs[s->verb_count++].seconds;
 }
 
-void stats_count(struct api_stats *s, const char *verb, const char *resource, int code, double seconds)
+void stats_count(struct api_stats *s, const char *verb, const char *resource, int code,
+                 double seconds)
 {
     struct api_series *series = find_series(s, verb, resource, code);
     struct histogram *h = find_verb(s, verb);
@@ -49,15 +51,19 @@ void stats_text(const struct api_stats *s, struct buffer *out)
 {
     char code[16];
 
-    metrics_family(out, "rouse_api_requests_total", "counter", "Requests to the API that were answered.");
+    metrics_family(out, "rouse_api_requests_total", "counter",
+                   "Requests to the API that were answered.");
     for (size_t i = 0; i < s->series_count; i++) {
         snprintf(code, sizeof(code), "%d", s->series[i].code);
-        metrics_sample(out, "rouse_api_requests_total", (double)s->series[i].count, "verb", s->series[i].verb,
-                       "resource", s->series[i].resource, "code", code, NULL);
+        metrics_sample(out, "rouse_api_requests_total", (double)s->series[i].count, "verb",
+                       s->series[i].verb, "resource", s->series[i].resource, "code", code, NULL);
     }
-    metrics_family(out, "rouse_api_request_seconds", "histogram", "Time from the head of a request to its answer.");
+    metrics_family(out, "rouse_api_request_seconds", "histogram",
+                   "Time from the head of a request to its answer.");
     for (size_t i = 0; i < s->verb_count; i++)
-        metrics_histogram(out, "rouse_api_request_seconds", &s->verbs[i].seconds, "verb", s->verbs[i].verb, NULL);
-    metrics_family(out, "rouse_api_slow_watches_total", "counter", "Watches that were cut because they fell behind.");
+        metrics_histogram(out, "rouse_api_request_seconds", &s->verbs[i].seconds, "verb",
+                          s->verbs[i].verb, NULL);
+    metrics_family(out, "rouse_api_slow_watches_total", "counter",
+                   "Watches that were cut because they fell behind.");
     metrics_sample(out, "rouse_api_slow_watches_total", (double)s->slow_watches, NULL);
 }

@@ -45,7 +45,8 @@ static struct json_object *filter(struct json_object *list, const char *expressi
     for (size_t i = 0; i < json_object_array_length(list); i++) {
         struct json_object *item = json_object_array_get_idx(list, i), *v;
 
-        if (json_object_object_get_ex(item, field, &v) && strcmp(json_object_get_string(v) ?: "", value) == 0)
+        if (json_object_object_get_ex(item, field, &v) &&
+            strcmp(json_object_get_string(v) ?: "", value) == 0)
             return item;
     }
     return NULL;
@@ -79,7 +80,8 @@ struct json_object *table_path(struct json_object *o, const char *path)
                 return NULL;
             memcpy(name, path + 1, n);
             name[n] = '\0';
-            if (!json_object_is_type(o, json_type_object) || !json_object_object_get_ex(o, name, &o))
+            if (!json_object_is_type(o, json_type_object) ||
+                !json_object_object_get_ex(o, name, &o))
                 return NULL;
             path += n + 1;
         }
@@ -114,7 +116,9 @@ static void add_column(struct buffer *out, const char *name, const char *type, c
 
 int table_begin(const struct schema_kind *k, const char *metadata, bool columns, struct buffer *out)
 {
-    buffer_printf(out, "{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/v1\",\"metadata\":%s,\"columnDefinitions\":",
+    buffer_printf(out,
+                  "{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/"
+                  "v1\",\"metadata\":%s,\"columnDefinitions\":",
                   metadata);
     if (!columns)
         return buffer_puts(out, "null,\"rows\":[");
@@ -146,7 +150,8 @@ static void add_date(struct buffer *out, const char *text, uint64_t now_s)
     add_text(out, age);
 }
 
-static void add_cell(struct json_object *column, struct json_object *o, uint64_t now_s, struct buffer *out)
+static void add_cell(struct json_object *column, struct json_object *o, uint64_t now_s,
+                     struct buffer *out)
 {
     struct json_object *v = table_path(o, text_of(column, "jsonPath"));
 
@@ -154,14 +159,15 @@ static void add_cell(struct json_object *column, struct json_object *o, uint64_t
         buffer_puts(out, strcmp(text_of(column, "type"), "string") == 0 ? "\"\"" : "null");
     else if (strcmp(text_of(column, "type"), "date") == 0)
         add_date(out, json_object_get_string(v), now_s);
-    else if (json_object_is_type(v, json_type_int) && strcmp(text_of(column, "type"), "integer") == 0)
+    else if (json_object_is_type(v, json_type_int) &&
+             strcmp(text_of(column, "type"), "integer") == 0)
         buffer_puts(out, json_object_get_string(v));
     else
         add_text(out, json_object_get_string(v));
 }
 
-int table_row(const struct schema_kind *k, const struct object *o, enum table_include include, uint64_t now_s,
-              struct buffer *out)
+int table_row(const struct schema_kind *k, const struct object *o, enum table_include include,
+              uint64_t now_s, struct buffer *out)
 {
     cleanup_buffer struct buffer text = {0};
     struct json_object *json;
@@ -180,10 +186,11 @@ int table_row(const struct schema_kind *k, const struct object *o, enum table_in
     buffer_puts(out, "]");
     json_object_put(json);
     if (include == TABLE_METADATA)
-        buffer_printf(out,
-                      ",\"object\":{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/v1\","
-                      "\"metadata\":{\"resourceVersion\":\"%" PRIu64 "\",%s}",
-                      o->rv, o->content->metadata + 1);
+        buffer_printf(
+            out,
+            ",\"object\":{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/v1\","
+            "\"metadata\":{\"resourceVersion\":\"%" PRIu64 "\",%s}",
+            o->rv, o->content->metadata + 1);
     else if (include == TABLE_OBJECT)
         buffer_printf(out, ",\"object\":%s", (const char *)buffer_bytes(&text));
     return buffer_puts(out, "}");

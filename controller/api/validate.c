@@ -1,4 +1,5 @@
-/* validate.c - the walk over value and schema. Messages are those of kube-apiserver where it has one. */
+/* validate.c - the walk over value and schema. Messages are those of kube-apiserver where it has
+ * one. */
 #include "api/validate.h"
 
 #include "base/cleanup.h"
@@ -63,12 +64,15 @@ bool validate_string(struct json_object *o)
 }
 
 /* ---------------------------------------------------------------- unknown fields, defaults */
-static void prune_object(const struct schema *s, struct json_object *o, const char *path, struct field_list *unknown)
+static void prune_object(const struct schema *s, struct json_object *o, const char *path,
+                         struct field_list *unknown)
 {
     json_object_object_foreach(o, name, value)
     {
         const struct schema *child = schema_property(s, name);
-        cleanup_free char *at = child ? join(path, name) : s->additional ? join_key(path, name) : join(path, name);
+        cleanup_free char *at = child           ? join(path, name)
+                                : s->additional ? join_key(path, name)
+                                                : join(path, name);
 
         if (!child)
             child = s->additional;
@@ -81,7 +85,8 @@ static void prune_object(const struct schema *s, struct json_object *o, const ch
     }
 }
 
-void validate_prune(const struct schema *s, struct json_object *o, const char *path, struct field_list *unknown)
+void validate_prune(const struct schema *s, struct json_object *o, const char *path,
+                    struct field_list *unknown)
 {
     if (s->type == SCHEMA_OBJECT && json_object_is_type(o, json_type_object))
         prune_object(s, o, path, unknown);
@@ -125,12 +130,15 @@ int validate_defaults(const struct schema *s, struct json_object *o)
 }
 
 /* ---------------------------------------------------------------- checks by type */
-static void invalid_type(const struct schema *s, struct json_object *o, const char *path, struct problems *p)
+static void invalid_type(const struct schema *s, struct json_object *o, const char *path,
+                         struct problems *p)
 {
-    static const char *const names[] = {"any", "object", "array", "string", "integer", "boolean", "integer,string"};
+    static const char *const names[] = {"any",     "object",  "array",         "string",
+                                        "integer", "boolean", "integer,string"};
 
-    problems_add(p, PROBLEM_TYPE, path, "Invalid value: \"%s\": %s in body must be of type %s: \"%s\"", type_name(o),
-                 path, names[s->type], type_name(o));
+    problems_add(p, PROBLEM_TYPE, path,
+                 "Invalid value: \"%s\": %s in body must be of type %s: \"%s\"", type_name(o), path,
+                 names[s->type], type_name(o));
 }
 
 static bool type_matches(const struct schema *s, struct json_object *o)
@@ -154,25 +162,30 @@ static bool type_matches(const struct schema *s, struct json_object *o)
     return false;
 }
 
-static void check_format(const struct schema *s, const char *text, const char *path, struct problems *p)
+static void check_format(const struct schema *s, const char *text, const char *path,
+                         struct problems *p)
 {
     int64_t v;
     int r = schema_format_value(s->format, text, &v);
 
     if (r == -EINVAL)
-        problems_add(p, PROBLEM_INVALID, path, "Invalid value: \"%.*s\": must be a %s", VALUE_SHOWN_MAX, text,
+        problems_add(p, PROBLEM_INVALID, path, "Invalid value: \"%.*s\": must be a %s",
+                     VALUE_SHOWN_MAX, text,
                      s->format == FORMAT_DURATION ? "duration such as 500ms, 3s or 1h30m"
                      : s->format == FORMAT_MEMORY ? "quantity of memory such as 128Mi"
                                                   : "quantity of cpu such as 500m");
     else if (r < 0 || v > s->maximum)
-        problems_add(p, PROBLEM_INVALID, path, "Invalid value: \"%.*s\": must be less than or equal to %s",
-                     VALUE_SHOWN_MAX, text, s->maximum_text);
+        problems_add(p, PROBLEM_INVALID, path,
+                     "Invalid value: \"%.*s\": must be less than or equal to %s", VALUE_SHOWN_MAX,
+                     text, s->maximum_text);
     else if (v < s->minimum)
-        problems_add(p, PROBLEM_INVALID, path, "Invalid value: \"%.*s\": must be greater than or equal to %s",
+        problems_add(p, PROBLEM_INVALID, path,
+                     "Invalid value: \"%.*s\": must be greater than or equal to %s",
                      VALUE_SHOWN_MAX, text, s->minimum_text);
 }
 
-static void check_enum(const struct schema *s, const char *text, const char *path, struct problems *p)
+static void check_enum(const struct schema *s, const char *text, const char *path,
+                       struct problems *p)
 {
     cleanup_buffer struct buffer known = {0};
     size_t n = json_object_array_length(s->choices);
@@ -184,11 +197,13 @@ static void check_enum(const struct schema *s, const char *text, const char *pat
             return;
         buffer_printf(&known, "%s\"%s\"", i ? ", " : "", choice);
     }
-    problems_add(p, PROBLEM_UNSUPPORTED, path, "Unsupported value: \"%.*s\": supported values: %.*s", VALUE_SHOWN_MAX,
-                 text, (int)buffer_size(&known), (const char *)buffer_bytes(&known));
+    problems_add(p, PROBLEM_UNSUPPORTED, path,
+                 "Unsupported value: \"%.*s\": supported values: %.*s", VALUE_SHOWN_MAX, text,
+                 (int)buffer_size(&known), (const char *)buffer_bytes(&known));
 }
 
-static void check_string(const struct schema *s, struct json_object *o, const char *path, struct problems *p)
+static void check_string(const struct schema *s, struct json_object *o, const char *path,
+                         struct problems *p)
 {
     const char *text = json_object_get_string(o);
     int64_t n = json_object_get_string_len(o);
@@ -198,29 +213,34 @@ static void check_string(const struct schema *s, struct json_object *o, const ch
         return;
     }
     if (s->max_size >= 0 && n > s->max_size) {
-        problems_add(p, PROBLEM_TOO_LONG, path, "Too long: may not be more than %lld bytes", (long long)s->max_size);
+        problems_add(p, PROBLEM_TOO_LONG, path, "Too long: may not be more than %lld bytes",
+                     (long long)s->max_size);
         return;
     }
     if (n < s->min_size)
-        problems_add(p, PROBLEM_INVALID, path, "Invalid value: \"%s\": %s in body should be at least %lld chars long",
-                     text, path, (long long)s->min_size);
+        problems_add(p, PROBLEM_INVALID, path,
+                     "Invalid value: \"%s\": %s in body should be at least %lld chars long", text,
+                     path, (long long)s->min_size);
     else if (s->choices)
         check_enum(s, text, path, p);
     else if (s->pattern && regexec(&s->regex, text, 0, NULL, 0) != 0)
-        problems_add(p, PROBLEM_INVALID, path, "Invalid value: \"%.*s\": %s in body should match '%s'", VALUE_SHOWN_MAX,
-                     text, path, s->pattern);
+        problems_add(p, PROBLEM_INVALID, path,
+                     "Invalid value: \"%.*s\": %s in body should match '%s'", VALUE_SHOWN_MAX, text,
+                     path, s->pattern);
     else if (s->format)
         check_format(s, text, path, p);
     for (size_t i = 0; s->reserved && i < json_object_array_length(s->reserved); i++) {
         const char *prefix = json_object_get_string(json_object_array_get_idx(s->reserved, i));
 
         if (strncmp(text, prefix, strlen(prefix)) == 0)
-            problems_add(p, PROBLEM_INVALID, path, "Invalid value: \"%.*s\": paths below %s are the platform's own",
+            problems_add(p, PROBLEM_INVALID, path,
+                         "Invalid value: \"%.*s\": paths below %s are the platform's own",
                          VALUE_SHOWN_MAX, text, prefix);
     }
 }
 
-static void check_integer(const struct schema *s, struct json_object *o, const char *path, struct problems *p)
+static void check_integer(const struct schema *s, struct json_object *o, const char *path,
+                          struct problems *p)
 {
     int64_t v = json_object_get_int64(o);
     char text[24];
@@ -231,14 +251,17 @@ static void check_integer(const struct schema *s, struct json_object *o, const c
         return;
     }
     if (s->has_minimum && v < s->minimum)
-        problems_add(p, PROBLEM_INVALID, path, "Invalid value: %lld: %s in body should be greater than or equal to %lld",
+        problems_add(p, PROBLEM_INVALID, path,
+                     "Invalid value: %lld: %s in body should be greater than or equal to %lld",
                      (long long)v, path, (long long)s->minimum);
     if (s->has_maximum && v > s->maximum)
-        problems_add(p, PROBLEM_INVALID, path, "Invalid value: %lld: %s in body should be less than or equal to %lld",
+        problems_add(p, PROBLEM_INVALID, path,
+                     "Invalid value: %lld: %s in body should be less than or equal to %lld",
                      (long long)v, path, (long long)s->maximum);
 }
 
-static void check_required(const struct schema *s, struct json_object *o, const char *path, struct problems *p)
+static void check_required(const struct schema *s, struct json_object *o, const char *path,
+                           struct problems *p)
 {
     for (size_t i = 0; s->required && i < json_object_array_length(s->required); i++) {
         const char *name = json_object_get_string(json_object_array_get_idx(s->required, i));
@@ -251,7 +274,8 @@ static void check_required(const struct schema *s, struct json_object *o, const 
     }
 }
 
-static void check_ordered(const struct schema *s, struct json_object *o, const char *path, struct problems *p)
+static void check_ordered(const struct schema *s, struct json_object *o, const char *path,
+                          struct problems *p)
 {
     const char *low, *high;
     struct json_object *a, *b;
@@ -269,17 +293,19 @@ static void check_ordered(const struct schema *s, struct json_object *o, const c
     }
 }
 
-static void check_object(const struct schema *s, struct json_object *o, const char *path, struct problems *p)
+static void check_object(const struct schema *s, struct json_object *o, const char *path,
+                         struct problems *p)
 {
     int64_t n = json_object_object_length(o);
 
     check_required(s, o, path, p);
     if (s->max_size >= 0 && n > s->max_size)
-        problems_add(p, PROBLEM_TOO_MANY, path, "Too many: %lld: must have at most %lld %s", (long long)n,
-                     (long long)s->max_size, s->max_size == 1 ? "property" : "properties");
+        problems_add(p, PROBLEM_TOO_MANY, path, "Too many: %lld: must have at most %lld %s",
+                     (long long)n, (long long)s->max_size,
+                     s->max_size == 1 ? "property" : "properties");
     if (n < s->min_size)
-        problems_add(p, PROBLEM_REQUIRED, path, "Required value: must have at least %lld %s", (long long)s->min_size,
-                     s->min_size == 1 ? "property" : "properties");
+        problems_add(p, PROBLEM_REQUIRED, path, "Required value: must have at least %lld %s",
+                     (long long)s->min_size, s->min_size == 1 ? "property" : "properties");
     check_ordered(s, o, path, p);
     json_object_object_foreach(o, name, value)
     {
@@ -291,13 +317,15 @@ static void check_object(const struct schema *s, struct json_object *o, const ch
     }
 }
 
-static void check_duplicates(const struct schema *s, struct json_object *o, const char *path, struct problems *p)
+static void check_duplicates(const struct schema *s, struct json_object *o, const char *path,
+                             struct problems *p)
 {
     size_t n = json_object_array_length(o);
 
     for (size_t i = 1; i < n; i++)
         for (size_t j = 0; j < i; j++) {
-            struct json_object *a = json_object_array_get_idx(o, i), *b = json_object_array_get_idx(o, j);
+            struct json_object *a = json_object_array_get_idx(o, i),
+                               *b = json_object_array_get_idx(o, j);
             cleanup_free char *at = NULL;
 
             if (s->list == LIST_MAP && (!json_object_object_get_ex(a, s->list_key, &a) ||
@@ -307,8 +335,8 @@ static void check_duplicates(const struct schema *s, struct json_object *o, cons
                 continue;
             at = join_index(path, i);
             if (s->list == LIST_MAP)
-                problems_add(p, PROBLEM_DUPLICATE, at, "Duplicate value: {\"%s\":%.*s}", s->list_key, VALUE_SHOWN_MAX,
-                             json_object_to_json_string(a));
+                problems_add(p, PROBLEM_DUPLICATE, at, "Duplicate value: {\"%s\":%.*s}",
+                             s->list_key, VALUE_SHOWN_MAX, json_object_to_json_string(a));
             else
                 problems_add(p, PROBLEM_DUPLICATE, at, "Duplicate value: %.*s", VALUE_SHOWN_MAX,
                              json_object_to_json_string(a));
@@ -316,7 +344,8 @@ static void check_duplicates(const struct schema *s, struct json_object *o, cons
         }
 }
 
-static void check_array(const struct schema *s, struct json_object *o, const char *path, struct problems *p)
+static void check_array(const struct schema *s, struct json_object *o, const char *path,
+                        struct problems *p)
 {
     size_t n = json_object_array_length(o);
 
@@ -340,7 +369,8 @@ static bool is_empty(struct json_object *o)
            (json_object_is_type(o, json_type_object) && json_object_object_length(o) == 0);
 }
 
-void validate_check(const struct schema *s, struct json_object *o, const char *path, struct problems *p)
+void validate_check(const struct schema *s, struct json_object *o, const char *path,
+                    struct problems *p)
 {
     if (s->unsupported && !is_empty(o)) {
         problems_add(p, PROBLEM_FORBIDDEN, path, "Forbidden: %s", s->unsupported);

@@ -9,17 +9,21 @@
 
 enum { ANNOTATIONS_MAX = 256 << 10, FINALIZERS_MAX = 16 };
 
-#define DNS_LABEL_HINT                                                                                                 \
-    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end "     \
-    "with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is "                      \
+#define DNS_LABEL_HINT                                                                             \
+    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and "   \
+    "must start and end "                                                                          \
+    "with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is " \
     "'[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
-#define NAME_HINT                                                                                                      \
-    "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric " \
-    "character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "                             \
+#define NAME_HINT                                                                                  \
+    "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end "  \
+    "with an alphanumeric "                                                                        \
+    "character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "        \
     "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
-#define LABEL_HINT                                                                                                     \
-    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and " \
-    "end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is "    \
+#define LABEL_HINT                                                                                 \
+    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or "    \
+    "'.', and must start and "                                                                     \
+    "end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used " \
+    "for validation is "                                                                           \
     "'(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
 
 static bool alnum(char c)
@@ -101,16 +105,17 @@ static void check_name(struct json_object *metadata, const char *field, struct p
     if (asprintf(&path, "metadata.%s", field) < 0)
         abort();
     if (!v) {
-        problems_add(p, PROBLEM_REQUIRED, path, "Required value: %s", strcmp(field, "name") == 0
-                                                                           ? "name or generateName is required"
-                                                                           : "namespace is required");
+        problems_add(p, PROBLEM_REQUIRED, path, "Required value: %s",
+                     strcmp(field, "name") == 0 ? "name or generateName is required"
+                                                : "namespace is required");
         return;
     }
     name = json_object_get_string(v);
     if (!json_object_is_type(v, json_type_string))
         problems_add(p, PROBLEM_TYPE, path, "Invalid value: must be a string");
     else if (strlen(name) > 63)
-        problems_add(p, PROBLEM_INVALID, path, "Invalid value: \"%.253s\": must be no more than 63 characters", name);
+        problems_add(p, PROBLEM_INVALID, path,
+                     "Invalid value: \"%.253s\": must be no more than 63 characters", name);
     else if (!validate_string(v) || !validate_dns_label(name))
         problems_add(p, PROBLEM_INVALID, path, "Invalid value: \"%s\": %s", name, DNS_LABEL_HINT);
 }
@@ -124,10 +129,11 @@ static void check_labels(struct json_object *labels, struct problems *p)
     json_object_object_foreach(labels, name, value)
     {
         if (!validate_qualified_name(name))
-            problems_add(p, PROBLEM_INVALID, "metadata.labels", "Invalid value: \"%.100s\": %s", name, NAME_HINT);
+            problems_add(p, PROBLEM_INVALID, "metadata.labels", "Invalid value: \"%.100s\": %s",
+                         name, NAME_HINT);
         if (!json_object_is_type(value, json_type_string))
-            problems_add(p, PROBLEM_TYPE, "metadata.labels", "Invalid value: the value of \"%.100s\" must be a string",
-                         name);
+            problems_add(p, PROBLEM_TYPE, "metadata.labels",
+                         "Invalid value: the value of \"%.100s\" must be a string", name);
         else if (!validate_string(value) || !validate_label_value(json_object_get_string(value)))
             problems_add(p, PROBLEM_INVALID, "metadata.labels", "Invalid value: \"%.100s\": %s",
                          json_object_get_string(value), LABEL_HINT);
@@ -139,7 +145,8 @@ static void check_annotations(struct json_object *annotations, struct problems *
     size_t size = 0;
 
     if (!json_object_is_type(annotations, json_type_object)) {
-        problems_add(p, PROBLEM_TYPE, "metadata.annotations", "Invalid value: must be a map of strings");
+        problems_add(p, PROBLEM_TYPE, "metadata.annotations",
+                     "Invalid value: must be a map of strings");
         return;
     }
     json_object_object_foreach(annotations, name, value)
@@ -150,19 +157,21 @@ static void check_annotations(struct json_object *annotations, struct problems *
             continue;
         }
         if (!validate_qualified_name(name) || !validate_string(value))
-            problems_add(p, PROBLEM_INVALID, "metadata.annotations", "Invalid value: \"%.100s\": %s", name, NAME_HINT);
+            problems_add(p, PROBLEM_INVALID, "metadata.annotations",
+                         "Invalid value: \"%.100s\": %s", name, NAME_HINT);
         size += strlen(name) + (size_t)json_object_get_string_len(value);
     }
     if (size > ANNOTATIONS_MAX)
-        problems_add(p, PROBLEM_TOO_LONG, "metadata.annotations", "Too long: may not be more than %d bytes",
-                     ANNOTATIONS_MAX);
+        problems_add(p, PROBLEM_TOO_LONG, "metadata.annotations",
+                     "Too long: may not be more than %d bytes", ANNOTATIONS_MAX);
 }
 
 static void check_finalizers(struct json_object *list, struct problems *p)
 {
-    if (!json_object_is_type(list, json_type_array) || json_object_array_length(list) > FINALIZERS_MAX) {
-        problems_add(p, PROBLEM_INVALID, "metadata.finalizers", "Invalid value: must be a list of at most %d names",
-                     FINALIZERS_MAX);
+    if (!json_object_is_type(list, json_type_array) ||
+        json_object_array_length(list) > FINALIZERS_MAX) {
+        problems_add(p, PROBLEM_INVALID, "metadata.finalizers",
+                     "Invalid value: must be a list of at most %d names", FINALIZERS_MAX);
         return;
     }
     for (size_t i = 0; i < json_object_array_length(list); i++) {
@@ -192,11 +201,21 @@ void validate_metadata(struct json_object *metadata, bool namespaced, struct pro
 
 void validate_prune_metadata(struct json_object *metadata, struct field_list *unknown)
 {
-    static const char *const known[] = {
-        "name",          "generateName",      "namespace",         "selfLink",
-        "uid",           "resourceVersion",   "generation",        "creationTimestamp",
-        "labels",        "annotations",       "ownerReferences",   "finalizers",
-        "managedFields", "deletionTimestamp", "deletionGracePeriodSeconds"};
+    static const char *const known[] = {"name",
+                                        "generateName",
+                                        "namespace",
+                                        "selfLink",
+                                        "uid",
+                                        "resourceVersion",
+                                        "generation",
+                                        "creationTimestamp",
+                                        "labels",
+                                        "annotations",
+                                        "ownerReferences",
+                                        "finalizers",
+                                        "managedFields",
+                                        "deletionTimestamp",
+                                        "deletionGracePeriodSeconds"};
 
     json_object_object_foreach(metadata, name, value)
     {

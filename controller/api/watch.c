@@ -23,7 +23,7 @@ struct watch {
     struct request *request;
     struct access_watch *access;
     struct loop_timer bookmark, timeout;
-    bool bookmarks, initial_end;             /* allowWatchBookmarks; sendInitialEvents */
+    bool bookmarks, initial_end; /* allowWatchBookmarks; sendInitialEvents */
     bool columns_sent, ended;
     struct list queue;
     size_t behind;
@@ -74,7 +74,8 @@ static void write_line(struct watch *w, struct buffer *line)
     }
     w->behind += buffer_size(line);
     r->api->behind += buffer_size(line);
-    q = w->behind > WATCH_BEHIND_MAX || r->api->behind > WATCHES_BEHIND_MAX ? NULL : malloc(sizeof(*q));
+    q = w->behind > WATCH_BEHIND_MAX || r->api->behind > WATCHES_BEHIND_MAX ? NULL
+                                                                            : malloc(sizeof(*q));
     if (!q) {
         r->api->stats.slow_watches++;
         http_abort(r->x);
@@ -129,15 +130,18 @@ static void send_bookmark(struct watch *w, uint64_t rv, bool end_of_initial)
 
     if (r->table)
         buffer_printf(&line,
-                      "{\"type\":\"BOOKMARK\",\"object\":{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/v1\","
-                      "\"metadata\":{\"resourceVersion\":\"%" PRIu64 "\"},\"columnDefinitions\":null,\"rows\":[]}}\n",
+                      "{\"type\":\"BOOKMARK\",\"object\":{\"kind\":\"Table\",\"apiVersion\":\"meta."
+                      "k8s.io/v1\","
+                      "\"metadata\":{\"resourceVersion\":\"%" PRIu64
+                      "\"},\"columnDefinitions\":null,\"rows\":[]}}\n",
                       rv);
     else
-        buffer_printf(&line,
-                      "{\"type\":\"BOOKMARK\",\"object\":{\"kind\":\"%s\",\"apiVersion\":\"rouse.dev/v1\","
-                      "\"metadata\":{\"resourceVersion\":\"%" PRIu64 "\",\"creationTimestamp\":null%s}}}\n",
-                      r->kind->name, rv,
-                      end_of_initial ? ",\"annotations\":{\"k8s.io/initial-events-end\":\"true\"}" : "");
+        buffer_printf(
+            &line,
+            "{\"type\":\"BOOKMARK\",\"object\":{\"kind\":\"%s\",\"apiVersion\":\"rouse.dev/v1\","
+            "\"metadata\":{\"resourceVersion\":\"%" PRIu64 "\",\"creationTimestamp\":null%s}}}\n",
+            r->kind->name, rv,
+            end_of_initial ? ",\"annotations\":{\"k8s.io/initial-events-end\":\"true\"}" : "");
     write_line(w, &line);
 }
 
@@ -150,14 +154,16 @@ static void send_expired(struct watch *w, uint64_t oldest)
                 request_param(w->request, "resourceVersion") ?: "0", oldest);
     buffer_puts(&line, "{\"type\":\"ERROR\",\"object\":");
     failure_json(&f, "", NULL, NULL, NULL, &line);
-    line.end--;                              /* the Status' own end of line */
+    line.end--; /* the Status' own end of line */
     buffer_puts(&line, "}\n");
     write_line(w, &line);
     watch_finish(w);
 }
 
-/* What a selector lets through changes with an object's labels: to this watcher it appears and disappears. */
-static void on_change(struct watch *w, enum event_type type, const struct object *now, const struct object *old)
+/* What a selector lets through changes with an object's labels: to this watcher it appears and
+ * disappears. */
+static void on_change(struct watch *w, enum event_type type, const struct object *now,
+                      const struct object *old)
 {
     const struct selector *s = w->request->selector;
     bool is = type != EVENT_DELETED && selector_matches(s, now);
@@ -169,10 +175,11 @@ static void on_change(struct watch *w, enum event_type type, const struct object
         send_object(w, "DELETED", now);
 }
 
-static void on_event(void *user, enum event_type type, const struct object *now, const struct object *old, uint64_t rv)
+static void on_event(void *user, enum event_type type, const struct object *now,
+                     const struct object *old, uint64_t rv)
 {
     struct watch *w = user;
-    struct request *r = request_hold(w->request);    /* it may end within */
+    struct request *r = request_hold(w->request); /* it may end within */
 
     switch (type) {
     case EVENT_ADDED:
@@ -240,7 +247,8 @@ static int read_rv(struct request *r, uint64_t *ret, struct failure *f)
         return 0;
     *ret = strtoull(text, &end, 10);
     if (*end || text[0] == '-')
-        return failure_bad_request(f, "Invalid value: \"%.100s\": resourceVersion is not a number", text);
+        return failure_bad_request(f, "Invalid value: \"%.100s\": resourceVersion is not a number",
+                                   text);
     return 0;
 }
 

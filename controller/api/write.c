@@ -2,10 +2,8 @@
  *
  * The registry refuses a write whose object has changed meanwhile; the request
  * then begins again from the new object, unless its client named a version. */
-#include "api/api_internal.h"
+#include "api/write_internal.h"
 
-#include "api/ownership.h"
-#include "api/patch.h"
 #include "api/validate.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -13,23 +11,8 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 enum { ATTEMPTS_MAX = 5 };
-
-enum write_kind { WRITE_CREATE, WRITE_REPLACE, WRITE_MERGE, WRITE_JSON, WRITE_APPLY };
-
-struct write {
-    enum write_kind kind;
-    struct json_object *input;
-    char manager[128];
-    bool dry_run, force, versioned;          /* versioned: the client named a resourceVersion */
-    unsigned attempts;
-    struct object *old;
-    struct json_object *body, *owners;
-    struct admission a;
-    struct content *content;
-};
 
 static void attempt_done(struct write *w)
 {
@@ -68,7 +51,8 @@ static void answer(struct request *r, const struct object *o, bool created)
     for (size_t i = 0; w->a.fields == FIELDS_WARN && i < w->a.unknown.count; i++) {
         buffer_puts(&headers, "Warning: 299 - \"unknown field \\\"");
         for (const char *s = w->a.unknown.items[i]; *s; s++)
-            buffer_append(&headers, (unsigned char)*s >= ' ' && *s != '"' && *s != 0x7f ? s : "?", 1);
+            buffer_append(&headers, (unsigned char)*s >= ' ' && *s != '"' && *s != 0x7f ? s : "?",
+                          1);
         buffer_puts(&headers, "\\\"\"\r\n");
     }
     buffer_append(&headers, "", 1);
@@ -98,7 +82,8 @@ static void on_written(struct access_request *q)
         request_release(r);
         return;
     } else if (q->error == -EEXIST) {
-        failure_exists(&f, r->kind->plural, r->api->schema->group, w->a.name_text, q->object->content->deleting);
+        failure_exists(&f, r->kind->plural, r->api->schema->group, w->a.name_text,
+                       q->object->content->deleting);
     } else if (q->error == -EAGAIN) {
         failure_conflict(&f, r->kind->plural, r->api->schema->group, w->a.name_text);
     } else if (q->error == -ENOENT) {
@@ -117,7 +102,8 @@ static void answer_dry(struct request *r)
     struct write *w = r->work;
     struct object *o;
 
-    if (object_new(r->kind->kind, w->old ? w->old->rv : 0, 0, w->content, w->old ? w->old->status : "{}", &o) < 0) {
+    if (object_new(r->kind->kind, w->old ? w->old->rv : 0, 0, w->content,
+                   w->old ? w->old->status : "{}", &o) < 0) {
         cleanup_failure struct failure f = {0};
 
         failure_errno(&f, -ENOMEM, NULL);
@@ -188,20 +174,23 @@ static int admit_status(struct request *r, struct failure *f)
     cleanup_field_list struct field_list unknown = {0};
     const char *text;
 
-    if (!json_object_object_get_ex(w->body, "status", &status) || !json_object_is_type(status, json_type_object))
+    if (!json_object_object_get_ex(w->body, "status", &status) ||
+        !json_object_is_type(status, json_type_object))
         text = "{}";
     else {
         validate_prune(s, status, "status", &unknown);
         validate_check(s, status, "status", &f->problems);
         if (f->problems.count)
             return failure_invalid(f, r->kind->name, r->api->schema->group, r->name);
-        text = json_object_to_json_string_ext(status, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+        text = json_object_to_json_string_ext(status, JSON_C_TO_STRING_PLAIN |
+                                                          JSON_C_TO_STRING_NOSLASHESCAPE);
     }
     if (w->dry_run) {
         answer(r, w->old, false);
         return 0;
     }
-    r->access = (struct access_request){.verb = ACCESS_STATUS, .kind = r->kind->kind, .status = strdup(text)};
+    r->access = (struct access_request){
+        .verb = ACCESS_STATUS, .kind = r->kind->kind, .status = strdup(text)};
     snprintf(r->access.key, sizeof(r->access.key), "%s", w->old->content->key);
     if (!r->access.status)
         return failure_errno(f, -ENOMEM, NULL);
@@ -220,7 +209,8 @@ static int check_version(struct request *r, struct failure *f)
         if (version && version[0] && w->kind == WRITE_APPLY)
             return failure_not_found(f, r->kind->plural, r->api->schema->group, r->name);
         if (version && version[0] && strcmp(version, "0") != 0)
-            return failure_bad_request(f, "resourceVersion should not be set on objects to be created");
+            return failure_bad_request(
+                f, "resourceVersion should not be set on objects to be created");
         return 0;
     }
     if (w->kind == WRITE_REPLACE && r->sub != SUB_SCALE && (!version || !version[0])) {
@@ -239,7 +229,7 @@ static bool names_version(struct write *w)
 {
     struct json_object *version;
 
-    if (w->kind == WRITE_JSON)               /* a test or a replacement of it */
+    if (w->kind == WRITE_JSON) /* a test or a replacement of it */
         return strstr(json_object_to_json_string_ext(w->input, JSON_C_TO_STRING_NOSLASHESCAPE),
                       "/metadata/resourceVersion") != NULL;
     version = table_path(w->input, ".metadata.resourceVersion");
@@ -296,129 +286,14 @@ static void admit(struct request *r)
         package_store(r, w->a.package, &w->a.archive, on_packed);
     } else {
         problems_add(&f.problems, PROBLEM_INVALID, "spec.code.package",
-                     "Invalid value: \"%s\": no such package; upload it by PUT /packages/%s", w->a.package,
-                     w->a.package);
+                     "Invalid value: \"%s\": no such package; upload it by PUT /packages/%s",
+                     w->a.package, w->a.package);
         failure_invalid(&f, r->kind->name, r->api->schema->group, w->a.name_text);
         fail(r, &f);
     }
 }
 
-/* ---------------------------------------------------------------- making the new object */
-static void show_conflicts(struct json_object *conflicts, struct failure *f)
-{
-    size_t n = json_object_array_length(conflicts);
-    cleanup_buffer struct buffer text = {0};
-    const char *last = "";
-
-    f->causes = json_object_new_array();
-    for (size_t i = 0; i < n; i++) {
-        struct json_object *c = json_object_array_get_idx(conflicts, i), *cause = json_object_new_object();
-        const char *manager = json_object_get_string(table_path(c, ".manager"));
-        bool update = strcmp(json_object_get_string(table_path(c, ".op")), "Update") == 0;
-        cleanup_buffer struct buffer field = {0}, who = {0};
-
-        ownership_field_text(json_object_get_string(table_path(c, ".field")), &field);
-        buffer_append(&field, "", 1);
-        buffer_printf(&who, "\"%s\"%s", manager, update ? " using rouse.dev/v1" : "");
-        buffer_append(&who, "", 1);
-        if (n == 1)
-            buffer_printf(&text, "conflict with %s: %s", buffer_bytes(&who), buffer_bytes(&field));
-        else if (strcmp(last, manager) != 0)
-            buffer_printf(&text, "%sconflicts with %s:\n- %s", i ? "\n" : "", buffer_bytes(&who), buffer_bytes(&field));
-        else
-            buffer_printf(&text, "\n- %s", buffer_bytes(&field));
-        last = manager;
-        json_object_object_add(cause, "reason", json_object_new_string("FieldManagerConflict"));
-        buffer_clear(&who);
-        buffer_printf(&who, "conflict with \"%s\"%s", manager, update ? " using rouse.dev/v1" : "");
-        buffer_append(&who, "", 1);
-        json_object_object_add(cause, "message", json_object_new_string((const char *)buffer_bytes(&who)));
-        json_object_object_add(cause, "field", json_object_new_string((const char *)buffer_bytes(&field)));
-        json_object_array_add(f->causes, cause);
-    }
-    failure_set(f, 409, "Conflict", "Apply failed with %zu conflict%s: %.*s", n, n == 1 ? "" : "s",
-                (int)buffer_size(&text), (const char *)buffer_bytes(&text));
-}
-
-static int make_applied(struct write *w, struct failure *f)
-{
-    struct json_object *conflicts = json_object_new_array(), *managed = NULL;
-    char at[32];
-    time_t t = time(NULL);
-    struct tm tm;
-    int x;
-
-    gmtime_r(&t, &tm);
-    strftime(at, sizeof(at), "%Y-%m-%dT%H:%M:%SZ", &tm);
-    if (!json_object_is_type(w->input, json_type_object)) {
-        json_object_put(conflicts);
-        return failure_bad_request(f, "the body must be an object");
-    }
-    if (json_object_object_get_ex(w->input, "metadata", &managed))
-        json_object_object_del(managed, "managedFields");
-    w->owners = admission_owners(w->old);
-    x = ownership_apply(w->owners, &w->body, w->input, w->manager, at, w->force, conflicts);
-    if (x == -EEXIST)
-        show_conflicts(conflicts, f);
-    else if (x < 0)
-        failure_errno(f, x, NULL);
-    json_object_put(conflicts);
-    return x < 0 ? -1 : 0;
-}
-
-static int make_scaled(struct write *w, struct failure *f)
-{
-    cleanup_buffer struct buffer text = {0};
-    struct json_object *scale;
-    struct err e = {0};
-    int x;
-
-    if (w->kind == WRITE_REPLACE)
-        return scale_merge(w->body, w->input, f);
-    scale_json(w->old, &text);
-    if (admission_parse(buffer_bytes(&text), buffer_size(&text), &scale, f) < 0)
-        return -1;
-    x = w->kind == WRITE_JSON ? patch_json(&scale, w->input, &e) : patch_merge(&scale, w->input);
-    if (x < 0)
-        failure_set(f, 422, "Invalid", "the patch does not apply: %s", e.message);
-    else
-        x = scale_merge(w->body, scale, f);
-    json_object_put(scale);
-    return x < 0 ? -1 : 0;
-}
-
-static int make_new(struct request *r, struct failure *f)
-{
-    struct write *w = r->work;
-    struct err e = {0};
-    int x = 0;
-
-    if (w->old && (w->kind != WRITE_REPLACE || r->sub == SUB_SCALE))
-        x = admission_tree(w->old, &w->body);
-    if (x < 0)
-        return failure_errno(f, x, NULL);
-    if (r->sub == SUB_SCALE)
-        return make_scaled(w, f);
-    switch (w->kind) {
-    case WRITE_CREATE:
-    case WRITE_REPLACE:
-        x = patch_copy(w->input, &w->body);
-        break;
-    case WRITE_MERGE:
-        x = patch_merge(&w->body, w->input);
-        break;
-    case WRITE_JSON:
-        x = patch_json(&w->body, w->input, &e);
-        if (x < 0)
-            return failure_set(f, 422, "Invalid", "the server rejected our request due to an error in our request: %s",
-                               e.message);
-        break;
-    case WRITE_APPLY:
-        return make_applied(w, f);
-    }
-    return x < 0 ? failure_errno(f, x, NULL) : 0;
-}
-
+/* ---------------------------------------------------------------- reading the old one */
 static void on_old(struct access_request *q)
 {
     struct request *r = request_of(q);
@@ -430,7 +305,7 @@ static void on_old(struct access_request *q)
     if (!w->old && (w->kind != WRITE_APPLY || r->sub != SUB_NONE))
         failure_not_found(&f, r->kind->plural, r->api->schema->group, r->name);
     if (!f.code)
-        make_new(r, &f);
+        write_make(r, &f);
     if (f.code)
         fail(r, &f);
     else
@@ -448,7 +323,7 @@ static void begin_attempt(struct request *r)
         r->access = (struct access_request){.verb = ACCESS_GET, .kind = r->kind->kind};
         snprintf(r->access.key, sizeof(r->access.key), "%s/%s", r->ns, r->name);
         request_ask(r, on_old);
-    } else if (make_new(r, &f) < 0) {
+    } else if (write_make(r, &f) < 0) {
         fail(r, &f);
     } else {
         admit(r);
@@ -486,18 +361,20 @@ static int read_kind(struct request *r, enum write_kind *ret, struct failure *f)
         *ret = request_method(r, "POST") ? WRITE_CREATE : WRITE_REPLACE;
         if (!type[0] || strcmp(type, "application/json") == 0)
             return 0;
-        return failure_set(f, 415, "UnsupportedMediaType",
-                           "the body of the request was in an unknown format - accepted media types include: "
-                           "application/json");
+        return failure_set(
+            f, 415, "UnsupportedMediaType",
+            "the body of the request was in an unknown format - accepted media types include: "
+            "application/json");
     }
     for (size_t i = 0; i < ARRAY_LEN(patches); i++)
         if (strcmp(patches[i].type, type) == 0) {
             *ret = patches[i].kind;
             return 0;
         }
-    return failure_set(f, 415, "UnsupportedMediaType",
-                       "the body of the request was in an unknown format - accepted media types include: "
-                       "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml");
+    return failure_set(
+        f, 415, "UnsupportedMediaType",
+        "the body of the request was in an unknown format - accepted media types include: "
+        "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml");
 }
 
 static void read_manager(struct request *r, struct write *w)
@@ -523,12 +400,14 @@ void write_begin(struct request *r)
         failure_errno(&f, -ENOMEM, NULL);
     } else if (read_kind(r, &w->kind, &f) == 0) {
         if (dry && strcmp(dry, "All") != 0)
-            failure_bad_request(&f, "dryRun: Unsupported value: \"%.100s\": supported values: \"All\"", dry);
+            failure_bad_request(
+                &f, "dryRun: Unsupported value: \"%.100s\": supported values: \"All\"", dry);
         else if (manager && (strlen(manager) > 127 || strpbrk(manager, "\"\\\r\n")))
             failure_bad_request(&f, "fieldManager must be at most 127 printable characters");
         else if (w->kind == WRITE_APPLY && (!manager || !manager[0]))
             failure_set(&f, 422, "Invalid",
-                        "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply "
+                        "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: "
+                        "is required for apply "
                         "patch");
     }
     if (f.code) {

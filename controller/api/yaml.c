@@ -1,4 +1,5 @@
-/* yaml.c - block mappings and sequences; a string is plain when nothing could take it for something else. */
+/* yaml.c - block mappings and sequences; a string is plain when nothing could take it for something
+ * else. */
 #include "api/yaml.h"
 
 #include <ctype.h>
@@ -7,7 +8,8 @@
 
 static bool plain(const char *s)
 {
-    static const char *const words[] = {"true", "false", "null", "yes", "no", "on", "off", "y", "n", "~"};
+    static const char *const words[] = {"true", "false", "null", "yes", "no",
+                                        "on",   "off",   "y",    "n",   "~"};
 
     if (!isalpha((unsigned char)s[0]) && s[0] != '.' && s[0] != '/')
         return false;
@@ -45,7 +47,8 @@ static bool empty(struct json_object *o)
 
 static bool block(struct json_object *o)
 {
-    return !empty(o) && (json_object_is_type(o, json_type_object) || json_object_is_type(o, json_type_array));
+    return !empty(o) &&
+           (json_object_is_type(o, json_type_object) || json_object_is_type(o, json_type_array));
 }
 
 static void write_scalar(struct json_object *o, struct buffer *out)
@@ -77,7 +80,8 @@ static void write_block(struct json_object *o, int level, struct buffer *out)
             }
             buffer_puts(out, "\n");
             indent(json_object_is_type(value, json_type_array) ? level : level + 1, out);
-            write_block(value, json_object_is_type(value, json_type_array) ? level : level + 1, out);
+            write_block(value, json_object_is_type(value, json_type_array) ? level : level + 1,
+                        out);
         }
         return;
     }

@@ -17,7 +17,8 @@ static void get(struct registry *r, struct access_request *q)
 
 static int by_key(const void *a, const void *b)
 {
-    return strcmp((*(struct object *const *)a)->content->key, (*(struct object *const *)b)->content->key);
+    return strcmp((*(struct object *const *)a)->content->key,
+                  (*(struct object *const *)b)->content->key);
 }
 
 static void list(struct registry *r, struct access_request *q)
@@ -27,7 +28,8 @@ static void list(struct registry *r, struct access_request *q)
         registry_answer(q, -ENOMEM, "out of memory");
         return;
     }
-    map_for_each (n, &r->entries[q->kind]) {
+    map_for_each(n, &r->entries[q->kind])
+    {
         struct object *o = map_entry(n, struct entry, node)->object;
 
         if (o && (!q->ns[0] || (o->content->ns && strcmp(o->content->ns, q->ns) == 0)))
@@ -47,7 +49,8 @@ static void set_status(struct registry *r, struct access_request *q)
         return;
     }
     if (strcmp(e->object->status, q->status) != 0) {
-        if (object_new(e->kind, r->rv + 1, e->object->stored, e->object->content, q->status, &now) < 0) {
+        if (object_new(e->kind, r->rv + 1, e->object->stored, e->object->content, q->status, &now) <
+            0) {
             registry_answer(q, -ENOMEM, "out of memory");
             return;
         }

@@ -1,4 +1,5 @@
-/* access.h - the registry for the other threads: requests go to the brain's loop, answers come back to the caller's.
+/* access.h - the registry for the other threads: requests go to the brain's loop, answers come back
+ * to the caller's.
  *
  * A request is embedded in the caller's own struct and is the brain's from
  * access_post() until on_reply(), which runs exactly once, on the caller's
@@ -12,27 +13,29 @@
 enum access_verb {
     ACCESS_GET,
     ACCESS_LIST,
-    ACCESS_WRITE,                            /* create and update, and the mark that begins a deletion */
-    ACCESS_STATUS,                           /* replaces a function's status until the core says otherwise */
+    ACCESS_WRITE,  /* create and update, and the mark that begins a deletion */
+    ACCESS_STATUS, /* replaces a function's status until the core says otherwise */
 };
 
 struct access_request {
     enum access_verb verb;
     enum object_kind kind;
-    char key[320];                           /* GET, STATUS: "ns/name" or "name"; WRITE: that of content */
-    char ns[64];                             /* LIST: one namespace; "": all */
-    struct content *content;                 /* WRITE: a reference, given back with the reply */
-    uint64_t stored;                         /* WRITE: the object.stored it was made from; 0: it must not exist */
-    char *status;                            /* STATUS: malloc'd JSON, freed with the reply */
+    char key[320];           /* GET, STATUS: "ns/name" or "name"; WRITE: that of content */
+    char ns[64];             /* LIST: one namespace; "": all */
+    struct content *content; /* WRITE: a reference, given back with the reply */
+    uint64_t stored;         /* WRITE: the object.stored it was made from; 0: it must not exist */
+    char *status;            /* STATUS: malloc'd JSON, freed with the reply */
     struct loop *caller;
     void (*on_reply)(struct access_request *q);
-    /* the answer. ENOENT: absent; EEXIST: there already; EAGAIN: changed since `stored`; or the store's error. */
+    /* the answer. ENOENT: absent; EEXIST: there already; EAGAIN: changed since `stored`; or the
+     * store's error. */
     int error;
     char message[160];
-    struct object *object;                   /* GET, WRITE, STATUS (and EEXIST: what is there); a reference for the caller */
-    struct object **items;                   /* LIST, sorted by key; references */
+    struct object
+        *object; /* GET, WRITE, STATUS (and EEXIST: what is there); a reference for the caller */
+    struct object **items; /* LIST, sorted by key; references */
     size_t count;
-    uint64_t rv;                             /* the registry's at that moment */
+    uint64_t rv; /* the registry's at that moment */
     /* the brain's */
     struct registry *registry;
     struct store_write write;
@@ -49,22 +52,24 @@ enum event_type {
     EVENT_ADDED,
     EVENT_MODIFIED,
     EVENT_DELETED,
-    EVENT_SYNCED,                            /* after the synthetic ADDEDs; has an rv only */
-    EVENT_BOOKMARK,                          /* the answer to access_watch_bookmark() */
-    EVENT_EXPIRED,                           /* the resourceVersion is too old: nothing follows */
+    EVENT_SYNCED,   /* after the synthetic ADDEDs; has an rv only */
+    EVENT_BOOKMARK, /* the answer to access_watch_bookmark() */
+    EVENT_EXPIRED,  /* the resourceVersion is too old: nothing follows */
 };
 struct access_watch;
 struct access_watch_options {
     enum object_kind kind;
-    const char *ns, *name;                   /* NULL: all */
-    uint64_t rv;                             /* events after it; 0: everything there is as ADDED, then events */
+    const char *ns, *name; /* NULL: all */
+    uint64_t rv;           /* events after it; 0: everything there is as ADDED, then events */
     struct loop *caller;
-    /* On the caller's loop. `old` is what a MODIFIED or DELETED replaced, or NULL. References stay the watch's. */
-    void (*on_event)(void *user, enum event_type type, const struct object *now, const struct object *old,
-                     uint64_t rv);
+    /* On the caller's loop. `old` is what a MODIFIED or DELETED replaced, or NULL. References stay
+     * the watch's. */
+    void (*on_event)(void *user, enum event_type type, const struct object *now,
+                     const struct object *old, uint64_t rv);
     void *user;
 };
-int access_watch_start(struct registry *r, const struct access_watch_options *o, struct access_watch **ret);
+int access_watch_start(struct registry *r, const struct access_watch_options *o,
+                       struct access_watch **ret);
 void access_watch_bookmark(struct access_watch *w);
 /* On the caller's loop; no on_event() follows. */
 void access_watch_stop(struct access_watch *w);

@@ -1,4 +1,5 @@
-/* function.c - the life of a struct function: counted references, freed by the last one. Any thread. */
+/* function.c - the life of a struct function: counted references, freed by the last one. Any
+ * thread. */
 #include "brain/function.h"
 
 #include <stdatomic.h>

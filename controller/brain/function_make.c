@@ -74,7 +74,8 @@ static int read_metadata(struct json_object *metadata, struct function *f)
     f->ns = f->name + strlen(name) + 1;
     memcpy(f->ns, ns, n + 1);
     memcpy(f->uid, uid, strlen(uid) + 1);
-    f->generation = json_object_object_get_ex(metadata, "generation", &v) ? json_object_get_int64(v) : 1;
+    f->generation =
+        json_object_object_get_ex(metadata, "generation", &v) ? json_object_get_int64(v) : 1;
     f->deleting = text_of(metadata, "deletionTimestamp") != NULL;
     return 0;
 }
@@ -85,7 +86,8 @@ static int read_env(struct json_object *spec, struct function *f)
     size_t n;
     int r = 0;
 
-    if (!json_object_object_get_ex(spec, "env", &list) || !json_object_is_type(list, json_type_array))
+    if (!json_object_object_get_ex(spec, "env", &list) ||
+        !json_object_is_type(list, json_type_array))
         return 0;
     n = json_object_array_length(list);
     f->env = calloc(n + 1, sizeof(*f->env));
@@ -130,7 +132,8 @@ static int read_triggers(struct json_object *spec, struct function *f)
     size_t n;
     int r = 0;
 
-    if (!json_object_object_get_ex(spec, "triggers", &list) || !json_object_is_type(list, json_type_array))
+    if (!json_object_object_get_ex(spec, "triggers", &list) ||
+        !json_object_is_type(list, json_type_array))
         return 0;
     n = json_object_array_length(list);
     f->triggers = calloc(n + 1, sizeof(*f->triggers));
@@ -183,8 +186,8 @@ static int compute_revision(struct function *f)
     add_field(&b, "runtime", f->runtime);
     add_field(&b, "handler", f->handler);
     add_field(&b, "package", f->package);
-    buffer_printf(&b, "memory=%" PRIu64 "\ncpu=%u\ntimeout=%u\nconcurrency=%u\n", f->memory, f->cpu_millis,
-                  f->timeout_ms, f->concurrency);
+    buffer_printf(&b, "memory=%" PRIu64 "\ncpu=%u\ntimeout=%u\nconcurrency=%u\n", f->memory,
+                  f->cpu_millis, f->timeout_ms, f->concurrency);
     for (size_t i = 0; i < f->env_count; i++) {
         add_field(&b, "env", f->env[i].name);
         add_field(&b, "value", f->env[i].value);
@@ -196,8 +199,8 @@ static int compute_revision(struct function *f)
     return 0;
 }
 
-int function_make(struct json_object *metadata, struct json_object *spec, const char *package, uint64_t created_ms,
-                  struct function **ret)
+int function_make(struct json_object *metadata, struct json_object *spec, const char *package,
+                  uint64_t created_ms, struct function **ret)
 {
     struct function *f = calloc(1, sizeof(*f));
     const char *network;

@@ -7,6 +7,7 @@
 
 struct json_object;
 
-/* `package` is the digest of the code. The revision is the hash over what a new revision is made for. */
-int function_make(struct json_object *metadata, struct json_object *spec, const char *package, uint64_t created_ms,
-                  struct function **ret);
+/* `package` is the digest of the code. The revision is the hash over what a new revision is made
+ * for. */
+int function_make(struct json_object *metadata, struct json_object *spec, const char *package,
+                  uint64_t created_ms, struct function **ret);

@@ -55,7 +55,8 @@ static int read_labels(struct json_object *metadata, struct content *c)
     struct json_object *labels;
     size_t n;
 
-    if (!json_object_object_get_ex(metadata, "labels", &labels) || !json_object_is_type(labels, json_type_object))
+    if (!json_object_object_get_ex(metadata, "labels", &labels) ||
+        !json_object_is_type(labels, json_type_object))
         return 0;
     n = (size_t)json_object_object_length(labels);
     c->labels = calloc(n + 1, sizeof(*c->labels));
@@ -77,7 +78,8 @@ static bool has_user_finalizers(struct json_object *metadata)
 {
     struct json_object *list;
 
-    if (!json_object_object_get_ex(metadata, "finalizers", &list) || !json_object_is_type(list, json_type_array))
+    if (!json_object_object_get_ex(metadata, "finalizers", &list) ||
+        !json_object_is_type(list, json_type_array))
         return false;
     for (size_t i = 0; i < json_object_array_length(list); i++) {
         const char *name = json_object_get_string(json_object_array_get_idx(list, i));
@@ -117,7 +119,8 @@ static int fill(struct content *c, struct json_object *metadata)
     return read_labels(metadata, c);
 }
 
-int content_new(const char *metadata, const char *spec, const char *row, struct function *f, struct content **ret)
+int content_new(const char *metadata, const char *spec, const char *row, struct function *f,
+                struct content **ret)
 {
     struct json_object *m = json_tokener_parse(metadata);
     struct content *c = NULL;
@@ -162,8 +165,8 @@ struct object *object_unref(struct object *o)
     return NULL;
 }
 
-int object_new(enum object_kind kind, uint64_t rv, uint64_t stored, struct content *content, const char *status,
-               struct object **ret)
+int object_new(enum object_kind kind, uint64_t rv, uint64_t stored, struct content *content,
+               const char *status, struct object **ret)
 {
     struct object *o = calloc(1, sizeof(*o));
 
@@ -186,8 +189,10 @@ int object_new(enum object_kind kind, uint64_t rv, uint64_t stored, struct conte
 
 int object_json(const struct object *o, struct buffer *out)
 {
-    buffer_printf(out, "{\"apiVersion\":\"rouse.dev/v1\",\"kind\":\"%s\",\"metadata\":{", object_kind_name(o->kind));
+    buffer_printf(out, "{\"apiVersion\":\"rouse.dev/v1\",\"kind\":\"%s\",\"metadata\":{",
+                  object_kind_name(o->kind));
     if (o->rv)
         buffer_printf(out, "\"resourceVersion\":\"%" PRIu64 "\",", o->rv);
-    return buffer_printf(out, "%s,\"spec\":%s,\"status\":%s}", o->content->metadata + 1, o->content->spec, o->status);
+    return buffer_printf(out, "%s,\"spec\":%s,\"status\":%s}", o->content->metadata + 1,
+                         o->content->spec, o->status);
 }

@@ -77,8 +77,8 @@ static void reserve(struct registry *r, struct loop *reply, void (*on_done)(stru
     store_submit(r->store, &r->reserve);
 }
 
-/* The next block is asked for when half of this one is used; one that is used up while the disk refuses
- * everything is gone past, since nothing that was promised to be kept hangs on it. */
+/* The next block is asked for when half of this one is used; one that is used up while the disk
+ * refuses everything is gone past, since nothing that was promised to be kept hangs on it. */
 uint64_t registry_next_rv(struct registry *r)
 {
     r->rv++;
@@ -105,7 +105,8 @@ void registry_remove(struct entry *e)
 
     e->object = NULL;
     e->registry->objects[e->kind]--;
-    if (object_new(e->kind, registry_next_rv(e->registry), old->stored, old->content, old->status, &last) == 0) {
+    if (object_new(e->kind, registry_next_rv(e->registry), old->stored, old->content, old->status,
+                   &last) == 0) {
         registry_emit(e->registry, EVENT_DELETED, last, old);
         object_unref(last);
     }
@@ -115,7 +116,8 @@ void registry_remove(struct entry *e)
 void registry_observe(struct registry *r, const struct registry_observer *o)
 {
     r->observer = *o;
-    map_for_each (n, &r->entries[KIND_FUNCTION]) {
+    map_for_each(n, &r->entries[KIND_FUNCTION])
+    {
         struct entry *e = map_entry(n, struct entry, node);
 
         if (e->object)
@@ -137,8 +139,10 @@ static bool same_status(const struct function_status *a, const struct function_s
         if (!same_condition(&a->conditions[i], &b->conditions[i]))
             return false;
     return a->observed_generation == b->observed_generation && a->instances == b->instances &&
-           a->ready_instances == b->ready_instances && a->desired_instances == b->desired_instances &&
-           strcmp(a->latest_revision, b->latest_revision) == 0 && strcmp(a->active_revision, b->active_revision) == 0;
+           a->ready_instances == b->ready_instances &&
+           a->desired_instances == b->desired_instances &&
+           strcmp(a->latest_revision, b->latest_revision) == 0 &&
+           strcmp(a->active_revision, b->active_revision) == 0;
 }
 
 void registry_set_status(struct registry *r, const char *key, const struct function_status *s)
@@ -155,7 +159,8 @@ void registry_set_status(struct registry *r, const char *key, const struct funct
     e->status = *s;
     e->has_status = true;
     json = status_json(s, e->transition_s, e->object->content->function, r->gateway);
-    if (!json || object_new(KIND_FUNCTION, r->rv + 1, e->object->stored, e->object->content, json, &now) < 0) {
+    if (!json || object_new(KIND_FUNCTION, r->rv + 1, e->object->stored, e->object->content, json,
+                            &now) < 0) {
         e->has_status = false;
         return;
     }
@@ -185,13 +190,18 @@ static int load_content(const struct store_row *row, struct content **ret)
     struct function *f = NULL;
     int r = -EINVAL;
 
-    if (json_object_is_type(o, json_type_object) && json_object_object_get_ex(o, "metadata", &metadata) &&
-        json_object_object_get_ex(o, "spec", &spec) && json_object_object_get_ex(o, "package", &package) &&
+    if (json_object_is_type(o, json_type_object) &&
+        json_object_object_get_ex(o, "metadata", &metadata) &&
+        json_object_object_get_ex(o, "spec", &spec) &&
+        json_object_object_get_ex(o, "package", &package) &&
         json_object_object_get_ex(o, "createdMs", &created)) {
-        r = function_make(metadata, spec, json_object_get_string(package), json_object_get_uint64(created), &f);
+        r = function_make(metadata, spec, json_object_get_string(package),
+                          json_object_get_uint64(created), &f);
         if (r == 0)
-            r = content_new(json_object_to_json_string_ext(metadata, JSON_C_TO_STRING_NOSLASHESCAPE),
-                            json_object_to_json_string_ext(spec, JSON_C_TO_STRING_NOSLASHESCAPE), row->json, f, ret);
+            r = content_new(
+                json_object_to_json_string_ext(metadata, JSON_C_TO_STRING_NOSLASHESCAPE),
+                json_object_to_json_string_ext(spec, JSON_C_TO_STRING_NOSLASHESCAPE), row->json, f,
+                ret);
     }
     if (r < 0)
         function_unref(f);
@@ -209,20 +219,25 @@ static int on_row(void *user, const struct store_row *row)
     int r;
 
     if (strcmp(row->kind, object_kind_name(KIND_FUNCTION)) != 0)
-        return err_set(load->e, EINVAL, "the store holds %s %s, which this version does not know", row->kind, row->key);
+        return err_set(load->e, EINVAL, "the store holds %s %s, which this version does not know",
+                       row->kind, row->key);
     r = load_content(row, &c);
     if (r == 0 && strcmp(c->key, row->key) != 0)
         r = -EINVAL;
     if (r == 0) {
-        status = status_json(&none, (uint64_t[FUNCTION_CONDITIONS]){0}, c->function, load->r->gateway);
+        status =
+            status_json(&none, (uint64_t[FUNCTION_CONDITIONS]){0}, c->function, load->r->gateway);
         e = status ? registry_entry_make(load->r, KIND_FUNCTION, row->key) : NULL;
-        /* The resourceVersion of this life's begin: what was said of the object after its row was written is lost. */
-        r = e ? object_new(KIND_FUNCTION, load->r->rv, load->r->rv, c, status, &e->object) : -ENOMEM;
+        /* The resourceVersion of this life's begin: what was said of the object after its row was
+         * written is lost. */
+        r = e ? object_new(KIND_FUNCTION, load->r->rv, load->r->rv, c, status, &e->object)
+              : -ENOMEM;
         if (r == 0)
             load->r->objects[KIND_FUNCTION]++;
     }
     content_unref(c);
-    return r < 0 ? err_errno(load->e, -r, "cannot load %s %s from the store", row->kind, row->key) : 0;
+    return r < 0 ? err_errno(load->e, -r, "cannot load %s %s from the store", row->kind, row->key)
+                 : 0;
 }
 
 static void on_first_reserve(struct store_write *w)
@@ -289,8 +304,7 @@ struct registry *registry_free(struct registry *r)
         return NULL;
     registry_events_done(r);
     for (int k = 0; k < KIND_COUNT; k++) {
-        map_for_each (n, &r->entries[k])
-            entry_free(map_entry(n, struct entry, node));
+        map_for_each(n, &r->entries[k]) entry_free(map_entry(n, struct entry, node));
         map_done(&r->entries[k]);
     }
     free(r->events);
@@ -301,7 +315,9 @@ struct registry *registry_free(struct registry *r)
 
 void registry_stats(const struct registry *r, struct registry_stats *ret)
 {
-    *ret = (struct registry_stats){
-        .rv = r->rv, .watches = r->watch_count, .events_kept = r->count, .writes_waiting = r->writes_waiting};
+    *ret = (struct registry_stats){.rv = r->rv,
+                                   .watches = r->watch_count,
+                                   .events_kept = r->count,
+                                   .writes_waiting = r->writes_waiting};
     memcpy(ret->objects, r->objects, sizeof(ret->objects));
 }

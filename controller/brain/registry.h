@@ -20,10 +20,12 @@ enum object_kind { KIND_FUNCTION, KIND_REVISION, KIND_NODE, KIND_INSTANCE, KIND_
 int registry_new(struct store *s, struct registry **ret, struct err *e);
 /* The brain's loop, before anything else is asked of the registry. */
 void registry_attach(struct registry *r, struct loop *brain);
-/* "http://HOST:PORT" of a gateway, the begin of every status.url; NULL: urls are paths. Before the threads run. */
+/* "http://HOST:PORT" of a gateway, the begin of every status.url; NULL: urls are paths. Before the
+ * threads run. */
 void registry_set_gateway(struct registry *r, const char *url);
-struct registry *registry_free(struct registry *r);                              /* NULL is a no-op */
-void registry_stats(const struct registry *r, struct registry_stats *ret);       /* access.h has the figures */
+struct registry *registry_free(struct registry *r); /* NULL is a no-op */
+void registry_stats(const struct registry *r,
+                    struct registry_stats *ret); /* access.h has the figures */
 
 struct registry_observer {
     /* After the commit is on disk. old NULL: created (or loaded at start). now NULL: gone for good.
@@ -31,16 +33,19 @@ struct registry_observer {
     void (*on_function)(void *user, struct function *old, struct function *now);
     void *user;
 };
-void registry_observe(struct registry *r, const struct registry_observer *o);    /* replays what is there */
+void registry_observe(struct registry *r,
+                      const struct registry_observer *o); /* replays what is there */
 
 /* Replaces the status; the same status again is a no-op. Unknown keys are ignored. */
 void registry_set_status(struct registry *r, const char *key, const struct function_status *s);
 /* Live agents have unrouted it: removes it from the store, then on_function(old, NULL). */
 void registry_finalize(struct registry *r, const char *key);
 
-/* A read-only object. `ns` is NULL for nodes. `spec_json` and `status_json` are JSON objects; `labels_json` an
- * object or NULL; `owner` the function whose ownerReference it carries, or NULL. Same again: no-op. */
+/* A read-only object. `ns` is NULL for nodes. `spec_json` and `status_json` are JSON objects;
+ * `labels_json` an object or NULL; `owner` the function whose ownerReference it carries, or NULL.
+ * Same again: no-op. */
 void registry_publish(struct registry *r, enum object_kind kind, const char *ns, const char *name,
                       const char *labels_json, const char *spec_json, const char *status_json,
                       const struct function *owner);
-void registry_unpublish(struct registry *r, enum object_kind kind, const char *ns, const char *name);
+void registry_unpublish(struct registry *r, enum object_kind kind, const char *ns,
+                        const char *name);

@@ -14,17 +14,17 @@ struct access_watch {
     struct registry *registry;
     enum object_kind kind;
     char *ns, *name;
-    uint64_t from, after;                    /* asked for; events up to this one are not sent */
+    uint64_t from, after; /* asked for; events up to this one are not sent */
     struct loop *caller;
-    void (*on_event)(void *user, enum event_type type, const struct object *now, const struct object *old,
-                     uint64_t rv);
+    void (*on_event)(void *user, enum event_type type, const struct object *now,
+                     const struct object *old, uint64_t rv);
     void *user;
-    bool stopped;                            /* the caller's */
-    struct list link;                        /* the brain's */
+    bool stopped;     /* the caller's */
+    struct list link; /* the brain's */
     struct mail start, stop;
 };
 
-struct event_mail {                          /* brain to caller */
+struct event_mail { /* brain to caller */
     struct mail mail;
     struct access_watch *watch;
     enum event_type type;
@@ -43,12 +43,13 @@ static void on_event_mail(struct mail *m)
     free(em);
 }
 
-static void send(struct access_watch *w, enum event_type type, struct object *now, struct object *old, uint64_t rv)
+static void send(struct access_watch *w, enum event_type type, struct object *now,
+                 struct object *old, uint64_t rv)
 {
     struct event_mail *em = malloc(sizeof(*em));
 
     if (!em)
-        abort();                             /* a small fixed size; a watcher that misses an event is worse */
+        abort(); /* a small fixed size; a watcher that misses an event is worse */
     *em = (struct event_mail){.mail.fn = on_event_mail,
                               .watch = w,
                               .type = type,
@@ -60,7 +61,8 @@ static void send(struct access_watch *w, enum event_type type, struct object *no
 
 static bool matches(const struct access_watch *w, const struct object *o)
 {
-    return o->kind == w->kind && o->rv > w->after && (!w->ns || (o->content->ns && strcmp(o->content->ns, w->ns) == 0)) &&
+    return o->kind == w->kind && o->rv > w->after &&
+           (!w->ns || (o->content->ns && strcmp(o->content->ns, w->ns) == 0)) &&
            (!w->name || strcmp(o->content->name, w->name) == 0);
 }
 
@@ -84,9 +86,11 @@ void registry_emit(struct registry *r, enum event_type type, struct object *now,
     while (r->count == EVENTS_MAX || (r->count && r->bytes + now->size > EVENTS_BYTES_MAX))
         forget_oldest(r);
     ev = &r->events[(r->first + r->count++) % EVENTS_MAX];
-    *ev = (struct event){.type = type, .now = object_ref(now), .old = object_ref(old), .size = now->size};
+    *ev = (struct event){
+        .type = type, .now = object_ref(now), .old = object_ref(old), .size = now->size};
     r->bytes += ev->size;
-    list_for_each (it, &r->watches) {
+    list_for_each(it, &r->watches)
+    {
         struct access_watch *w = list_entry(it, struct access_watch, link);
 
         if (matches(w, now))
@@ -103,7 +107,8 @@ void registry_events_done(struct registry *r)
 /* ---------------------------------------------------------------- on the brain's thread */
 static void send_all(struct registry *r, struct access_watch *w)
 {
-    map_for_each (n, &r->entries[w->kind]) {
+    map_for_each(n, &r->entries[w->kind])
+    {
         struct object *o = map_entry(n, struct entry, node)->object;
 
         if (o && matches(w, o))
@@ -177,7 +182,8 @@ static void on_bookmark(struct mail *m)
 }
 
 /* ---------------------------------------------------------------- on the caller's thread */
-int access_watch_start(struct registry *r, const struct access_watch_options *o, struct access_watch **ret)
+int access_watch_start(struct registry *r, const struct access_watch_options *o,
+                       struct access_watch **ret)
 {
     struct access_watch *w = calloc(1, sizeof(*w));
 

@@ -9,7 +9,7 @@
 
 enum {
     EVENTS_MAX = 10000,
-    RV_BLOCK = 1000000,                      /* resourceVersions reserved on disk at a time */
+    RV_BLOCK = 1000000, /* resourceVersions reserved on disk at a time */
 };
 #define EVENTS_BYTES_MAX (16ull << 20)
 
@@ -19,14 +19,14 @@ struct event {
     size_t size;
 };
 
-struct entry {                               /* one key; there while it has an object or a write */
+struct entry { /* one key; there while it has an object or a write */
     struct map_node node;
     struct registry *registry;
     enum object_kind kind;
     char *key;
-    struct object *object;                   /* NULL: not there (yet, or any more) */
-    struct access_request *writing;          /* its store write is in flight */
-    struct list waiting;                     /* access_request.link: later writes of the same key */
+    struct object *object;          /* NULL: not there (yet, or any more) */
+    struct access_request *writing; /* its store write is in flight */
+    struct list waiting;            /* access_request.link: later writes of the same key */
     /* a deleted function's end */
     bool unrouted, erasing;
     struct store_write erase;
@@ -35,7 +35,7 @@ struct entry {                               /* one key; there while it has an o
     bool has_status;
     struct function_status status;
     uint64_t transition_s[FUNCTION_CONDITIONS];
-    char *labels;                            /* published ones: labels_json as given */
+    char *labels; /* published ones: labels_json as given */
 };
 
 struct registry {
@@ -44,22 +44,23 @@ struct registry {
     struct map entries[KIND_COUNT];
     uint64_t objects[KIND_COUNT];
     struct registry_observer observer;
-    uint64_t rv, rv_limit;                   /* given out; reserved on disk */
+    uint64_t rv, rv_limit; /* given out; reserved on disk */
     struct store_write reserve;
     bool reserving;
     uint64_t writes_waiting;
     /* the events of late, to resume from: a ring of EVENTS_MAX */
     struct event *events;
     size_t first, count, bytes;
-    uint64_t oldest_rv;                      /* every event after this one is in the ring */
+    uint64_t oldest_rv; /* every event after this one is in the ring */
     struct list watches;
     size_t watch_count;
     char *gateway;
 };
 
 struct entry *registry_entry(struct registry *r, enum object_kind kind, const char *key);
-struct entry *registry_entry_make(struct registry *r, enum object_kind kind, const char *key);    /* NULL: no memory */
-void registry_entry_drop(struct entry *e);                     /* frees it if it has neither object nor write */
+struct entry *registry_entry_make(struct registry *r, enum object_kind kind,
+                                  const char *key); /* NULL: no memory */
+void registry_entry_drop(struct entry *e); /* frees it if it has neither object nor write */
 uint64_t registry_next_rv(struct registry *r);
 /* Puts `now` (a reference) in the entry's place and tells the watchers. */
 void registry_replace(struct entry *e, struct object *now);
@@ -67,7 +68,8 @@ void registry_replace(struct entry *e, struct object *now);
 void registry_remove(struct entry *e);
 
 /* registry_events.c */
-void registry_emit(struct registry *r, enum event_type type, struct object *now, struct object *old);
+void registry_emit(struct registry *r, enum event_type type, struct object *now,
+                   struct object *old);
 void registry_events_done(struct registry *r);
 
 /* registry_write.c */
@@ -76,7 +78,5 @@ void registry_maybe_erase(struct entry *e);
 void registry_answer(struct access_request *q, int error, const char *message);
 
 /* status_json.c: function_status as the object's status. The caller frees it; NULL: no memory. */
-char *status_json(const struct function_status *s, const uint64_t *transition_s, const struct function *f,
-                  const char *gateway);
-/* "2026-11-23T10:00:00Z" */
-void time_text(uint64_t epoch_s, char out[32]);
+char *status_json(const struct function_status *s, const uint64_t *transition_s,
+                  const struct function *f, const char *gateway);

@@ -1,4 +1,5 @@
-/* registry_publish.c - the read-only kinds: revisions, nodes and instances as the core tells of them. In memory. */
+/* registry_publish.c - the read-only kinds: revisions, nodes and instances as the core tells of
+ * them. In memory. */
 #include "brain/registry_internal.h"
 
 #include "base/cleanup.h"
@@ -21,8 +22,8 @@ static void add_text(struct buffer *b, const char *field, const char *value)
 }
 
 /* uid and creation time are those of the entry's first object. */
-static char *make_metadata(const struct object *old, const char *ns, const char *name, const char *labels,
-                           const struct function *owner)
+static char *make_metadata(const struct object *old, const char *ns, const char *name,
+                           const char *labels, const struct function *owner)
 {
     struct buffer b = {0};
     char uid[37], created[32];
@@ -31,7 +32,8 @@ static char *make_metadata(const struct object *old, const char *ns, const char 
         const char *at = strstr(old->content->metadata, "\"creationTimestamp\":\"");
 
         memcpy(uid, old->content->uid, sizeof(uid));
-        snprintf(created, sizeof(created), "%.20s", at ? at + strlen("\"creationTimestamp\":\"") : "");
+        snprintf(created, sizeof(created), "%.20s",
+                 at ? at + strlen("\"creationTimestamp\":\"") : "");
     } else {
         random_uuid(uid);
         time_text(clock_wall_ms() / 1000, created);
@@ -44,7 +46,8 @@ static char *make_metadata(const struct object *old, const char *ns, const char 
         buffer_printf(&b, ",\"labels\":%s", labels);
     if (owner)
         buffer_printf(&b,
-                      ",\"ownerReferences\":[{\"apiVersion\":\"rouse.dev/v1\",\"kind\":\"Function\",\"name\":\"%s\","
+                      ",\"ownerReferences\":[{\"apiVersion\":\"rouse.dev/"
+                      "v1\",\"kind\":\"Function\",\"name\":\"%s\","
                       "\"uid\":\"%s\",\"controller\":true}]",
                       owner->name, owner->uid);
     if (buffer_puts(&b, "}") < 0) {
@@ -72,7 +75,8 @@ void registry_publish(struct registry *r, enum object_kind kind, const char *ns,
     e = registry_entry_make(r, kind, key);
     if (!e)
         return;
-    if (e->object && same(e->labels, labels_json) && strcmp(e->object->content->spec, spec_json) == 0) {
+    if (e->object && same(e->labels, labels_json) &&
+        strcmp(e->object->content->spec, spec_json) == 0) {
         if (strcmp(e->object->status, status_json) == 0)
             return;
         c = content_ref(e->object->content);

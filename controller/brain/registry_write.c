@@ -75,8 +75,8 @@ void registry_maybe_erase(struct entry *e)
 {
     struct registry *r = e->registry;
 
-    if (!e->object || !e->object->content->deleting || !e->unrouted || e->object->content->finalizers || e->writing ||
-        e->erasing || loop_timer_armed(&e->retry))
+    if (!e->object || !e->object->content->deleting || !e->unrouted ||
+        e->object->content->finalizers || e->writing || e->erasing || loop_timer_armed(&e->retry))
         return;
     e->erasing = true;
     e->erase = (struct store_write){.op = STORE_DELETE,
@@ -108,8 +108,8 @@ static void commit(struct entry *e, struct access_request *q)
     int x = -ENOMEM;
 
     if (!e->object)
-        empty = status_json(&(struct function_status){0}, (uint64_t[FUNCTION_CONDITIONS]){0}, q->content->function,
-                            r->gateway);
+        empty = status_json(&(struct function_status){0}, (uint64_t[FUNCTION_CONDITIONS]){0},
+                            q->content->function, r->gateway);
     status = e->object ? e->object->status : empty;
     if (status)
         x = object_new(e->kind, r->rv + 1, r->rv + 1, q->content, status, &now);

@@ -14,7 +14,8 @@ void time_text(uint64_t epoch_s, char out[32])
     strftime(out, 32, "%Y-%m-%dT%H:%M:%SZ", &tm);
 }
 
-static void add_condition(struct buffer *b, const struct condition *c, uint64_t transition_s, int64_t generation)
+static void add_condition(struct buffer *b, const struct condition *c, uint64_t transition_s,
+                          int64_t generation)
 {
     static const char *const status_names[] = {"False", "True", "Unknown"};
     char at[32];
@@ -23,17 +24,21 @@ static void add_condition(struct buffer *b, const struct condition *c, uint64_t 
     buffer_printf(b, "{\"type\":\"%s\",\"status\":\"%s\",\"reason\":\"%s\",\"message\":\"", c->type,
                   status_names[c->status], c->reason ?: "");
     buffer_json_string(b, c->message, strlen(c->message));
-    buffer_printf(b, "\",\"lastTransitionTime\":\"%s\",\"observedGeneration\":%lld}", at, (long long)generation);
+    buffer_printf(b, "\",\"lastTransitionTime\":\"%s\",\"observedGeneration\":%lld}", at,
+                  (long long)generation);
 }
 
-char *status_json(const struct function_status *s, const uint64_t *transition_s, const struct function *f,
-                  const char *gateway)
+char *status_json(const struct function_status *s, const uint64_t *transition_s,
+                  const struct function *f, const char *gateway)
 {
     struct buffer b = {0};
     bool first = true;
 
-    buffer_printf(&b, "{\"observedGeneration\":%lld,\"instances\":%u,\"readyInstances\":%u,\"desiredInstances\":%u",
-                  (long long)s->observed_generation, s->instances, s->ready_instances, s->desired_instances);
+    buffer_printf(&b,
+                  "{\"observedGeneration\":%lld,\"instances\":%u,\"readyInstances\":%u,"
+                  "\"desiredInstances\":%u",
+                  (long long)s->observed_generation, s->instances, s->ready_instances,
+                  s->desired_instances);
     buffer_printf(&b, ",\"summary\":\"%u/%u\"", s->ready_instances, s->desired_instances);
     if (s->latest_revision[0])
         buffer_printf(&b, ",\"latestRevision\":\"%s\"", s->latest_revision);

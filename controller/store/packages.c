@@ -1,4 +1,5 @@
-/* packages.c - uploads into temporaries, digests while streaming, names that appear only when durable. */
+/* packages.c - uploads into temporaries, digests while streaming, names that appear only when
+ * durable. */
 #include "store/packages.h"
 
 #include "base/cleanup.h"
@@ -109,7 +110,8 @@ int packages_read(const struct packages *p, const char *digest, int *ret_fd, uin
     return 0;
 }
 
-int packages_upload(struct packages *p, const char *digest, struct package_upload **ret, struct err *e)
+int packages_upload(struct packages *p, const char *digest, struct package_upload **ret,
+                    struct err *e)
 {
     const char *hex = hex_of(digest);
     struct package_upload *u;
@@ -117,7 +119,8 @@ int packages_upload(struct packages *p, const char *digest, struct package_uploa
     int r;
 
     if (!hex)
-        return err_set(e, EINVAL, "a package is named by sha256: and 64 lower-case hexadecimal digits");
+        return err_set(e, EINVAL,
+                       "a package is named by sha256: and 64 lower-case hexadecimal digits");
     if (atomic_fetch_add(&p->uploads, 1) >= PACKAGES_UPLOADS_MAX) {
         atomic_fetch_sub(&p->uploads, 1);
         return err_set(e, EBUSY, "%d uploads are running already", PACKAGES_UPLOADS_MAX);
@@ -179,8 +182,10 @@ static int finish(struct package_upload *u, struct err *e)
         return err_errno(e, ENOMEM, "digest");
     hex_encode(hex, digest, n);
     if (strcmp(hex, u->hex) != 0)
-        return err_set(e, EBADMSG, "the bytes have the digest sha256:%s, not sha256:%s", hex, u->hex);
-    if (fsync(u->fd) < 0 || renameat(u->packages->dir, u->temporary, u->packages->dir, u->hex) < 0 ||
+        return err_set(e, EBADMSG, "the bytes have the digest sha256:%s, not sha256:%s", hex,
+                       u->hex);
+    if (fsync(u->fd) < 0 ||
+        renameat(u->packages->dir, u->temporary, u->packages->dir, u->hex) < 0 ||
         fsync(u->packages->dir) < 0)
         return err_errno(e, errno, "cannot keep the package");
     u->temporary[0] = '\0';

@@ -25,8 +25,10 @@ bool packages_have(const struct packages *p, const char *digest);
 int packages_read(const struct packages *p, const char *digest, int *ret_fd, uint64_t *ret_size);
 
 struct package_upload;
-int packages_upload(struct packages *p, const char *digest, struct package_upload **ret, struct err *e);
-int package_upload_write(struct package_upload *u, const void *data, size_t n, struct err *e);    /* -EFBIG past the limit */
+int packages_upload(struct packages *p, const char *digest, struct package_upload **ret,
+                    struct err *e);
+int package_upload_write(struct package_upload *u, const void *data, size_t n,
+                         struct err *e); /* -EFBIG past the limit */
 /* 0 or -EBADMSG (other bytes than the digest says), -ENOSPC, ... Frees the upload in any case. */
 int package_upload_finish(struct package_upload *u, struct err *e);
-void package_upload_cancel(struct package_upload *u);                /* NULL is a no-op */
+void package_upload_cancel(struct package_upload *u); /* NULL is a no-op */

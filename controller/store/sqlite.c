@@ -26,11 +26,11 @@ struct sqlite_store {
     struct loop *loop;
     pthread_t thread;
     bool running;
-    struct list queue;                /* the turn's writes; the thread's */
+    struct list queue; /* the turn's writes; the thread's */
     struct loop_deferred commit;
     bool commit_planned;
     struct mail stop;
-    pthread_mutex_t lock;             /* guards stats: written here, read by the API's thread */
+    pthread_mutex_t lock; /* guards stats: written here, read by the API's thread */
     struct store_stats stats;
 };
 
@@ -104,7 +104,8 @@ static int transaction(struct sqlite_store *s)
 
     if (rc != SQLITE_OK)
         return rc;
-    list_for_each (it, &s->queue) {
+    list_for_each(it, &s->queue)
+    {
         rc = apply(s, list_entry(it, struct store_write, link));
         if (rc != SQLITE_OK)
             break;
@@ -139,8 +140,7 @@ static void commit(struct sqlite_store *s)
             sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
         log_error("%s", message);
     }
-    list_for_each (w, &s->queue)
-        n++;
+    list_for_each(w, &s->queue) n++;
     pthread_mutex_lock(&s->lock);
     s->stats.queue -= n;
     if (error) {
@@ -149,7 +149,8 @@ static void commit(struct sqlite_store *s)
         s->stats.commits++;
         s->stats.writes += n;
     }
-    histogram_observe(&s->stats.commit_seconds, (double)(clock_monotonic_ns() - began) / (double)NS_PER_S);
+    histogram_observe(&s->stats.commit_seconds,
+                      (double)(clock_monotonic_ns() - began) / (double)NS_PER_S);
     pthread_mutex_unlock(&s->lock);
     while ((it = list_pop_front(&s->queue))) {
         struct store_write *w = list_entry(it, struct store_write, link);
@@ -243,14 +244,15 @@ static uint64_t sqlite_reserved(struct store *base)
     return container_of(base, struct sqlite_store, base)->reserved;
 }
 
-static int sqlite_list(struct store *base, int (*on_row)(void *user, const struct store_row *row), void *user,
-                       struct err *e)
+static int sqlite_list(struct store *base, int (*on_row)(void *user, const struct store_row *row),
+                       void *user, struct err *e)
 {
     struct sqlite_store *s = container_of(base, struct sqlite_store, base);
     sqlite3_stmt *st = NULL;
     int rc, r = 0;
 
-    rc = sqlite3_prepare_v2(s->db, "SELECT kind, key, rv, json FROM objects ORDER BY kind, key", -1, &st, NULL);
+    rc = sqlite3_prepare_v2(s->db, "SELECT kind, key, rv, json FROM objects ORDER BY kind, key", -1,
+                            &st, NULL);
     while (rc == SQLITE_OK || rc == SQLITE_ROW) {
         struct store_row row;
 
@@ -266,7 +268,8 @@ static int sqlite_list(struct store *base, int (*on_row)(void *user, const struc
             break;
     }
     if (r >= 0 && rc != SQLITE_DONE)
-        r = err_set(e, -code_to_errno(s->db, rc), "cannot read the store: %s", sqlite3_errmsg(s->db));
+        r = err_set(e, -code_to_errno(s->db, rc), "cannot read the store: %s",
+                    sqlite3_errmsg(s->db));
     sqlite3_finalize(st);
     return r < 0 ? r : 0;
 }
@@ -303,24 +306,27 @@ static int check_whole(sqlite3 *db, const char *path, struct err *e)
 
 static int set_up(struct sqlite_store *s, const char *path, struct err *e)
 {
-    static const char schema[] = "BEGIN IMMEDIATE;"
-                                 "CREATE TABLE IF NOT EXISTS objects(kind TEXT NOT NULL, key TEXT NOT NULL,"
-                                 " rv INTEGER NOT NULL, json TEXT NOT NULL, PRIMARY KEY(kind, key)) WITHOUT ROWID;"
-                                 "CREATE TABLE IF NOT EXISTS marks(name TEXT PRIMARY KEY, value INTEGER NOT NULL);"
-                                 "INSERT OR IGNORE INTO marks VALUES('resourceVersion', 0);"
-                                 "PRAGMA application_id=1383036275; PRAGMA user_version=1;"
-                                 "COMMIT;";
+    static const char schema[] =
+        "BEGIN IMMEDIATE;"
+        "CREATE TABLE IF NOT EXISTS objects(kind TEXT NOT NULL, key TEXT NOT NULL,"
+        " rv INTEGER NOT NULL, json TEXT NOT NULL, PRIMARY KEY(kind, key)) WITHOUT ROWID;"
+        "CREATE TABLE IF NOT EXISTS marks(name TEXT PRIMARY KEY, value INTEGER NOT NULL);"
+        "INSERT OR IGNORE INTO marks VALUES('resourceVersion', 0);"
+        "PRAGMA application_id=1383036275; PRAGMA user_version=1;"
+        "COMMIT;";
     int64_t application, version;
     int rc;
 
-    rc = sqlite3_exec(s->db,
-                      "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
-                      "PRAGMA temp_store=MEMORY;",
-                      NULL, NULL, NULL);
+    rc = sqlite3_exec(
+        s->db,
+        "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
+        "PRAGMA temp_store=MEMORY;",
+        NULL, NULL, NULL);
     if (rc != SQLITE_OK) {
         if ((rc & 0xff) == SQLITE_BUSY)
             return err_set(e, EBUSY, "%s is in use by another controller", path);
-        return err_set(e, -code_to_errno(s->db, rc), "cannot open %s: %s", path, sqlite3_errmsg(s->db));
+        return err_set(e, -code_to_errno(s->db, rc), "cannot open %s: %s", path,
+                       sqlite3_errmsg(s->db));
     }
     application = pragma_int(s->db, "PRAGMA application_id");
     version = pragma_int(s->db, "PRAGMA user_version");
@@ -328,22 +334,28 @@ static int set_up(struct sqlite_store *s, const char *path, struct err *e)
         (application != 0 || pragma_int(s->db, "SELECT count(*) FROM sqlite_master") != 0))
         return err_set(e, EINVAL, "%s is not a Rouse store", path);
     if (version > SCHEMA_VERSION)
-        return err_set(e, EINVAL, "%s was written by a newer version (store format %lld, known: %d)", path,
+        return err_set(e, EINVAL,
+                       "%s was written by a newer version (store format %lld, known: %d)", path,
                        (long long)version, SCHEMA_VERSION);
     if (check_whole(s->db, path, e) < 0)
         return -EUCLEAN;
     rc = sqlite3_exec(s->db, schema, NULL, NULL, NULL);
     if (rc == SQLITE_OK)
-        rc = sqlite3_prepare_v2(s->db, "INSERT OR REPLACE INTO objects(kind, key, rv, json) VALUES(?1,?2,?3,?4)", -1,
-                                &s->put, NULL);
+        rc = sqlite3_prepare_v2(
+            s->db, "INSERT OR REPLACE INTO objects(kind, key, rv, json) VALUES(?1,?2,?3,?4)", -1,
+            &s->put, NULL);
     if (rc == SQLITE_OK)
-        rc = sqlite3_prepare_v2(s->db, "DELETE FROM objects WHERE kind=?1 AND key=?2", -1, &s->delete, NULL);
+        rc = sqlite3_prepare_v2(s->db, "DELETE FROM objects WHERE kind=?1 AND key=?2", -1,
+                                &s->delete, NULL);
     if (rc == SQLITE_OK)
-        rc = sqlite3_prepare_v2(s->db, "UPDATE marks SET value=max(value, ?1) WHERE name='resourceVersion'", -1,
-                                &s->reserve, NULL);
+        rc = sqlite3_prepare_v2(
+            s->db, "UPDATE marks SET value=max(value, ?1) WHERE name='resourceVersion'", -1,
+            &s->reserve, NULL);
     if (rc != SQLITE_OK)
-        return err_set(e, -code_to_errno(s->db, rc), "cannot prepare %s: %s", path, sqlite3_errmsg(s->db));
-    s->reserved = (uint64_t)pragma_int(s->db, "SELECT value FROM marks WHERE name='resourceVersion'");
+        return err_set(e, -code_to_errno(s->db, rc), "cannot prepare %s: %s", path,
+                       sqlite3_errmsg(s->db));
+    s->reserved =
+        (uint64_t)pragma_int(s->db, "SELECT value FROM marks WHERE name='resourceVersion'");
     return 0;
 }
 
@@ -375,9 +387,11 @@ int store_open_sqlite(const char *dir, struct store **ret, struct err *e)
     list_init(&s->commit.link);
     pthread_mutex_init(&s->lock, NULL);
     histogram_init(&s->stats.commit_seconds, histogram_seconds);
-    rc = sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_EXRESCODE, NULL);
+    rc = sqlite3_open_v2(path, &s->db,
+                         SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_EXRESCODE, NULL);
     if (rc != SQLITE_OK)
-        r = err_set(e, -code_to_errno(s->db, rc), "cannot open %s: %s", path, sqlite3_errmsg(s->db));
+        r = err_set(e, -code_to_errno(s->db, rc), "cannot open %s: %s", path,
+                    sqlite3_errmsg(s->db));
     else
         r = set_up(s, path, e);
     if (r == 0 && (r = loop_new(&s->loop)) < 0)

@@ -1,5 +1,6 @@
 /* module: controller/api */
-/* manifest_fuzz.c - any bytes as a function's manifest: JSON, admission, and again what came out of it.
+/* manifest_fuzz.c - any bytes as a function's manifest: JSON, admission, and again what came out of
+ * it.
  *
  * What is admitted must be admitted again unchanged, with the same revision. */
 #include "api/admission.h"
@@ -13,7 +14,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
 static struct schema_set *schema;
 
-static int admit(struct json_object *body, const struct object *old, bool *changed, struct content **ret)
+static int admit(struct json_object *body, const struct object *old, bool *changed,
+                 struct content **ret)
 {
     cleanup_failure struct failure f = {0};
     cleanup_admission struct admission a = {.schema = schema,
@@ -42,7 +44,8 @@ static void again(const struct content *c)
     struct json_object *tree;
     bool changed;
 
-    if (object_new(KIND_FUNCTION, 1, 1, (struct content *)c, "{}", &o) < 0 || admission_tree(o, &tree) < 0)
+    if (object_new(KIND_FUNCTION, 1, 1, (struct content *)c, "{}", &o) < 0 ||
+        admission_tree(o, &tree) < 0)
         abort();
     if (admit(tree, o, &changed, &second) < 0 || changed ||
         strcmp(second->function->revision, c->function->revision) != 0)
