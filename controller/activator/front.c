@@ -28,7 +28,6 @@ struct front {
     struct http_client *client;
     struct mail stop;
     struct list passes;
-    struct front_stats stats;
 };
 
 enum pass_state { PASS_NEW, PASS_WAITING, PASS_PROXIED, PASS_ANSWERED, PASS_GONE, PASS_STATES };
@@ -191,7 +190,6 @@ static void on_refused(void *user, struct http_exchange *x, const char *reason)
     log_debug("request %s: the owner refused: %s", p->request_id, reason);
     http_set_owner(x, &own_ops, p);
     set_state(p, PASS_NEW);
-    p->front->stats.refused_grants++;
     p->attempt++;
     wait(p);
 }
@@ -214,7 +212,6 @@ static void on_proxied(void *user, struct http_exchange *x, int error)
                                          "the function did not answer in time", 0, NULL});
         return;
     default:
-        p->front->stats.lost++;
         answer(p, &(struct front_answer){502, "InstanceLost",
                                          "the instance or its node was lost with the request", 0,
                                          NULL});
@@ -282,7 +279,6 @@ static void answered(struct pass *p, const struct grant *g)
                                          g->allow});
         return;
     }
-    p->front->stats.granted++;
     set_state(p, PASS_NEW);
     if (g->body_limit && http_head(p->x)->content_length > (int64_t)g->body_limit) {
         answer(p, &(struct front_answer){413, "BodyTooLarge",
@@ -348,7 +344,6 @@ static void on_request(struct http_exchange *x, void *user)
     struct pass *p = calloc(1, sizeof(*p));
     const struct front_answer *no;
 
-    f->stats.requests++;
     if (!p) {
         http_respond(x, 503, "Retry-After: 1\r\n", NULL, 0);
         return;

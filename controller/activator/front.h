@@ -38,10 +38,6 @@ struct front_config {
     void *user;
 };
 
-struct front_stats {
-    uint64_t requests, granted, refused_grants, lost;
-};
-
 int front_new(const struct front_config *c, struct front **ret); /* binds; -errno */
 void front_address(const struct front *f, char out[128]);
 int front_run(struct front *f);   /* the calling thread becomes the front's, until front_stop() */

@@ -417,7 +417,6 @@ static void status_write(struct core *c, struct fn *f)
     a->status.key = actions_strdup(c->out, f->spec->key);
     a->status.status = s;
     f->status_at = c->now;
-    f->status_ready = s->ready_instances;
     f->status_urgent = false;
 }
 

@@ -122,7 +122,6 @@ struct fn {               /* a function */
     struct list status_link; /* core.status */
     uint64_t status_at;      /* last written */
     bool status_urgent;
-    uint32_t status_ready; /* as written */
     /* routing */
     struct claim *claims; /* one a trigger */
     size_t claim_count;

@@ -34,6 +34,23 @@ static void observe(struct core *c, struct fn *f, uint64_t at)
     f->panic = window_average(f->window, at, config->panic_seconds);
 }
 
+/* An instance that has been ready for long enough shows that the crashes are over. */
+static void forgive(struct core *c, struct revision *r)
+{
+    if (!r->crashes)
+        return;
+    list_for_each(it, &r->instances)
+    {
+        const struct instance *i = list_entry(it, struct instance, rev_link);
+
+        if (!instance_serves(i) || c->now - i->ready_ns < SETTLED_NS)
+            continue;
+        revision_settle(r);
+        fn_status_dirty(c, r->fn, false);
+        return;
+    }
+}
+
 static void tick(struct core *c, struct fn *f)
 {
     struct autoscaler_spec spec = spec_of(f);
@@ -46,9 +63,10 @@ static void tick(struct core *c, struct fn *f)
 
     list_for_each(it, &f->revisions)
     {
-        const struct revision *r = list_entry(it, struct revision, link);
+        struct revision *r = list_entry(it, struct revision, link);
         struct tally t = revision_tally(c, r);
 
+        forgive(c, r);
         in.running += t.running;
         in.ready += t.ready;
         unplaced = unplaced || r->unplaced;

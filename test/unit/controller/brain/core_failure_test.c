@@ -103,6 +103,21 @@ START_TEST(dies_while_it_serves)
     t = ticket(w, a, KEY);
     settle(w);
     ck_assert_str_eq(answer_of(w, t)->reason, "CrashLoop");
+    /* It gets up again and stays: forgiven, so the next crash is the first. */
+    pass(w, S(11));
+    ticket(w, a, KEY);
+    settle(w);
+    ready_all(w, a);
+    offer(w, a, &a->instances[0]);
+    pass(w, S(13));
+    tell_why(w, a, &a->instances[0], STATE_FAILED, "OOMKilled", "");
+    t = ticket(w, a, KEY);
+    settle(w);
+    ck_assert_ptr_null(answer_of(w, t));
+    for (int i = 0; i < 5; i++)
+        ticket(w, a, KEY);
+    settle(w);
+    ck_assert_uint_ge(count_in(a, STATE_PENDING), 6); /* a crowd is a crowd again */
     world_done(w);
 }
 END_TEST
