@@ -8,30 +8,57 @@
 #include <stdio.h>
 #include <string.h>
 
+/* White space and the "---" lines between documents. */
+static size_t skip_separators(const char *text, size_t n, size_t at)
+{
+    for (;;) {
+        while (at < n && strchr(" \t\r\n", text[at]))
+            at++;
+        if (n - at < 3 || memcmp(text + at, "---", 3) != 0)
+            return at;
+        at += 3;
+    }
+}
+
+static size_t line_of(const char *text, size_t at)
+{
+    size_t line = 1;
+
+    for (size_t i = 0; i < at; i++)
+        line += text[i] == '\n';
+    return line;
+}
+
+/* JSON documents, one after the other. */
 static int parse_json(const char *text, size_t n, struct json_object **ret, struct err *e)
 {
     struct json_tokener *t = json_tokener_new_ex(YAML_DEPTH_MAX);
-    struct json_object *o, *all;
-    size_t line = 1, at;
+    cleanup_json struct json_object *all = json_object_new_array();
+    size_t at = skip_separators(text, n, 0);
+    int r = 0;
 
-    json_tokener_set_flags(t, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
-    o = json_tokener_parse_ex(t, text, (int)n);
-    at = json_tokener_get_parse_end(t);
-    for (size_t i = 0; i < at && i < n; i++)
-        line += text[i] == '\n';
-    if (!o) {
+    if (!t)
+        return err_set(e, ENOMEM, "no memory");
+    json_tokener_set_flags(t, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8 |
+                                  JSON_TOKENER_ALLOW_TRAILING_CHARS);
+    while (at < n && r == 0) {
+        struct json_object *o = json_tokener_parse_ex(t, text + at, (int)(n - at));
         enum json_tokener_error why = json_tokener_get_error(t);
 
-        json_tokener_free(t);
-        return err_set(e, EINVAL, "line %zu: %s", line,
-                       why == json_tokener_continue ? "the JSON ends too early"
-                                                    : json_tokener_error_desc(why));
+        at += json_tokener_get_parse_end(t);
+        if (!o)
+            r = err_set(e, EINVAL, "line %zu: %s", line_of(text, at < n ? at : n),
+                        why == json_tokener_continue ? "the JSON ends too early"
+                                                     : json_tokener_error_desc(why));
+        else
+            json_object_array_add(all, o);
+        json_tokener_reset(t);
+        at = skip_separators(text, n, at);
     }
     json_tokener_free(t);
-    all = json_object_new_array();
-    json_object_array_add(all, o);
-    *ret = all;
-    return 0;
+    if (r == 0)
+        *ret = TAKE_PTR(all);
+    return r;
 }
 
 /* An object of kind List stands for its items. */

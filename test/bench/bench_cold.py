@@ -1,8 +1,8 @@
 """Cold starts from the client's side: functions at zero, one first request each, by phase."""
 import time
 
-from packages import upload_bootstrap
-from lib import TOP, bench, function, percentile, platform, wait_until
+from packages import upload_hello
+from lib import bench, function, percentile, platform, wait_until
 
 COUNT = 200
 PHASES = ("schedule", "fetch", "sandbox", "runtime", "init", "first_byte")
@@ -34,7 +34,7 @@ package = {}
 
 def c_function(p, i):
     if not package:
-        package.update(upload_bootstrap(p, TOP / "build/release/examples/hello-c/bootstrap"))
+        package.update(upload_hello(p))
     return function(f"c{i}", code=dict(package), path=f"/bench/{i}", runtime="provided", handler="bootstrap", **COMMON)
 
 

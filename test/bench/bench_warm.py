@@ -4,8 +4,8 @@ import shutil
 import subprocess
 import tempfile
 
-from lib import SERVER_CPU, TOP, bench, cpu_seconds, free_offset, function, median_spread, pin, platform, tree, wait_until, wrk
-from packages import upload_bootstrap
+from lib import SERVER_CPU, bench, cpu_seconds, free_offset, function, median_spread, pin, platform, tree, wait_until, wrk
+from packages import upload_hello
 
 ROUNDS = 5
 NGINX = """daemon off; master_process off; pid {d}/pid; error_log {d}/error.log; worker_processes 1;
@@ -26,14 +26,14 @@ def nginx(d, port, back, what):
 
 def main():
     tmp = pathlib.Path(tempfile.mkdtemp(prefix="rouse-bench-"))
-    port = 8080 + free_offset()
-    servers = [nginx(tmp / "back", port + 1, port + 1, 'default_type text/plain; return 200 "Hello from C\\n";'),
+    port = 18080 + free_offset()    # clear of the platform's own
+    servers = [nginx(tmp / "back", port + 1, port + 1, 'default_type application/json; return 200 "hello";'),
                nginx(tmp / "front", port, port + 1, "proxy_pass http://back; proxy_http_version 1.1; proxy_set_header Connection '';")]
     try:
         with platform() as p:
-            code = upload_bootstrap(p, TOP / "build/release/examples/hello-c/bootstrap")
-            p.apply(function("warm", code=code, runtime="provided", handler="bootstrap", cpu="2", scaling={"min": 1, "max": 1}))
-            wait_until("the instance", lambda: p.ready("warm") == 1)
+            code = upload_hello(p)
+            p.apply(function("warm", code=code, runtime="provided", handler="bootstrap", memory="32Mi", scaling={"min": 64, "max": 64}))
+            wait_until("64 instances", lambda: p.ready("warm") == 64, seconds=60)
             ours = tree(p.pid(p.nodes[0]["name"]))
             pin(ours, SERVER_CPU)
             pin([p.pid("controller")], SERVER_CPU)
