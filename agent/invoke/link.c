@@ -41,11 +41,6 @@ void link_closed(struct runtime_link *l, const char *violation)
     if (l->closed)
         return;
     l->closed = true;
-    /* A socket that listens inside keeps the network namespace, and the sandbox's link with it. */
-    if (l->frames)
-        frames_stop_listening(l->frames);
-    if (l->protocol == LINK_FRAMES)
-        l->lambda = lambda_free(l->lambda);
     l->config.ops->on_closed(l->config.user, violation);
 }
 
