@@ -99,6 +99,17 @@ static void on_drained(void *user)
         loop_stop(a->loop);
 }
 
+/* So that the controller places nothing here while what is here drains. */
+static void send_leaving(struct agent *a)
+{
+    Rouse__Control__V1__AgentMessage m = ROUSE__CONTROL__V1__AGENT_MESSAGE__INIT;
+    Rouse__Control__V1__Leaving leaving = ROUSE__CONTROL__V1__LEAVING__INIT;
+
+    m.body_case = ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_LEAVING;
+    m.leaving = &leaving;
+    session_send(a->session, &m);
+}
+
 static void on_signal(struct loop_watch *w, uint32_t events)
 {
     struct agent *a = list_entry(w, struct agent, signals);
@@ -113,6 +124,7 @@ static void on_signal(struct loop_watch *w, uint32_t events)
         _exit(128 + (int)info.ssi_signo);
     log_info("%s: finishing running requests, %d s at most", strsignal((int)info.ssi_signo), DRAIN_S);
     a->stopping = true;
+    send_leaving(a);
     a->draining = 2;
     gateway_drain(a->gateway, deadline, on_drained, a);
     peer_server_drain(a->peer, deadline, on_drained, a);

@@ -15,7 +15,7 @@ const struct answer answers[ANSWER_KIND_COUNT] = {
     [ANSWER_NO_MEMORY] = {503, "NoMemory", "this node is out of memory", 1, NULL},
     [ANSWER_INVOKE_METHOD] = {405, "MethodNotAllowed", "invocations are made by POST", 0, "POST"},
     [ANSWER_INVOCATION_TYPE] = {400, "InvalidParameterValue",
-                                "X-Amz-Invocation-Type: only RequestResponse and DryRun are supported", 0, NULL},
+                                "X-Amz-Invocation-Type: only RequestResponse is supported", 0, NULL},
 };
 
 /* A header's value never ends its line, whoever wrote it. */

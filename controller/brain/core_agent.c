@@ -224,12 +224,25 @@ void core_agent_message(struct core *c, uint64_t now, uint64_t peer, const Agent
     case ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_ACK:
         ack(c, n, m->ack);
         break;
+    case ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_LEAVING:
+        n->leaving = true;
+        publish_node(c, n);
+        break;
     default: /* logs are the brain's; what is newer than us is skipped */
         break;
     }
 }
 
 /* ---- silence */
+
+static void node_lost(struct core *c, struct node *n, const char *why)
+{
+    nodes_lost(n, c->now);
+    list_for_each(it, &n->instances)
+        instance_lost(c, list_entry(it, struct instance, host_link), why);
+    node_removed_clear(n);
+    publish_node(c, n);
+}
 
 void core_agent_closed(struct core *c, uint64_t now, uint64_t peer, const char *reason,
                        struct actions *out)
@@ -251,6 +264,9 @@ void core_agent_closed(struct core *c, uint64_t now, uint64_t peer, const char *
         fn_dirty(c, i->rev->fn);
     }
     publish_node(c, n);
+    /* It said so and stopped what it had: there is no lease to wait for. */
+    if (n->leaving)
+        node_lost(c, n, "its agent has ended");
 }
 
 static void forget_presence(struct fn *f, const struct node *n)
@@ -280,11 +296,7 @@ void agents_tick(struct core *c)
                 fn_dirty(c, list_entry(it, struct instance, host_link)->rev->fn);
         }
         if (n->state == NODE_NOT_READY && silent >= c->config.lease_ns) {
-            nodes_lost(n, c->now);
-            list_for_each(it, &n->instances)
-                instance_lost(c, list_entry(it, struct instance, host_link), "its node is silent");
-            node_removed_clear(n);
-            publish_node(c, n);
+            node_lost(c, n, "its node is silent");
         } else if (n->state == NODE_LOST && silent >= FORGET_NODE_NS && list_empty(&n->instances)) {
             forget(c, n);
             k--;

@@ -290,7 +290,7 @@ static void look(struct core *c, struct placing *p, const struct revision *r)
                                              .allocatable_cpu = n->allocatable_cpu,
                                              .reserved_cpu = n->reserved_cpu,
                                              .ready = n->state == NODE_READY,
-                                             .cordoned = n->cordoned,
+                                             .cordoned = n->cordoned || n->leaving,
                                              .has_runtime = node_has_runtime(n, r->spec->runtime),
                                              .entry = t && t->key.peer && t->key.peer == n->peer};
     }

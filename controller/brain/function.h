@@ -6,14 +6,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { REVISION_TEXT = 17 };                 /* 16 hex digits and a NUL */
+enum { REVISION_TEXT = 17 }; /* 16 hex digits and a NUL */
 
 struct env_var {
     char *name, *value;
 };
 struct http_trigger {
-    char *path;                              /* begins with '/', exact */
-    char **methods;                          /* upper case; method_count 0: all */
+    char *path;     /* begins with '/', exact */
+    char **methods; /* upper case; method_count 0: all */
     size_t method_count;
 };
 struct function_scaling {
@@ -22,16 +22,16 @@ struct function_scaling {
 };
 struct function {
     _Atomic unsigned refs;
-    char *key;                               /* "namespace/name" */
-    char *ns, *name;                         /* one allocation with key */
+    char *key;       /* "namespace/name" */
+    char *ns, *name; /* one allocation with key */
     char uid[37];
     int64_t generation;
-    uint64_t created_ms;                     /* epoch; the older function wins a path conflict, then the smaller key */
-    bool deleting;                           /* marked: it must be unrouted, then finalised */
+    uint64_t created_ms; /* epoch; the older function wins a path conflict, then the smaller key */
+    bool deleting;       /* marked: it must be unrouted, then finalised */
     /* the revision's part */
-    char revision[REVISION_TEXT];            /* hash of what follows up to network_none */
-    char *runtime, *handler, *package;       /* package: "sha256:HEX" */
-    uint64_t memory;                         /* bytes */
+    char revision[REVISION_TEXT];      /* hash of what follows up to network_none */
+    char *runtime, *handler, *package; /* package: "sha256:HEX" */
+    uint64_t memory;                   /* bytes */
     uint32_t cpu_millis, timeout_ms, concurrency;
     struct env_var *env;
     size_t env_count;
@@ -42,13 +42,13 @@ struct function {
     size_t trigger_count;
 };
 struct function *function_ref(struct function *f);
-struct function *function_unref(struct function *f);         /* NULL is a no-op; returns NULL */
+struct function *function_unref(struct function *f); /* NULL is a no-op; returns NULL */
 
 enum condition_status { CONDITION_FALSE, CONDITION_TRUE, CONDITION_UNKNOWN };
-struct condition {                           /* type: Ready, Active, Degraded, RouteConflict */
-    const char *type;                        /* static */
+struct condition {    /* type: Ready, Active, Degraded, RouteConflict */
+    const char *type; /* static */
     enum condition_status status;
-    const char *reason;                      /* static CamelCase */
+    const char *reason; /* static CamelCase */
     char message[256];
 };
 enum { FUNCTION_CONDITIONS = 4 };
@@ -57,5 +57,6 @@ struct function_status {
     char latest_revision[REVISION_TEXT];
     char active_revision[REVISION_TEXT];
     uint32_t instances, ready_instances, desired_instances;
-    struct condition conditions[FUNCTION_CONDITIONS];    /* Ready, Active, Degraded, RouteConflict, always in this order */
+    struct condition conditions[FUNCTION_CONDITIONS]; /* Ready, Active, Degraded, RouteConflict,
+                                                         always in this order */
 };

@@ -164,6 +164,7 @@ int nodes_hello(struct nodes *t, uint64_t peer, const Rouse__Control__V1__Hello 
         return -ENOMEM;
     }
     n->incarnation = h->incarnation;
+    n->leaving = false;
     strcpy(n->architecture, h->architecture);
     strcpy(n->version, h->version);
     strcpy(n->gateway_address, h->gateway_address);

@@ -33,6 +33,7 @@ struct node {
     uint64_t reserved_memory, reserved_cpu;
     uint64_t leaving_memory, leaving_cpu; /* the part of it that is about to be given back */
     bool cordoned;
+    bool leaving; /* its agent said that it ends */
     enum node_state state;
     uint64_t since_ns; /* in this state */
     /* the core's */

@@ -68,6 +68,41 @@ START_TEST(node_lost)
 }
 END_TEST
 
+START_TEST(node_leaves)
+{
+    AgentMessage m = ROUSE__CONTROL__V1__AGENT_MESSAGE__INIT;
+    Rouse__Control__V1__Leaving leaving = ROUSE__CONTROL__V1__LEAVING__INIT;
+    struct agent *a, *b;
+
+    world_init(w, NULL);
+    a = join(w, 0, 4096 * MI);
+    apply_simple(w, KEY, "r1");
+    ticket(w, a, KEY);
+    settle(w);
+    ready_all(w, a);
+    offer(w, a, nth(a, STATE_READY, 0));
+    b = join(w, 1, 4096 * MI);
+    m.body_case = ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_LEAVING;
+    m.leaving = &leaving;
+    send_message(w, a->peer, &m);
+    settle(w);
+    ticket(w, a, KEY);
+    ticket(w, b, KEY);
+    pass(w, S(3));
+    ck_assert_uint_eq(a->count, 1); /* nothing new comes to it */
+    ck_assert_uint_ge(b->count, 1);
+    leave(w, a);
+    ck_assert_uint_eq(b->endpoint_count, 0); /* its instances are gone at once, without the lease */
+    ready_all(w, b);
+    settle(w);
+    ck_assert_uint_eq(b->endpoint_count, b->count);
+    a = join(w, 0, 4096 * MI);
+    pass(w, S(1));
+    ck_assert_uint_ge(counts(w, KEY).ready, 1);
+    world_done(w);
+}
+END_TEST
+
 START_TEST(node_blinks)
 {
     struct agent *a;
@@ -246,6 +281,6 @@ START_TEST(entry_gone)
 }
 END_TEST
 
-UNIT_MAIN("core_node", a_node_that_comes_gets_what_waits, node_lost, node_blinks,
+UNIT_MAIN("core_node", a_node_that_comes_gets_what_waits, node_lost, node_leaves, node_blinks,
           agent_comes_back_empty, name_taken_over, controller_restarts,
           controller_restarts_in_an_update, entry_gone)
