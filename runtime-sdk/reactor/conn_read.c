@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LINGER_BYTES_MAX = 4 << 20 };
+enum { LINGER_BYTES_MAX = 64 << 20 };
 
 /* Hands over `n` bytes at `in`, which are the kept ones if `kept`, and keeps what is not taken. */
 static void deliver(struct conn *c, const uint8_t *in, size_t n, bool kept)
