@@ -8,6 +8,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static bool is_there(const struct settings *s, const char *url)
 {
@@ -33,6 +34,15 @@ static int upload(const struct settings *s, const struct buffer *package, const 
     return is_there(s, url) ? EXIT_DONE : api_do(s, &q, &a, 0);
 }
 
+static bool has_bootstrap(const char *dir)
+{
+    char file[3 * PATH_MAX];
+    struct stat st;
+
+    snprintf(file, sizeof(file), "%s/bootstrap", dir);
+    return stat(file, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & 0111);
+}
+
 /* spec.code {path: DIR} becomes {package: sha256:...}. */
 static int resolve_code(const struct settings *s, const struct manifest *m, struct json_object *o,
                         const char *name)
@@ -52,9 +62,13 @@ static int resolve_code(const struct settings *s, const struct manifest *m, stru
     if (json_object_get_string(path)[0] == '/')
         snprintf(dir, sizeof(dir), "%s", json_object_get_string(path));
     else
-        snprintf(dir, sizeof(dir), "%s/%s", m->dir, json_object_get_string(path));
+        snprintf(dir, sizeof(dir), "%s%s", m->dir, json_object_get_string(path));
     if (package_pack_dir(dir, NULL, &package, &e) < 0)
         return fail("%s: spec.code.path: %s", name, e.message);
+    if (strcmp(json_text(o, "spec.runtime"), "provided") == 0 && !has_bootstrap(dir))
+        return fail("%s: spec.code.path: %s has no executable file `bootstrap`, which is what the "
+                    "runtime `provided` starts. Is it built?",
+                    name, dir);
     package_digest(buffer_bytes(&package), buffer_size(&package), digest);
     r = upload(s, &package, digest);
     if (r != EXIT_DONE)

@@ -47,6 +47,19 @@ static int print_names(struct get *g, struct json_object *o)
     return EXIT_DONE;
 }
 
+/* Who set which field is for `kubectl get --show-managed-fields`: people would not find the rest.
+ */
+static void drop_managed_fields(struct json_object *o)
+{
+    struct json_object *items = json_at(o, "items"), *metadata = json_at(o, "metadata");
+
+    if (json_object_is_type(metadata, json_type_object))
+        json_object_object_del(metadata, "managedFields");
+    for (size_t i = 0;
+         json_object_is_type(items, json_type_array) && i < json_object_array_length(items); i++)
+        drop_managed_fields(json_object_array_get_idx(items, i));
+}
+
 static int print_object(struct get *g, struct json_object *o)
 {
     cleanup_buffer struct buffer b = {0};
@@ -54,6 +67,8 @@ static int print_object(struct get *g, struct json_object *o)
 
     if (g->output == OUTPUT_NAME)
         return print_names(g, o);
+    if (g->output == OUTPUT_YAML || g->output == OUTPUT_JSON)
+        drop_managed_fields(o);
     if (g->output == OUTPUT_YAML) {
         r = g->watch ? buffer_puts(&b, "---\n") : 0;
         if (r == 0)

@@ -1,6 +1,6 @@
 /* cmd_invoke.c - rouse invoke: an event to a function by its name, or an HTTP request to a path
  * below it. */
-#include "cli/http.h"
+#include "cli/api.h"
 #include "base/cleanup.h"
 #include "base/file.h"
 
@@ -58,15 +58,27 @@ static int make_url(const struct settings *s, const struct invoke *i, struct buf
     return r < 0 ? r : buffer_append(ret, "", 1);
 }
 
-static int complain(const struct http_response *a, const char *what)
+/* The platform's own reason in words, anything else as it came; where there is more to read. */
+static int complain(const struct invoke *i, const struct http_response *a, const char *what)
 {
+    cleanup_json struct json_object *o = api_json(a);
+    const char *reason = json_text(o, "reason"), *message = json_text(o, "message");
     const char *body = (const char *)buffer_bytes(&a->body);
     int n = (int)(buffer_size(&a->body) < 2000 ? buffer_size(&a->body) : 2000);
-    char id[128];
+    char id[128] = "";
 
+    while (n && body[n - 1] == '\n')
+        n--;
+    if (*reason && *message && *json_text(o, "requestId"))
+        fail("%s %s: %s", what, reason, message);
+    else
+        fail("%s: %.*s", what, n, n ? body : "");
     if (http_header(a, "Rouse-Request-Id", id, sizeof(id)))
-        return fail("%s (Rouse-Request-Id %s): %.*s", what, id, n, n ? body : "");
-    return fail("%s: %.*s", what, n, n ? body : "");
+        fprintf(stderr, "rouse: its request id is %s\n", id);
+    if (a->status < 300 || a->status >= 500)
+        fprintf(stderr, "rouse: `rouse logs %s` and `rouse get function %s -o yaml` say more\n",
+                i->name, i->name);
+    return EXIT_FAILED;
 }
 
 static int print_answer(const struct invoke *i, const struct http_response *a)
@@ -78,11 +90,11 @@ static int print_answer(const struct invoke *i, const struct http_response *a)
         fwrite(buffer_bytes(&a->headers), 1, buffer_size(&a->headers), stdout);
     if (a->status < 200 || a->status >= 300) {
         snprintf(what, sizeof(what), "answered %ld", a->status);
-        return complain(a, what);
+        return complain(i, a, what);
     }
     if (http_header(a, "X-Amz-Function-Error", error, sizeof(error))) {
         snprintf(what, sizeof(what), "the function failed (%s)", error);
-        return complain(a, what);
+        return complain(i, a, what);
     }
     if (n)
         fwrite(buffer_bytes(&a->body), 1, n, stdout);

@@ -68,7 +68,10 @@ static int run_kubeconfig(const struct command *c, int argc, char **argv)
         return EXIT_DONE;
     }
     r = file_write_atomic(file, buffer_bytes(&b), buffer_size(&b), 0600);
-    return r < 0 ? fail("%s: %s", file, strerror(-r)) : EXIT_DONE;
+    if (r < 0)
+        return fail("%s: %s", file, strerror(-r));
+    printf("%s is written: kubectl --kubeconfig %s get functions\n", file, file);
+    return EXIT_DONE;
 }
 
 const struct command command_kubeconfig = {"kubeconfig", "print a kubeconfig, for kubectl",

@@ -7,19 +7,19 @@
 
 static bool on_text(void *user, const char *data, size_t n)
 {
-    (void)user;
+    *(bool *)user |= n > 0;
     return fwrite(data, 1, n, stdout) == n && fflush(stdout) == 0;
 }
 
 static int run_logs(const struct command *c, int argc, char **argv)
 {
-    bool follow = false;
+    bool follow = false, any = false;
     long tail = -1;
     const struct flag flags[] = {{"follow", 'f', FLAG_BOOL, &follow},
                                  {"tail", 0, FLAG_NUMBER, &tail}};
     cleanup_response struct http_response a = {0};
     cleanup_free char *base = NULL;
-    struct http_request q = {.method = "GET", .on_data = on_text};
+    struct http_request q = {.method = "GET", .on_data = on_text, .user = &any};
     struct settings s = {0};
     struct arguments args;
     char url[4096], lines[48] = "";
@@ -39,7 +39,10 @@ static int run_logs(const struct command *c, int argc, char **argv)
                           lines) >= (int)sizeof(url))
         return fail("the name is too long");
     q.url = url;
-    return api_do(&s, &q, &a, 0);
+    r = api_do(&s, &q, &a, 0);
+    if (r == EXIT_DONE && !any && !follow && tail != 0)
+        fprintf(stderr, "%s has written nothing yet.\n", args.positional[0]);
+    return r;
 }
 
 const struct command command_logs = {"logs", "print what a function wrote",

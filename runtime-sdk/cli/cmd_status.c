@@ -45,12 +45,12 @@ static int print_api(const struct settings *s)
     cleanup_json struct json_object *nodes =
         r == EXIT_DONE ? list(s, "nodes", ACCEPT_TABLE, &r) : NULL;
     struct json_object *items = json_at(functions, "items");
+    size_t n;
 
     if (r != EXIT_DONE)
         return r;
-    printf("\n%zu functions\n\n", json_object_is_type(items, json_type_array)
-                                      ? json_object_array_length(items)
-                                      : (size_t)0);
+    n = json_object_is_type(items, json_type_array) ? json_object_array_length(items) : 0;
+    printf("\n%zu function%s\n\n", n, n == 1 ? "" : "s");
     if (table_print(&t, nodes, &b) == 0 && buffer_size(&b))
         fwrite(buffer_bytes(&b), 1, buffer_size(&b), stdout);
     return EXIT_DONE;
@@ -61,7 +61,7 @@ static int run_status(const struct command *c, int argc, char **argv)
     static struct platform p;
     struct settings s = {0};
     struct arguments args;
-    bool all;
+    bool api, all;
     int r = flags_parse(c, NULL, 0, argc, argv, &s, &args);
 
     if (r >= 0)
@@ -76,9 +76,7 @@ static int run_status(const struct command *c, int argc, char **argv)
                s.state ? s.state : "(no directory)");
         return EXIT_NOT_RUNNING;
     }
-    all = print_process(s.state, CONTROLLER_NAME, p.api);
-    if (all && print_api(&s) == EXIT_DONE)
-        printf("\n");
+    all = api = print_process(s.state, CONTROLLER_NAME, p.api);
     for (unsigned i = 0; i < p.node_count; i++) {
         char name[80];
 
@@ -86,6 +84,8 @@ static int run_status(const struct command *c, int argc, char **argv)
         all &= print_process(s.state, name, p.nodes[i].gateway);
     }
     printf("%sstate and logs   %s%s\n", color_dim(), s.state, color_off());
+    if (api && print_api(&s) != EXIT_DONE)
+        return EXIT_FAILED;
     return all ? EXIT_DONE : EXIT_NOT_RUNNING;
 }
 

@@ -126,7 +126,7 @@ int manifest_load(const char *file, struct manifest *ret, struct err *e)
         return err_errno(e, -r, "%s", file);
     *ret = (struct manifest){0};
     if (in || !slash)
-        snprintf(ret->dir, sizeof(ret->dir), ".");
+        snprintf(ret->dir, sizeof(ret->dir), "./");
     else if (snprintf(ret->dir, sizeof(ret->dir), "%.*s", (int)(slash - file + 1), file) >=
              (int)sizeof(ret->dir))
         return err_set(e, ENAMETOOLONG, "%.100s...: the path is too long", file);

@@ -4,7 +4,7 @@
 
 struct manifest {
     struct json_object *all; /* an array of objects; manifest_done() */
-    char dir[4096];          /* what code.path is relative to */
+    char dir[4096];          /* what code.path is relative to; ends with a slash */
 };
 
 /* "-" is stdin. YAML or JSON, several documents, Lists taken apart. */
