@@ -299,6 +299,24 @@ int ownership_apply(struct json_object *owners, struct json_object **object,
     return r;
 }
 
+bool ownership_equal(struct json_object *a, struct json_object *b)
+{
+    if (json_object_array_length(a) != json_object_array_length(b))
+        return false;
+    for (size_t i = 0; i < json_object_array_length(a); i++) {
+        struct json_object *e = json_object_array_get_idx(a, i), *fields = fields_of(e);
+        struct json_object *other = find_entry(b, text_of(e, "manager"), text_of(e, "op"));
+
+        if (!other ||
+            json_object_array_length(fields) != json_object_array_length(fields_of(other)))
+            return false;
+        for (size_t f = 0; f < json_object_array_length(fields); f++)
+            if (!has_field(other, json_object_get_string(json_object_array_get_idx(fields, f))))
+                return false;
+    }
+    return true;
+}
+
 /* ---------------------------------------------------------------- how it is shown */
 static void add_fields_v1(struct json_object *root, const char *pointer)
 {

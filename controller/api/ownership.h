@@ -20,6 +20,8 @@ int ownership_update(struct json_object *owners, struct json_object *old, struct
 int ownership_apply(struct json_object *owners, struct json_object **object,
                     struct json_object *config, const char *manager, const char *time, bool force,
                     struct json_object *conflicts);
+/* The same fields belong to the same managers; since when, and in which order, is all one. */
+bool ownership_equal(struct json_object *a, struct json_object *b);
 /* metadata.managedFields: the Apply entries in the form of FieldsV1. */
 struct json_object *ownership_managed_fields(struct json_object *owners, const char *api_version);
 /* "/spec/env" as ".spec.env". */

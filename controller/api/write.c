@@ -4,6 +4,7 @@
  * then begins again from the new object, unless its client named a version. */
 #include "api/write_internal.h"
 
+#include "api/ownership.h"
 #include "api/validate.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -273,7 +274,7 @@ static void admit(struct request *r)
     }
     if (w->owners && w->old) {
         owners_before = admission_owners(w->old);
-        w->a.changed = w->a.changed || !json_object_equal(owners_before, w->owners);
+        w->a.changed = w->a.changed || !ownership_equal(owners_before, w->owners);
         json_object_put(owners_before);
     }
     if (w->old && !w->a.changed) {

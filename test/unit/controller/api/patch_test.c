@@ -220,6 +220,38 @@ START_TEST(server_side_apply)
 }
 END_TEST
 
+START_TEST(owners_compared)
+{
+    const char *const one = "[{\"manager\":\"a\",\"op\":\"Apply\",\"time\":\"1\","
+                            "\"fields\":[\"/spec/x\",\"/spec/y\"]}]";
+    static const struct {
+        const char *text;
+        bool equal;
+    } cases[] = {
+        {"[{\"manager\":\"a\",\"op\":\"Apply\",\"time\":\"2\","
+         "\"fields\":[\"/spec/y\",\"/spec/x\"]}]",
+         true},
+        {"[{\"manager\":\"a\",\"op\":\"Apply\",\"time\":\"1\",\"fields\":[\"/spec/x\"]}]", false},
+        {"[{\"manager\":\"a\",\"op\":\"Apply\",\"time\":\"1\","
+         "\"fields\":[\"/spec/x\",\"/spec/z\"]}]",
+         false},
+        {"[{\"manager\":\"a\",\"op\":\"Update\",\"time\":\"1\","
+         "\"fields\":[\"/spec/x\",\"/spec/y\"]}]",
+         false},
+        {"[]", false},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct json_object *a = parse(one), *b = parse(cases[i].text);
+
+        ck_assert_int_eq(ownership_equal(a, b), cases[i].equal);
+        ck_assert_int_eq(ownership_equal(b, a), cases[i].equal);
+        json_object_put(a);
+        json_object_put(b);
+    }
+}
+END_TEST
+
 START_TEST(owners_are_bounded)
 {
     struct json_object *owners = json_object_new_array(), *old = NULL;
@@ -242,4 +274,4 @@ START_TEST(owners_are_bounded)
 END_TEST
 
 UNIT_MAIN("patch", merge_patch, json_patch, json_patch_refused, json_patch_does_not_explode,
-          server_side_apply, owners_are_bounded)
+          server_side_apply, owners_compared, owners_are_bounded)
