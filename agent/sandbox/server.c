@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #include <sys/socket.h>
 
 #define EXIT_TIME_NS (8 * NS_PER_S)
+enum { EARLIER_LIFE_MS = 10000, EARLIER_LIFE_POLL_MS = 5 };
 
 /* ---- answers */
 struct outgoing {
@@ -42,7 +44,8 @@ static void begin_exit(struct server *s);
 
 static void flush(struct server *s)
 {
-    list_for_each(it, &s->outbox) {
+    list_for_each(it, &s->outbox)
+    {
         struct outgoing *o = list_entry(it, struct outgoing, link);
         int r = message_send(s->sock, o->data, o->size, o->fds, o->n_fds);
 
@@ -195,12 +198,38 @@ static void add_warning(char *to, size_t size, const char *text)
     snprintf(to + n, size - n, "%s%s", n ? "; " : "", text);
 }
 
-/* One of eight blocks of ranges above 0x70000000, so that platforms side by side seldom share one. */
+/* One of eight blocks of ranges above 0x70000000, so that platforms side by side seldom share one.
+ */
 static uid_t default_uid_base(const struct names *names)
 {
     uint32_t n = (uint32_t)strtoul(names->id, NULL, 16);
 
     return 0x70000000u + (n % 8) * SERVER_SANDBOXES_MAX * SANDBOX_ID_RANGE;
+}
+
+/* The launcher of an earlier life may still be removing what carries the same names. A record lock
+ * is its process' alone (fork does not hand it on) and ends with it. The descriptor stays open for
+ * life. */
+static int wait_for_earlier_life(const char *state_dir, struct err *e)
+{
+    const struct timespec pause = {.tv_nsec = EARLIER_LIFE_POLL_MS * (long)NS_PER_MS};
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    char path[PATH_MAX];
+    int fd;
+
+    if (snprintf(path, sizeof(path), "%s/launcher.lock", state_dir) >= (int)sizeof(path))
+        return err_errno(e, ENAMETOOLONG, "%s", state_dir);
+    fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return err_errno(e, errno, "%s", path);
+    for (int waited = 0; fcntl(fd, F_SETLK, &whole) < 0; waited += EARLIER_LIFE_POLL_MS) {
+        if (errno != EACCES && errno != EAGAIN)
+            return err_errno(e, errno, "lock %s", path);
+        if (waited >= EARLIER_LIFE_MS)
+            return err_set(e, EBUSY, "%s: the launcher of an earlier agent is still at work", path);
+        nanosleep(&pause, NULL);
+    }
+    return 0;
 }
 
 static int prepare(struct server *s, const struct launcher_config *config, pid_t agent,
@@ -210,6 +239,9 @@ static int prepare(struct server *s, const struct launcher_config *config, pid_t
     struct err net = {0};
     int r;
 
+    r = wait_for_earlier_life(config->state_dir, e);
+    if (r < 0)
+        return r;
     s->privileged = geteuid() == 0;
     s->uid_base = config->uid_base ? config->uid_base : default_uid_base(&s->names);
     if (s->uid_base > UINT32_MAX - SERVER_SANDBOXES_MAX * SANDBOX_ID_RANGE)
