@@ -209,15 +209,15 @@ static void print_addresses(const struct up *u)
     printf("  state     %s %s(logs in logs/)%s\n", u->state, color_dim(), color_off());
 }
 
-static bool anything_runs(const struct up *u)
+static bool anything(const struct up *u, bool (*is)(const char *state, const char *name))
 {
-    if (process_running(u->state, CONTROLLER_NAME))
+    if (is(u->state, CONTROLLER_NAME))
         return true;
     for (unsigned i = 0; i < u->p.node_count; i++) {
         char name[80];
 
         daemon_agent_name(&u->p.nodes[i], name);
-        if (process_running(u->state, name))
+        if (is(u->state, name))
             return true;
     }
     return false;
@@ -238,6 +238,10 @@ static int bring_up(struct up *u, bool fresh)
     if (r == EXIT_DONE && !started) {
         printf("The platform is running already:\n");
         print_addresses(u);
+        if (anything(u, process_outdated))
+            printf("It runs programs of an earlier build: `rouse down`, then `rouse up`, takes the "
+                   "new "
+                   "ones.\n");
         return EXIT_DONE;
     }
     if (r == EXIT_DONE)
@@ -271,7 +275,7 @@ static int up(struct up *u)
         return fail("another rouse up or down is at work in %s", u->state);
     if (lock < 0)
         return fail("%s/lock: %s", u->state, strerror(-lock));
-    if (platform_load(u->state, &u->p) == 0 && anything_runs(u)) {
+    if (platform_load(u->state, &u->p) == 0 && anything(u, process_running)) {
         if (u->only && !has_node(&u->p, u->only))
             return fail("there is no node %s", u->only);
         r = settings_resolve(&u->s);

@@ -100,6 +100,21 @@ bool process_running(const char *state, const char *name)
     return process_read(state, name, &p) == 0 && process_alive(&p);
 }
 
+bool process_outdated(const char *state, const char *name)
+{
+    static const char deleted[] = " (deleted)";
+    char path[64], exe[PATH_MAX];
+    struct process p;
+    ssize_t n;
+
+    if (process_read(state, name, &p) < 0 || !process_alive(&p))
+        return false;
+    snprintf(path, sizeof(path), "/proc/%d/exe", (int)p.pid);
+    n = readlink(path, exe, sizeof(exe));
+    return n >= (ssize_t)strlen(deleted) &&
+           memcmp(exe + n - strlen(deleted), deleted, strlen(deleted)) == 0;
+}
+
 int process_forget(const char *state, const char *name)
 {
     char path[PATH_MAX];

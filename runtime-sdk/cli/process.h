@@ -22,6 +22,8 @@ bool process_alive(const struct process *p);
 /* -ENOENT: no such file. */
 int process_read(const char *state, const char *name, struct process *ret);
 bool process_running(const char *state, const char *name);
+/* Its program's file has been removed or built anew since it began. */
+bool process_outdated(const char *state, const char *name);
 int process_forget(const char *state, const char *name);
 /* Starts argv[0] in a session of its own, output appended to STATE/logs/NAME.log, and writes the
  * pid file. */

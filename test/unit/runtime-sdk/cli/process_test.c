@@ -110,6 +110,30 @@ START_TEST(recycled_pid)
 }
 END_TEST
 
+START_TEST(outdated)
+{
+    char program[80];
+    char *copy[] = {(char[]){"cp"}, (char[]){"/bin/sleep"}, program, NULL};
+    char *argv[] = {program, (char[]){"1000"}, NULL};
+    struct process p;
+    struct err e = {0};
+
+    make_state();
+    snprintf(program, sizeof(program), "%s/program", dir);
+    ck_assert_int_eq(process_run(copy, NULL, &e), 0);
+    ck_assert(!process_outdated(dir, "x"));
+    ck_assert_msg(process_start(dir, "x", argv, &e) == 0, "%s", e.message);
+    ck_assert(!process_outdated(dir, "x"));
+    ck_assert_int_eq(unlink(program), 0);
+    ck_assert(process_outdated(dir, "x"));
+    ck_assert_int_eq(process_read(dir, "x", &p), 0);
+    ck_assert_int_eq(process_signal(&p, SIGKILL), 0);
+    ck_assert_int_eq(process_wait(&p, soon()), 0);
+    ck_assert(!process_outdated(dir, "x"));
+    file_remove_tree(dir);
+}
+END_TEST
+
 START_TEST(stop_all)
 {
     char *argv[] = {(char[]){"sleep"}, (char[]){"1000"}, NULL};
@@ -169,5 +193,5 @@ START_TEST(helper_programs)
 }
 END_TEST
 
-UNIT_MAIN("process", stat_lines, pid_files, started_and_ended, recycled_pid, stop_all, start_fails,
-          one_at_a_time, helper_programs)
+UNIT_MAIN("process", stat_lines, pid_files, started_and_ended, recycled_pid, outdated, stop_all,
+          start_fails, one_at_a_time, helper_programs)
