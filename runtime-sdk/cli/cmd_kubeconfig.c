@@ -45,6 +45,7 @@ static int run_kubeconfig(const struct command *c, int argc, char **argv)
     struct settings s = {0};
     struct arguments args;
     struct json_object *o;
+    bool usable;
     int r = flags_parse(c, flags, ARRAY_LEN(flags), argc, argv, &s, &args);
 
     if (r >= 0)
@@ -54,7 +55,8 @@ static int run_kubeconfig(const struct command *c, int argc, char **argv)
     r = settings_resolve(&s);
     if (r >= 0)
         return r;
-    if (s.token && strncmp(s.api, "http://", 7) == 0)
+    usable = !s.token || strncmp(s.api, "http://", 7) != 0;
+    if (!usable)
         fprintf(stderr,
                 "rouse: kubectl sends a token over https only: it will not be let in at %s\n",
                 s.api);
@@ -70,7 +72,8 @@ static int run_kubeconfig(const struct command *c, int argc, char **argv)
     r = file_write_atomic(file, buffer_bytes(&b), buffer_size(&b), 0600);
     if (r < 0)
         return fail("%s: %s", file, strerror(-r));
-    printf("%s is written: kubectl --kubeconfig %s get functions\n", file, file);
+    if (usable)
+        printf("%s is written: kubectl --kubeconfig %s get functions\n", file, file);
     return EXIT_DONE;
 }
 

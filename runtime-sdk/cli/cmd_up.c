@@ -3,6 +3,7 @@
 #include "cli/cli.h"
 #include "cli/daemons.h"
 #include "cli/network.h"
+#include "cli/ports.h"
 #include "cli/process.h"
 #include "base/cleanup.h"
 #include "base/file.h"
@@ -28,8 +29,8 @@ struct up {
     struct settings s;
     char state[PATH_MAX]; /* absolute */
     const char *runtimes, *only;
-    long nodes, offset;
-    char prefix[16]; /* of the nodes' network */
+    long nodes, offset; /* nodes -1: not said */
+    char prefix[16];    /* of the nodes' network */
     struct platform p;
 };
 
@@ -178,6 +179,22 @@ static int make_network(struct up *u)
     return EXIT_DONE;
 }
 
+/* A daemon that finds its port taken ends, but who has it may look like that daemon: another
+ * platform does. The addresses of several nodes are only made with their network. */
+static int check_ports(const struct up *u)
+{
+    const char *all[] = {u->p.api,           u->p.front,
+                         u->p.control,       u->p.nodes[0].gateway,
+                         u->p.nodes[0].peer, u->p.nodes[0].metrics};
+
+    for (size_t i = 0; i < ARRAY_LEN(all) && !u->p.bridge[0]; i++)
+        if (ports_free(all[i]) == -EADDRINUSE)
+            return fail("something listens at %s already. Stop it, or take other ports: rouse up "
+                        "--port-offset %ld",
+                        all[i], u->offset + 100);
+    return EXIT_DONE;
+}
+
 static int start_missing(struct up *u, unsigned *ret_started)
 {
     struct err e = {0};
@@ -229,7 +246,9 @@ static int bring_up(struct up *u, bool fresh)
     struct err e = {0};
     int r;
 
-    r = fresh ? make_network(u) : EXIT_DONE;
+    r = fresh ? check_ports(u) : EXIT_DONE;
+    if (r == EXIT_DONE && fresh)
+        r = make_network(u);
     if (r != EXIT_DONE)
         return r;
     if (fresh && (r = platform_save(u->state, &u->p)) < 0)
@@ -278,12 +297,17 @@ static int up(struct up *u)
     if (platform_load(u->state, &u->p) == 0 && anything(u, process_running)) {
         if (u->only && !has_node(&u->p, u->only))
             return fail("there is no node %s", u->only);
+        if (u->nodes > 0 && u->p.node_count != (unsigned)u->nodes)
+            return fail("what runs in %s has %u node%s: `rouse down` first, then `rouse up --nodes "
+                        "%ld`",
+                        u->state, u->p.node_count, u->p.node_count == 1 ? "" : "s", u->nodes);
         r = settings_resolve(&u->s);
         return r >= 0 ? r : bring_up(u, false);
     }
     if (u->only)
         return fail("--node starts a node of a platform that runs, and none runs in %s", u->state);
     u->p = (struct platform){0};
+    u->nodes = u->nodes > 0 ? u->nodes : 1;
     r = plan(u);
     if (r == EXIT_DONE && u->nodes > 1)
         r = make_token(u);
@@ -294,7 +318,7 @@ static int up(struct up *u)
 
 static int run_up(const struct command *c, int argc, char **argv)
 {
-    static struct up u = {.nodes = 1};
+    static struct up u = {.nodes = -1};
     const struct flag flags[] = {{"nodes", 0, FLAG_NUMBER, &u.nodes},
                                  {"port-offset", 0, FLAG_NUMBER, &u.offset},
                                  {"runtimes", 0, FLAG_TEXT, &u.runtimes},
@@ -307,7 +331,7 @@ static int run_up(const struct command *c, int argc, char **argv)
         return r;
     if (args.count)
         return usage(c, "unexpected \"%s\"", args.positional[0]);
-    if (u.nodes < 1 || u.nodes > NODES_MAX)
+    if (u.nodes == 0 || u.nodes > NODES_MAX)
         return usage(c, "--nodes is 1 to %d, not %ld", NODES_MAX, u.nodes);
     if (u.offset > 65535 - PORT_METRICS)
         return usage(c, "--port-offset is at most %d", 65535 - PORT_METRICS);
