@@ -19,7 +19,7 @@ MAKEFLAGS += --no-builtin-rules
 MODULES := proto \
   $(addprefix runtime-sdk/,base reactor http wire control flow package sdk cli) \
   $(addprefix agent/,router sandbox pool runtime code invoke report) \
-  $(addprefix controller/,brain api store activator autoscaler scheduler nodes metrics dashboard)
+  $(addprefix controller/,brain api store activator autoscaler scheduler nodes metrics)
 
 R := runtime-sdk
 DEPS_proto           :=
@@ -47,7 +47,6 @@ DEPS_controller/activator  := proto $(R)/http $(R)/reactor $(R)/flow $(R)/base
 DEPS_controller/metrics    := $(R)/base
 DEPS_controller/brain      := controller/activator controller/autoscaler controller/scheduler controller/nodes controller/store controller/metrics proto $(R)/package $(R)/control $(R)/http $(R)/reactor $(R)/flow $(R)/base
 DEPS_controller/api        := controller/brain controller/store controller/metrics $(R)/package $(R)/http $(R)/reactor $(R)/base
-DEPS_controller/dashboard  := controller/brain controller/metrics $(R)/http $(R)/reactor $(R)/base
 
 LIBS_$(R)/control          := -lwebsockets -lprotobuf-c
 LIBS_$(R)/package          := -larchive -lcrypto
@@ -130,8 +129,8 @@ $(B)/obj/%.c.o: %.c | $(PB_H)
 	$(call say,CC)
 	$(COMPILE) $(call roots_of,$<) -c $< -o $@
 
-# Assembly only embeds files: it depends on every schema and page it may embed.
-$(B)/obj/%.S.o: %.S $(wildcard proto/*.json controller/dashboard/*.html)
+# Assembly only embeds files: it depends on every schema it may embed.
+$(B)/obj/%.S.o: %.S $(wildcard proto/*.json)
 	@mkdir -p $(@D)
 	$(call say,AS)
 	$(Q)$(CC) -c $< -o $@
@@ -140,7 +139,7 @@ archives_of = $(foreach m,$(sort $(call closure,$(1))),$(B)/lib/$(m).a)
 link = $(Q)$(CC) $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LDFLAGS) -pthread
 
 AGENT_MODULES      := agent/router agent/code
-CONTROLLER_MODULES := controller/api controller/dashboard
+CONTROLLER_MODULES := controller/api
 $(B)/bin/rouse-agent: $(B)/obj/agent/main.c.o $(sort $(foreach m,$(AGENT_MODULES),$(call archives_of,$(m))))
 	@mkdir -p $(@D)
 	$(call say,LINK)
@@ -240,11 +239,13 @@ lint: ## includes, shell scripts, formatting
 fmt: ## clang-format over the C files
 	@git ls-files '*.c' '*.h' | xargs clang-format -i
 install: all runtimes ## install programs, runtimes and SDK below PREFIX
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/rouse $(DESTDIR)$(PREFIX)/include
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/rouse/runtimes $(DESTDIR)$(PREFIX)/include
 	install -m 755 $(BINARIES) $(DESTDIR)$(PREFIX)/bin
 	install -m 644 $(B)/lib/librouse.a $(DESTDIR)$(PREFIX)/lib
 	cp -a runtime-sdk/include/rouse $(DESTDIR)$(PREFIX)/include/
-	cp -a build/runtimes $(DESTDIR)$(PREFIX)/lib/rouse/
+	cd build/runtimes && for r in $(RUNTIMES); do \
+	  d=$(DESTDIR)$(PREFIX)/lib/rouse/runtimes && rm -rf $$d/.$$r.new $$d/.$$r.previous && cp -a $$r $$d/.$$r.new && \
+	  { [ ! -e $$d/$$r ] || mv $$d/$$r $$d/.$$r.previous; } && mv $$d/.$$r.new $$d/$$r || exit 1; done
 clean: ## remove build/
 	rm -rf build
 help: ## this list
