@@ -129,7 +129,11 @@ static int plan(struct up *u)
 
 static int make_dirs(struct up *u)
 {
-    static const char *const dirs[] = {"run", "logs", "controller", "agents"};
+    /* What functions are made of, their environment with it, is nobody else's to read. */
+    static const struct {
+        const char *name;
+        mode_t mode;
+    } dirs[] = {{"run", 0755}, {"logs", 0755}, {"controller", 0700}, {"agents", 0700}};
     char path[PATH_MAX + 16];
     int r = file_mkdirs(u->s.state, 0755);
 
@@ -138,8 +142,8 @@ static int make_dirs(struct up *u)
     if (!realpath(u->s.state, u->state))
         return fail("%s: %s", u->s.state, strerror(errno));
     for (size_t i = 0; i < ARRAY_LEN(dirs); i++) {
-        snprintf(path, sizeof(path), "%s/%s", u->state, dirs[i]);
-        r = file_mkdirs(path, 0755);
+        snprintf(path, sizeof(path), "%s/%s", u->state, dirs[i].name);
+        r = file_mkdirs(path, dirs[i].mode);
         if (r < 0)
             return fail("%s: %s", path, strerror(-r));
     }
