@@ -67,9 +67,10 @@ static void set_timer(struct instance *i, uint64_t in_ns, void (*fn)(struct loop
     loop_timer_set(i->pool->loop, &i->timer, loop_now(i->pool->loop) + in_ns);
 }
 
-static uint64_t phase_end(struct instance *i)
+/* Phases are shorter than a turn of the loop at times, so this reads the clock itself. */
+uint64_t instance_phase_end(struct instance *i)
 {
-    uint64_t now = loop_now(i->pool->loop), ns = now > i->since_ns ? now - i->since_ns : 0;
+    uint64_t now = clock_monotonic_ns(), ns = now > i->since_ns ? now - i->since_ns : 0;
 
     i->since_ns = now;
     return ns;
@@ -355,7 +356,7 @@ static void on_code(void *user, const char *dir, const struct err *e)
         return;
     }
     i->code_held = true;
-    i->phase_ns[PHASE_FETCH] = phase_end(i);
+    i->phase_ns[PHASE_FETCH] = instance_phase_end(i);
     set_state(i, STATE_CREATING);
     r = environment_build(i, &env);
     if (r == 0) {
@@ -388,7 +389,7 @@ static void on_started(void *user, const char *id, const struct sandbox_started 
     }
     limit = i->pool->config.init_timeout_ns ? i->pool->config.init_timeout_ns : INIT_TIMEOUT_NS;
     i->phase_ns[PHASE_SANDBOX] = s->create_ns;
-    phase_end(i);
+    instance_phase_end(i);
     set_state(i, STATE_INITIALIZING);
     if (work_open(i, s) < 0)
         instance_fail(i, "SandboxFailed", "the agent is out of descriptors or memory");
@@ -444,7 +445,7 @@ void instance_ready(struct instance *i, unsigned slots)
     }
     if (i->state != STATE_INITIALIZING)
         return;
-    i->phase_ns[PHASE_INIT] = phase_end(i);
+    i->phase_ns[PHASE_INIT] = instance_phase_end(i);
     for (int p = PHASE_SCHEDULE; p <= PHASE_INIT; p++)
         report_phase(i->pool->config.report, (enum start_phase)p, i->phase_ns[p]);
     loop_timer_cancel(i->pool->loop, &i->timer);
@@ -494,7 +495,7 @@ int instance_create(struct pool *p, const Rouse__Control__V1__DesiredInstance *d
     if (e < 0)
         return e;
     i->phase_ns[PHASE_SCHEDULE] = d->schedule_us * NS_PER_US;
-    i->since_ns = loop_now(p->loop);
+    i->since_ns = clock_monotonic_ns();
     if (!r->spec) {
         instance_fail(i, "UnknownRevision", "its specification has never been sent to this node");
         return 0;

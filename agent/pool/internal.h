@@ -131,6 +131,8 @@ void instance_ready(struct instance *i, unsigned slots);
 void instance_check_end(struct instance *i);
 void instance_quiet(struct instance *i); /* its last invocation ended */
 struct instance *instance_find(struct pool *p, const char *id);
+/* Ends the current start phase and begins the next: its length in ns. */
+uint64_t instance_phase_end(struct instance *i);
 struct instance *instance_free(struct instance *i);
 extern const struct launcher_ops instance_launcher_ops;
 

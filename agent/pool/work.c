@@ -80,10 +80,8 @@ void work_drain_logs(struct instance *i, bool flush)
 static void on_hello(void *user)
 {
     struct instance *i = user;
-    uint64_t now = loop_now(i->pool->loop);
 
-    i->phase_ns[PHASE_RUNTIME] = now - i->since_ns;
-    i->since_ns = now;
+    i->phase_ns[PHASE_RUNTIME] = instance_phase_end(i);
 }
 
 static void on_credit(void *user, unsigned credit)

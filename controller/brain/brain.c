@@ -1,5 +1,6 @@
 /* brain.c - feeds the core with what comes by mail, and carries out what it decides. */
 #include "brain/brain_internal.h"
+#include "base/clock.h"
 #include "base/random.h"
 
 #include <errno.h>
@@ -17,10 +18,22 @@ int brain_send(struct brain *b, uint64_t peer, const ControllerMessage *m)
     return b->control ? control_server_send(b->control, peer, m) : -ENOTCONN;
 }
 
+/* The core's clock stands still while it decides: what deciding took is added here. */
+static void stamp_desired(const struct brain *b, const ControllerMessage *m)
+{
+    uint64_t us = (clock_monotonic_ns() - loop_now(b->loop)) / NS_PER_US;
+
+    if (m->body_case != ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_DESIRED)
+        return;
+    for (size_t k = 0; k < m->desired->n_instances; k++)
+        m->desired->instances[k]->schedule_us += us;
+}
+
 static void carry_out(struct brain *b, const struct action *a)
 {
     switch (a->kind) {
     case ACTION_SEND:
+        stamp_desired(b, a->send.message);
         brain_send(b, a->send.peer, a->send.message);
         break;
     case ACTION_CLOSE:
