@@ -8,7 +8,8 @@ static const char *const names[STATE_COUNT] = {
 };
 
 #define TO(s) (1u << (s))
-/* An instance that is no longer wanted before it is ready goes to Draining too: one way out for all. */
+/* An instance that is no longer wanted before it is ready goes to Draining too: one way out for
+ * all. */
 static const unsigned edges[STATE_COUNT] = {
     [STATE_PENDING] = TO(STATE_FETCHING) | TO(STATE_DRAINING) | TO(STATE_FAILED),
     [STATE_FETCHING] = TO(STATE_CREATING) | TO(STATE_DRAINING) | TO(STATE_FAILED),

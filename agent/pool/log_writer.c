@@ -1,4 +1,5 @@
 #include "pool/log_writer.h"
+#include "base/file.h"
 #include "base/cleanup.h"
 #include "base/list.h"
 #include "base/log.h"
@@ -61,17 +62,7 @@ static int chunk_write(const struct chunk *c)
         if (fd < 0)
             return fd;
     }
-    while (n) {
-        ssize_t w = write(fd, p, n);
-
-        if (w < 0 && errno == EINTR)
-            continue;
-        if (w < 0)
-            return -errno;
-        p += w;
-        n -= (size_t)w;
-    }
-    return 0;
+    return file_write_all(fd, p, n);
 }
 
 static void *writer(void *user)

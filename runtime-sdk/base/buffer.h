@@ -36,8 +36,8 @@ int buffer_vprintf(struct buffer *b, const char *fmt, va_list ap);
  * control characters escaped; bytes >= 0x80 are passed on as they are. */
 int buffer_json_string(struct buffer *b, const char *s, size_t n);
 void buffer_consume(struct buffer *b, size_t n);
-void buffer_clear(struct buffer *b);                    /* empty, memory kept */
-void buffer_done(struct buffer *b);                     /* memory freed, usable again */
+void buffer_clear(struct buffer *b); /* empty, memory kept */
+void buffer_done(struct buffer *b);  /* memory freed, usable again */
 /* The bytes as a NUL-terminated string that the caller owns; the buffer is empty after. */
 char *buffer_take_string(struct buffer *b);
 static inline void cleanup_buffer_done(struct buffer *b)

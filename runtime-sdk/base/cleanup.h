@@ -16,18 +16,18 @@ static inline void cleanup_close_fd(const int *fd)
 #define cleanup_fd   __attribute__((cleanup(cleanup_close_fd)))
 
 /* Hands the pointer (or descriptor) to the caller and disarms the cleanup. */
-#define TAKE_PTR(p)                    \
-    ({                                 \
-        __auto_type taken_ptr = (p);   \
-        (p) = NULL;                    \
-        taken_ptr;                     \
+#define TAKE_PTR(p)                                                                                \
+    ({                                                                                             \
+        __auto_type taken_ptr = (p);                                                               \
+        (p) = NULL;                                                                                \
+        taken_ptr;                                                                                 \
     })
-#define TAKE_FD(fd)                    \
-    ({                                 \
-        int taken_fd = (fd);           \
-        (fd) = -1;                     \
-        taken_fd;                      \
+#define TAKE_FD(fd)                                                                                \
+    ({                                                                                             \
+        int taken_fd = (fd);                                                                       \
+        (fd) = -1;                                                                                 \
+        taken_fd;                                                                                  \
     })
 
-#define container_of(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
+#define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 #define ARRAY_LEN(a)                    (sizeof(a) / sizeof((a)[0]))

@@ -8,7 +8,7 @@
 #define ERR_MESSAGE_MAX 512
 
 struct err {
-    int code;                        /* a positive errno; 0: no error */
+    int code; /* a positive errno; 0: no error */
     char message[ERR_MESSAGE_MAX];
 };
 

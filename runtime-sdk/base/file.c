@@ -36,7 +36,7 @@ int file_read(int dirfd, const char *path, size_t limit, struct buffer *to)
     }
 }
 
-static int write_all(int fd, const void *data, size_t n)
+int file_write_all(int fd, const void *data, size_t n)
 {
     const char *p = data;
 
@@ -64,7 +64,7 @@ int file_write_atomic(const char *path, const void *data, size_t n, mode_t mode)
     fd = mkostemp(tmp, O_CLOEXEC);
     if (fd < 0)
         return -errno;
-    r = write_all(fd, data, n);
+    r = file_write_all(fd, data, n);
     if (r == 0 && (fchmod(fd, mode) < 0 || fsync(fd) < 0 || rename(tmp, path) < 0))
         r = -errno;
     if (r < 0)

@@ -5,6 +5,8 @@
 
 /* Appends the file to `to`, at most `limit` bytes (-EFBIG past it). -errno. */
 int file_read(int dirfd, const char *path, size_t limit, struct buffer *to);
+/* write(2) until all bytes are written; for descriptors that block. -errno. */
+int file_write_all(int fd, const void *data, size_t n);
 /* Writes all bytes into `path` by a temporary beside it, fsync and rename. -errno. */
 int file_write_atomic(const char *path, const void *data, size_t n, mode_t mode);
 /* Writes to an existing file in one write (cgroup and proc files). -errno. */

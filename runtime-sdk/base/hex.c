@@ -13,7 +13,7 @@ void hex_encode(char *out, const uint8_t *in, size_t n)
     out[2 * n] = '\0';
 }
 
-static int digit(char c)
+int hex_digit(char c)
 {
     if (c >= '0' && c <= '9')
         return c - '0';
@@ -27,8 +27,8 @@ static int digit(char c)
 int hex_decode(uint8_t *out, const char *in, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        int hi = digit(in[2 * i]);
-        int lo = hi < 0 ? -1 : digit(in[2 * i + 1]);
+        int hi = hex_digit(in[2 * i]);
+        int lo = hi < 0 ? -1 : hex_digit(in[2 * i + 1]);
 
         if (lo < 0)
             return -EINVAL;

@@ -50,8 +50,8 @@ static inline struct list *list_pop_front(struct list *head)
     return l;
 }
 
-#define list_entry(l, type, member) ((type *)((char *)(l) - offsetof(type, member)))
+#define list_entry(l, type, member) ((type *)((char *)(l)-offsetof(type, member)))
 /* The body may delete the current link. */
-#define list_for_each(it, head)                                                             \
-    for (struct list *it = (head)->next, *it##_next = it->next; it != (head);               \
+#define list_for_each(it, head)                                                                    \
+    for (struct list *it = (head)->next, *it##_next = it->next; it != (head);                      \
          it = it##_next, it##_next = it->next)

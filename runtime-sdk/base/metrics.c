@@ -169,6 +169,7 @@ void metrics_process(struct buffer *out)
     metrics_sample(out, "process_resident_memory_bytes", resident_bytes(), NULL);
     metrics_family(out, "process_open_fds", "gauge", "Open file descriptors.");
     metrics_sample(out, "process_open_fds", open_fds(), NULL);
-    metrics_family(out, "process_start_time_seconds", "gauge", "Start of the process since the epoch.");
+    metrics_family(out, "process_start_time_seconds", "gauge",
+                   "Start of the process since the epoch.");
     metrics_sample(out, "process_start_time_seconds", start_time(), NULL);
 }

@@ -10,7 +10,8 @@ struct unit {
     uint64_t scale;
 };
 
-/* Digits with an optional fraction times `scale`, in integers: up to 9 digits after the point count. */
+/* Digits with an optional fraction times `scale`, in integers: up to 9 digits after the point
+ * count. */
 static int number(const char **s, uint64_t *whole, uint64_t *nano)
 {
     const char *p = *s;
@@ -45,8 +46,15 @@ static int scaled(uint64_t whole, uint64_t nano, uint64_t scale, uint64_t *ret)
 int quantity_memory(const char *s, uint64_t *ret)
 {
     static const struct unit units[] = {
-        {"", 1},          {"Ki", 1ull << 10}, {"Mi", 1ull << 20},    {"Gi", 1ull << 30}, {"Ti", 1ull << 40},
-        {"k", 1000},      {"M", 1000000},     {"G", 1000000000},     {"T", 1000000000000},
+        {"", 1},
+        {"Ki", 1ull << 10},
+        {"Mi", 1ull << 20},
+        {"Gi", 1ull << 30},
+        {"Ti", 1ull << 40},
+        {"k", 1000},
+        {"M", 1000000},
+        {"G", 1000000000},
+        {"T", 1000000000000},
     };
     uint64_t whole, nano;
     int r = number(&s, &whole, &nano);
@@ -78,7 +86,8 @@ int quantity_cpu(const char *s, uint32_t *ret)
 int quantity_duration(const char *s, uint64_t *ret)
 {
     static const struct unit units[] = {
-        {"ns", 1}, {"us", 1000}, {"ms", 1000000}, {"s", 1000000000}, {"m", 60000000000}, {"h", 3600000000000},
+        {"ns", 1},         {"us", 1000},       {"ms", 1000000},
+        {"s", 1000000000}, {"m", 60000000000}, {"h", 3600000000000},
     };
     uint64_t total = 0;
 

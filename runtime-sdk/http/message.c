@@ -1,5 +1,6 @@
 /* message.c - small values of HTTP: views, status texts, percent-decoding. Pure, any thread. */
 #include "http/message.h"
+#include "base/hex.h"
 #include "http/parser.h"
 
 #include <errno.h>
@@ -99,17 +100,6 @@ const char *http_status_text(int status)
     };
 
     return status >= 0 && status < 600 && texts[status] ? texts[status] : "Unknown";
-}
-
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
 }
 
 int http_percent_decode(struct str in, char *out, size_t n)

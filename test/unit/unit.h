@@ -23,9 +23,9 @@ static inline int unit_main(const char *name, const TTest *const *cases, size_t 
     srunner_free(sr);
     return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
-#define UNIT_MAIN(name, ...)                                                     \
-    int main(void)                                                               \
-    {                                                                            \
-        const TTest *const cases[] = {__VA_ARGS__};                              \
-        return unit_main(name, cases, sizeof(cases) / sizeof(cases[0]));         \
+#define UNIT_MAIN(name, ...)                                                                       \
+    int main(void)                                                                                 \
+    {                                                                                              \
+        const TTest *const cases[] = {__VA_ARGS__};                                                \
+        return unit_main(name, cases, sizeof(cases) / sizeof(cases[0]));                           \
     }

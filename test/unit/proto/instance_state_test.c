@@ -3,17 +3,13 @@
 
 /* The edge table, written down a second time on purpose: who changes one must mean it. */
 static const char *const table[STATE_COUNT] = {
-    /*                     UPFCIRZDSX   (Unknown Pending Fetching Creating Initializing Ready froZen Draining Stopped failed) */
-    [STATE_UNKNOWN] =      "..........",
-    [STATE_PENDING] =      "..x....x.x",
-    [STATE_FETCHING] =     "...x...x.x",
-    [STATE_CREATING] =     "....x..x.x",
-    [STATE_INITIALIZING] = ".....x.x.x",
-    [STATE_READY] =        "......xx.x",
-    [STATE_FROZEN] =       ".....x.x.x",
-    [STATE_DRAINING] =     "........xx",
-    [STATE_STOPPED] =      "..........",
-    [STATE_FAILED] =       "..........",
+    /*                     UPFCIRZDSX   (Unknown Pending Fetching Creating Initializing Ready froZen
+       Draining Stopped failed) */
+    [STATE_UNKNOWN] = "..........",      [STATE_PENDING] = "..x....x.x",
+    [STATE_FETCHING] = "...x...x.x",     [STATE_CREATING] = "....x..x.x",
+    [STATE_INITIALIZING] = ".....x.x.x", [STATE_READY] = "......xx.x",
+    [STATE_FROZEN] = ".....x.x.x",       [STATE_DRAINING] = "........xx",
+    [STATE_STOPPED] = "..........",      [STATE_FAILED] = "..........",
 };
 
 START_TEST(edges_are_the_contract)
@@ -31,7 +27,7 @@ START_TEST(out_of_range)
 {
     ck_assert_str_eq(instance_state_name((enum instance_state)99), "Unknown");
     ck_assert(!instance_state_edge((enum instance_state)99, STATE_READY));
-    ck_assert(!instance_state_edge(STATE_READY, (enum instance_state)-1));
+    ck_assert(!instance_state_edge(STATE_READY, (enum instance_state) - 1));
 }
 END_TEST
 

@@ -24,7 +24,8 @@ START_TEST(put_get_del_many)
         ck_assert_ptr_eq(map_get_str(&m, e[i].key), &e[i].node);
     ck_assert_ptr_null(map_get_str(&m, "key-10000"));
     ck_assert_ptr_null(map_get(&m, "key-1", 4));
-    map_for_each(it, &m) {
+    map_for_each(it, &m)
+    {
         struct entry *x = map_entry(it, struct entry, node);
 
         if ((x - e) % 2)
