@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import sys
 
 import pytest
@@ -71,6 +72,7 @@ def api():
         yield Api(re.sub(r"^\w+://", "", platform.info["api"]), platform.token)
     finally:
         platform.down()
+        shutil.rmtree(platform.state, ignore_errors=True)
 
 
 def forget(api):

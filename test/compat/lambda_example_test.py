@@ -57,13 +57,13 @@ class Api:
 
 
 @pytest.fixture
-def start():
+def start(tmp_path_factory):
     running = []
 
     def begin(handler, root=EXAMPLE):
         api = Api()
         env = {"PATH": "/usr/bin:/bin", "AWS_LAMBDA_RUNTIME_API": api.address, "LAMBDA_TASK_ROOT": str(root),
-               "_HANDLER": handler}
+               "_HANDLER": handler, "TMPDIR": str(tmp_path_factory.mktemp("tmp"))}
         process = subprocess.Popen([str(EXAMPLE / "bootstrap")], env=env, cwd=root, stdout=subprocess.PIPE,
                                    stderr=subprocess.PIPE)
         running.append((api, process))
