@@ -148,6 +148,7 @@ static int build_servers(struct controller *c, struct err *e)
     };
     struct api_config api = {
         .address = o->api_address,
+        .local_address = o->local_api_address,
         .token = c->token,
         .insecure = o->insecure_http,
         .brain = c->brain,

@@ -21,13 +21,13 @@ static bool loopback(const char *address)
 }
 
 /* "HOST:PORT" names this server itself: no page of another site can make a browser say that. */
-static bool own_host(const struct api *a, const char *text, size_t n)
+static bool own_host(const char *host, const char *text, size_t n)
 {
     static const char *const names[] = {"127.0.0.1", "localhost", "[::1]"};
-    const char *port = strrchr(a->host, ':');
+    const char *port = strrchr(host, ':');
     char own[160];
 
-    if (n == strlen(a->host) && strncasecmp(text, a->host, n) == 0)
+    if (n == strlen(host) && strncasecmp(text, host, n) == 0)
         return true;
     for (size_t i = 0; port && i < ARRAY_LEN(names); i++) {
         snprintf(own, sizeof(own), "%s%s", names[i], port);
@@ -37,17 +37,17 @@ static bool own_host(const struct api *a, const char *text, size_t n)
     return false;
 }
 
-static int check_origin(const struct api *a, const struct http_head *h, struct failure *f)
+static int check_origin(const char *host, const struct http_head *h, struct failure *f)
 {
     const struct str *origin = http_head_get(h, "Origin");
 
-    if (strncmp(a->c.address, "unix://", 7) == 0)
+    if (!*host) /* a Unix socket */
         return 0;
-    if (!own_host(a, h->host.at, h->host.n))
+    if (!own_host(host, h->host.at, h->host.n))
         return failure_set(f, 403, "Forbidden", "the Host \"%.*s\" is not this server's",
                            (int)(h->host.n < 200 ? h->host.n : 200), h->host.n ? h->host.at : "");
     if (origin && !(origin->n > 7 && strncasecmp(origin->at, "http://", 7) == 0 &&
-                    own_host(a, origin->at + 7, origin->n - 7)))
+                    own_host(host, origin->at + 7, origin->n - 7)))
         return failure_set(f, 403, "Forbidden", "requests of other sites' pages are refused");
     return 0;
 }
@@ -73,10 +73,23 @@ static bool is_health(const struct http_head *h)
     return str_eq(h->path, "/healthz") || str_eq(h->path, "/livez") || str_eq(h->path, "/readyz");
 }
 
-static int check_access(const struct api *a, const struct http_head *h, struct failure *f)
+/* Only the listener on loopback has clients there: another address is reached from another one. */
+static bool on_loopback(const struct http_exchange *x)
 {
+    char client[128];
+
+    http_client_text(x, client);
+    return strncmp(client, "127.", 4) == 0 || strcmp(client, "::1") == 0;
+}
+
+static int check_access(const struct api *a, const struct http_exchange *x, struct failure *f)
+{
+    const struct http_head *h = http_head(x);
+
     if (!a->token)
-        return check_origin(a, h, f);
+        return check_origin(a->host, h, f);
+    if (*a->local_host && on_loopback(x))
+        return check_origin(a->local_host, h, f);
     return is_health(h) ? 0 : check_token(a, h, f);
 }
 
@@ -92,7 +105,7 @@ static void on_request(struct http_exchange *x, void *user)
         return;
     }
     request_hold(r);
-    if (check_access(a, http_head(x), &f) == 0 && !f.code)
+    if (check_access(a, x, &f) == 0 && !f.code)
         route_request(r);
     if (f.code)
         respond_failure(r, &f);
@@ -109,6 +122,10 @@ static void *disk_thread(void *arg)
 
 static int check_config(const struct api_config *c, struct err *e)
 {
+    if (c->local_address && (!loopback(c->local_address) || loopback(c->address)))
+        return err_set(e, EINVAL,
+                       "%s: the local address is a loopback one beside another that is not",
+                       c->local_address);
     if (loopback(c->address))
         return 0;
     if (!c->token)
@@ -122,11 +139,16 @@ static int check_config(const struct api_config *c, struct err *e)
     return 0;
 }
 
+static void host_of(const char *address, char out[128])
+{
+    snprintf(out, 128, "%s", strncmp(address, "tcp://", 6) == 0 ? address + 6 : "");
+}
+
 static int start(struct api *a, struct err *e)
 {
+    char address[128];
     struct http_server_options o = {
         .max_connections = CONNECTIONS_MAX, .on_request = on_request, .user = a};
-    char address[128];
     int r = schema_load(&a->schema, e);
 
     if (r == 0 && (r = openapi_make(a)) < 0)
@@ -137,10 +159,15 @@ static int start(struct api *a, struct err *e)
         err_errno(e, -r, "HTTP server");
     if (r == 0 && (r = http_server_listen(a->server, a->c.address, NULL)) < 0)
         err_errno(e, -r, "the API cannot listen on %s", a->c.address);
+    if (r == 0 && a->c.local_address &&
+        (r = http_server_listen(a->server, a->c.local_address, NULL)) < 0)
+        err_errno(e, -r, "the API cannot listen on %s", a->c.local_address);
     if (r < 0)
         return r;
     http_server_address(a->server, address);
-    snprintf(a->host, sizeof(a->host), "%s", strncmp(address, "tcp://", 6) == 0 ? address + 6 : "");
+    host_of(address, a->host);
+    if (a->c.local_address)
+        host_of(a->c.local_address, a->local_host);
     return 0;
 }
 

@@ -20,6 +20,7 @@ const char controller_help[] =
     "\n"
     "  --state DIR                  store, packages, secrets; one controller a directory\n"
     "  --api-address ADDRESS        API and metrics (tcp://127.0.0.1:7080)\n"
+    "  --local-api-address ADDRESS  the API on loopback, too, without a token (none)\n"
     "  --front-address ADDRESS      clients' requests without a node (tcp://127.0.0.1:7081)\n"
     "  --control-address ADDRESS    the agents' channel (tcp://127.0.0.1:7082)\n"
     "  --token-file FILE            bearer token of agents and API clients; needed for any "
@@ -126,6 +127,7 @@ static const char **text_flag(const char *name, struct controller_options *o)
     } flags[] = {
         {"--state", &o->state},
         {"--api-address", &o->api_address},
+        {"--local-api-address", &o->local_api_address},
         {"--front-address", &o->front_address},
         {"--control-address", &o->control_address},
         {"--token-file", &o->token_file},

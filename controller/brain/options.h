@@ -11,7 +11,7 @@ enum controller_mode { CONTROLLER_RUN, CONTROLLER_CRD, CONTROLLER_HELP, CONTROLL
 struct controller_options { /* strings point into argv or are static */
     enum controller_mode mode;
     const char *state;
-    const char *api_address, *front_address, *control_address;
+    const char *api_address, *local_api_address, *front_address, *control_address;
     const char *token_file;         /* NULL: none */
     const char *tls_cert, *tls_key; /* of the control channel; NULL: plain */
     const char *gateway_url;        /* NULL: the front's */

@@ -10,6 +10,8 @@
 #include "store/packages.h"
 #include "unit.h"
 
+#include <errno.h>
+
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -252,6 +254,16 @@ START_TEST(other_addresses_need_a_token)
     ck_assert_int_eq(
         api_new(&(struct api_config){.address = "tcp://0.0.0.0:0", .token = "x"}, &a, &e), -1);
     ck_assert_ptr_nonnull(strstr(e.message, "--insecure"));
+    ck_assert_int_eq(api_new(&(struct api_config){.address = "tcp://0.0.0.0:0",
+                                                  .local_address = "tcp://0.0.0.0:0",
+                                                  .token = "x",
+                                                  .insecure = true},
+                             &a, &e),
+                     -EINVAL);
+    ck_assert_int_eq(api_new(&(struct api_config){.address = "tcp://127.0.0.1:0",
+                                                  .local_address = "tcp://127.0.0.1:0"},
+                             &a, &e),
+                     -EINVAL);
 }
 END_TEST
 
