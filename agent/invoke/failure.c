@@ -40,7 +40,7 @@ static char *copy_trace(struct json_object *o)
     return s && strlen(s) <= TRACE_MAX ? strdup(s) : NULL;
 }
 
-static struct json_object *parse(const uint8_t *data, size_t n)
+static struct json_object *parse_any(const uint8_t *data, size_t n)
 {
     struct json_tokener *t = json_tokener_new_ex(ERROR_DEPTH);
     struct json_object *o = NULL;
@@ -48,6 +48,13 @@ static struct json_object *parse(const uint8_t *data, size_t n)
     if (t && n <= INT32_MAX)
         o = json_tokener_parse_ex(t, (const char *)data, (int)n);
     json_tokener_free(t);
+    return o;
+}
+
+static struct json_object *parse(const uint8_t *data, size_t n)
+{
+    struct json_object *o = parse_any(data, n);
+
     if (o && !json_object_is_type(o, json_type_object)) {
         json_object_put(o);
         o = NULL;
@@ -81,6 +88,25 @@ int function_error_parse(const uint8_t *data, size_t n, const char *type,
     }
     *ret = e;
     return 0;
+}
+
+int function_error_text(const struct function_error *e, struct buffer *out)
+{
+    struct json_object *trace = parse_any((const uint8_t *)e->trace, strlen(e->trace));
+    int r = buffer_printf(out, "%s: %s", e->type, e->message);
+
+    if (json_object_is_type(trace, json_type_array)) {
+        for (size_t i = 0; r == 0 && i < json_object_array_length(trace); i++) {
+            const char *line = json_object_get_string(json_object_array_get_idx(trace, i));
+            size_t n = line ? strlen(line) : 0;
+
+            while (n && line[n - 1] == '\n')
+                n--;
+            r = buffer_printf(out, "\n%.*s", (int)n, line ? line : "");
+        }
+    }
+    json_object_put(trace);
+    return r;
 }
 
 void function_error_done(struct function_error *e)

@@ -1,6 +1,7 @@
 /* failure.h - what went wrong with an invocation, and how it is told: to the public a reason, to
  * authenticated callers type, message and trace as well. */
 #pragma once
+#include "base/buffer.h"
 #include "http/server.h"
 #include "invoke/invoke.h"
 
@@ -14,6 +15,8 @@ struct function_error {
 int function_error_parse(const uint8_t *data, size_t n, const char *type,
                          struct function_error *ret);
 void function_error_done(struct function_error *e);
+/* "Type: message" and the trace's entries, a line each, as people read them. */
+int function_error_text(const struct function_error *e, struct buffer *out);
 
 struct failure {
     int status;

@@ -93,9 +93,8 @@ static void write_error(struct instance *i, const char *request_id, const struct
 {
     struct buffer b = {0};
 
-    buffer_printf(&b, "[ERROR] %s: %s", e->type, e->message);
-    if (strcmp(e->trace, "[]") != 0)
-        buffer_printf(&b, "\n%s", e->trace);
+    buffer_puts(&b, "[ERROR] ");
+    function_error_text(e, &b);
     write_line(i, request_id, (const char *)buffer_bytes(&b), buffer_size(&b));
     buffer_done(&b);
 }

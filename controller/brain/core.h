@@ -1,8 +1,8 @@
 /* core.h - the decision core: (event, now) in, actions out.
  *
  * Pure: no clock, no socket, no log, no thread; randomness is the incarnation
- * it is given. The brain's thread feeds it, the simulator and the unit tests
- * link the same code. Events change the state at once; core_turn() then
+ * it is given. The brain's thread feeds it, and the unit tests
+ * drive it with events. Events change the state at once; core_turn() then
  * decides everything that has become due, once for any number of events, so
  * a crowd of tickets in one turn is one decision. All times are monotonic ns
  * and never go back. */
@@ -59,7 +59,7 @@ bool core_has_function(struct core *c, const char *key);
 /* The channels of the nodes that are there: calls on_peer for each. */
 void core_peers(struct core *c, void (*on_peer)(void *user, uint64_t peer), void *user);
 
-struct core_counts { /* of a function, for tests and the simulator */
+struct core_counts { /* of a function, for tests */
     uint32_t instances, ready, leaving, waiting, requested;
 };
 bool core_count(struct core *c, const char *key, struct core_counts *ret);

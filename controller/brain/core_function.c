@@ -370,10 +370,10 @@ static void degraded(const struct core *c, const struct fn *f, struct condition 
         if ((r != f->latest && r != f->active) || (!failing && !r->impossible))
             continue;
         condition(to, "Degraded", true, failing ? known_reason(r->reason) : "NoCapacity");
-        snprintf(to->message, sizeof(to->message), "%s",
-                 failing
-                     ? r->message
-                     : "no node has the runtime and the memory and cpu that one instance needs");
+        if (failing)
+            snprintf(to->message, sizeof(to->message), "%s", r->message);
+        else
+            revision_impossible_text(c, r, to->message);
         return;
     }
     condition(to, "Degraded", false, "AsExpected");

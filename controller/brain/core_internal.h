@@ -289,6 +289,8 @@ void slots_of_instance_gone(struct core *c, struct instance *i);
 /* ---- core_scale.c */
 void scale_sample(struct core *c);
 void scale_turn(struct core *c); /* reconciles what is dirty */
+/* Why no node could ever take an instance of it. */
+void revision_impossible_text(const struct core *c, const struct revision *r, char out[128]);
 
 /* ---- core_sync.c */
 void sync_change_route(struct core *c, struct fn *f);

@@ -3,6 +3,8 @@
 #include "brain/core_internal.h"
 #include "scheduler/scheduler.h"
 
+#include <stdio.h>
+
 /* ---- observation: once a second; the autoscaler's tick is every second one */
 
 static struct autoscaler_spec spec_of(const struct fn *f)
@@ -373,6 +375,18 @@ static void make_room(struct core *c, struct placing *p, const struct placement_
     }
 }
 
+void revision_impossible_text(const struct core *c, const struct revision *r, char out[128])
+{
+    bool known = false;
+
+    for (size_t k = 0; k < nodes_count(c->nodes) && !known; k++)
+        known = node_has_runtime(nodes_at(c->nodes, k), r->spec->runtime);
+    if (known)
+        snprintf(out, 128, "no node has the memory and cpu that one instance needs");
+    else
+        snprintf(out, 128, "no node has the runtime \"%.64s\"", r->spec->runtime);
+}
+
 static void no_room(struct core *c, struct placing *p, struct revision *r,
                     const struct placement_request *q, int why)
 {
@@ -386,9 +400,10 @@ static void no_room(struct core *c, struct placing *p, struct revision *r,
         for (uint32_t k = 0; k < r->unplaced; k++)
             make_room(c, p, q, r->fn);
     } else if (r->impossible && r == r->fn->active && !revision_tally(c, r).counted) {
-        tickets_refuse_all(
-            c, r->fn, REFUSED_NO_CAPACITY,
-            "no node has the runtime and the memory and cpu that one instance needs");
+        char why_not[128];
+
+        revision_impossible_text(c, r, why_not);
+        tickets_refuse_all(c, r->fn, REFUSED_NO_CAPACITY, why_not);
     }
 }
 

@@ -124,7 +124,7 @@ START_TEST(errors_are_for_the_trusted)
     /* All of it is in the log, whoever asked. */
     log_request(1, 0, false, false);
     expect_text(sent, "Z req-1 [ERROR] ValueError: no \"x\"\n");
-    expect_text(sent, "Z req-1 [\"line 1\"]\n");
+    expect_text(sent, "Z req-1 line 1\n");
     expect_text(sent, "Z req-4 [ERROR]");
     end();
 }
