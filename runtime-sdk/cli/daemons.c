@@ -2,6 +2,7 @@
 #include "cli/http.h"
 #include "cli/network.h"
 #include "cli/process.h"
+#include "cli/scope.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/file.h"
@@ -35,7 +36,7 @@ int daemons_lock(const char *state)
 }
 
 /* ---- starting */
-enum { ARGV_MAX = 32 };
+enum { ARGV_MAX = 48 };
 struct words { /* an argv whose words are printed here */
     char *argv[ARGV_MAX];
     char *owned[ARGV_MAX];
@@ -97,33 +98,65 @@ int daemons_start_controller(const char *state, const struct platform *p, struct
     return r;
 }
 
+static void add_agent(struct words *w, const char *state, const struct platform *p,
+                      const struct platform_node *n)
+{
+    /* Into the network namespace and no other: `ip netns exec` would hide the cgroup mounts. */
+    if (n->netns[0]) {
+        add(w, "nsenter");
+        add(w, "--net=/run/netns/%s", n->netns);
+        add(w, "--");
+    }
+    add(w, "%s/rouse-agent", p->bin);
+    add(w, "--state");
+    add(w, "%s/agents/%s", state, n->name);
+    add(w, "--node");
+    add(w, "%s", n->name);
+    add(w, "--runtimes");
+    add(w, "%s", p->runtimes);
+    add_address(w, "--controller", p->control);
+    add(w, "--api");
+    add(w, "%s", p->api);
+    add_address(w, "--gateway-address", n->gateway);
+    add_address(w, "--peer-address", n->peer);
+    add_address(w, "--metrics-address", n->metrics);
+    add_token(w, state, p);
+}
+
+/* In a scope of its own. Where systemd refuses that, its reason is in the agent's log. */
+static int start_in_scope(const char *state, const struct platform *p,
+                          const struct platform_node *n, struct err *e)
+{
+    enum { SECONDS = 10 };
+    const char *first[SCOPE_WORDS];
+    char unit[SCOPE_UNIT_MAX], name[80];
+    struct process process;
+    struct words w = {0};
+    int r;
+
+    scope_words(p->id, n->name, clock_monotonic_ns(), unit, first);
+    for (size_t i = 0; i < SCOPE_WORDS; i++)
+        add(&w, "%s", first[i]);
+    add_agent(&w, state, p, n);
+    daemon_agent_name(n, name);
+    r = process_start(state, name, w.argv, e);
+    words_done(&w);
+    if (r == 0)
+        r = process_read(state, name, &process);
+    return r < 0 ? r : scope_await(&process, unit, clock_monotonic_ns() + SECONDS * NS_PER_S);
+}
+
 int daemons_start_agent(const char *state, const struct platform *p, const struct platform_node *n,
                         struct err *e)
 {
+    struct scope_machine machine = scope_look();
     struct words w = {0};
     char name[80];
     int r;
 
-    /* Into the network namespace and no other: `ip netns exec` would hide the cgroup mounts. */
-    if (n->netns[0]) {
-        add(&w, "nsenter");
-        add(&w, "--net=/run/netns/%s", n->netns);
-        add(&w, "--");
-    }
-    add(&w, "%s/rouse-agent", p->bin);
-    add(&w, "--state");
-    add(&w, "%s/agents/%s", state, n->name);
-    add(&w, "--node");
-    add(&w, "%s", n->name);
-    add(&w, "--runtimes");
-    add(&w, "%s", p->runtimes);
-    add_address(&w, "--controller", p->control);
-    add(&w, "--api");
-    add(&w, "%s", p->api);
-    add_address(&w, "--gateway-address", n->gateway);
-    add_address(&w, "--peer-address", n->peer);
-    add_address(&w, "--metrics-address", n->metrics);
-    add_token(&w, state, p);
+    if (scope_wanted(&machine) && start_in_scope(state, p, n, e) == 0)
+        return 0;
+    add_agent(&w, state, p, n);
     daemon_agent_name(n, name);
     r = process_start(state, name, w.argv, e);
     words_done(&w);
