@@ -1,9 +1,11 @@
-"""cgroup v2 alone, on Debian's kernel: the sandbox tests and a whole platform inside a small virtual machine."""
+"""cgroup v2 alone, on Debian's kernel: the sandbox tests and a whole platform, without systemd and with it, inside a
+small virtual machine."""
 import subprocess
 
 import pytest
 from harness import TOP
 
+LIBRARY = "build/release/lib/librouse.a"
 SANDBOX_TEST = "build/release/test/unit/agent/sandbox/sandbox_test"
 
 PLATFORM = r"""
@@ -20,12 +22,102 @@ echo platform-done
 """
 
 
-def vm(script, *files, seconds=240):
+# From a login session's scope, where a shell and another process are.
+SESSION = r"""
+set -e
+export ROUSE_STATE=/run/rouse-state
+fail() { echo "failed: $*"; cat $ROUSE_STATE/logs/agent-node-1.log; exit 1; }
+agent() { cut -d' ' -f1 $ROUSE_STATE/run/agent-node-1.pid; }
+scopes() { ls /sys/fs/cgroup/system.slice | grep '^rouse-' || true; }
+until_scopes() { i=0; while [ "$(scopes | wc -l)" != $1 ]; do i=$((i+1)); [ $i -lt 200 ] || fail "scopes: $(scopes)"; sleep 0.1; done; }
+call() { wget -q -O - --post-data="$2" http://127.0.0.1:8080/$1; }
+
+grep -q session-1.scope /proc/self/cgroup
+rouse up
+until_scopes 1
+first=$(agent)
+grep "$(scopes)" /proc/$first/cgroup
+grep -q session-1.scope /proc/$(cut -d' ' -f1 $ROUSE_STATE/run/controller.pid)/cgroup
+! grep -E 'cgroup|limited' $ROUSE_STATE/logs/agent-node-1.log | grep -v ' cgroup v2$' || fail warned
+rouse apply -f build/release/examples/hello-c/function.yaml
+rouse apply -f build/vm/hungry/function.yaml
+call hello/c one | grep -q '"one"' || fail one
+cd /sys/fs/cgroup/system.slice/$(scopes)/rouse-*/hello-c*
+echo "limits $(cat memory.max) $(cat memory.swap.max || true) $(cat cpu.max) $(cat pids.max)"
+cd /repo
+call hungry little
+! rouse invoke hungry -d '"much"' || fail "much memory"
+call hungry little
+
+rouse up | grep -q 'running already'
+[ $(agent) = $first ] || fail another
+kill -9 $first
+rouse up --node node-1
+[ $(agent) != $first ] || fail same
+call hello/c two | grep -q '"two"' || fail two
+until_scopes 1
+kill -9 $(agent) $(pidof rouse-launcher)
+rouse up
+call hello/c three | grep -q '"three"' || fail three
+until_scopes 1
+[ -z "$(dmesg | grep -i 'systemd.*rouse.*fail')" ] || fail systemd
+rouse down
+until_scopes 0
+[ -z "$(find /sys/fs/cgroup -name 'rouse-*')" ] || fail left
+
+printf '#!/bin/sh\necho no scope today >&2\nexit 1\n' >/usr/bin/systemd-run
+rouse up
+call hello/c four | grep -q '"four"' || fail four
+grep -q 'no scope today' $ROUSE_STATE/logs/agent-node-1.log
+grep -q 'session-1.scope holds other processes too' $ROUSE_STATE/logs/agent-node-1.log
+rouse down
+[ -z "$(find /sys/fs/cgroup -name 'rouse-*')" ] || fail left
+echo session-done
+"""
+HUNGRY = r"""
+#include <rouse/rouse.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int eat(const struct rouse_event *event, struct rouse_response *resp, struct rouse_context *ctx)
+{
+    size_t size = (size_t)(strstr(event->data, "much") ? 256 : 4) << 20;
+    char *p = malloc(size);
+
+    (void)ctx;
+    if (!p)
+        return rouse_fail(resp, "NoMemory", "malloc");
+    memset(p, 1, size);
+    size = (size_t)p[size / 2];
+    free(p);
+    return rouse_respond_text(resp, size == 1 ? "eaten" : "not");
+}
+
+int main(void)
+{
+    return rouse_start(eat) < 0;
+}
+"""
+HUNGRY_FUNCTION = """
+apiVersion: rouse.dev/v1
+kind: Function
+metadata: {name: hungry}
+spec:
+  runtime: provided
+  handler: bootstrap
+  code: {path: .}
+  memory: 32Mi
+  triggers: [{http: {path: /hungry}}]
+"""
+
+
+def vm(script, *files, seconds=240, init=""):
     path = TOP / "build/vm"
     path.mkdir(parents=True, exist_ok=True)
     (path / "script.sh").write_text(script)
     r = subprocess.run([TOP / "hack/vm", path / "script.sh", *files], cwd=TOP, text=True, capture_output=True,
-                       timeout=seconds + 60, env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "VM_SECONDS": str(seconds)})
+                       timeout=seconds + 60, env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "VM_SECONDS": str(seconds),
+                                                     "VM_INIT": init})
     if r.returncode == 77:
         pytest.skip(r.stderr.strip())
     assert r.returncode == 0, r.stdout[-6000:] + r.stderr[-2000:]
@@ -45,3 +137,18 @@ def test_platform_on_cgroup_v2():
     assert "platform-done" in out and out.count("Hello") >= 2, out[-4000:]
     assert "memory.max 33554432" in out, out[-4000:]
     assert "rouse-" not in out.split("memory.max")[-1].split("platform-done")[0], out[-3000:]
+
+
+def test_limits_hold_in_a_login_session_under_systemd():
+    hungry = TOP / "build/vm/hungry"
+    hungry.mkdir(parents=True, exist_ok=True)
+    (hungry / "bootstrap.c").write_text(HUNGRY)
+    (hungry / "function.yaml").write_text(HUNGRY_FUNCTION)
+    subprocess.run(["make", "-s", LIBRARY], cwd=TOP, check=True)
+    subprocess.run(["gcc", "-Iruntime-sdk/include", hungry / "bootstrap.c", LIBRARY, "-static", "-o", hungry / "bootstrap"],
+                   cwd=TOP, check=True)
+    out = vm(SESSION, "build/release/bin", "build/release/examples/hello-c", "build/runtimes/provided", "build/vm/hungry",
+             init="systemd")
+    assert "session-done" in out, out[-4000:]
+    assert "limits 33554432 0 50000 100000 " in out, out[-4000:]
+    assert "used more memory than its limit of 32Mi" in out, out[-4000:]
