@@ -15,6 +15,7 @@ STATES = {
     "body": "waits at an agent for an instance that starts; half of its body has come",
     "starting": "waits at an agent for an instance that starts",
     "front": "waits at the controller's own front (7081) for an instance that starts",
+    "upload": "half of its body has come; an instance on another node is free for the rest",
     "crowded": "waits at an agent; `scaling.max` is reached and the one slot is taken",
     "local": "runs on the node of its entry",
     "remote": "runs on another node than its entry's",
@@ -42,17 +43,26 @@ FAULTS = {
 WAITING = ("body", "starting", "front", "crowded")
 AT_AGENT = ("body", "starting", "crowded")
 COLD = ("body", "starting", "front")
-ENTERED = ("local", "remote", "partly")
 
 # (states, fault, answer, why)
 _ROWS = [
     (tuple(STATES), "leave", "left", "a client that leaves frees its ticket or its slot at once"),
 
     (COLD, ("exit", "kill", "oom"), "502 InitFailed", "what fails while it starts would fail again: nobody waits on"),
+    ("upload", "kill", "200 old", "nothing was sent to it: the request goes elsewhere, here to a new one"),
     ("crowded", ("exit", "kill", "oom"), "200 old", "only the request that ran is lost; a new instance serves the queue"),
     (("local", "remote"), ("exit", "kill"), "502 InstanceLost", "INVOKE was written: it is never run twice"),
     (("local", "remote"), "oom", "502 OOMKilled", "as every loss, and an OOM kill is told as one"),
-    ("partly", ("exit", "kill", "oom"), "200 large", "the instance has said all: its agent has the answer"),
+    ("partly", "kill", "200 large", "the instance has said all: its agent has the answer"),
+
+    ("upload", "agent", "200 old", "nothing was sent to it: the request goes elsewhere"),
+    ("upload", "partition", "200 old", "the rest of the way is made when there is one"),
+    ("upload", ("drain", "drain-entry", "controller"), "200 old", "as one that runs: nothing of this is its client's business"),
+    ("upload", "kill-entry", "none", "its entry died"),
+    ("upload", "delete", "404 NotFound", "what has not begun finds no function any more"),
+    ("upload", "update", "200 new", "what has not begun goes to the revision that has the traffic"),
+    ("upload", "timeout", "200 old", "the time-out begins with INVOKE"),
+    ("upload", "deadline", "200 old", "it does not queue"),
 
     (WAITING, "agent", "200 old", "nothing ran: the ticket gets an instance on another node"),
     ("local", "agent", "none", "its entry died with it"),
@@ -65,7 +75,8 @@ _ROWS = [
     ("partly", "partition", "200 large", "back before the write time-out: the rest comes late"),
     ("remote", "silence", "504 Timeout", "the entry cannot tell a silent node from a slow function"),
 
-    (tuple(s for s in STATES if s != "partly"), "drain", "200 old", "no 5xx because of a drain: who waits goes elsewhere, what runs ends"),
+    (WAITING + ("local", "remote"), "drain", "200 old",
+     "no 5xx because of a drain: who waits goes elsewhere, what runs ends"),
     ("partly", "drain", "200 large", "a drain lets answers out"),
     (AT_AGENT, "drain-entry", "200 old", "a drained entry keeps its clients as long as it lives: 5 s"),
     ("remote", "drain-entry", "200 old", "a drained entry waits for what it passed on"),
