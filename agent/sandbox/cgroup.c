@@ -16,6 +16,7 @@
 
 #define CGROUP_FILE_MAX (1u << 20)
 #define CPU_PERIOD_US   100000u
+#define SOCKET_SHARE    4u /* of the memory limit, for socket buffers where they have their own */
 
 static int read_text(const char *path, char **ret)
 {
@@ -123,6 +124,11 @@ static int limit_v1(const struct cgroups *c, const struct cgroup_tree *t, const 
             r = poke_limit(c, t, id, "memory.memsw.limit_in_bytes", text, true, e);
         if (r == 0)
             r = poke_limit(c, t, id, "memory.swappiness", "0", true, e);
+        /* Socket buffers are no part of it here, and unlimited ones would eat the whole node's
+         * tcp_mem and udp_mem. */
+        snprintf(text, sizeof(text), "%llu", (unsigned long long)l->memory / SOCKET_SHARE);
+        if (r == 0)
+            r = poke_limit(c, t, id, "memory.kmem.tcp.limit_in_bytes", text, true, e);
     }
     if (r == 0 && t->controllers & 1u << CGROUP_CPU && l->cpu_millis) {
         uint64_t quota = (uint64_t)l->cpu_millis * CPU_PERIOD_US / 1000;

@@ -17,6 +17,8 @@
 #include <sys/un.h>
 
 #define INSTANCE_LINK "eth0"
+#define FLOWS_MAX                                                                                  \
+    4096u /* of one instance at once, in the connection table that all of the node share */
 
 /* ---- nftables */
 static int nft_run(const char *commands, const char *what, struct err *e)
@@ -37,17 +39,22 @@ static int nft_run(const char *commands, const char *what, struct err *e)
     return r;
 }
 
-static int make_table(const struct network *n, struct err *e)
+static int make_table(const struct network *n, bool limit_flows, struct err *e)
 {
     cleanup_buffer struct buffer b = {0};
     const char *t = n->names.table, *l = n->names.link;
-    char subnet[24];
+    char subnet[24], flows[128] = "";
     int r;
 
     subnet_text(&n->subnet, subnet);
+    if (limit_flows)
+        snprintf(flows, sizeof(flows),
+                 "  iifname \"%s*\" ct state new add @flows { ip saddr ct count over %u } drop\n",
+                 l, FLOWS_MAX);
     r = buffer_printf(
         &b,
         "table inet %s {\n"
+        " set flows { type ipv4_addr; size 65535; flags dynamic; }\n"
         " chain forward {\n"
         "  type filter hook forward priority 0; policy accept;\n"
         "  iifname \"%s*\" oifname \"%s*\" drop\n"
@@ -55,8 +62,9 @@ static int make_table(const struct network *n, struct err *e)
         "  oifname \"%s*\" drop\n"
         "  iifname \"%s*\" meta nfproto ipv6 drop\n"
         "  iifname \"%s*\" ip saddr != %s drop\n"
-        "  iifname \"%s*\" ip daddr { 127.0.0.0/8, 169.254.0.0/16, 224.0.0.0/3 } drop\n"
-        " }\n"
+        "  iifname \"%s*\" ip daddr { 127.0.0.0/8, 169.254.0.0/16, 224.0.0.0/3, 100.100.100.200 } "
+        "drop\n"
+        "%s }\n"
         " chain input {\n"
         "  type filter hook input priority 0; policy accept;\n"
         "  iifname \"%s*\" ct state established,related accept\n"
@@ -68,7 +76,7 @@ static int make_table(const struct network *n, struct err *e)
         "  ip saddr %s oifname != \"%s*\" masquerade\n"
         " }\n"
         "}\n",
-        t, l, l, l, l, l, l, subnet, l, l, l, l, subnet, l);
+        t, l, l, l, l, l, l, subnet, l, flows, l, l, l, subnet, l);
     if (r == 0)
         r = buffer_append(&b, "", 1);
     return r < 0 ? r : nft_run((const char *)buffer_bytes(&b), "make the table", e);
@@ -186,8 +194,11 @@ int network_init(struct network *n, const struct names *names, const char *cidr,
         r = idpool_init(&n->pairs, subnet_pairs(&n->subnet));
     if (r == 0)
         r = probe_link(n, e);
+    /* Older kernels may lack the count; the rest of the rules is what must be. */
     if (r == 0)
-        r = make_table(n, e);
+        n->flows_limited = make_table(n, true, NULL) == 0;
+    if (r == 0 && !n->flows_limited)
+        r = make_table(n, false, e);
     if (r < 0) {
         network_done(n);
         return r;

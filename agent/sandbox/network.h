@@ -16,10 +16,11 @@
 
 struct network {
     bool usable;
+    bool flows_limited; /* the kernel can count an instance's connections */
     struct names names;
     struct subnet subnet;
     struct idpool pairs;
-    int reservation;                 /* holds the subnet against other platforms in this network namespace */
+    int reservation; /* holds the subnet against other platforms in this network namespace */
 };
 
 /* Makes the table. `cidr` NULL: a free block, first tried the one the names' id points at. */
@@ -34,15 +35,18 @@ struct network_link {
 };
 /* Makes the pair, with `eth0` in the network namespace of `pid`. -ENOSPC. */
 int network_link(struct network *n, pid_t pid, struct network_link *ret, struct err *e);
-/* The kernel removes the link after the sandbox's last process. False: not yet, ask again. True: it is
- * gone and the pair is free. Removing it by hand would block the launcher for an RCU grace period. */
+/* The kernel removes the link after the sandbox's last process. False: not yet, ask again. True: it
+ * is gone and the pair is free. Removing it by hand would block the launcher for an RCU grace
+ * period. */
 bool network_unlinked(struct network *n, const struct network_link *l);
 
-/* In the sandbox: loopback up and, unless `address` is NULL, eth0 with its address and default route. */
+/* In the sandbox: loopback up and, unless `address` is NULL, eth0 with its address and default
+ * route. */
 int network_child(const struct in_addr *address, struct in_addr gateway, struct err *e);
 
 /* The text of a resolv.conf for a sandbox: without servers on the node's loopback, which it cannot
  * reach. Pure. The number of servers left. */
 int network_filter_resolv(const char *text, char *to, size_t size);
-/* The node's, filtered; systemd-resolved's upstream list if nothing is left. "" if there is none. */
+/* The node's, filtered; systemd-resolved's upstream list if nothing is left. "" if there is none.
+ */
 void network_resolv_conf(char *to, size_t size);

@@ -267,6 +267,8 @@ static int prepare(struct server *s, const struct launcher_config *config, pid_t
     if (network_init(&s->network, &s->names, config->instance_subnet, &net) < 0) {
         add_warning(warning, size, "no network beyond loopback: ");
         add_warning(warning, size, net.message);
+    } else if (!s->network.flows_limited) {
+        add_warning(warning, size, "connections of an instance are not limited (nft_connlimit)");
     }
     return 0;
 }
