@@ -7,7 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TYPE_MAX = 128, MESSAGE_MAX = 32 << 10, TRACE_MAX = 64 << 10, ERROR_DEPTH = 16 };
+enum {
+    TYPE_MAX = 128,
+    MESSAGE_MAX = 32 << 10,
+    TRACE_MAX = 64 << 10,
+    ERROR_DEPTH = 16,
+    VALUES_MAX = 16384
+};
 
 /* At most `limit` bytes, cut between characters. */
 static char *copy_text(const char *s, size_t n, size_t limit)
@@ -42,10 +48,15 @@ static char *copy_trace(struct json_object *o)
 
 static struct json_object *parse_any(const uint8_t *data, size_t n)
 {
-    struct json_tokener *t = json_tokener_new_ex(ERROR_DEPTH);
+    struct json_tokener *t;
     struct json_object *o = NULL;
+    struct json_facts facts;
 
-    if (t && n <= INT32_MAX)
+    if (n > INT32_MAX || json_check(data, n, ERROR_DEPTH - 1, &facts) < 0 ||
+        facts.values > VALUES_MAX)
+        return NULL;
+    t = json_tokener_new_ex(ERROR_DEPTH);
+    if (t)
         o = json_tokener_parse_ex(t, (const char *)data, (int)n);
     json_tokener_free(t);
     return o;

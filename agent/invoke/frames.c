@@ -176,7 +176,7 @@ static bool on_response(struct frames *f, const struct frame *fr)
         link_result(f->link, c, fr->payload, fr->length);
     } else {
         c->state = CALL_ANSWERING;
-        link_keep(c, fr->payload, fr->length);
+        link_keep(f->link, c, fr->payload, fr->length);
     }
     return true;
 }
@@ -188,7 +188,7 @@ static bool on_body(struct frames *f, const struct frame *fr)
     if (!c || c->state != CALL_ANSWERING)
         return violate(f, "a %s for %llu, which has no open body", frame_type_name(fr->type),
                        (unsigned long long)fr->id);
-    link_keep(c, fr->payload, fr->length);
+    link_keep(f->link, c, fr->payload, fr->length);
     if (fr->type == FRAME_END || fr->flags & FRAME_FIN)
         link_result(f->link, c, NULL, 0);
     return true;
@@ -346,6 +346,8 @@ int frames_start(struct frames *f, struct runtime_call *c, const void *event, si
 
     if (!f->conn)
         return -ENOTCONN;
+    if (conn_pending(f->conn) + n > LINK_HELD_MAX)
+        return -ENOBUFS;
     r = link_track(f->link, c);
     if (r < 0)
         return r;

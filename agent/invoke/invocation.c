@@ -7,7 +7,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <json-c/json.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -19,6 +18,7 @@ enum {
     JSON_DEPTH = 256
 };
 #define BODY_TIMEOUT_NS (30 * NS_PER_S)
+#define BODIES_MAX      (256u << 20) /* of all requests whose bodies are still arriving */
 
 enum invocation_state { INVOCATION_READING, INVOCATION_RUNNING, INVOCATION_ABANDONED };
 static const char *const state_names[] = {"Reading", "Running", "Abandoned"};
@@ -29,6 +29,7 @@ struct invocations {
     struct answer answer;
     struct list free;
     unsigned free_count;
+    size_t bodies; /* bytes */
 };
 struct invocation {
     struct runtime_call call;
@@ -103,20 +104,29 @@ static struct invocation *invocation_get(struct invocations *all)
     return i;
 }
 
+static void body_drop(struct invocation *i)
+{
+    i->all->bodies -= buffer_size(&i->body);
+    if (i->body.capacity > BODY_KEEP)
+        buffer_done(&i->body);
+    else
+        buffer_clear(&i->body);
+}
+
 /* Back to the free list with its small buffers. */
 static void invocation_put(struct invocation *i)
 {
     struct invocations *all = i->all;
-    struct invocation fresh = {.texts = i->texts, .body = i->body};
+    struct invocation fresh;
+
+    body_drop(i);
+    fresh = (struct invocation){.texts = i->texts, .body = i->body};
 
     if (all->free_count >= FREE_MAX) {
         invocation_destroy(i);
         return;
     }
     buffer_clear(&fresh.texts);
-    buffer_clear(&fresh.body);
-    if (fresh.body.capacity > BODY_KEEP)
-        buffer_done(&fresh.body);
     fresh.call.event = i->call.event;
     fresh.call.result = i->call.result;
     *i = fresh;
@@ -307,18 +317,9 @@ static void on_timeout(struct loop_timer *t)
 
 static bool is_json(const uint8_t *data, size_t n)
 {
-    struct json_tokener *t = n <= INT32_MAX ? json_tokener_new_ex(JSON_DEPTH) : NULL;
-    bool ok;
+    struct json_facts facts;
 
-    if (!t)
-        return false;
-    json_tokener_set_flags(t, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
-    json_object_put(json_tokener_parse_ex(t, (const char *)data, (int)n));
-    if (json_tokener_get_error(t) == json_tokener_continue)
-        json_object_put(json_tokener_parse_ex(t, "", 1));
-    ok = json_tokener_get_error(t) == json_tokener_success;
-    json_tokener_free(t);
-    return ok;
+    return json_check(data, n, JSON_DEPTH, &facts) == 0;
 }
 
 static int build_event(struct invocation *i, const uint8_t *body, size_t n)
@@ -387,13 +388,19 @@ static void on_body(struct http_exchange *x, const uint8_t *data, size_t n, bool
         refuse(i, 413, "RequestTooLarge", "the request body is over the limit");
         return;
     }
+    if (i->all->bodies + n > BODIES_MAX) {
+        refuse(i, 503, "NoMemory", "the bodies of all requests are over the node's limit");
+        return;
+    }
     if (buffer_append(&i->body, data, n) < 0) {
         refuse(i, 503, "NoMemory", "out of memory");
         return;
     }
+    i->all->bodies += n;
     if (last) {
         loop_timer_cancel(i->all->loop, &i->timer);
         submit(i, buffer_bytes(&i->body), buffer_size(&i->body));
+        body_drop(i);
     }
 }
 

@@ -19,7 +19,7 @@ enum {
     RESPONSE_MAX = (6 << 20) + 100, /* Lambda's own */
     ERROR_MAX = 1 << 20,
     POLLERS_SPARE = 8, /* waiting GETs beyond the concurrency, e.g. of a client that came again */
-    CONNECTIONS_MAX = 2048,
+    CONNECTIONS_SPARE = 16, /* beside one that polls and one that answers for each call */
     LAST_ID_MAX = 129,
 };
 
@@ -47,6 +47,7 @@ struct post {
     enum post_kind kind;
     size_t limit;
     bool too_large, answered;
+    size_t held; /* of the link's */
     struct buffer body;
     char request_id[LAST_ID_MAX];
 };
@@ -182,6 +183,7 @@ static void on_next(struct lambda *a, struct http_exchange *x)
         list_del(&c->link);
         a->queued--;
         c->event = (struct buffer){0};
+        link_let_go(a->link, &c->held);
         hand_over(a, p, c, buffer_bytes(&event), buffer_size(&event));
         buffer_done(&event);
     }
@@ -194,9 +196,13 @@ int lambda_start(struct lambda *a, struct runtime_call *c, const void *event, si
 
     if (!list_empty(&a->pollers))
         return hand_over(a, list_entry(a->pollers.next, struct poller, link), c, event, n);
+    if (!link_hold(a->link, &c->held, n))
+        return -ENOBUFS;
     r = buffer_append(&c->event, event, n);
-    if (r < 0)
+    if (r < 0) {
+        link_let_go(a->link, &c->held);
         return r;
+    }
     c->state = CALL_QUEUED;
     list_push_back(&a->queue, &c->link);
     a->queued++;
@@ -205,6 +211,7 @@ int lambda_start(struct lambda *a, struct runtime_call *c, const void *event, si
 
 void lambda_drop(struct lambda *a, struct runtime_call *c)
 {
+    link_let_go(a->link, &c->held);
     list_del(&c->link);
     a->queued--;
 }
@@ -392,9 +399,11 @@ static void on_body(struct http_exchange *x, const uint8_t *data, size_t n, bool
     if (p->answered)
         return;
     if (!p->too_large &&
-        (buffer_size(&p->body) + n > p->limit || buffer_append(&p->body, data, n) < 0)) {
+        (buffer_size(&p->body) + n > p->limit || !link_hold(p->api->link, &p->held, n) ||
+         buffer_append(&p->body, data, n) < 0)) {
         p->too_large = true;
         buffer_done(&p->body);
+        link_let_go(p->api->link, &p->held);
     }
     if (last || p->too_large)
         finish_post(p);
@@ -405,6 +414,7 @@ static void on_post_done(struct http_exchange *x)
     struct post *p = http_user(x);
 
     buffer_done(&p->body);
+    link_let_go(p->api->link, &p->held);
     free(p);
 }
 static const struct http_exchange_ops post_ops = {.on_body = on_body, .on_done = on_post_done};
@@ -430,7 +440,8 @@ static void on_post(struct lambda *a, struct http_exchange *x, enum post_kind ki
         .api = a, .x = x, .kind = kind, .limit = kind == POST_RESPONSE ? RESPONSE_MAX : ERROR_MAX};
     memcpy(p->request_id, request_id.at, request_id.n);
     http_set_owner(x, &post_ops, p);
-    if (http_has_body(x))
+    /* What names no invocation is refused before its body takes memory. */
+    if (http_has_body(x) && (!request_id.n || call_of(a, p->request_id)))
         http_read_body(x, 0);
     else
         finish_post(p);
@@ -516,7 +527,7 @@ int lambda_new(struct runtime_link *l, int listen_fd, struct lambda **ret)
 {
     struct lambda *a = calloc(1, sizeof(*a));
     struct http_server_options o = {
-        .max_connections = CONNECTIONS_MAX,
+        .max_connections = 2 * l->config.concurrency + CONNECTIONS_SPARE,
         .idle_timeout_ns = 3600 * NS_PER_S,
         .on_request = on_request,
         .user = a,
@@ -553,7 +564,13 @@ struct lambda *lambda_free(struct lambda *a)
 {
     if (!a)
         return NULL;
-    list_for_each(it, &a->queue) list_entry(it, struct runtime_call, link)->state = CALL_IDLE;
+    list_for_each(it, &a->queue)
+    {
+        struct runtime_call *c = list_entry(it, struct runtime_call, link);
+
+        link_let_go(a->link, &c->held);
+        c->state = CALL_IDLE;
+    }
     a->server = http_server_free(a->server);
     free(a);
     return NULL;

@@ -60,7 +60,23 @@ int link_track(struct runtime_link *l, struct runtime_call *c)
 void link_untrack(struct runtime_link *l, struct runtime_call *c)
 {
     map_del(&l->calls, &c->node);
+    link_let_go(l, &c->held);
     c->state = CALL_IDLE;
+}
+
+bool link_hold(struct runtime_link *l, size_t *held, size_t n)
+{
+    if (n > LINK_HELD_MAX - l->held)
+        return false;
+    l->held += n;
+    *held += n;
+    return true;
+}
+
+void link_let_go(struct runtime_link *l, size_t *held)
+{
+    l->held -= *held;
+    *held = 0;
 }
 
 struct runtime_call *link_find(struct runtime_link *l, uint64_t id)
@@ -70,12 +86,13 @@ struct runtime_call *link_find(struct runtime_link *l, uint64_t id)
     return n ? container_of(n, struct runtime_call, node) : NULL;
 }
 
-void link_keep(struct runtime_call *c, const uint8_t *data, size_t n)
+void link_keep(struct runtime_link *l, struct runtime_call *c, const uint8_t *data, size_t n)
 {
     if (c->too_large || buffer_size(&c->result) + n > c->result_limit ||
-        buffer_append(&c->result, data, n) < 0) {
+        !link_hold(l, &c->held, n) || buffer_append(&c->result, data, n) < 0) {
         c->too_large = true;
-        buffer_clear(&c->result);
+        buffer_done(&c->result);
+        link_let_go(l, &c->held);
     }
 }
 

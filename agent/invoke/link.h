@@ -26,6 +26,7 @@ struct runtime_call {
     enum call_state { CALL_IDLE, CALL_QUEUED, CALL_SENT, CALL_ANSWERING } state;
     enum result_kind kind;
     bool too_large;
+    size_t held;          /* of the link's `held` */
     struct buffer event;  /* while queued */
     struct buffer result; /* what came so far of a result in several parts */
 };

@@ -6,6 +6,9 @@ struct frames;
 struct lambda;
 
 enum link_protocol { LINK_UNDECIDED, LINK_FRAMES, LINK_LAMBDA };
+/* Bytes of unfinished results, queued events and events that a runtime does not read, of one
+ * instance: the agent's memory is not its own. */
+enum { LINK_HELD_MAX = 64 << 20 };
 struct runtime_link {
     struct loop *loop;
     struct runtime_link_config config; /* its texts are copies */
@@ -13,6 +16,7 @@ struct runtime_link {
     bool closed;      /* on_closed() was told */
     struct map calls; /* sent or answering, by id */
     uint64_t last_id;
+    size_t held;
     struct frames *frames;
     struct lambda *lambda;
 };
@@ -22,6 +26,9 @@ bool link_decide(struct runtime_link *l, enum link_protocol p);
 void link_closed(struct runtime_link *l, const char *violation);
 /* Gives it an id and puts it into the table. */
 int link_track(struct runtime_link *l, struct runtime_call *c);
+/* False: that would be more than it may hold. */
+bool link_hold(struct runtime_link *l, size_t *held, size_t n);
+void link_let_go(struct runtime_link *l, size_t *held);
 /* Out of the table and idle again, its buffers emptied by the caller when it has read them. */
 void link_untrack(struct runtime_link *l, struct runtime_call *c);
 struct runtime_call *link_find(struct runtime_link *l, uint64_t id);
@@ -31,7 +38,7 @@ void link_error(struct runtime_link *l, struct runtime_call *c, const uint8_t *d
                 const char *type, bool fatal);
 void link_init_error(struct runtime_link *l, const uint8_t *data, size_t n, const char *type);
 /* Keeps a part of the result, or notes that it is too large. */
-void link_keep(struct runtime_call *c, const uint8_t *data, size_t n);
+void link_keep(struct runtime_link *l, struct runtime_call *c, const uint8_t *data, size_t n);
 
 int frames_new(struct runtime_link *l, int listen_fd, struct frames **ret);
 struct frames *frames_free(struct frames *f);

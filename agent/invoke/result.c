@@ -8,7 +8,8 @@
 #include <string.h>
 #include <strings.h>
 
-enum { JSON_DEPTH = 64, HEADERS_SIZE_MAX = 24 << 10, PRELUDE_MAX = 64 << 10 };
+enum { JSON_DEPTH = 64, HEADERS_SIZE_MAX = 24 << 10, PRELUDE_MAX = 64 << 10, VALUES_MAX = 16384 };
+#define VALUES_TEXT "16384" /* a tree of them is what a small answer may cost */
 
 static int bad(char message[RESULT_MESSAGE_MAX], const char *what)
 {
@@ -16,13 +17,18 @@ static int bad(char message[RESULT_MESSAGE_MAX], const char *what)
     return -EBADMSG;
 }
 
-/* The whole of the bytes must be one JSON value. NULL is both an error and `null`. */
+/* The whole of the bytes must be one JSON value, of not too many. NULL is both an error and `null`.
+ */
 static bool parse(const uint8_t *s, size_t n, struct json_object **ret)
 {
-    struct json_tokener *t = json_tokener_new_ex(JSON_DEPTH);
+    struct json_tokener *t;
+    struct json_facts facts;
     bool ok;
 
-    if (!t || n > INT32_MAX)
+    if (n > INT32_MAX || json_check(s, n, JSON_DEPTH - 1, &facts) < 0 || facts.values > VALUES_MAX)
+        return false;
+    t = json_tokener_new_ex(JSON_DEPTH);
+    if (!t)
         return false;
     json_tokener_set_flags(t, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
     *ret = json_tokener_parse_ex(t, (const char *)s, (int)n);
@@ -199,8 +205,9 @@ static int from_answer(const uint8_t *s, size_t n, struct answer *a,
                        char message[RESULT_MESSAGE_MAX])
 {
     struct json_object *o = NULL;
-    int r =
-        parse(s, n, &o) ? from_object(o, a, message) : bad(message, "the answer is not valid JSON");
+    int r = parse(s, n, &o)
+                ? from_object(o, a, message)
+                : bad(message, "the answer is not valid JSON, or of over " VALUES_TEXT " values");
 
     json_object_put(o);
     return r;
@@ -229,35 +236,28 @@ static uint8_t first_byte(const struct result *r)
     return 0;
 }
 
-/* Whether an object has statusCode at its top is worth a parse only where that text occurs at all.
+/* Whether an object has statusCode at its top is worth a look only where that text occurs at all.
  */
 static int from_json(const struct result *r, struct answer *a, char message[RESULT_MESSAGE_MAX])
 {
-    struct json_object *o = NULL, *v;
     uint8_t first = first_byte(r);
-    int e;
+    struct json_facts facts;
 
     if (first == '"')
         return from_json_string(r, a, message);
     if (first != '{' || !memmem(r->data, r->n, "\"statusCode\"", 12))
         return plain(a, TYPE_JSON, r->data, r->n);
-    if (!parse(r->data, r->n, &o))
-        e = bad(message, "the result is not valid JSON");
-    else if (json_object_object_get_ex(o, "statusCode", &v))
-        e = from_object(o, a, message);
-    else
-        e = plain(a, TYPE_JSON, r->data, r->n);
-    json_object_put(o);
-    return e;
+    if (json_check(r->data, r->n, JSON_DEPTH - 1, &facts) < 0)
+        return bad(message, "the result is not valid JSON");
+    return facts.status_code ? from_answer(r->data, r->n, a, message)
+                             : plain(a, TYPE_JSON, r->data, r->n);
 }
 
 static int from_untyped(const struct result *r, struct answer *a, char message[RESULT_MESSAGE_MAX])
 {
-    struct json_object *o = NULL;
-    bool json = parse(r->data, r->n, &o);
+    struct json_facts facts;
 
-    json_object_put(o);
-    if (json)
+    if (json_check(r->data, r->n, JSON_DEPTH - 1, &facts) == 0)
         return from_json(r, a, message);
     return plain(a, utf8_valid(r->data, r->n) ? TYPE_TEXT : TYPE_BYTES, r->data, r->n);
 }

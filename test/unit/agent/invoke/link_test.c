@@ -397,6 +397,65 @@ START_TEST(one_connection_only)
 }
 END_TEST
 
+/* Results begun and never ended: one instance's are bounded together, and what ends makes room. */
+START_TEST(frames_unfinished_results)
+{
+    enum { CALLS = 80, FIT = 64 };
+    struct runtime_call c[CALLS] = {0}, again = {0};
+    char *big = calloc(1, FRAME_PAYLOAD_MAX);
+    struct buffer b = {0};
+
+    begin_ready(CALLS);
+    for (int i = 0; i < CALLS; i++) {
+        call(&c[i], i == CALLS - 1 ? "last" : i ? "other" : "first", "{}");
+        frame_take(&rt, &b);
+        frame_send(&rt, FRAME_RESPONSE, FRAME_BYTES, (uint64_t)i + 1, big, FRAME_PAYLOAD_MAX);
+    }
+    frame_send(&rt, FRAME_END, 0, CALLS, NULL, 0);
+    expect_said("too large last\n");
+    frame_send(&rt, FRAME_END, 0, 1, NULL, 0);
+    expect_said("result first kind 2");
+    ck_assert_uint_eq(last_size, FRAME_PAYLOAD_MAX);
+    call(&again, "again", "{}");
+    frame_take(&rt, &b);
+    frame_send(&rt, FRAME_RESPONSE, FRAME_BYTES, CALLS + 1, big, FRAME_PAYLOAD_MAX);
+    frame_send(&rt, FRAME_END, 0, CALLS + 1, NULL, 0);
+    expect_said("result again kind 2");
+    for (int i = 0; i < CALLS; i++) {
+        runtime_link_drop(l, &c[i]);
+        runtime_call_done(&c[i]);
+    }
+    runtime_call_done(&again);
+    free(big);
+    buffer_done(&b);
+    end();
+}
+END_TEST
+
+START_TEST(a_runtime_that_does_not_read)
+{
+    enum { CALLS = 40, SIZE = 4 << 20 };
+    struct runtime_call c[CALLS] = {0};
+    char *big = malloc(SIZE);
+    int r = 0, started = 0;
+
+    memset(big, 'e', SIZE);
+    begin_ready(CALLS);
+    for (int i = 0; i < CALLS && r == 0; i++) {
+        c[i] = (struct runtime_call){.request_id = "r", .result_limit = 1};
+        r = runtime_link_start(l, &c[i], big, SIZE);
+        started += r == 0;
+    }
+    ck_assert_int_eq(r, -ENOBUFS);
+    ck_assert_int_ge(started, 10);
+    ck_assert_int_le(started, 20);
+    for (int i = 0; i < started; i++)
+        runtime_link_drop(l, &c[i]);
+    free(big);
+    end();
+}
+END_TEST
+
 /* ---------------------------------------------------------------- Lambda */
 
 static void http_ask(struct peer *p, const char *text)
@@ -574,6 +633,23 @@ START_TEST(lambda_limits_and_modes)
 }
 END_TEST
 
+/* Refused at its head: a body that belongs to nobody is not waited for. */
+START_TEST(lambda_posts_to_nobody)
+{
+    char *text;
+
+    begin(false, true, 1);
+    peer_connect_tcp(&rt, port);
+    http_ask(&rt, "POST /2018-06-01/runtime/invocation/x/response HTTP/1.1\r\nHost: x\r\n"
+                  "Content-Length: 6000000\r\n\r\n");
+    text = http_take(&rt);
+    expect_text(text, "HTTP/1.1 400");
+    expect_text(text, "InvalidRequestID");
+    free(text);
+    end();
+}
+END_TEST
+
 START_TEST(lambda_init_error_and_extension)
 {
     char *text;
@@ -688,6 +764,8 @@ END_TEST
 
 UNIT_MAIN("link", frames_whole_way, frames_out_of_order_and_in_parts, frames_large_event_and_result,
           frames_errors_and_cancel, frames_init_error, frames_violations,
-          frames_garbage_and_unknown, one_connection_only, lambda_whole_way, lambda_error_types,
-          lambda_chunked_with_trailers, lambda_limits_and_modes, lambda_init_error_and_extension,
-          lambda_unknown_paths, lambda_several_pollers, whoever_speaks_first_wins)
+          frames_garbage_and_unknown, one_connection_only, frames_unfinished_results,
+          a_runtime_that_does_not_read, lambda_posts_to_nobody, lambda_whole_way,
+          lambda_error_types, lambda_chunked_with_trailers, lambda_limits_and_modes,
+          lambda_init_error_and_extension, lambda_unknown_paths, lambda_several_pollers,
+          whoever_speaks_first_wins)

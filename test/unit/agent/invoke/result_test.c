@@ -3,6 +3,7 @@
 #include "unit.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 struct row {
@@ -128,6 +129,35 @@ START_TEST(prelude)
 }
 END_TEST
 
+/* What a tree of it would take is known before it is made. */
+START_TEST(values_are_bounded)
+{
+    enum { VALUES = 20000 };
+    struct answer a = {0};
+    char message[RESULT_MESSAGE_MAX];
+    char *text = malloc(64 + 2 * VALUES);
+    size_t n;
+
+    n = (size_t)sprintf(text, "{\"x\":[0");
+    for (int i = 0; i < VALUES; i++, n += 2)
+        memcpy(text + n, ",0", 2);
+    n += (size_t)sprintf(text + n, "],\"y\":{\"statusCode\":1}}");
+    ck_assert_int_eq(
+        result_answer(&(struct result){.kind = RESULT_JSON, .data = (uint8_t *)text, .n = n}, &a,
+                      message),
+        0);
+    ck_assert_uint_eq(a.body_size, n);
+    n += (size_t)sprintf(text + n - 1, ",\"statusCode\":200}") - 1;
+    ck_assert_int_lt(
+        result_answer(&(struct result){.kind = RESULT_JSON, .data = (uint8_t *)text, .n = n}, &a,
+                      message),
+        0);
+    ck_assert_ptr_nonnull(strstr(message, "values"));
+    free(text);
+    answer_done(&a);
+}
+END_TEST
+
 START_TEST(headers_are_bounded)
 {
     struct buffer b = {0};
@@ -179,4 +209,4 @@ START_TEST(function_errors)
 }
 END_TEST
 
-UNIT_MAIN("result", table, prelude, headers_are_bounded, function_errors)
+UNIT_MAIN("result", table, prelude, values_are_bounded, headers_are_bounded, function_errors)

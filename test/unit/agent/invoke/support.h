@@ -101,7 +101,7 @@ static void peer_send(struct peer *p, const void *data, size_t n)
         wait_for(peer_flushed, &w);
 }
 
-static void peer_close(struct peer *p)
+static inline void peer_close(struct peer *p)
 {
     if (p->fd >= 0)
         close(p->fd);
