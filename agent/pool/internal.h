@@ -65,6 +65,7 @@ struct instance {
     bool stop_sent, exited;
     bool closing; /* its runtime takes nothing new */
     bool end_told;
+    struct loop_watch init; /* pidfd of the sandbox's first process */
     struct runtime_link *link;
     unsigned slots, in_flight, leased;
     struct invocation *first; /* the one that came first of all, while it runs */
@@ -72,9 +73,11 @@ struct instance {
     struct list invocations, leases;
     struct function_log *log;
     struct log_pipe out, err;
-    struct buffer tail;        /* its last lines, for a crash's message */
-    struct loop_timer timer;   /* initialisation, drain, or the wait for an exit or a hang-up */
-    struct loop_timer overdue; /* grace of what does not answer a CANCEL */
+    struct log_budget log_budget; /* of both, and of LOG frames */
+    uint64_t log_dropped;         /* LOG frames over it */
+    struct buffer tail;           /* its last lines, for a crash's message */
+    struct loop_timer timer;      /* initialisation, drain, or the wait for an exit or a hang-up */
+    struct loop_timer overdue;    /* grace of what does not answer a CANCEL */
     struct loop_timer reap;
 };
 

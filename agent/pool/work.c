@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #define CANCEL_GRACE_NS (1 * NS_PER_S)
 #define BODY_LIMIT      (6ull << 20)
@@ -50,23 +52,6 @@ static void on_err_line(struct log_pipe *p, const char *line, size_t n)
     struct instance *i = container_of(p, struct instance, err);
 
     write_line(i, current_request(i), line, n);
-}
-
-/* Nobody holds its outputs: its processes are gone. */
-static void on_outputs_end(struct instance *i)
-{
-    if (!i->out.open && !i->err.open && i->link)
-        runtime_link_deafen(i->link);
-}
-
-static void on_out_end(struct log_pipe *p)
-{
-    on_outputs_end(container_of(p, struct instance, out));
-}
-
-static void on_err_end(struct log_pipe *p)
-{
-    on_outputs_end(container_of(p, struct instance, err));
 }
 
 void work_drain_logs(struct instance *i, bool flush)
@@ -142,9 +127,34 @@ static void on_error(void *user, struct runtime_call *c, const struct function_e
     invocation_error(invocation_of(c), e);
 }
 
+static size_t count_lines(const char *text, size_t n)
+{
+    size_t lines = 1;
+
+    for (const char *p = text; (p = memchr(p, '\n', n - (size_t)(p - text))); p++)
+        lines++;
+    return lines;
+}
+
+/* A frame cannot be left unread, since results come the same way: over the budget it is dropped. */
 static void on_log(void *user, const char *request_id, const char *line, size_t n)
 {
-    write_line(user, request_id, line, n);
+    struct instance *i = user;
+    char text[80];
+
+    if (!log_budget_left(&i->log_budget, loop_now(i->pool->loop))) {
+        i->log_dropped++;
+        return;
+    }
+    if (i->log_dropped) {
+        int size = snprintf(text, sizeof(text), "[rouse] %llu lines beyond the limit were dropped",
+                            (unsigned long long)i->log_dropped);
+
+        i->log_dropped = 0;
+        write_line(i, NULL, text, (size_t)size);
+    }
+    log_budget_spend(&i->log_budget, n, count_lines(line, n));
+    write_line(i, request_id, line, n);
 }
 
 static void on_closed(void *user, const char *violation)
@@ -168,6 +178,40 @@ static const struct runtime_link_ops link_ops = {
     .on_closed = on_closed,
 };
 
+/* ---------------------------------------------------------------- its init */
+
+static void unwatch_init(struct instance *i)
+{
+    if (!i->init.events)
+        return;
+    loop_watch_cancel(i->pool->loop, &i->init);
+    close(i->init.fd);
+}
+
+/* Its processes are gone, and the launcher waits for its network, which our sockets hold. That its
+ * outputs are closed says nothing: a runtime may have sent them elsewhere. */
+static void on_init_gone(struct loop_watch *w, uint32_t events)
+{
+    struct instance *i = container_of(w, struct instance, init);
+
+    (void)events;
+    unwatch_init(i);
+    if (i->link)
+        runtime_link_deafen(i->link);
+}
+
+static void watch_init(struct instance *i, pid_t pid)
+{
+    int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+
+    i->init = (struct loop_watch){.fd = fd, .fn = on_init_gone};
+    if (fd >= 0 && loop_watch_set(i->pool->loop, &i->init, LOOP_READ) < 0)
+        close(fd);
+    /* It may have been reaped already. */
+    if (fd < 0 && errno == ESRCH && i->link)
+        runtime_link_deafen(i->link);
+}
+
 /* Takes all descriptors of `s`, also on failure. */
 int work_open(struct instance *i, const struct sandbox_started *s)
 {
@@ -186,18 +230,17 @@ int work_open(struct instance *i, const struct sandbox_started *s)
         .ops = &link_ops,
         .user = i,
     };
-    int out = log_pipe_open(&i->out, i->pool->loop, s->stdout_fd, on_out_line);
-    int err = log_pipe_open(&i->err, i->pool->loop, s->stderr_fd, on_err_line);
+    int out = log_pipe_open(&i->out, i->pool->loop, s->stdout_fd, &i->log_budget, on_out_line);
+    int err = log_pipe_open(&i->err, i->pool->loop, s->stderr_fd, &i->log_budget, on_err_line);
     int r = runtime_link_new(&c, &i->link);
 
-    i->out.on_end = on_out_end;
-    i->err.on_end = on_err_end;
-
+    watch_init(i, s->pid);
     return out < 0 ? out : err < 0 ? err : r;
 }
 
 void work_close(struct instance *i)
 {
+    unwatch_init(i);
     work_lose_all(i, "InstanceLost", "the agent stops");
     i->link = runtime_link_free(i->link);
     log_pipe_close(&i->out);

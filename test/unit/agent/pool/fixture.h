@@ -193,11 +193,13 @@ static bool box_made(void *user)
     return box_of(user) != NULL;
 }
 
+static pid_t box_pid = 1; /* what stands for the sandbox's init */
+
 /* The sandbox is there: its pipes and sockets are handed over. */
 static struct box *box_start(const char *id)
 {
     struct sandbox_started s = {
-        .pid = 1, .frames_listen_fd = -1, .api_listen_fd = -1, .create_ns = 2 * NS_PER_MS};
+        .pid = box_pid, .frames_listen_fd = -1, .api_listen_fd = -1, .create_ns = 2 * NS_PER_MS};
     int out[2], err[2];
     struct box *b;
 
