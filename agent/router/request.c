@@ -158,6 +158,15 @@ static bool go_local(struct request *r, const struct attempt *t)
 static void request_wait(struct request *r);
 static void request_dispatch(struct request *r);
 
+/* The lease has run out while the client sent: that was no time in the queue. Once only, as the body is here now. */
+static void queue_anew(struct request *r)
+{
+    uint64_t now = loop_now(r->gateway->config.loop);
+
+    r->ticket.since_ns = now;
+    r->ticket.deadline_ns = now + r->gateway->config.queue_deadline_ns;
+}
+
 static void on_remote_refused(void *user, struct http_exchange *x, const char *reason)
 {
     struct request *r = user;
@@ -171,6 +180,8 @@ static void on_remote_refused(void *user, struct http_exchange *x, const char *r
     if (r->granted) {
         g->stats.refused_grants++;
         r->ticket.attempt++;
+        if (r->uploading && whole_body_is_here(r))
+            queue_anew(r);
         request_wait(r);
     } else {
         request_dispatch(r);
@@ -248,6 +259,7 @@ static bool go_remote(struct request *r, const struct attempt *t, const char *no
     p.set = (const char *)buffer_bytes(&set);
     p.answer_headers = (const char *)buffer_bytes(&added);
     r->remote_status = 0;
+    r->uploading = !whole_body_is_here(r);
     set_state(r, REQUEST_REMOTE);
     if (http_proxy_start(g->client, r->x, &p, &remote_ops, r, &proxy) < 0) {
         http_set_owner(r->x, &own_ops, r);

@@ -56,6 +56,7 @@ struct request {
     char *texts;                             /* the ticket's method, host and path, one allocation */
     bool known;                              /* the function exists: a route or a grant said so */
     bool granted;                            /* the present try uses a leased slot */
+    bool uploading;                          /* ... and began before the body was here */
     unsigned remote_tries;
     int remote_status;
     char revision[64], remote_node[64];

@@ -128,7 +128,7 @@ class Scene:
         self.client = self.answer = self.after = None
 
     def manifest(self, says="old", hold=None):
-        hold = ("load" if self.state in faults.COLD else "") if hold is None else hold
+        hold = ("load" if self.state in faults.COLD + ("granted",) else "") if hold is None else hold
         return function(self.name, CODE, memory="64Mi", timeout=self.run.timeout,
                         scaling={"max": 1, "idleTimeout": "60s"},
                         env=[{"name": "HOLD", "value": hold}, {"name": "SAYS", "value": says},
@@ -192,6 +192,15 @@ class Scene:
             self.wait_held()
             self.client = self.ask_and_wait(self.p.info["front"] if self.state == "front" else entry,
                                             body=b"b" * 2000 if self.state == "body" else None)
+            return
+        if self.state == "granted":
+            had = self.passed_on()
+            self.ask_and_wait(owner)
+            self.wait_held()
+            self.client = self.ask_and_wait(entry, body=b"b" * 2000)
+            for f in self.held():
+                f.unlink(missing_ok=True)
+            wait_until("the way to another node", lambda: self.passed_on() > had)
             return
         known = self.endpoints()
         warm = self.p.call(f"/{self.name}", node=OWNER)
