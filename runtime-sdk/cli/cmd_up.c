@@ -118,6 +118,12 @@ static int plan(struct up *u)
         snprintf(host, sizeof(host), "%s1", u->prefix);
     }
     url(u->p.api, host, PORT_API, u);
+    /* kubectl sends no token over http: beside the bridge's address there is one that asks for
+     * none. */
+    if (u->p.bridge[0])
+        snprintf(u->p.local_api, URL_MAX, "http://127.0.0.1:%u", ports_pick());
+    else
+        memcpy(u->p.local_api, u->p.api, URL_MAX);
     url(u->p.front, host, PORT_FRONT, u);
     url(u->p.control, host, PORT_CONTROL, u);
     for (unsigned i = 0; i < u->p.node_count; i++)
@@ -224,6 +230,8 @@ static int start_missing(struct up *u, unsigned *ret_started)
 static void print_addresses(const struct up *u)
 {
     printf("  api       %s\n", u->p.api);
+    if (u->p.bridge[0])
+        printf("            %s (without a token)\n", u->p.local_api);
     for (unsigned i = 0; i < u->p.node_count; i++)
         printf("  gateway   %s %s(%s)%s\n", u->p.nodes[i].gateway, color_dim(), u->p.nodes[i].name,
                color_off());

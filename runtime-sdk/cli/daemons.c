@@ -90,6 +90,8 @@ int daemons_start_controller(const char *state, const struct platform *p, struct
     add(&w, "--state");
     add(&w, "%s/controller", state);
     add_address(&w, "--api-address", p->api);
+    if (p->bridge[0])
+        add_address(&w, "--local-api-address", p->local_api);
     add_address(&w, "--front-address", p->front);
     add_address(&w, "--control-address", p->control);
     add_token(&w, state, p);

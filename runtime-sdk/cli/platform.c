@@ -24,6 +24,7 @@ int platform_text(const struct platform *p, struct buffer *ret)
 
     put(o, "id", p->id);
     put(o, "api", p->api);
+    put(o, "local_api", p->local_api);
     put(o, "front", p->front);
     put(o, "control", p->control);
     put(o, "bridge", p->bridge);
@@ -81,8 +82,8 @@ int platform_parse(const char *json, size_t n, struct platform *ret)
     struct json_object *o = n < INT_MAX ? json_tokener_parse_ex(t, json, (int)n) : NULL, *nodes;
     struct platform p = {0};
     bool ok = json_object_is_type(o, json_type_object) && GET(o, &p, id) && GET(o, &p, api) &&
-              GET(o, &p, front) && GET(o, &p, control) && GET(o, &p, bridge) &&
-              GET(o, &p, runtimes) && GET(o, &p, bin) &&
+              GET(o, &p, local_api) && GET(o, &p, front) && GET(o, &p, control) &&
+              GET(o, &p, bridge) && GET(o, &p, runtimes) && GET(o, &p, bin) &&
               json_object_object_get_ex(o, "nodes", &nodes) && parse_nodes(nodes, &p);
 
     json_tokener_free(t);

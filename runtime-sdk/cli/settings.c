@@ -54,6 +54,7 @@ int settings_resolve(struct settings *s)
 {
     static char state[PATH_MAX];
     static struct platform platform;
+    bool local = false; /* the API's address is the one that asks for no token */
     int r;
 
     s->state = from_environment(s->state, "ROUSE_STATE");
@@ -66,8 +67,9 @@ int settings_resolve(struct settings *s)
         r = platform_load(s->state, &platform);
         if (r == -EINVAL)
             return fail("%s/platform.json is damaged; rouse up writes it anew", s->state);
-        if (r == 0 && !s->api)
-            s->api = platform.api;
+        local = r == 0 && !s->api;
+        if (local)
+            s->api = platform.local_api;
         if (r == 0 && !s->gateway)
             s->gateway = platform.nodes[0].gateway;
     }
@@ -81,7 +83,7 @@ int settings_resolve(struct settings *s)
     if (r >= 0)
         return r;
     s->token = from_environment(s->token, "ROUSE_TOKEN");
-    if (!s->token && s->state)
+    if (!s->token && s->state && !local)
         s->token = read_token(s->state);
     if (!s->ns)
         s->ns = "default";

@@ -1,11 +1,13 @@
 """Three nodes in network namespaces: scaling over nodes, updates, deaths and partitions, under load."""
 import os
+import shutil
 import signal
 import subprocess
 import threading
 import time
 
-from harness import TOP, Load, function, wait_until
+import pytest
+from harness import TOP, Load, function, http_request, wait_until
 
 WORK = "import time, socket\ndef handler(e, c):\n    time.sleep({s})\n    return '{v} ' + socket.gethostname()\n"
 
@@ -31,6 +33,20 @@ def nodes_of(p, name):
 
 def test_three_nodes_are_ready(cluster):
     wait_until("three nodes", lambda: nodes_ready(cluster) == 3)
+
+
+def test_kubectl_without_a_token(cluster, tmp_path):
+    """kubectl sends no token over plain http, so the controller's machine has an address that asks for none."""
+    config = tmp_path / "config"
+    config.write_text(cluster.rouse("kubeconfig").stdout)
+    assert http_request(cluster.info["api"], "GET", "/apis").status == 401
+    assert http_request(cluster.info["local_api"], "GET", "/apis").status == 200
+    assert http_request(cluster.info["local_api"], "GET", "/apis", headers={"Host": "evil.example"}).status == 403
+    if not shutil.which("kubectl"):
+        pytest.skip("no kubectl on this machine")
+    out = subprocess.run(["kubectl", f"--kubeconfig={config}", f"--cache-dir={tmp_path}/cache", "get", "nodes.rouse.dev"],
+                         text=True, capture_output=True, timeout=60)
+    assert out.returncode == 0 and "node-3" in out.stdout, out
 
 
 def test_from_zero_over_nodes_to_zero(cluster):

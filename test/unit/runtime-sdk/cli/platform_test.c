@@ -11,7 +11,7 @@
 
 static struct platform three(void)
 {
-    struct platform p = {.node_count = 3, .api = "http://127.0.0.1:7080", .bin = "/x/bin"};
+    struct platform p = {.node_count = 3, .api = "http://127.0.0.1:7080", .local_api = "http://127.0.0.1:7", .bin = "/x/bin"};
 
     platform_id("/var/lib/rouse", p.id);
     for (unsigned i = 0; i < 3; i++) {
@@ -31,6 +31,7 @@ START_TEST(there_and_back)
     ck_assert_uint_eq(q.node_count, 3);
     ck_assert_str_eq(q.nodes[2].gateway, "http://10.0.0.2:8080");
     ck_assert_str_eq(q.api, p.api);
+    ck_assert_str_eq(q.local_api, p.local_api);
     ck_assert_str_eq(q.id, p.id);
 }
 END_TEST
