@@ -52,6 +52,7 @@ struct pass {
     uint64_t since_ns;
     uint32_t attempt;
     bool trusted, token_shown;
+    bool uploading; /* the body was still coming when the grant was taken */
 };
 
 static void set_state(struct pass *p, enum pass_state to)
@@ -120,6 +121,11 @@ static uint32_t held_bytes(const struct http_exchange *x)
         n += h->content_length >= 0 && h->content_length < HOLD_LIMIT ? (size_t)h->content_length
                                                                       : HOLD_LIMIT;
     return (uint32_t)n;
+}
+
+static bool whole_body_is_here(const struct http_exchange *x)
+{
+    return !http_has_body(x) || http_held_all(x);
 }
 
 static void wait(struct pass *p)
@@ -191,6 +197,10 @@ static void on_refused(void *user, struct http_exchange *x, const char *reason)
     http_set_owner(x, &own_ops, p);
     set_state(p, PASS_NEW);
     p->attempt++;
+    /* The lease ran out while the client sent: that was no time in the queue. Once, as all is here
+     * now. */
+    if (p->uploading && whole_body_is_here(x))
+        p->since_ns = loop_now(p->front->loop);
     wait(p);
 }
 
@@ -268,6 +278,7 @@ static void hop(struct pass *p, const struct grant *g)
     }
     q.set = (const char *)buffer_bytes(&set);
     set_state(p, PASS_PROXIED);
+    p->uploading = !whole_body_is_here(p->x);
     if (http_proxy_start(p->front->client, p->x, &q, &hop_ops, p, &proxy) < 0)
         on_refused(p, p->x, "the call could not be made");
 }
