@@ -41,7 +41,7 @@ struct agent {
     struct session *session;
     char gateway_address[128], peer_address[128];
     struct loop_watch signals;
-    int draining;                            /* servers that still finish requests */
+    int draining; /* servers that still finish requests */
     bool stopping;
     int status;
 };
@@ -179,7 +179,8 @@ static int watch_signals(struct agent *a)
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
-    a->signals = (struct loop_watch){.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK), .fn = on_signal};
+    a->signals =
+        (struct loop_watch){.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK), .fn = on_signal};
     return a->signals.fd < 0 ? -errno : loop_watch_set(a->loop, &a->signals, LOOP_READ);
 }
 
@@ -231,7 +232,8 @@ static int build_servers(struct agent *a, struct err *e)
         .user = a,
     };
     struct peer_server_config peer = {.loop = a->loop, .pool = a->pool, .routes = a->routes};
-    struct metrics_server_config metrics = {.loop = a->loop, .fill = fill_metrics, .ready = is_ready, .user = a};
+    struct metrics_server_config metrics = {
+        .loop = a->loop, .fill = fill_metrics, .ready = is_ready, .user = a};
     int r;
 
     r = gateway_new(&gateway, &a->gateway);
@@ -321,8 +323,9 @@ static void say_hello(const struct agent *a)
     const char *warning = launcher_warning(a->launcher);
 
     metrics_server_address(a->metrics, metrics);
-    log_info("node %s: gateway %s peer %s metrics %s controller %s cgroup %s", a->options.node, a->gateway_address,
-             a->peer_address, metrics, a->options.controller, launcher_cgroup_layout(a->launcher));
+    log_info("node %s: gateway %s peer %s metrics %s controller %s cgroup %s", a->options.node,
+             a->gateway_address, a->peer_address, metrics, a->options.controller,
+             launcher_cgroup_layout(a->launcher));
     if (warning)
         log_warn("sandbox: %s", warning);
     if (!runtimes_count(a->runtimes))
@@ -353,7 +356,7 @@ int main(int argc, char **argv)
     }
     say_hello(&a);
     loop_run(a.loop);
-    if (!a.stopping)                         /* its launcher was lost */
+    if (!a.stopping) /* its launcher was lost */
         a.status = EXIT_FAILURE;
     take_down(&a);
     log_info("stopped");

@@ -21,8 +21,7 @@ enum instance_state {
 };
 
 const char *instance_state_name(enum instance_state s); /* "Ready"; "Unknown" otherwise */
-bool instance_state_edge(enum instance_state from,
-                         enum instance_state to); /* false for from == to */
+bool instance_state_edge(enum instance_state from, enum instance_state to); /* false for from == to */
 static inline bool instance_state_final(enum instance_state s)
 {
     return s == STATE_STOPPED || s == STATE_FAILED;

@@ -497,8 +497,7 @@ int code_cache_get(struct code_cache *c, const char *digest,
 
 void code_cache_release(struct code_cache *c, const char *digest)
 {
-    struct entry *n =
-        package_digest_valid(digest) ? entry_get(c, digest + strlen("sha256:")) : NULL;
+    struct entry *n = package_digest_valid(digest) ? entry_get(c, digest + strlen("sha256:")) : NULL;
 
     if (n)
         entry_unhold(c, n);

@@ -328,8 +328,7 @@ static int put_body(struct buffer *to, const struct event_request *r)
         e = text ? buffer_json_string(to, (const char *)r->body, r->body_size)
                  : base64_append(to, r->body, r->body_size);
     if (e == 0)
-        e = text ? PUT(to, "\",\"isBase64Encoded\":false}")
-                 : PUT(to, "\",\"isBase64Encoded\":true}");
+        e = text ? PUT(to, "\",\"isBase64Encoded\":false}") : PUT(to, "\",\"isBase64Encoded\":true}");
     return e;
 }
 

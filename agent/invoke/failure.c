@@ -52,8 +52,7 @@ static struct json_object *parse_any(const uint8_t *data, size_t n)
     struct json_object *o = NULL;
     struct json_facts facts;
 
-    if (n > INT32_MAX || json_check(data, n, ERROR_DEPTH - 1, &facts) < 0 ||
-        facts.values > VALUES_MAX)
+    if (n > INT32_MAX || json_check(data, n, ERROR_DEPTH - 1, &facts) < 0 || facts.values > VALUES_MAX)
         return NULL;
     t = json_tokener_new_ex(ERROR_DEPTH);
     if (t)
@@ -73,8 +72,7 @@ static struct json_object *parse(const uint8_t *data, size_t n)
     return o;
 }
 
-int function_error_parse(const uint8_t *data, size_t n, const char *type,
-                         struct function_error *ret)
+int function_error_parse(const uint8_t *data, size_t n, const char *type, struct function_error *ret)
 {
     struct json_object *o = n ? parse(data, n) : NULL;
     struct function_error e = {0};

@@ -12,8 +12,7 @@ struct function_error {
 };
 /* From {"errorType","errorMessage","stackTrace"}, or from any bytes: then they are the message.
  * `type` may be NULL: used where the bytes name none. Limited to 128 B, 32 KiB, 64 KiB. -ENOMEM. */
-int function_error_parse(const uint8_t *data, size_t n, const char *type,
-                         struct function_error *ret);
+int function_error_parse(const uint8_t *data, size_t n, const char *type, struct function_error *ret);
 void function_error_done(struct function_error *e);
 /* "Type: message" and the trace's entries, a line each, as people read them. */
 int function_error_text(const struct function_error *e, struct buffer *out);
@@ -23,8 +22,7 @@ struct failure {
     const char *reason;  /* CamelCase: FunctionError InstanceLost OOMKilled Timeout ... */
     const char *message; /* for the public */
     const char *request_id;
-    const char
-        *error_type; /* for direct calls, where it is not the function's own error; may be NULL */
+    const char *error_type; /* for direct calls, where it is not the function's own error; may be NULL */
     const struct function_error *error; /* told to trusted callers; may be NULL */
     enum invoke_shape shape;
     bool trusted;

@@ -302,12 +302,11 @@ static void on_timeout(struct loop_timer *t)
     i->overdue_ns = loop_now(i->all->loop);
     snprintf(message, sizeof(message), "Task timed out after %.2f seconds",
              i->params.timeout_ms / 1e3);
-    client_fail(i,
-                &(struct failure){.status = 504,
-                                  .reason = "Timeout",
-                                  .message = message,
-                                  .error_type = "Sandbox.Timedout"},
-                false);
+    client_fail(
+        i,
+        &(struct failure){
+            .status = 504, .reason = "Timeout", .message = message, .error_type = "Sandbox.Timedout"},
+        false);
     if (i->state == INVOCATION_RUNNING) {
         set_state(i, INVOCATION_ABANDONED);
         runtime_link_cancel(i->s.link, &i->call);
@@ -475,8 +474,7 @@ static uint64_t body_deadline(const struct invocation *i)
     uint64_t now = loop_now(i->all->loop), wall = clock_wall_ms(), at = now + BODY_TIMEOUT_NS;
 
     if (i->params.deadline_ms) {
-        uint64_t left =
-            i->params.deadline_ms > wall ? (i->params.deadline_ms - wall) * NS_PER_MS : 0;
+        uint64_t left = i->params.deadline_ms > wall ? (i->params.deadline_ms - wall) * NS_PER_MS : 0;
 
         if (now + left < at)
             at = now + left;

@@ -54,8 +54,7 @@ struct post {
 
 /* ---------------------------------------------------------------- answers */
 
-static void respond_error(struct http_exchange *x, int status, const char *type,
-                          const char *message)
+static void respond_error(struct http_exchange *x, int status, const char *type, const char *message)
 {
     char body[256];
     int n = snprintf(body, sizeof(body), "{\"errorMessage\":\"%s\",\"errorType\":\"%s\"}", message,
@@ -425,8 +424,7 @@ static void on_post(struct lambda *a, struct http_exchange *x, enum post_kind ki
     const struct str *mode = http_head_get(http_head(x), "lambda-runtime-function-response-mode");
     struct post *p;
 
-    if (kind == POST_RESPONSE && mode && !str_ieq(*mode, "streaming") &&
-        !str_ieq(*mode, "buffered")) {
+    if (kind == POST_RESPONSE && mode && !str_ieq(*mode, "streaming") && !str_ieq(*mode, "buffered")) {
         respond_error(x, 400, "InvalidFunctionResponseMode",
                       "the response mode is not streaming or buffered");
         return;

@@ -66,7 +66,6 @@ int runtime_link_start(struct runtime_link *l, struct runtime_call *c, const voi
 void runtime_link_cancel(struct runtime_link *l,
                          struct runtime_call *c); /* nobody waits; it is still answered */
 void runtime_link_drop(struct runtime_link *l,
-                       struct runtime_call *c);       /* forget it: the instance ends */
-bool runtime_link_open(const struct runtime_link *l); /* until on_closed() */
-const char *
-runtime_link_protocol(const struct runtime_link *l); /* "frames", "lambda"; "" before it spoke */
+                       struct runtime_call *c);                  /* forget it: the instance ends */
+bool runtime_link_open(const struct runtime_link *l);            /* until on_closed() */
+const char *runtime_link_protocol(const struct runtime_link *l); /* "frames", "lambda"; "" before it spoke */

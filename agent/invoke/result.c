@@ -201,8 +201,7 @@ static int plain(struct answer *a, const char *type, const uint8_t *body, size_t
 #define TYPE_TEXT  "text/plain; charset=utf-8"
 #define TYPE_BYTES "application/octet-stream"
 
-static int from_answer(const uint8_t *s, size_t n, struct answer *a,
-                       char message[RESULT_MESSAGE_MAX])
+static int from_answer(const uint8_t *s, size_t n, struct answer *a, char message[RESULT_MESSAGE_MAX])
 {
     struct json_object *o = NULL;
     int r = parse(s, n, &o)

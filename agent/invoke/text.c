@@ -57,8 +57,7 @@ static int latin1_append(struct buffer *to, const uint8_t *s, size_t n)
     for (size_t i = 0; i < n && r == 0; i++) {
         char two[2] = {(char)(0xc0 | s[i] >> 6), (char)(0x80 | (s[i] & 0x3f))};
 
-        r = s[i] < 0x80 ? buffer_json_string(to, (const char *)s + i, 1)
-                        : buffer_append(to, two, 2);
+        r = s[i] < 0x80 ? buffer_json_string(to, (const char *)s + i, 1) : buffer_append(to, two, 2);
     }
     return r;
 }

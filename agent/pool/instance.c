@@ -252,8 +252,7 @@ static void on_drain_over(struct loop_timer *t)
 {
     struct instance *i = container_of(t, struct instance, timer);
 
-    log_warn("instance %s: %u invocations did not end within the drain's limit", i->id,
-             i->in_flight);
+    log_warn("instance %s: %u invocations did not end within the drain's limit", i->id, i->in_flight);
     instance_stop(i, STOP_GRACE_NS);
 }
 
@@ -327,8 +326,7 @@ static void on_init_late(struct loop_timer *t)
         i->pool->config.init_timeout_ns ? i->pool->config.init_timeout_ns : INIT_TIMEOUT_NS;
     char message[96];
 
-    snprintf(message, sizeof(message), "the runtime was not ready after %.1f s",
-             (double)limit / 1e9);
+    snprintf(message, sizeof(message), "the runtime was not ready after %.1f s", (double)limit / 1e9);
     instance_fail(i, "InitTimeout", message);
 }
 

@@ -166,6 +166,5 @@ struct tombstone *tombstone_free(struct pool *p, struct tombstone *t);
 void status_fill_load(void *user, Rouse__Control__V1__Report *m);
 
 /* ---- environment.c */
-int environment_build(const struct instance *i,
-                      char ***ret); /* NULL-terminated; environment_free() */
+int environment_build(const struct instance *i, char ***ret); /* NULL-terminated; environment_free() */
 char **environment_free(char **env);

@@ -94,8 +94,7 @@ struct pool *pool_free(struct pool *p)
 
 static bool is_our_epoch(const struct pool *p, const Rouse__Control__V1__Epoch *e)
 {
-    return p->has_epoch && p->epoch.incarnation == e->incarnation &&
-           p->epoch.sequence == e->sequence;
+    return p->has_epoch && p->epoch.incarnation == e->incarnation && p->epoch.sequence == e->sequence;
 }
 
 static void want(struct pool *p, const Rouse__Control__V1__DesiredInstance *d)

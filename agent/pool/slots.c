@@ -144,8 +144,7 @@ int slot_claim(struct pool *p, uint64_t id, const struct revision *r, struct ins
     struct map_node *n = map_get(&p->leases, &id, sizeof(id));
     struct lease *l = n ? map_entry(n, struct lease, node) : NULL;
 
-    if (!l || l->instance->revision != r || l->instance->state != STATE_READY ||
-        l->instance->closing)
+    if (!l || l->instance->revision != r || l->instance->state != STATE_READY || l->instance->closing)
         return -ESTALE;
     *ret = l->instance;
     lease_end(l);

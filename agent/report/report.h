@@ -15,8 +15,7 @@ struct report *report_free(struct report *r);
 void report_request(struct report *r, const char *function_key, int code,
                     uint64_t ns); /* answered, any code */
 /* ---- the owner's side (pool) */
-void report_begin(struct report *r, const char *function_key, const char *revision,
-                  uint64_t now_ns);
+void report_begin(struct report *r, const char *function_key, const char *revision, uint64_t now_ns);
 void report_end(struct report *r, const char *function_key, const char *revision, uint64_t now_ns);
 enum start_phase {
     PHASE_SCHEDULE,

@@ -5,12 +5,15 @@
 #include <string.h>
 
 const struct answer answers[ANSWER_KIND_COUNT] = {
-    [ANSWER_BODY_TOO_LARGE] = {413, "RequestTooLarge", "the request's body is larger than this function takes", 0, NULL},
-    [ANSWER_INSTANCE_LOST] = {502, "InstanceLost", "the instance or its node was lost with the request", 0, NULL},
+    [ANSWER_BODY_TOO_LARGE] = {413, "RequestTooLarge",
+                               "the request's body is larger than this function takes", 0, NULL},
+    [ANSWER_INSTANCE_LOST] = {502, "InstanceLost",
+                              "the instance or its node was lost with the request", 0, NULL},
     [ANSWER_TIMEOUT] = {504, "Timeout", "the function did not answer within its timeout", 0, NULL},
     [ANSWER_DEADLINE_EXCEEDED] = {503, "DeadlineExceeded", "no instance became free in time", 1, NULL},
     [ANSWER_QUEUE_FULL] = {503, "QueueFull", "too many requests wait at this node", 1, NULL},
-    [ANSWER_HELD_BYTES] = {503, "QueueFull", "the requests that wait at this node hold too many bytes", 1, NULL},
+    [ANSWER_HELD_BYTES] = {503, "QueueFull",
+                           "the requests that wait at this node hold too many bytes", 1, NULL},
     [ANSWER_SHUTTING_DOWN] = {503, "ShuttingDown", "this node stops; ask another one", 1, NULL},
     [ANSWER_NO_MEMORY] = {503, "NoMemory", "this node is out of memory", 1, NULL},
     [ANSWER_INVOKE_METHOD] = {405, "MethodNotAllowed", "invocations are made by POST", 0, "POST"},
@@ -38,7 +41,8 @@ static int json_member(struct buffer *to, const char *before, const char *value)
     return r ? r : buffer_append(to, "\"", 1);
 }
 
-int answer_text(const struct answer *a, const char *request_id, struct buffer *headers, struct buffer *body)
+int answer_text(const struct answer *a, const char *request_id, struct buffer *headers,
+                struct buffer *body)
 {
     int r = header_text(headers, "Rouse-Request-Id", request_id);
 
@@ -66,5 +70,6 @@ void answer_send(struct http_exchange *x, const char *request_id, const struct a
     if (answer_text(a, request_id, &headers, &body) < 0)
         http_respond(x, a->status, NULL, NULL, 0);
     else
-        http_respond(x, a->status, (const char *)buffer_bytes(&headers), buffer_bytes(&body), buffer_size(&body));
+        http_respond(x, a->status, (const char *)buffer_bytes(&headers), buffer_bytes(&body),
+                     buffer_size(&body));
 }

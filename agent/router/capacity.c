@@ -54,7 +54,8 @@ bool capacity_limit(const char *text, uint64_t *ret)
     errno = 0;
     v = strtoull(text, &end, 10);
     /* v1 says "no limit" by the largest page-aligned number. */
-    if (end == text || (*end && *end != '\n') || errno || !v || v >= (unsigned long long)LLONG_MAX - 65536)
+    if (end == text || (*end && *end != '\n') || errno || !v ||
+        v >= (unsigned long long)LLONG_MAX - 65536)
         return false;
     *ret = v;
     return true;
@@ -78,7 +79,8 @@ static void smallest_limit(const char *root, const char *path, const char *file,
         char *slash;
 
         snprintf(full, sizeof(full), "%s%s/%s", root, dir, file);
-        if (read_text(full, &text) && capacity_limit((const char *)buffer_bytes(&text), &v) && v < *ret)
+        if (read_text(full, &text) && capacity_limit((const char *)buffer_bytes(&text), &v) &&
+            v < *ret)
             *ret = v;
         slash = strrchr(dir, '/');
         if (!slash)

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SET_NAME_MAX = 400 };                 /* namespace/name (127) and a revision, with room */
+enum { SET_NAME_MAX = 400 }; /* namespace/name (127) and a revision, with room */
 
 struct endpoint_set {
     struct map_node node;
@@ -23,7 +23,7 @@ struct held_endpoint {
     char *instance, *node_name, *peer_address;
     uint64_t refused_until_ns;
     struct endpoint_set *set;
-    size_t at;                               /* in set->items */
+    size_t at; /* in set->items */
 };
 
 int endpoints_init(struct endpoints *e, const char *self)
@@ -46,7 +46,8 @@ static bool set_name(char out[SET_NAME_MAX], const char *function_key, const cha
     return snprintf(out, SET_NAME_MAX, "%s@%s", function_key, revision) < SET_NAME_MAX;
 }
 
-static struct endpoint_set *set_find(const struct endpoints *e, const char *function_key, const char *revision)
+static struct endpoint_set *set_find(const struct endpoints *e, const char *function_key,
+                                     const char *revision)
 {
     char name[SET_NAME_MAX];
     struct map_node *n = set_name(name, function_key, revision) ? map_get_str(&e->sets, name) : NULL;
@@ -54,7 +55,8 @@ static struct endpoint_set *set_find(const struct endpoints *e, const char *func
     return n ? map_entry(n, struct endpoint_set, node) : NULL;
 }
 
-static struct endpoint_set *set_make(struct endpoints *e, const char *function_key, const char *revision)
+static struct endpoint_set *set_make(struct endpoints *e, const char *function_key,
+                                     const char *revision)
 {
     struct endpoint_set *s = set_find(e, function_key, revision);
     char name[SET_NAME_MAX];
@@ -162,8 +164,9 @@ no_memory:
     return -ENOMEM;
 }
 
-const struct endpoint *endpoints_pick(const struct endpoints *e, const char *function_key, const char *revision,
-                                      const char *not_node, uint64_t now_ns, uint64_t random)
+const struct endpoint *endpoints_pick(const struct endpoints *e, const char *function_key,
+                                      const char *revision, const char *not_node, uint64_t now_ns,
+                                      uint64_t random)
 {
     struct endpoint_set *s = set_find(e, function_key, revision);
 
@@ -178,8 +181,8 @@ const struct endpoint *endpoints_pick(const struct endpoints *e, const char *fun
     return NULL;
 }
 
-void endpoints_refused(struct endpoints *e, const char *function_key, const char *revision, const char *node,
-                       uint64_t until_ns)
+void endpoints_refused(struct endpoints *e, const char *function_key, const char *revision,
+                       const char *node, uint64_t until_ns)
 {
     struct endpoint_set *s = set_find(e, function_key, revision);
 

@@ -195,17 +195,24 @@ static void ticket_metrics(const struct tickets_stats *t, struct buffer *out)
 {
     static const char refused[] = "rouse_gateway_tickets_over_limit_total";
 
-    gauge(out, "rouse_gateway_tickets", "Requests that wait for a slot at this entry.", (double)t->open);
-    gauge(out, "rouse_gateway_held_bytes", "Bytes that waiting requests may hold.", (double)t->held_bytes);
-    counter(out, "rouse_gateway_tickets_submitted_total", "Tickets sent to the activator.", (double)t->submitted);
-    counter(out, "rouse_gateway_tickets_resubmitted_total", "Tickets sent again after the controller came back.",
-            (double)t->resubmitted);
-    counter(out, "rouse_gateway_tickets_granted_total", "Tickets that were granted a slot.", (double)t->granted);
-    counter(out, "rouse_gateway_tickets_refused_total", "Tickets that the activator refused.", (double)t->refused);
-    counter(out, "rouse_gateway_tickets_expired_total", "Tickets whose queue deadline passed.", (double)t->deadlines);
+    gauge(out, "rouse_gateway_tickets", "Requests that wait for a slot at this entry.",
+          (double)t->open);
+    gauge(out, "rouse_gateway_held_bytes", "Bytes that waiting requests may hold.",
+          (double)t->held_bytes);
+    counter(out, "rouse_gateway_tickets_submitted_total", "Tickets sent to the activator.",
+            (double)t->submitted);
+    counter(out, "rouse_gateway_tickets_resubmitted_total",
+            "Tickets sent again after the controller came back.", (double)t->resubmitted);
+    counter(out, "rouse_gateway_tickets_granted_total", "Tickets that were granted a slot.",
+            (double)t->granted);
+    counter(out, "rouse_gateway_tickets_refused_total", "Tickets that the activator refused.",
+            (double)t->refused);
+    counter(out, "rouse_gateway_tickets_expired_total", "Tickets whose queue deadline passed.",
+            (double)t->deadlines);
     counter(out, "rouse_gateway_unknown_grants_total", "Grants whose ticket was closed already.",
             (double)t->unknown_grants);
-    metrics_family(out, refused, "counter", "Requests refused because this entry keeps no more of them waiting.");
+    metrics_family(out, refused, "counter",
+                   "Requests refused because this entry keeps no more of them waiting.");
     metrics_sample(out, refused, (double)t->refused_count, "limit", "count", NULL);
     metrics_sample(out, refused, (double)t->refused_bytes, "limit", "bytes", NULL);
 }
@@ -216,8 +223,8 @@ static void connection_metrics(const struct http_server_stats *s, struct buffer 
     counter(out, "rouse_gateway_accepted_total", "Client connections accepted.", (double)s->accepted);
     counter(out, "rouse_gateway_bad_requests_total", "Requests that were no HTTP or over a limit.",
             (double)s->bad_requests);
-    counter(out, "rouse_gateway_timeouts_total", "Client connections closed because they were too slow.",
-            (double)s->timeouts);
+    counter(out, "rouse_gateway_timeouts_total",
+            "Client connections closed because they were too slow.", (double)s->timeouts);
 }
 
 void gateway_metrics(const struct gateway *g, struct buffer *out)
@@ -229,7 +236,8 @@ void gateway_metrics(const struct gateway *g, struct buffer *out)
     struct routes_counts counts = routes_counts(g->config.routes);
 
     connection_metrics(http_server_stats(g->server), out);
-    counter(out, "rouse_gateway_requests_total", "Requests begun at this entry.", (double)s->requests);
+    counter(out, "rouse_gateway_requests_total", "Requests begun at this entry.",
+            (double)s->requests);
     metrics_family(out, ways, "counter", "Requests handed to an instance, by where it was.");
     metrics_sample(out, ways, (double)s->local, "way", "local", NULL);
     metrics_sample(out, ways, (double)s->remote, "way", "remote", NULL);
@@ -238,10 +246,12 @@ void gateway_metrics(const struct gateway *g, struct buffer *out)
         metrics_sample(out, answers_name, (double)s->answers[i], "class", classes[i], NULL);
     counter(out, "rouse_gateway_peer_refused_total", "Requests that another node refused to run.",
             (double)s->remote_refused);
-    counter(out, "rouse_gateway_peer_lost_total", "Requests lost with another node.", (double)s->remote_lost);
-    counter(out, "rouse_gateway_refused_grants_total", "Grants whose slot was taken when the request came.",
-            (double)s->refused_grants);
-    counter(out, "rouse_gateway_client_gone_total", "Clients that left before their answer.", (double)s->gone);
+    counter(out, "rouse_gateway_peer_lost_total", "Requests lost with another node.",
+            (double)s->remote_lost);
+    counter(out, "rouse_gateway_refused_grants_total",
+            "Grants whose slot was taken when the request came.", (double)s->refused_grants);
+    counter(out, "rouse_gateway_client_gone_total", "Clients that left before their answer.",
+            (double)s->gone);
     ticket_metrics(tickets_stats(g->tickets), out);
     gauge(out, "rouse_gateway_controller_connected", "1 while the control channel stands.", !g->away);
     gauge(out, "rouse_gateway_functions", "Functions in the route table.", (double)counts.functions);

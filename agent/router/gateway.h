@@ -22,20 +22,22 @@ struct gateway_config {
     struct report *report;
     struct routes *routes;
     const char *node;
-    uint64_t queue_deadline_ns;              /* 0: 30 s; how long a request may wait for a slot */
-    unsigned tickets_limit;                  /* 0: as tickets.h */
+    uint64_t queue_deadline_ns; /* 0: 30 s; how long a request may wait for a slot */
+    unsigned tickets_limit;     /* 0: as tickets.h */
     uint64_t held_limit;
-    int (*send)(void *user, const Rouse__Control__V1__AgentMessage *m);     /* to the controller; -ENOTCONN is fine */
+    int (*send)(void *user,
+                const Rouse__Control__V1__AgentMessage *m); /* to the controller; -ENOTCONN is fine */
     void *user;
 };
 
 int gateway_new(const struct gateway_config *c, struct gateway **ret);
-struct gateway *gateway_free(struct gateway *g);             /* cuts what is left; before the pool is freed */
+struct gateway *gateway_free(struct gateway *g); /* cuts what is left; before the pool is freed */
 int gateway_listen(struct gateway *g, const char *address);
 void gateway_address(const struct gateway *g, char out[128]);
 
 /* ---- from the session */
-void gateway_welcome(struct gateway *g, const char *peer_secret);    /* the controller is there: tickets go (again) */
+void gateway_welcome(struct gateway *g,
+                     const char *peer_secret); /* the controller is there: tickets go (again) */
 void gateway_away(struct gateway *g);
 void gateway_grant(struct gateway *g, const Rouse__Control__V1__Grant *m);
 void gateway_refuse(struct gateway *g, const Rouse__Control__V1__Refuse *m);
@@ -43,5 +45,6 @@ void gateway_refuse(struct gateway *g, const Rouse__Control__V1__Refuse *m);
 void gateway_slot_free(struct gateway *g, const char *function_key, const char *revision);
 
 /* No new clients; what runs may finish, what still waits shortly before the deadline is told to go elsewhere. */
-void gateway_drain(struct gateway *g, uint64_t deadline_ns, void (*on_drained)(void *user), void *user);
+void gateway_drain(struct gateway *g, uint64_t deadline_ns, void (*on_drained)(void *user),
+                   void *user);
 void gateway_metrics(const struct gateway *g, struct buffer *out);

@@ -25,7 +25,8 @@ static void send_metrics(struct metrics_server *s, struct http_exchange *x)
     cleanup_buffer struct buffer out = {0};
 
     s->config.fill(s->config.user, &out);
-    http_respond(x, 200, metrics_type, buffer_size(&out) ? buffer_bytes(&out) : NULL, buffer_size(&out));
+    http_respond(x, 200, metrics_type, buffer_size(&out) ? buffer_bytes(&out) : NULL,
+                 buffer_size(&out));
 }
 
 static void on_request(struct http_exchange *x, void *user)

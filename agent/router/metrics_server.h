@@ -9,7 +9,7 @@ struct metrics_server;
 
 struct metrics_server_config {
     struct loop *loop;
-    void (*fill)(void *user, struct buffer *out);        /* appends Prometheus text */
+    void (*fill)(void *user, struct buffer *out); /* appends Prometheus text */
     bool (*ready)(void *user);
     void *user;
 };

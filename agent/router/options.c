@@ -64,7 +64,8 @@ static int take_memory(const char *value, struct options *o, struct err *e)
     uint64_t v;
 
     if (quantity_memory(value, &v) < 0 || v < MEMORY_MIN)
-        return bad(e, "--allocatable-memory", value, "is not a memory size of 32Mi or more, such as 8Gi");
+        return bad(e, "--allocatable-memory", value,
+                   "is not a memory size of 32Mi or more, such as 8Gi");
     o->memory = v;
     return 0;
 }
@@ -74,7 +75,8 @@ static int take_cpu(const char *value, struct options *o, struct err *e)
     uint32_t v;
 
     if (quantity_cpu(value, &v) < 0 || !v)
-        return bad(e, "--allocatable-cpu", value, "is not a number of cpus above 0, such as 4 or 500m");
+        return bad(e, "--allocatable-cpu", value,
+                   "is not a number of cpus above 0, such as 4 or 500m");
     o->cpu_millis = v;
     return 0;
 }
@@ -121,8 +123,8 @@ static void classify(const struct sockaddr_storage *sa, bool *ret_loopback, bool
 
 enum bind_rule { BIND_PUBLIC, BIND_PEER };
 
-static int check_bind(const char *flag, const char *value, enum bind_rule rule, const struct options *o,
-                      struct err *e)
+static int check_bind(const char *flag, const char *value, enum bind_rule rule,
+                      const struct options *o, struct err *e)
 {
     struct sockaddr_storage sa;
     bool loopback, any;
@@ -146,7 +148,9 @@ static int check(struct options *o, struct err *e)
 
     if (!o->state || !o->node || !o->runtimes)
         return err_set(e, EINVAL, "%s is missing; see --help",
-                       !o->state ? "--state" : !o->node ? "--node" : "--runtimes");
+                       !o->state  ? "--state"
+                       : !o->node ? "--node"
+                                  : "--runtimes");
     if (strncmp(o->controller, "tls://", 6) != 0 && address_parse(o->controller, &sa, &size) < 0)
         return bad(e, "--controller", o->controller, "is not tcp://IP:PORT or tls://HOST:PORT");
     if (strncmp(o->api, "http://", 7) != 0 && strncmp(o->api, "https://", 8) != 0)
@@ -205,8 +209,8 @@ static int take(const char *name, char *value, struct options *o, struct err *e)
 
 static bool takes_value(const char *name)
 {
-    static const char *const parsed[] = {"--node", "--allocatable-memory", "--allocatable-cpu", "--queue-deadline",
-                                         "--label"};
+    static const char *const parsed[] = {"--node", "--allocatable-memory", "--allocatable-cpu",
+                                         "--queue-deadline", "--label"};
     struct options scratch;
 
     for (size_t i = 0; i < sizeof(parsed) / sizeof(parsed[0]); i++)
@@ -215,7 +219,8 @@ static bool takes_value(const char *name)
     return text_flag(name, &scratch) != NULL;
 }
 
-int options_parse(int argc, char **argv, struct options *ret, enum options_mode *ret_mode, struct err *e)
+int options_parse(int argc, char **argv, struct options *ret, enum options_mode *ret_mode,
+                  struct err *e)
 {
     struct options o = {
         .controller = "tcp://127.0.0.1:7082",
@@ -233,8 +238,11 @@ int options_parse(int argc, char **argv, struct options *ret, enum options_mode 
     for (int i = 1; i < argc; i++) {
         char *value = strchr(argv[i], '=');
 
-        if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "--version") || !strcmp(argv[i], "--unpack")) {
-            *ret_mode = argv[i][2] == 'h' ? OPTIONS_HELP : argv[i][2] == 'v' ? OPTIONS_VERSION : OPTIONS_UNPACK;
+        if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "--version") ||
+            !strcmp(argv[i], "--unpack")) {
+            *ret_mode = argv[i][2] == 'h'   ? OPTIONS_HELP
+                        : argv[i][2] == 'v' ? OPTIONS_VERSION
+                                            : OPTIONS_UNPACK;
             return 0;
         }
         if (!strcmp(argv[i], "--insecure-http")) {

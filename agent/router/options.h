@@ -8,13 +8,13 @@
 enum { OPTION_LABELS_MAX = 64 };
 enum options_mode { OPTIONS_RUN, OPTIONS_HELP, OPTIONS_VERSION, OPTIONS_UNPACK };
 
-struct options {                             /* strings point into argv */
+struct options { /* strings point into argv */
     const char *state, *node, *runtimes;
     const char *controller, *api;
     const char *gateway_address, *peer_address, *metrics_address;
-    const char *token_file;                  /* NULL: none */
+    const char *token_file; /* NULL: none */
     bool insecure_http;
-    uint64_t memory;                         /* bytes */
+    uint64_t memory; /* bytes */
     uint32_t cpu_millis;
     uint64_t queue_deadline_ns;
     struct session_label labels[OPTION_LABELS_MAX];
@@ -22,5 +22,6 @@ struct options {                             /* strings point into argv */
 };
 
 /* Cuts "name=value" flags and labels in argv. -EINVAL with the flag, its value and its limit in *e. */
-int options_parse(int argc, char **argv, struct options *ret, enum options_mode *ret_mode, struct err *e);
+int options_parse(int argc, char **argv, struct options *ret, enum options_mode *ret_mode,
+                  struct err *e);
 extern const char options_help[];

@@ -12,12 +12,12 @@
 #include <string.h>
 
 enum { PEER_TEXT_MAX = 128 };
-#define PEER_BODY_LIMIT (6ull << 20)         /* where neither the caller nor the route names one */
+#define PEER_BODY_LIMIT (6ull << 20) /* where neither the caller nor the route names one */
 
 struct peer_server {
     struct peer_server_config config;
     struct http_server *server;
-    char *secret;                            /* NULL before the first */
+    char *secret; /* NULL before the first */
     bool draining;
     struct peer_server_stats stats;
 };
@@ -85,7 +85,8 @@ static int take_shape(const struct http_head *h, enum invoke_shape *ret)
 
 static int read_call(const struct peer_server *s, const struct http_head *h, struct peer_request *r)
 {
-    const struct str *path = http_head_get(h, "Rouse-Path"), *trusted = http_head_get(h, "Rouse-Trusted");
+    const struct str *path = http_head_get(h, "Rouse-Path"),
+                     *trusted = http_head_get(h, "Rouse-Trusted");
     uint64_t slot = 0, deadline = 0, timeout = 0, body_limit = 0;
     const struct route *route;
 
@@ -170,7 +171,8 @@ int peer_server_new(const struct peer_server_config *c, struct peer_server **ret
 {
     struct peer_server *s = calloc(1, sizeof(*s));
     /* Calls of many clients share few connections, which idle longer than the callers keep them. */
-    struct http_server_options o = {.on_request = on_request, .user = s, .idle_timeout_ns = 120 * NS_PER_S};
+    struct http_server_options o = {
+        .on_request = on_request, .user = s, .idle_timeout_ns = 120 * NS_PER_S};
     int r;
 
     if (!s)
@@ -217,7 +219,8 @@ void peer_server_secret(struct peer_server *s, const char *secret)
     s->secret = copy;
 }
 
-void peer_server_drain(struct peer_server *s, uint64_t deadline_ns, void (*on_drained)(void *user), void *user)
+void peer_server_drain(struct peer_server *s, uint64_t deadline_ns, void (*on_drained)(void *user),
+                       void *user)
 {
     s->draining = true;
     http_server_drain(s->server, deadline_ns, on_drained, user);
@@ -234,12 +237,13 @@ struct peer_server_stats peer_server_stats(const struct peer_server *s)
 void peer_server_metrics(const struct peer_server *s, struct buffer *out)
 {
     static const char *const help[] = {
-        "rouse_peer_calls_total", "Requests that other entries passed on to this node.",
+        "rouse_peer_calls_total",     "Requests that other entries passed on to this node.",
         "rouse_peer_forbidden_total", "Calls without the platform's peer secret.",
         "rouse_peer_malformed_total", "Calls whose Rouse-* headers do not parse.",
-        "rouse_peer_refused_total", "Calls that could not run here at once.",
+        "rouse_peer_refused_total",   "Calls that could not run here at once.",
     };
-    const uint64_t values[] = {s->stats.calls, s->stats.forbidden, s->stats.malformed, s->stats.refused};
+    const uint64_t values[] = {s->stats.calls, s->stats.forbidden, s->stats.malformed,
+                               s->stats.refused};
 
     for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
         metrics_family(out, help[2 * i], "counter", help[2 * i + 1]);

@@ -14,8 +14,8 @@
 /* ---- the caller's side: the headers of one call */
 struct peer_call {
     const char *secret, *request_id, *function_key, *revision;
-    uint64_t slot;                           /* 0: any free one */
-    uint64_t deadline_ms;                    /* epoch; 0: none */
+    uint64_t slot;        /* 0: any free one */
+    uint64_t deadline_ms; /* epoch; 0: none */
     uint32_t timeout_ms;
     uint64_t body_limit;
     enum invoke_shape shape;
@@ -31,7 +31,7 @@ struct peer_server;
 struct peer_server_config {
     struct loop *loop;
     struct pool *pool;
-    const struct routes *routes;             /* limits of a function, where the caller does not name them */
+    const struct routes *routes; /* limits of a function, where the caller does not name them */
 };
 struct peer_server_stats {
     uint64_t calls, forbidden, malformed, refused;
@@ -42,8 +42,10 @@ int peer_server_new(const struct peer_server_config *c, struct peer_server **ret
 struct peer_server *peer_server_free(struct peer_server *s); /* cuts what is left; before the pool is freed */
 int peer_server_listen(struct peer_server *s, const char *address);
 void peer_server_address(const struct peer_server *s, char out[128]);
-void peer_server_secret(struct peer_server *s, const char *secret);      /* before the first one every call is refused */
+void peer_server_secret(struct peer_server *s,
+                        const char *secret); /* before the first one every call is refused */
 /* Refuses new calls; what runs may finish until the deadline. */
-void peer_server_drain(struct peer_server *s, uint64_t deadline_ns, void (*on_drained)(void *user), void *user);
+void peer_server_drain(struct peer_server *s, uint64_t deadline_ns, void (*on_drained)(void *user),
+                       void *user);
 struct peer_server_stats peer_server_stats(const struct peer_server *s);
 void peer_server_metrics(const struct peer_server *s, struct buffer *out);

@@ -19,9 +19,10 @@ int peer_call_headers(const struct peer_call *c, struct buffer *to)
                           "Rouse-Path: %.*s\r\n"
                           "Rouse-Trusted: %d\r\n"
                           "Rouse-Client: %s\r\n",
-                          c->secret, c->request_id, c->function_key, c->revision, c->slot, c->deadline_ms,
-                          c->timeout_ms, c->body_limit, c->shape == INVOKE_RAW ? "raw" : "http",
-                          (int)c->raw_path.n, c->raw_path.at, c->trusted, c->client_ip);
+                          c->secret, c->request_id, c->function_key, c->revision, c->slot,
+                          c->deadline_ms, c->timeout_ms, c->body_limit,
+                          c->shape == INVOKE_RAW ? "raw" : "http", (int)c->raw_path.n,
+                          c->raw_path.at, c->trusted, c->client_ip);
 
     return r < 0 ? r : buffer_append(to, "", 1);
 }

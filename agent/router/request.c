@@ -20,11 +20,13 @@
 /* Beyond the function's timeout, for the hop and the owner's own 504; more while the client still uploads. */
 enum { REMOTE_GRACE_S = 2, UPLOAD_GRACE_S = 60 };
 
-static const char *const state_names[REQUEST_STATES] = {"New", "Waiting", "Local", "Remote", "Answered", "Gone"};
+static const char *const state_names[REQUEST_STATES] = {"New",    "Waiting",  "Local",
+                                                        "Remote", "Answered", "Gone"};
 
 #define TO(s) (1u << (s))
 static const unsigned edges[REQUEST_STATES] = {
-    [REQUEST_NEW] = TO(REQUEST_WAITING) | TO(REQUEST_LOCAL) | TO(REQUEST_REMOTE) | TO(REQUEST_ANSWERED),
+    [REQUEST_NEW] =
+        TO(REQUEST_WAITING) | TO(REQUEST_LOCAL) | TO(REQUEST_REMOTE) | TO(REQUEST_ANSWERED),
     [REQUEST_WAITING] = TO(REQUEST_NEW) | TO(REQUEST_ANSWERED) | TO(REQUEST_GONE),
     /* back to New: refused, nothing was run */
     [REQUEST_LOCAL] = TO(REQUEST_NEW),
@@ -81,7 +83,8 @@ static void on_exchange_done(struct http_exchange *x)
     request_free(http_user(x));
 }
 
-static const struct http_exchange_ops own_ops = {.on_gone = on_exchange_gone, .on_done = on_exchange_done};
+static const struct http_exchange_ops own_ops = {.on_gone = on_exchange_gone,
+                                                 .on_done = on_exchange_done};
 
 /* The last thing done with r by the caller: the answer may be out, and r free, when it returns. */
 static void answer(struct request *r, const struct answer *a)
@@ -104,9 +107,9 @@ static void on_local_done(void *user, const struct invoke_outcome *o)
     request_free(r);
 }
 
-struct attempt {                                 /* where a request goes now */
+struct attempt { /* where a request goes now */
     const char *revision;
-    uint64_t slot;                           /* 0: any */
+    uint64_t slot; /* 0: any */
     uint32_t timeout_ms;
     uint64_t body_limit;
 };
@@ -123,7 +126,8 @@ static bool whole_body_is_here(const struct request *r)
 
 static uint64_t remote_limit_ns(const struct request *r, uint32_t timeout_ms)
 {
-    return timeout_ms * NS_PER_MS + (whole_body_is_here(r) ? REMOTE_GRACE_S : UPLOAD_GRACE_S) * NS_PER_S;
+    return timeout_ms * NS_PER_MS +
+           (whole_body_is_here(r) ? REMOTE_GRACE_S : UPLOAD_GRACE_S) * NS_PER_S;
 }
 
 /* True if the pool took it; r is not to be touched then. */
@@ -176,7 +180,8 @@ static void on_remote_refused(void *user, struct http_exchange *x, const char *r
     http_set_owner(x, &own_ops, r);
     set_state(r, REQUEST_NEW);
     g->stats.remote_refused++;
-    routes_refused(g->config.routes, r->target.function_key, r->revision, r->remote_node, loop_now(g->config.loop));
+    routes_refused(g->config.routes, r->target.function_key, r->revision, r->remote_node,
+                   loop_now(g->config.loop));
     if (r->granted) {
         g->stats.refused_grants++;
         r->ticket.attempt++;
@@ -230,7 +235,8 @@ static const struct http_proxy_ops remote_ops = {
 };
 
 /* True if the proxy took it. */
-static bool go_remote(struct request *r, const struct attempt *t, const char *node, const char *address)
+static bool go_remote(struct request *r, const struct attempt *t, const char *node,
+                      const char *address)
 {
     struct gateway *g = r->gateway;
     uint64_t limit_ns = remote_limit_ns(r, t->timeout_ms);
@@ -248,12 +254,14 @@ static bool go_remote(struct request *r, const struct attempt *t, const char *no
         .raw_path = r->target.raw_path,
         .client_ip = r->client,
     };
-    struct http_proxy_request p = {.address = address, .deadline_ns = loop_now(g->config.loop) + limit_ns};
+    struct http_proxy_request p = {.address = address,
+                                   .deadline_ns = loop_now(g->config.loop) + limit_ns};
     struct http_proxy *proxy;
 
     snprintf(r->revision, sizeof(r->revision), "%s", t->revision);
     snprintf(r->remote_node, sizeof(r->remote_node), "%s", node);
-    if (peer_call_headers(&call, &set) < 0 || buffer_printf(&added, "Rouse-Request-Id: %s\r\n", r->id) < 0 ||
+    if (peer_call_headers(&call, &set) < 0 ||
+        buffer_printf(&added, "Rouse-Request-Id: %s\r\n", r->id) < 0 ||
         buffer_append(&added, "", 1) < 0)
         return false;
     p.set = (const char *)buffer_bytes(&set);
@@ -278,8 +286,8 @@ static bool go_to_endpoint(struct request *r, const struct attempt *t)
 
     if (r->remote_tries >= REQUEST_REMOTE_TRIES)
         return false;
-    e = routes_pick(g->config.routes, r->target.function_key, t->revision, not_node, loop_now(g->config.loop),
-                    random_u64());
+    e = routes_pick(g->config.routes, r->target.function_key, t->revision, not_node,
+                    loop_now(g->config.loop), random_u64());
     if (!e)
         return false;
     r->remote_tries++;
@@ -291,12 +299,13 @@ static uint32_t held_bytes(const struct request *r)
 {
     const struct http_head *h = http_head(r->x);
     size_t n = sizeof(*r) + h->target.n;
-    size_t limit = 65536;                    /* the server's hold_limit: what the connection may keep of the body */
+    size_t limit = 65536; /* the server's hold_limit: what the connection may keep of the body */
 
     for (size_t i = 0; i < h->header_count; i++)
         n += h->headers[i].name.n + h->headers[i].value.n + 4;
     if (http_has_body(r->x))
-        n += h->content_length >= 0 && (uint64_t)h->content_length < limit ? (size_t)h->content_length : limit;
+        n += h->content_length >= 0 && (uint64_t)h->content_length < limit ? (size_t)h->content_length
+                                                                           : limit;
     return (uint32_t)n;
 }
 
@@ -419,7 +428,8 @@ bool request_serve_waiting(struct request *r)
     t = (struct attempt){route->revision, 0, route->timeout_ms, route->body_limit};
     r->remote_tries = 0;
     if (!pool_has_slot(g->config.pool, r->target.function_key, t.revision) &&
-        !routes_pick(g->config.routes, r->target.function_key, t.revision, NULL, loop_now(g->config.loop), 0))
+        !routes_pick(g->config.routes, r->target.function_key, t.revision, NULL,
+                     loop_now(g->config.loop), 0))
         return false;
     tickets_cancel(&r->ticket);
     set_state(r, REQUEST_NEW);

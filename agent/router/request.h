@@ -15,11 +15,11 @@
 
 enum request_state {
     REQUEST_NEW,
-    REQUEST_WAITING,                         /* a ticket is open */
-    REQUEST_LOCAL,                           /* the pool has the exchange */
-    REQUEST_REMOTE,                          /* the proxy has it */
-    REQUEST_ANSWERED,                        /* the answer goes out; the server's on_done() follows */
-    REQUEST_GONE,                            /* the client left before an answer */
+    REQUEST_WAITING,  /* a ticket is open */
+    REQUEST_LOCAL,    /* the pool has the exchange */
+    REQUEST_REMOTE,   /* the proxy has it */
+    REQUEST_ANSWERED, /* the answer goes out; the server's on_done() follows */
+    REQUEST_GONE,     /* the client left before an answer */
     REQUEST_STATES
 };
 const char *request_state_name(enum request_state s);
@@ -27,7 +27,7 @@ bool request_state_edge(enum request_state from, enum request_state to);
 
 struct gateway_stats {
     uint64_t requests, local, remote, remote_refused, remote_lost, gone, refused_grants;
-    uint64_t answers[6];                     /* by this entry itself, by class of status */
+    uint64_t answers[6]; /* by this entry itself, by class of status */
 };
 struct gateway {
     struct gateway_config config;
@@ -35,7 +35,7 @@ struct gateway {
     struct http_client *client;
     struct tickets *tickets;
     struct request_ids ids;
-    char *node, *peer_secret;                /* secret: "" until the first Welcome */
+    char *node, *peer_secret; /* secret: "" until the first Welcome */
     bool away, draining;
     struct loop_timer sweep, drain_timer;
     struct list requests;
@@ -51,12 +51,12 @@ struct request {
     enum request_state state;
     char id[REQUEST_ID_SIZE];
     uint64_t since_ns;
-    struct target target;                    /* function_key is filled in when it becomes known */
+    struct target target; /* function_key is filled in when it becomes known */
     struct ticket ticket;
-    char *texts;                             /* the ticket's method, host and path, one allocation */
-    bool known;                              /* the function exists: a route or a grant said so */
-    bool granted;                            /* the present try uses a leased slot */
-    bool uploading;                          /* ... and began before the body was here */
+    char *texts;    /* the ticket's method, host and path, one allocation */
+    bool known;     /* the function exists: a route or a grant said so */
+    bool granted;   /* the present try uses a leased slot */
+    bool uploading; /* ... and began before the body was here */
     unsigned remote_tries;
     int remote_status;
     char revision[64], remote_node[64];

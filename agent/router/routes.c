@@ -26,7 +26,7 @@ struct trigger {
     struct path_entry *entry;
     struct held_route *route;
     char **methods;
-    size_t method_count;                     /* 0: all */
+    size_t method_count; /* 0: all */
 };
 struct held_route {
     struct map_node node;
@@ -176,7 +176,8 @@ no_memory:
 
 static void clear(struct routes *r)
 {
-    map_for_each(it, &r->by_key) {
+    map_for_each(it, &r->by_key)
+    {
         struct held_route *h = map_entry(it, struct held_route, node);
 
         map_del(&r->by_key, it);
@@ -216,7 +217,8 @@ int routes_apply(struct routes *r, const Routes *m)
 {
     int e;
 
-    if (m->since && (!r->whole || m->since->incarnation != r->incarnation || m->since->sequence != r->sequence))
+    if (m->since &&
+        (!r->whole || m->since->incarnation != r->incarnation || m->since->sequence != r->sequence))
         return -ESTALE;
     if (!m->since)
         clear(r);
@@ -253,13 +255,15 @@ static bool takes_method(const struct trigger *t, struct str method)
     return t->method_count == 0;
 }
 
-enum route_match routes_match(const struct routes *r, struct str method, struct str path, const struct route **ret)
+enum route_match routes_match(const struct routes *r, struct str method, struct str path,
+                              const struct route **ret)
 {
     struct map_node *n = map_get(&r->by_path, path.at, path.n);
 
     if (!n)
         return ROUTE_UNKNOWN;
-    list_for_each(it, &map_entry(n, struct path_entry, node)->triggers) {
+    list_for_each(it, &map_entry(n, struct path_entry, node)->triggers)
+    {
         struct trigger *t = list_entry(it, struct trigger, link);
 
         if (takes_method(t, method)) {
@@ -270,14 +274,15 @@ enum route_match routes_match(const struct routes *r, struct str method, struct 
     return ROUTE_WRONG_METHOD;
 }
 
-const struct endpoint *routes_pick(const struct routes *r, const char *function_key, const char *revision,
-                                   const char *not_node, uint64_t now_ns, uint64_t random)
+const struct endpoint *routes_pick(const struct routes *r, const char *function_key,
+                                   const char *revision, const char *not_node, uint64_t now_ns,
+                                   uint64_t random)
 {
     return endpoints_pick(&r->endpoints, function_key, revision, not_node, now_ns, random);
 }
 
-void routes_refused(struct routes *r, const char *function_key, const char *revision, const char *node,
-                    uint64_t now_ns)
+void routes_refused(struct routes *r, const char *function_key, const char *revision,
+                    const char *node, uint64_t now_ns)
 {
     endpoints_refused(&r->endpoints, function_key, revision, node, now_ns + ROUTES_REFUSED_NS);
 }

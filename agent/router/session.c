@@ -22,9 +22,9 @@ typedef Rouse__Control__V1__Hello Hello;
 
 struct session {
     struct session_config config;
-    struct control_client *client;           /* NULL between a broken session and the next dial */
-    uint64_t incarnation;                    /* of this agent */
-    uint64_t controller;                     /* incarnation; 0: none yet */
+    struct control_client *client; /* NULL between a broken session and the next dial */
+    uint64_t incarnation;          /* of this agent */
+    uint64_t controller;           /* incarnation; 0: none yet */
     bool said_hello, welcome, routed;
     struct loop_timer report, redial;
 };
@@ -153,7 +153,8 @@ static void on_routes(struct session *s, const Rouse__Control__V1__Routes *m)
     int r = routes_apply(s->config.routes, m);
 
     if (r < 0 || !routes_epoch(s->config.routes, &epoch.incarnation, &epoch.sequence)) {
-        break_session(s, r == -ESTALE ? "routes on an epoch that is not ours" : "routes could not be applied");
+        break_session(s, r == -ESTALE ? "routes on an epoch that is not ours"
+                                      : "routes could not be applied");
         return;
     }
     s->routed = true;

@@ -36,7 +36,8 @@ static int lock(const char *dir, int fd, struct err *e)
         if (other > 0 && (kill((pid_t)other, 0) == 0 || errno == EPERM))
             return err_set(e, EBUSY, "another agent (pid %ld) runs with --state %s", other, dir);
         if (waited >= LOCK_WAIT_MS)
-            return err_set(e, EBUSY, "%s/agent.lock is still held by what an earlier agent left behind", dir);
+            return err_set(e, EBUSY,
+                           "%s/agent.lock is still held by what an earlier agent left behind", dir);
         nanosleep(&pause, NULL);
     }
     n = snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());

@@ -5,7 +5,7 @@
 
 struct state_dir {
     char path[PATH_MAX];
-    int lock_fd;                             /* held until the process ends */
+    int lock_fd; /* held until the process ends */
 };
 
 /* An agent that was killed may have a launcher that still cleans up with the lock in its hands: that one is

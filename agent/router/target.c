@@ -17,7 +17,8 @@ bool target_name_ok(struct str name, size_t max)
     for (size_t i = 0; i < name.n; i++) {
         char c = name.at[i];
 
-        if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || (c == '.' && i && i + 1 < name.n)))
+        if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' ||
+              (c == '.' && i && i + 1 < name.n)))
             return false;
     }
     return true;
@@ -27,7 +28,8 @@ static bool key_set(struct target *t, struct str ns, struct str name)
 {
     if (!target_name_ok(ns, NAMESPACE_MAX) || !target_name_ok(name, NAME_MAX_BYTES))
         return false;
-    snprintf(t->function_key, sizeof(t->function_key), "%.*s/%.*s", (int)ns.n, ns.at, (int)name.n, name.at);
+    snprintf(t->function_key, sizeof(t->function_key), "%.*s/%.*s", (int)ns.n, ns.at, (int)name.n,
+             name.at);
     return true;
 }
 

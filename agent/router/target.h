@@ -12,8 +12,8 @@ enum { FUNCTION_KEY_MAX = 320 };
 
 struct target {
     enum target_kind kind;
-    char function_key[FUNCTION_KEY_MAX];     /* "" for TARGET_PATH */
-    struct str raw_path;                     /* what the function sees; a view into the path, or static */
+    char function_key[FUNCTION_KEY_MAX]; /* "" for TARGET_PATH */
+    struct str raw_path; /* what the function sees; a view into the path, or static */
 };
 
 void target_parse(struct str path, struct target *ret);

@@ -22,7 +22,7 @@ struct tickets {
     struct tickets_config config;
     uint64_t next_id;
     struct map by_id, queues;
-    struct list all;                         /* oldest first */
+    struct list all; /* oldest first */
     struct tickets_stats stats;
 };
 
@@ -204,7 +204,8 @@ void tickets_cancel(struct ticket *t)
 
 void tickets_resubmit(struct tickets *ts)
 {
-    list_for_each(it, &ts->all) {
+    list_for_each(it, &ts->all)
+    {
         send_ticket(ts, list_entry(it, struct ticket, all_link));
         ts->stats.resubmitted++;
     }
@@ -250,7 +251,8 @@ struct ticket *tickets_oldest(const struct tickets *ts, const char *function_key
     return q ? list_entry(q->list.next, struct ticket, queue_link) : NULL;
 }
 
-void tickets_each_function(struct tickets *ts, void (*fn)(void *user, struct ticket *oldest), void *user)
+void tickets_each_function(struct tickets *ts, void (*fn)(void *user, struct ticket *oldest),
+                           void *user)
 {
     /* fn may empty and make queues: walk a copy. A queue goes away in its own visit only. */
     struct ticket_queue **queues = calloc(ts->queues.count + 1, sizeof(*queues));
@@ -258,8 +260,7 @@ void tickets_each_function(struct tickets *ts, void (*fn)(void *user, struct tic
 
     if (!queues)
         return;
-    map_for_each(it, &ts->queues)
-        queues[n++] = map_entry(it, struct ticket_queue, node);
+    map_for_each(it, &ts->queues) queues[n++] = map_entry(it, struct ticket_queue, node);
     for (size_t i = 0; i < n; i++)
         if (queues[i]->function_key[0])
             fn(user, list_entry(queues[i]->list.next, struct ticket, queue_link));

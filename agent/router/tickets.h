@@ -10,15 +10,15 @@
 #include "reactor/loop.h"
 
 enum { TICKETS_MAX = 10000 };
-#define TICKETS_HELD_MAX (1ull << 30)        /* bytes */
+#define TICKETS_HELD_MAX (1ull << 30) /* bytes */
 
 struct tickets;
 struct ticket;
 
 struct tickets_config {
     struct loop *loop;
-    unsigned limit;                          /* 0: TICKETS_MAX */
-    uint64_t held_limit;                     /* bytes; 0: TICKETS_HELD_MAX */
+    unsigned limit;      /* 0: TICKETS_MAX */
+    uint64_t held_limit; /* bytes; 0: TICKETS_HELD_MAX */
     /* To the controller; -ENOTCONN is fine, tickets_resubmit() follows some day. */
     int (*send)(void *user, const Rouse__Control__V1__AgentMessage *m);
     void *user;
@@ -31,15 +31,15 @@ struct ticket_ops {
     void (*on_deadline)(struct ticket *t);
 };
 
-struct ticket {                              /* zero-initialise; embed in the request */
+struct ticket { /* zero-initialise; embed in the request */
     /* the owner's; unchanged and alive while it is open */
     const struct ticket_ops *ops;
-    const char *function_key;                /* "" if the function is not known here */
+    const char *function_key; /* "" if the function is not known here */
     const char *method, *host, *path;
-    uint64_t since_ns, deadline_ns;          /* monotonic; when the request came and when it is given up */
+    uint64_t since_ns, deadline_ns; /* monotonic; when the request came and when it is given up */
     uint32_t held_bytes, attempt;
     /* tickets.c's */
-    struct tickets *owner;                   /* NULL while closed */
+    struct tickets *owner; /* NULL while closed */
     uint64_t id;
     struct map_node by_id;
     struct list all_link, queue_link;
@@ -49,13 +49,13 @@ struct ticket {                              /* zero-initialise; embed in the re
 
 struct tickets_stats {
     uint64_t submitted, resubmitted, granted, refused, deadlines, cancelled, unknown_grants;
-    uint64_t refused_count, refused_bytes;   /* limits that were hit */
+    uint64_t refused_count, refused_bytes; /* limits that were hit */
     uint64_t held_bytes;
     size_t open;
 };
 
 int tickets_new(const struct tickets_config *c, struct tickets **ret);
-struct tickets *tickets_free(struct tickets *ts);            /* none may be open */
+struct tickets *tickets_free(struct tickets *ts); /* none may be open */
 
 /* -ENOBUFS: too many; -EDQUOT: too many bytes held; -ENOMEM. The ticket stays closed then. */
 int tickets_submit(struct tickets *ts, struct ticket *t);
@@ -69,7 +69,8 @@ void tickets_refuse(struct tickets *ts, const Rouse__Control__V1__Refuse *r);
 /* The oldest open ticket of that function, or NULL. */
 struct ticket *tickets_oldest(const struct tickets *ts, const char *function_key);
 /* Calls fn with the oldest ticket of every function (known ones only); fn may close and submit tickets of that one. */
-void tickets_each_function(struct tickets *ts, void (*fn)(void *user, struct ticket *oldest), void *user);
+void tickets_each_function(struct tickets *ts, void (*fn)(void *user, struct ticket *oldest),
+                           void *user);
 /* Takes every open ticket, oldest first, without telling the controller; fn owns it. */
 void tickets_take_all(struct tickets *ts, void (*fn)(void *user, struct ticket *t), void *user);
 const struct tickets_stats *tickets_stats(const struct tickets *ts);

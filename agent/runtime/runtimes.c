@@ -42,8 +42,7 @@ static struct runtime *runtime_free(struct runtime *r)
     return NULL;
 }
 
-static int string_of(struct json_object *o, const char *field, bool needed, char **ret,
-                     struct err *e)
+static int string_of(struct json_object *o, const char *field, bool needed, char **ret, struct err *e)
 {
     struct json_object *v;
 
@@ -234,8 +233,7 @@ int runtimes_load(const char *dir, struct runtimes **ret, struct err *e)
             break;
         }
         if (runtime_read(dir, entry->d_name, &r, &why) < 0)
-            log_warn("runtimes: %s/%s/runtime.json is left out: %s", dir, entry->d_name,
-                     why.message);
+            log_warn("runtimes: %s/%s/runtime.json is left out: %s", dir, entry->d_name, why.message);
         else
             all->all[all->count++] = r;
     }

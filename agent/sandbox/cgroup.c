@@ -231,8 +231,7 @@ int cgroup_attach(const struct cgroups *c, const char *id, pid_t pid, struct err
 
     snprintf(text, sizeof(text), "%d", pid);
     for (size_t i = 0; i < c->count; i++) {
-        int r =
-            c->trees[i].v2 ? 0 : poke_limit(c, &c->trees[i], id, "cgroup.procs", text, false, e);
+        int r = c->trees[i].v2 ? 0 : poke_limit(c, &c->trees[i], id, "cgroup.procs", text, false, e);
 
         if (r < 0)
             return r;

@@ -14,7 +14,7 @@ struct cgroups {
     struct cgroup_layout layout;
     struct cgroup_tree trees[CGROUP_TREES_MAX];
     size_t count;
-    char name[16];                   /* rouse-<id> */
+    char name[16]; /* rouse-<id> */
 };
 
 /* Pids of the agent's own leaf below rouse-<id> on v2; no instance can be called so. */
@@ -33,8 +33,8 @@ void cgroups_prepare(struct cgroups *c, const pid_t *pids, size_t n, char *warni
 int cgroups_clean(const struct cgroups *c, struct err *e);
 
 struct cgroup_limits {
-    uint64_t memory;                 /* 0: none */
-    uint32_t cpu_millis;             /* 0: none */
+    uint64_t memory;     /* 0: none */
+    uint32_t cpu_millis; /* 0: none */
     uint32_t pids;
 };
 /* Makes the v1 directories only, with no limits yet, for a process that attaches itself ahead. */
@@ -47,11 +47,11 @@ int cgroup_create(const struct cgroups *c, const char *id, const char *spare,
 int cgroup_attach(const struct cgroups *c, const char *id, pid_t pid, struct err *e);
 /* Kills all in it: -EOPNOTSUPP without the unified tree's cgroup.kill (thawed then on v1: kill the init). */
 int cgroup_kill(const struct cgroups *c, const char *id);
-int cgroup_freeze(const struct cgroups *c, const char *id, bool frozen);    /* -EOPNOTSUPP, -ENOENT */
+int cgroup_freeze(const struct cgroups *c, const char *id, bool frozen); /* -EOPNOTSUPP, -ENOENT */
 
 struct cgroup_usage {
-    uint64_t memory, memory_peak, cpu_ns, oom_kills;    /* 0: not known */
+    uint64_t memory, memory_peak, cpu_ns, oom_kills; /* 0: not known */
 };
-int cgroup_usage(const struct cgroups *c, const char *id, struct cgroup_usage *ret);    /* -ENOENT */
+int cgroup_usage(const struct cgroups *c, const char *id, struct cgroup_usage *ret); /* -ENOENT */
 /* -EBUSY while the kernel still counts a process in it. */
 int cgroup_remove(const struct cgroups *c, const char *id);

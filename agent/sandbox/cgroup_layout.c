@@ -110,8 +110,7 @@ static char *visible(const struct mount_line *m, const char *path)
     size_t n = strcmp(m->root, "/") ? strlen(m->root) : 0;
     char *dir;
 
-    if (!strncmp(path, "/..", 3) || strncmp(path, m->root, n) ||
-        (path[n] != '/' && path[n] != '\0'))
+    if (!strncmp(path, "/..", 3) || strncmp(path, m->root, n) || (path[n] != '/' && path[n] != '\0'))
         return NULL;
     path += n;
     if (asprintf(&dir, "%s%s", m->point, strcmp(path, "/") ? path : "") < 0)

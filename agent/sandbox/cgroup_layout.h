@@ -17,8 +17,8 @@ enum cgroup_controller {
 };
 
 struct cgroup_layout {
-    char *v1[CGROUP_CONTROLLERS];    /* the process's own directory in that v1 hierarchy, or NULL */
-    char *v2;                        /* its own directory in the unified tree, or NULL */
+    char *v1[CGROUP_CONTROLLERS]; /* the process's own directory in that v1 hierarchy, or NULL */
+    char *v2;                     /* its own directory in the unified tree, or NULL */
 };
 
 /* -ENOMEM. Lines of another shape are passed over. */
@@ -27,9 +27,9 @@ void cgroup_layout_done(struct cgroup_layout *l);
 
 /* One hierarchy to work in and what is done there. */
 struct cgroup_tree {
-    const char *own;                 /* the layout's */
+    const char *own; /* the layout's */
     bool v2;
-    unsigned controllers;            /* 1 << enum cgroup_controller */
+    unsigned controllers; /* 1 << enum cgroup_controller */
 };
 enum { CGROUP_TREES_MAX = CGROUP_CONTROLLERS + 1 };
 

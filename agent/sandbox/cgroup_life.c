@@ -194,8 +194,7 @@ static int remove_leaf(const struct cgroup_tree *t, const char *dir, const char 
     return rmdir(leaf) < 0 ? -errno : 0;
 }
 
-static int clean_tree(const struct cgroup_tree *t, const char *dir, uint64_t deadline,
-                      struct err *e)
+static int clean_tree(const struct cgroup_tree *t, const char *dir, uint64_t deadline, struct err *e)
 {
     char path[PATH_MAX];
     struct dirent *d;

@@ -16,15 +16,16 @@ struct child_plan {
     const struct sandbox_spec *spec; /* defaults filled in */
     int channel;                     /* SEQPACKET to the launcher */
     int stdout_fd, stderr_fd;        /* write ends */
-    int root_tree, code_tree;        /* detached mounts; -1: the child opens the paths itself (no privileges) */
-    bool whole_range;                /* 65536 ids are mapped, not one */
+    int root_tree,
+        code_tree;    /* detached mounts; -1: the child opens the paths itself (no privileges) */
+    bool whole_range; /* 65536 ids are mapped, not one */
     const char *resolv_conf;
     const struct sock_fprog *seccomp;
 };
 
 /* The launcher's word. */
 struct child_go {
-    bool linked;                     /* an eth0 is there, for address and gateway */
+    bool linked; /* an eth0 is there, for address and gateway */
     struct in_addr address, gateway;
 };
 
@@ -32,8 +33,8 @@ struct child_go {
 enum child_report_kind { CHILD_STARTED = 1, CHILD_FAILED, CHILD_EXITED };
 struct child_report {
     enum child_report_kind kind;
-    int status;                      /* EXITED: the runtime's wait status */
-    struct err error;                /* FAILED */
+    int status;       /* EXITED: the runtime's wait status */
+    struct err error; /* FAILED */
 };
 
 /* Clones the process that becomes the sandbox, into `cgroup_fd` unless -1, `more` flags added (0 or

@@ -6,11 +6,11 @@
 #include <stdint.h>
 
 struct idpool {
-    uint64_t *bits;                  /* set: held */
+    uint64_t *bits; /* set: held */
     uint32_t size, held, next;
 };
 
-int idpool_init(struct idpool *p, uint32_t size);    /* -ENOMEM */
-int idpool_take(struct idpool *p, uint32_t *ret);    /* -ENOSPC */
-void idpool_give(struct idpool *p, uint32_t n);      /* `n` must be held */
+int idpool_init(struct idpool *p, uint32_t size); /* -ENOMEM */
+int idpool_take(struct idpool *p, uint32_t *ret); /* -ENOSPC */
+void idpool_give(struct idpool *p, uint32_t n);   /* `n` must be held */
 void idpool_done(struct idpool *p);

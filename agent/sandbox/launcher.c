@@ -59,8 +59,7 @@ static int await_ready(struct launcher *l, struct err *e)
     int r = poll(&p, 1, START_TIME_MS);
 
     if (r == 0)
-        return err_set(e, ETIMEDOUT, "the launcher did not start within %d s",
-                       START_TIME_MS / 1000);
+        return err_set(e, ETIMEDOUT, "the launcher did not start within %d s", START_TIME_MS / 1000);
     r = r < 0 ? -errno : message_recv(l->sock, l->received, MESSAGE_MAX, &n, fds, &n_fds);
     if (r == 0)
         r = n ? message_decode(l->received, n, &m) : -EPIPE;
@@ -155,10 +154,8 @@ struct launcher *launcher_free(struct launcher *l)
     reap(l);
     if (l->pidfd >= 0)
         close(l->pidfd);
-    list_for_each(it, &l->outbox)
-        free(list_entry(it, struct request, link));
-    map_for_each(it, &l->known)
-        forget(l, map_entry(it, struct known, node));
+    list_for_each(it, &l->outbox) free(list_entry(it, struct request, link));
+    map_for_each(it, &l->known) forget(l, map_entry(it, struct known, node));
     map_done(&l->known);
     cgroups_done(&l->cgroups);
     free(l->received);
@@ -222,7 +219,8 @@ static void take(struct launcher *l, struct message *m, const int *fds, size_t n
 
 static void flush(struct launcher *l)
 {
-    list_for_each(it, &l->outbox) {
+    list_for_each(it, &l->outbox)
+    {
         struct request *q = list_entry(it, struct request, link);
 
         /* Any other error shows as the end of the socket too. */
@@ -258,8 +256,7 @@ static void on_socket(struct loop_watch *w, uint32_t events)
     take(l, &m, fds, n_fds);
 }
 
-int launcher_attach(struct launcher *l, struct loop *loop, const struct launcher_ops *ops,
-                    void *user)
+int launcher_attach(struct launcher *l, struct loop *loop, const struct launcher_ops *ops, void *user)
 {
     l->loop = loop;
     l->ops = *ops;

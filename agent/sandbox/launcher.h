@@ -15,41 +15,41 @@ struct launcher;
 enum sandbox_network { SANDBOX_NETWORK_EGRESS, SANDBOX_NETWORK_NONE };
 
 struct launcher_config {
-    const char *state_dir;               /* absolute; every name on the machine carries an id derived from it */
-    const char *instance_subnet;         /* IPv4 CIDR for egress, e.g. "100.64.0.0/16"; NULL: derived from state_dir */
-    uid_t uid_base;                      /* first host uid of the instances' ranges; 0: from state_dir, at or above 0x70000000 */
-    bool cgroup_v1_only;                 /* for tests */
+    const char *state_dir; /* absolute; every name on the machine carries an id derived from it */
+    const char *instance_subnet; /* IPv4 CIDR for egress, e.g. "100.64.0.0/16"; NULL: derived from state_dir */
+    uid_t uid_base; /* first host uid of the instances' ranges; 0: from state_dir, at or above 0x70000000 */
+    bool cgroup_v1_only; /* for tests */
 };
 
 /* What one instance is given. Strings are copied. */
 struct sandbox_spec {
-    const char *id;                      /* instance id, [a-z0-9-]{1,63} */
+    const char *id; /* instance id, [a-z0-9-]{1,63} */
     const char *hostname;
-    const char *runtime_root;            /* a Runtime's root file system, mounted read-only as / */
-    const char *code_dir;                /* mounted read-only at /var/task */
-    const char *const *argv;             /* absolute path inside; NULL-terminated */
-    const char *const *env;              /* whole environment; NULL-terminated */
-    uint64_t memory;                     /* bytes; limit of memory and (where possible) no swap */
-    uint32_t cpu_millis;                 /* quota */
-    uint32_t pids;                       /* 0: 256 */
-    uint64_t tmp_size;                   /* bytes of /tmp; 0: 64 MiB */
+    const char *runtime_root; /* a Runtime's root file system, mounted read-only as / */
+    const char *code_dir;     /* mounted read-only at /var/task */
+    const char *const *argv;  /* absolute path inside; NULL-terminated */
+    const char *const *env;   /* whole environment; NULL-terminated */
+    uint64_t memory;          /* bytes; limit of memory and (where possible) no swap */
+    uint32_t cpu_millis;      /* quota */
+    uint32_t pids;            /* 0: 256 */
+    uint64_t tmp_size;        /* bytes of /tmp; 0: 64 MiB */
     enum sandbox_network network;
-    bool frames_socket;                  /* open /run/rouse/runtime.sock inside; ROUSE_RUNTIME_SOCKET names it */
-    uint16_t api_port;                   /* listen on 127.0.0.1:PORT inside; 0: no */
+    bool frames_socket; /* open /run/rouse/runtime.sock inside; ROUSE_RUNTIME_SOCKET names it */
+    uint16_t api_port;  /* listen on 127.0.0.1:PORT inside; 0: no */
 };
 
 struct sandbox_started {
-    pid_t pid;                           /* the init's, seen from the host */
-    int stdout_fd, stderr_fd;            /* pipes, non-blocking; the callee owns them */
-    int frames_listen_fd;                /* listening Unix socket, or -1 */
-    int api_listen_fd;                   /* listening TCP socket in the sandbox's network, or -1 */
-    uint64_t create_ns;                  /* from the request's arrival at the launcher to exec */
+    pid_t pid;                /* the init's, seen from the host */
+    int stdout_fd, stderr_fd; /* pipes, non-blocking; the callee owns them */
+    int frames_listen_fd;     /* listening Unix socket, or -1 */
+    int api_listen_fd;        /* listening TCP socket in the sandbox's network, or -1 */
+    uint64_t create_ns;       /* from the request's arrival at the launcher to exec */
 };
 struct sandbox_exit {
-    int code;                            /* exit code, or -1 when killed by a signal */
-    int signal;                          /* 0, or the signal of the runtime process */
-    bool oom;                            /* the kernel killed it for memory */
-    uint64_t memory_peak;                /* bytes; 0: not known */
+    int code;             /* exit code, or -1 when killed by a signal */
+    int signal;           /* 0, or the signal of the runtime process */
+    bool oom;             /* the kernel killed it for memory */
+    uint64_t memory_peak; /* bytes; 0: not known */
     uint64_t cpu_ns;
 };
 struct sandbox_usage {
@@ -62,19 +62,21 @@ struct launcher_ops {
     void (*on_failed)(void *user, const char *id, const struct err *e);
     /* After on_started(), once: all processes are gone and everything of it is removed. */
     void (*on_exit)(void *user, const char *id, const struct sandbox_exit *e);
-    void (*on_lost)(void *user);         /* the launcher itself died: the agent must end */
+    void (*on_lost)(void *user); /* the launcher itself died: the agent must end */
 };
 
 /* Forks the launcher: call it before any thread exists. It first removes what an earlier life with the
  * same state_dir left behind (cgroups, links, nftables table, mounts), and nothing else. -errno, with *e. */
 int launcher_start(const struct launcher_config *c, struct launcher **ret, struct err *e);
 /* Ties it to a loop; no callback comes before. */
-int launcher_attach(struct launcher *l, struct loop *loop, const struct launcher_ops *ops, void *user);
-int launcher_create(struct launcher *l, const struct sandbox_spec *s);   /* -EMSGSIZE (256 KiB), -EEXIST */
+int launcher_attach(struct launcher *l, struct loop *loop, const struct launcher_ops *ops,
+                    void *user);
+int launcher_create(struct launcher *l, const struct sandbox_spec *s); /* -EMSGSIZE (256 KiB), -EEXIST */
 /* SIGTERM to the runtime, then, after grace_ns, the whole sandbox is killed. 0: killed at once. */
 int launcher_stop_sandbox(struct launcher *l, const char *id, uint64_t grace_ns);
 int launcher_freeze(struct launcher *l, const char *id, bool frozen);
-int launcher_usage(struct launcher *l, const char *id, struct sandbox_usage *ret);  /* reads the cgroup; -ENOENT */
+int launcher_usage(struct launcher *l, const char *id,
+                   struct sandbox_usage *ret); /* reads the cgroup; -ENOENT */
 /* "v1", "v2" or "hybrid", and what cannot be enforced here, one line; NULL if all can. */
 const char *launcher_cgroup_layout(const struct launcher *l);
 const char *launcher_warning(const struct launcher *l);

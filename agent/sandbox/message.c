@@ -301,10 +301,8 @@ int message_recv(int sock, void *to, size_t capacity, size_t *ret_n, int fds[MES
         struct cmsghdr align;
     } control = {0};
     struct iovec iov = {.iov_base = to, .iov_len = capacity};
-    struct msghdr mh = {.msg_iov = &iov,
-                        .msg_iovlen = 1,
-                        .msg_control = &control,
-                        .msg_controllen = sizeof(control)};
+    struct msghdr mh = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
     size_t n_fds = 0;
     ssize_t n;
 

@@ -10,12 +10,12 @@
 
 #define MESSAGE_MAX      (256u << 10)
 #define MESSAGE_FDS_MAX  8
-#define MESSAGE_LIST_MAX 4096        /* entries of argv or env */
+#define MESSAGE_LIST_MAX 4096 /* entries of argv or env */
 
 enum message_type {
-    MESSAGE_CREATE = 1,              /* agent to launcher */
+    MESSAGE_CREATE = 1, /* agent to launcher */
     MESSAGE_STOP,
-    MESSAGE_READY,                   /* launcher to agent, once: cleaned up, at work */
+    MESSAGE_READY, /* launcher to agent, once: cleaned up, at work */
     MESSAGE_STARTED,
     MESSAGE_FAILED,
     MESSAGE_EXIT,
@@ -28,13 +28,13 @@ enum { MESSAGE_FD_STDOUT = 1, MESSAGE_FD_STDERR = 2, MESSAGE_FD_FRAMES = 4, MESS
 struct message {
     enum message_type type;
     const char *id;
-    struct sandbox_spec spec;        /* CREATE; argv and env are owned: message_done() */
-    uint64_t grace_ns;               /* STOP */
-    const char *warning;             /* READY; "" if none */
-    struct sandbox_started started;  /* STARTED: pid and create_ns only */
-    uint32_t fds;                    /* STARTED: MESSAGE_FD_* */
-    struct err error;                /* FAILED; READY with a code: could not start */
-    struct sandbox_exit exit;        /* EXIT */
+    struct sandbox_spec spec;       /* CREATE; argv and env are owned: message_done() */
+    uint64_t grace_ns;              /* STOP */
+    const char *warning;            /* READY; "" if none */
+    struct sandbox_started started; /* STARTED: pid and create_ns only */
+    uint32_t fds;                   /* STARTED: MESSAGE_FD_* */
+    struct err error;               /* FAILED; READY with a code: could not start */
+    struct sandbox_exit exit;       /* EXIT */
 };
 
 /* Appends the whole message. -EMSGSIZE, -ENOMEM. */

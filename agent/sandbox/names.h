@@ -5,10 +5,10 @@
 #pragma once
 
 struct names {
-    char id[9];                      /* 8 hex digits */
-    char cgroup[16];                 /* "rouse-<id>" in every hierarchy */
-    char table[16];                  /* "rouse-<id>", nftables, family inet */
-    char link[8];                    /* "r<6 hex>": what every host-side interface name starts with */
+    char id[9];      /* 8 hex digits */
+    char cgroup[16]; /* "rouse-<id>" in every hierarchy */
+    char table[16];  /* "rouse-<id>", nftables, family inet */
+    char link[8];    /* "r<6 hex>": what every host-side interface name starts with */
 };
 
 /* `state_dir` must exist. -errno of realpath(). */

@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define SANDBOX_UID 1000u            /* who the function is, inside */
+#define SANDBOX_UID 1000u /* who the function is, inside */
 
 /* rlimits, new session and session keyring, securebits, bounding set, user, capabilities,
  * no_new_privs, death with the parent, and last the seccomp program. */

@@ -34,8 +34,7 @@ static int tree_lock(int fd)
     struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV,
                               .propagation = MS_PRIVATE};
 
-    return mount_setattr(fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr)) < 0 ? -errno
-                                                                                        : 0;
+    return mount_setattr(fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr)) < 0 ? -errno : 0;
 }
 
 int root_open_tree(const char *path, const char *what, int *ret_fd, struct err *e)
@@ -62,9 +61,9 @@ int root_open_tree(const char *path, const char *what, int *ret_fd, struct err *
 static int no_mount_point(const struct root_plan *p, int code, const char *at, struct err *e)
 {
     if (code == ENOENT || code == ENOTDIR)
-        return err_set(
-            e, code, "mount %s: the runtime root %s has no directory %s (hack/mkruntime makes it)",
-            at, p->runtime_root, at);
+        return err_set(e, code,
+                       "mount %s: the runtime root %s has no directory %s (hack/mkruntime makes it)",
+                       at, p->runtime_root, at);
     return err_errno(e, code, "mount %s", at);
 }
 
@@ -148,8 +147,7 @@ static int make_dev(const struct root_plan *p, const int *trees, struct err *e)
     if (r == 0 && mkdir("/dev/shm", 01777) < 0)
         r = err_errno(e, errno, "make /dev/shm");
     if (r == 0)
-        r = mount_tmpfs(p, "/dev/shm", MS_NODEV | MS_NOEXEC, "mode=1777,size=64m,nr_inodes=4096",
-                        e);
+        r = mount_tmpfs(p, "/dev/shm", MS_NODEV | MS_NOEXEC, "mode=1777,size=64m,nr_inodes=4096", e);
     return r;
 }
 

@@ -14,12 +14,12 @@
 int root_open_tree(const char *path, const char *what, int *ret_fd, struct err *e);
 
 struct root_plan {
-    const char *runtime_root;        /* for messages */
-    int root_tree, code_tree;        /* root_open_tree()'s */
+    const char *runtime_root; /* for messages */
+    int root_tree, code_tree; /* root_open_tree()'s */
     uint64_t tmp_size;
     const char *hostname;
-    const char *resolv_conf;         /* text; "" for none */
+    const char *resolv_conf; /* text; "" for none */
 };
 /* Mounts everything and leaves only /run writable, for the sockets. */
 int root_enter(const struct root_plan *p, struct err *e);
-int root_seal(struct err *e);        /* makes /run and /dev read-only */
+int root_seal(struct err *e); /* makes /run and /dev read-only */

@@ -13,7 +13,7 @@ struct rtnl {
     uint32_t sequence;
 };
 
-int rtnl_init(struct rtnl *n);       /* -errno, as all of these */
+int rtnl_init(struct rtnl *n); /* -errno, as all of these */
 void rtnl_done(struct rtnl *n);
 
 /* A veth pair: `name` here, `peer` in the network namespace of `pid`. */

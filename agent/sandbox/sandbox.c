@@ -76,8 +76,7 @@ static void sandbox_free(struct sandbox *b)
 static void explain_silent_end(struct sandbox *b)
 {
     if (b->usage.oom_kills)
-        err_set(&b->error, ENOMEM,
-                "set-up was killed for memory: the limit of %llu bytes is too low",
+        err_set(&b->error, ENOMEM, "set-up was killed for memory: the limit of %llu bytes is too low",
                 (unsigned long long)b->memory);
     else if (WIFSIGNALED(b->status))
         err_set(&b->error, EIO, "set-up was killed by signal %d", WTERMSIG(b->status));
@@ -194,8 +193,7 @@ void sandbox_stop(struct sandbox *b, uint64_t grace_ns)
 
 void sandbox_stop_all(struct server *s)
 {
-    map_for_each(it, &s->sandboxes)
-        sandbox_stop(map_entry(it, struct sandbox, node), 0);
+    map_for_each(it, &s->sandboxes) sandbox_stop(map_entry(it, struct sandbox, node), 0);
 }
 
 /* ---- what the child says */

@@ -4,11 +4,11 @@
 #include <unistd.h>
 
 enum sandbox_state {
-    SANDBOX_SETTING_UP,              /* cloned; it mounts and binds */
-    SANDBOX_RUNNING,                 /* the runtime was exec'ed */
-    SANDBOX_STOPPING,                /* SIGTERM sent, grace running */
+    SANDBOX_SETTING_UP, /* cloned; it mounts and binds */
+    SANDBOX_RUNNING,    /* the runtime was exec'ed */
+    SANDBOX_STOPPING,   /* SIGTERM sent, grace running */
     SANDBOX_KILLED,
-    SANDBOX_REMOVING,                /* no process left; cgroups and link go */
+    SANDBOX_REMOVING, /* no process left; cgroups and link go */
     SANDBOX_STATES
 };
 
@@ -18,17 +18,17 @@ struct sandbox {
     char id[64];
     enum sandbox_state state;
     uint64_t arrived, remove_until;
-    uint64_t memory;                 /* the limit, for messages */
+    uint64_t memory; /* the limit, for messages */
     uint32_t slot;
     pid_t pid;
-    int stdout_fd, stderr_fd;        /* read ends, until STARTED hands them over */
+    int stdout_fd, stderr_fd; /* read ends, until STARTED hands them over */
     bool linked;
     struct network_link link;
     struct loop_watch channel, process;
     struct loop_timer timer;
-    struct err error;                /* why it never ran */
+    struct err error; /* why it never ran */
     bool started, exited;
-    int status;                      /* the runtime's, once exited; else the init's */
+    int status; /* the runtime's, once exited; else the init's */
     struct cgroup_usage usage;
 };
 

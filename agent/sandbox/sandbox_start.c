@@ -86,8 +86,7 @@ static void parts_close(struct parts *p)
         spare_end(&p->spare);
 }
 
-static int gather(struct sandbox *b, const struct sandbox_spec *spec, struct parts *p,
-                  struct err *e)
+static int gather(struct sandbox *b, const struct sandbox_spec *spec, struct parts *p, struct err *e)
 {
     const struct cgroup_limits limits = {.memory = spec->memory,
                                          .cpu_millis = spec->cpu_millis,

@@ -21,15 +21,15 @@ struct server {
     int sock;
     struct loop *loop;
     struct loop_watch watch;
-    struct list outbox;              /* answers that the socket had no room for */
+    struct list outbox; /* answers that the socket had no room for */
     struct names names;
     struct cgroups cgroups;
     struct network network;
     struct sock_fprog seccomp;
     struct spares spares;
-    struct idpool slots;             /* uid ranges */
+    struct idpool slots; /* uid ranges */
     uid_t uid_base;
-    bool privileged;                 /* root: ranges of ids, cgroups, links */
+    bool privileged; /* root: ranges of ids, cgroups, links */
     bool closing;
     struct map sandboxes;
     struct loop_timer exit_timer;
@@ -48,6 +48,6 @@ struct sandbox;
 void sandbox_create(struct server *s, const struct sandbox_spec *spec, uint64_t arrived);
 void sandbox_stop(struct sandbox *b, uint64_t grace_ns);
 struct sandbox *sandbox_find(struct server *s, const char *id);
-void sandbox_stop_all(struct server *s);    /* at once */
+void sandbox_stop_all(struct server *s); /* at once */
 /* sandbox.c calls it when one is gone for good. */
 void server_sandbox_gone(struct server *s);

@@ -51,8 +51,7 @@ _Noreturn static void spare_run(const struct spares *s, const char *name, int so
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     close_range(3, (unsigned)sock - 1, 0);
     close_range((unsigned)sock + 1, ~0u, 0);
-    if (cgroup_attach(s->cgroups, name, getpid(), NULL) < 0 ||
-        send(sock, "r", 1, MSG_NOSIGNAL) != 1)
+    if (cgroup_attach(s->cgroups, name, getpid(), NULL) < 0 || send(sock, "r", 1, MSG_NOSIGNAL) != 1)
         _exit(1);
     n = await_message(sock, &order, sizeof(order), fds, &n_fds);
     if (n != sizeof(order) || n_fds < ORDER_FDS)
@@ -119,8 +118,7 @@ static void on_refill(struct loop_timer *t)
 void spares_init(struct spares *s, struct loop *loop, const struct cgroups *cgroups,
                  const struct sock_fprog *seccomp)
 {
-    *s = (struct spares){
-        .loop = loop, .cgroups = cgroups, .seccomp = seccomp, .refill.fn = on_refill};
+    *s = (struct spares){.loop = loop, .cgroups = cgroups, .seccomp = seccomp, .refill.fn = on_refill};
     for (size_t i = 0; i < cgroups->count; i++)
         if (!cgroups->trees[i].v2)
             loop_timer_set(loop, &s->refill, clock_monotonic_ns() + 1);

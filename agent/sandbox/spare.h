@@ -14,7 +14,7 @@
 #define SPARES 4
 
 struct spare {
-    char name[24];                   /* of its cgroups; "" for none */
+    char name[24]; /* of its cgroups; "" for none */
     pid_t pid;
     int sock;
 };
@@ -37,4 +37,4 @@ void spares_done(struct spares *s);
 bool spares_take(struct spares *s, struct spare *ret);
 /* Makes the child of `p` as child_clone() does: its pid, or -errno. */
 pid_t spare_clone(const struct spare *s, const struct child_plan *p, int cgroup_fd, int *ret_pidfd);
-void spare_end(struct spare *s);     /* waits for its end, which follows at once */
+void spare_end(struct spare *s); /* waits for its end, which follows at once */

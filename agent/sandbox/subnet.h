@@ -6,12 +6,12 @@
 #include <stdint.h>
 
 struct subnet {
-    uint32_t base;                   /* host order, aligned */
-    unsigned bits;                   /* prefix length, 8 to 30 */
+    uint32_t base; /* host order, aligned */
+    unsigned bits; /* prefix length, 8 to 30 */
 };
 
 #define SUBNET_DEFAULT_BITS 18
-#define SUBNET_DEFAULTS     256u     /* /18 blocks in 100.64.0.0/10 (RFC 6598) */
+#define SUBNET_DEFAULTS     256u /* /18 blocks in 100.64.0.0/10 (RFC 6598) */
 
 /* "100.64.0.0/16". -EINVAL: another shape, or host bits set; -ERANGE: not 8 to 30 bits. */
 int subnet_parse(const char *text, struct subnet *ret);

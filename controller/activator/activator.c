@@ -58,8 +58,7 @@ static void heap_down(struct activator *a, size_t at, struct ticket *t)
 
         if (child >= a->heap_size)
             break;
-        if (child + 1 < a->heap_size &&
-            a->heap[child + 1]->deadline_ns < a->heap[child]->deadline_ns)
+        if (child + 1 < a->heap_size && a->heap[child + 1]->deadline_ns < a->heap[child]->deadline_ns)
             child++;
         if (a->heap[child]->deadline_ns >= t->deadline_ns)
             break;
@@ -190,8 +189,7 @@ static void dequeue(struct activator *a, struct ticket *t, uint64_t now)
 
 /* Makes room by pushing out the newest ticket of the queue that has most, if that one has more than
  * `q`. */
-static bool push_out(struct activator *a, const struct activator_queue *q, bool by_bytes,
-                     uint64_t now)
+static bool push_out(struct activator *a, const struct activator_queue *q, bool by_bytes, uint64_t now)
 {
     struct activator_queue *largest = NULL;
     struct ticket *t;
@@ -214,8 +212,7 @@ static bool push_out(struct activator *a, const struct activator_queue *q, bool 
     return true;
 }
 
-static int make_room(struct activator *a, const struct activator_queue *q, uint32_t held,
-                     uint64_t now)
+static int make_room(struct activator *a, const struct activator_queue *q, uint32_t held, uint64_t now)
 {
     if (held > a->limits.held_total)
         return -ENOSPC;
@@ -237,8 +234,7 @@ int activator_submit(struct activator *a, struct activator_queue *q, const struc
 
     if (activator_find(a, r->key))
         return -EEXIST;
-    if (q->count >= a->limits.tickets_per_function ||
-        q->held + r->held > a->limits.held_per_function)
+    if (q->count >= a->limits.tickets_per_function || q->held + r->held > a->limits.held_per_function)
         return -ENOBUFS;
     e = make_room(a, q, r->held, now);
     if (e < 0)

@@ -31,8 +31,7 @@ struct front {
 };
 
 enum pass_state { PASS_NEW, PASS_WAITING, PASS_PROXIED, PASS_ANSWERED, PASS_GONE, PASS_STATES };
-static const char *const state_names[PASS_STATES] = {"New", "Waiting", "Proxied", "Answered",
-                                                     "Gone"};
+static const char *const state_names[PASS_STATES] = {"New", "Waiting", "Proxied", "Answered", "Gone"};
 #define TO(s) (1u << (s))
 static const unsigned edges[PASS_STATES] = {
     [PASS_NEW] = TO(PASS_WAITING) | TO(PASS_PROXIED) | TO(PASS_ANSWERED) | TO(PASS_GONE),
@@ -252,10 +251,9 @@ static int hop_headers(const struct pass *p, const struct grant *g, uint64_t dea
                          "Rouse-Trusted: %d\r\n"
                          "Rouse-Client: %s\r\n",
                          p->front->peer_secret, p->request_id, g->function_key, g->revision,
-                         (unsigned long long)g->slot, (unsigned long long)deadline_ms,
-                         g->timeout_ms, (unsigned long long)g->body_limit,
-                         p->target.raw ? "raw" : "http", (int)p->target.path.n, p->target.path.at,
-                         p->trusted, client);
+                         (unsigned long long)g->slot, (unsigned long long)deadline_ms, g->timeout_ms,
+                         (unsigned long long)g->body_limit, p->target.raw ? "raw" : "http",
+                         (int)p->target.path.n, p->target.path.at, p->trusted, client);
 }
 
 static void hop(struct pass *p, const struct grant *g)
@@ -286,8 +284,8 @@ static void hop(struct pass *p, const struct grant *g)
 static void answered(struct pass *p, const struct grant *g)
 {
     if (!g->granted) {
-        answer(p, &(struct front_answer){g->status, g->reason, g->message, g->retry_after_s,
-                                         g->allow});
+        answer(p,
+               &(struct front_answer){g->status, g->reason, g->message, g->retry_after_s, g->allow});
         return;
     }
     set_state(p, PASS_NEW);

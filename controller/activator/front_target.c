@@ -94,13 +94,11 @@ static const char *text_of(struct buffer *b)
     return buffer_append(b, "", 1) < 0 ? "" : (const char *)buffer_bytes(b);
 }
 
-void front_answer_send(struct http_exchange *x, const char *request_id,
-                       const struct front_answer *a)
+void front_answer_send(struct http_exchange *x, const char *request_id, const struct front_answer *a)
 {
     cleanup_buffer struct buffer headers = {0}, body = {0};
 
-    buffer_printf(&headers, "Content-Type: application/json\r\nRouse-Request-Id: %s\r\n",
-                  request_id);
+    buffer_printf(&headers, "Content-Type: application/json\r\nRouse-Request-Id: %s\r\n", request_id);
     if (a->retry_after_s)
         buffer_printf(&headers, "Retry-After: %u\r\n", a->retry_after_s);
     if (a->allow && *a->allow && !strpbrk(a->allow, "\r\n"))

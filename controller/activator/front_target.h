@@ -22,5 +22,4 @@ struct front_answer {
     const char *allow;      /* NULL or "": no header */
 };
 struct http_exchange;
-void front_answer_send(struct http_exchange *x, const char *request_id,
-                       const struct front_answer *a);
+void front_answer_send(struct http_exchange *x, const char *request_id, const struct front_answer *a);

@@ -74,8 +74,7 @@ static const char *text_of(struct json_object *o, const char *name)
 
 static const char *compact(struct json_object *o)
 {
-    return json_object_to_json_string_ext(o,
-                                          JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+    return json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
 }
 
 static struct json_object *parse_row(const struct object *o)
@@ -285,8 +284,7 @@ static int go_on(struct admission *a, struct failure *f)
 
 static int pack_inline(struct admission *a, struct json_object *code)
 {
-    struct package_file *files =
-        calloc((size_t)json_object_object_length(code) + 1, sizeof(*files));
+    struct package_file *files = calloc((size_t)json_object_object_length(code) + 1, sizeof(*files));
     struct err e = {0};
     size_t n = 0;
     int r;
@@ -355,8 +353,7 @@ static int make_content(struct json_object *metadata, struct json_object *spec, 
                         uint64_t created_ms, struct json_object *owners, struct content **ret)
 {
     cleanup_buffer struct buffer row = {0};
-    cleanup_free char *metadata_text = strdup(compact(metadata)),
-                      *spec_text = strdup(compact(spec));
+    cleanup_free char *metadata_text = strdup(compact(metadata)), *spec_text = strdup(compact(spec));
     struct function *function = NULL;
     int r;
 

@@ -38,8 +38,7 @@ int admission_check(struct admission *a, struct failure *f);
 /* The content to store; the package must exist by then. */
 int admission_content(struct admission *a, struct content **ret, struct failure *f);
 /* The content that begins the object's deletion. */
-int admission_mark(const struct object *o, uint64_t now_ms, struct content **ret,
-                   struct failure *f);
+int admission_mark(const struct object *o, uint64_t now_ms, struct content **ret, struct failure *f);
 /* The stored owners of fields; a new array if there are none. */
 struct json_object *admission_owners(const struct object *o);
 /* JSON of at most 64 levels, valid UTF-8, nothing behind it. */

@@ -15,10 +15,10 @@ struct registry;
 struct store;
 
 struct api_config {
-    const char *address; /* "tcp://127.0.0.1:7080"; port 0: any */
+    const char *address;       /* "tcp://127.0.0.1:7080"; port 0: any */
     const char *local_address; /* loopback, beside `address`: no token there; NULL: none */
-    const char *token;   /* NULL: no token, which only a loopback address may do */
-    bool insecure;       /* plain HTTP on an address that is not loopback: said explicitly */
+    const char *token;         /* NULL: no token, which only a loopback address may do */
+    bool insecure;             /* plain HTTP on an address that is not loopback: said explicitly */
     struct brain *brain;
     struct registry *registry;
     struct store *store;

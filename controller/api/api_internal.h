@@ -35,7 +35,7 @@ struct api {
     struct loop *loop, *disk; /* disk: a thread that may wait for fsync */
     pthread_t disk_thread;
     struct http_server *server;
-    char host[128]; /* "127.0.0.1:7080", the bound one */
+    char host[128];       /* "127.0.0.1:7080", the bound one */
     char local_host[128]; /* the same of local_address; "" if there is none */
     struct schema_set *schema;
     struct api_stats stats;

@@ -101,8 +101,8 @@ static void no_events(struct request *r)
     if (r->table)
         buffer_printf(&b, TABLE_OF_NAMES "]}\n", (uint64_t)0);
     else
-        buffer_puts(
-            &b, "{\"kind\":\"EventList\",\"apiVersion\":\"v1\",\"metadata\":{},\"items\":[]}\n");
+        buffer_puts(&b,
+                    "{\"kind\":\"EventList\",\"apiVersion\":\"v1\",\"metadata\":{},\"items\":[]}\n");
     respond_json(r, 200, &b);
 }
 

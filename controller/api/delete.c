@@ -147,9 +147,9 @@ static void answer_collection(struct request *r)
     struct deletion *d = r->work;
     cleanup_buffer struct buffer b = {0};
 
-    buffer_printf(
-        &b, "{\"apiVersion\":\"rouse.dev/v1\",\"kind\":\"%sList\",\"metadata\":{},\"items\":[",
-        r->kind->name);
+    buffer_printf(&b,
+                  "{\"apiVersion\":\"rouse.dev/v1\",\"kind\":\"%sList\",\"metadata\":{},\"items\":[",
+                  r->kind->name);
     for (size_t i = 0; i < d->count; i++) {
         if (i)
             buffer_puts(&b, ",");
@@ -234,10 +234,9 @@ void delete_begin(struct request *r)
     if (!d)
         failure_errno(&f, -ENOMEM, NULL);
     else if (type[0] && strcmp(type, "application/json") != 0 && http_has_body(r->x))
-        failure_set(
-            &f, 415, "UnsupportedMediaType",
-            "the body of the request was in an unknown format - accepted media types include: "
-            "application/json");
+        failure_set(&f, 415, "UnsupportedMediaType",
+                    "the body of the request was in an unknown format - accepted media types include: "
+                    "application/json");
     if (f.code) {
         free(d);
         respond_failure(r, &f);

@@ -31,25 +31,22 @@ static void add_json(struct buffer *b, const char *name, struct json_object *o)
 static void add_legacy(struct buffer *b, const struct schema_kind *k)
 {
     buffer_printf(
-        b,
-        "{\"name\":\"%s\",\"singularName\":\"%s\",\"namespaced\":%s,\"kind\":\"%s\",\"verbs\":%s",
+        b, "{\"name\":\"%s\",\"singularName\":\"%s\",\"namespaced\":%s,\"kind\":\"%s\",\"verbs\":%s",
         k->plural, k->singular, k->namespaced ? "true" : "false", k->name, verbs_of(k));
     add_json(b, "shortNames", k->short_names);
     add_json(b, "categories", k->categories);
     buffer_puts(b, "}");
     if (k->writable)
-        buffer_printf(
-            b,
-            ",{\"name\":\"%s/status\",\"singularName\":\"\",\"namespaced\":true,\"kind\":\"%s\","
-            "\"verbs\":[\"get\",\"patch\",\"update\"]}",
-            k->plural, k->name);
+        buffer_printf(b,
+                      ",{\"name\":\"%s/status\",\"singularName\":\"\",\"namespaced\":true,\"kind\":\"%s\","
+                      "\"verbs\":[\"get\",\"patch\",\"update\"]}",
+                      k->plural, k->name);
     if (k->scale)
-        buffer_printf(
-            b,
-            ",{\"name\":\"%s/"
-            "scale\",\"singularName\":\"\",\"namespaced\":true,\"group\":\"autoscaling\","
-            "\"version\":\"v1\",\"kind\":\"Scale\",\"verbs\":[\"get\",\"patch\",\"update\"]}",
-            k->plural);
+        buffer_printf(b,
+                      ",{\"name\":\"%s/"
+                      "scale\",\"singularName\":\"\",\"namespaced\":true,\"group\":\"autoscaling\","
+                      "\"version\":\"v1\",\"kind\":\"Scale\",\"verbs\":[\"get\",\"patch\",\"update\"]}",
+                      k->plural);
 }
 
 static void resource_list(struct request *r, struct buffer *b)
@@ -77,8 +74,7 @@ static void add_group(struct buffer *b, const struct schema_set *s)
 }
 
 /* ---------------------------------------------------------------- aggregated */
-static void add_aggregated(struct buffer *b, const struct schema_set *s,
-                           const struct schema_kind *k)
+static void add_aggregated(struct buffer *b, const struct schema_set *s, const struct schema_kind *k)
 {
     buffer_printf(b,
                   "{\"resource\":\"%s\",\"responseKind\":{\"group\":\"%s\",\"version\":\"%s\","

@@ -56,8 +56,8 @@ static struct json_object *metadata_schema(void)
     json_object_object_add(p, "uid", described("string", "Unique in time and space. Read-only."));
     json_object_object_add(p, "resourceVersion",
                            described("string", "Version of this object. Read-only."));
-    json_object_object_add(
-        p, "generation", described("integer", "Changes with each change of the spec. Read-only."));
+    json_object_object_add(p, "generation",
+                           described("integer", "Changes with each change of the spec. Read-only."));
     json_object_object_add(p, "creationTimestamp",
                            described("string", "When it was created. Read-only."));
     json_object_object_add(p, "deletionTimestamp",

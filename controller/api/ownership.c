@@ -110,8 +110,7 @@ static int add_field(struct json_object *entry, const char *pointer)
     return 0;
 }
 
-static struct json_object *find_entry(struct json_object *owners, const char *manager,
-                                      const char *op)
+static struct json_object *find_entry(struct json_object *owners, const char *manager, const char *op)
 {
     for (size_t i = 0; i < json_object_array_length(owners); i++) {
         struct json_object *e = json_object_array_get_idx(owners, i);
@@ -151,8 +150,7 @@ static void drop_empty(struct json_object *owners)
     }
 }
 
-static void take_from_all(struct json_object *owners, const char *pointer,
-                          struct json_object *except)
+static void take_from_all(struct json_object *owners, const char *pointer, struct json_object *except)
 {
     for (size_t i = 0; i < json_object_array_length(owners); i++) {
         struct json_object *e = json_object_array_get_idx(owners, i);
@@ -187,8 +185,7 @@ static int on_old(void *user, const char *pointer, struct json_object *value)
 
     (void)value;
     /* Gone, or an object with members of its own now. */
-    if (!found ||
-        (json_object_is_type(now, json_type_object) && json_object_object_length(now) > 0))
+    if (!found || (json_object_is_type(now, json_type_object) && json_object_object_length(now) > 0))
         take_from_all(u->owners, pointer, NULL);
     return 0;
 }
@@ -307,8 +304,7 @@ bool ownership_equal(struct json_object *a, struct json_object *b)
         struct json_object *e = json_object_array_get_idx(a, i), *fields = fields_of(e);
         struct json_object *other = find_entry(b, text_of(e, "manager"), text_of(e, "op"));
 
-        if (!other ||
-            json_object_array_length(fields) != json_object_array_length(fields_of(other)))
+        if (!other || json_object_array_length(fields) != json_object_array_length(fields_of(other)))
             return false;
         for (size_t f = 0; f < json_object_array_length(fields); f++)
             if (!has_field(other, json_object_get_string(json_object_array_get_idx(fields, f))))
@@ -352,8 +348,7 @@ struct json_object *ownership_managed_fields(struct json_object *owners, const c
         json_object_object_add(o, "time", json_object_new_string(text_of(e, "time")));
         json_object_object_add(o, "fieldsType", json_object_new_string("FieldsV1"));
         for (size_t f = 0; f < json_object_array_length(fields_of(e)); f++)
-            add_fields_v1(fields,
-                          json_object_get_string(json_object_array_get_idx(fields_of(e), f)));
+            add_fields_v1(fields, json_object_get_string(json_object_array_get_idx(fields_of(e), f)));
         json_object_object_add(o, "fieldsV1", fields);
         json_object_array_add(list, o);
     }

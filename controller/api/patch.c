@@ -170,8 +170,7 @@ static int insert_at(struct json_object *array, size_t at, struct json_object *v
     if (json_object_array_add(array, NULL) < 0)
         return -ENOMEM;
     for (size_t i = n; i > at; i--)
-        json_object_array_put_idx(array, i,
-                                  json_object_get(json_object_array_get_idx(array, i - 1)));
+        json_object_array_put_idx(array, i, json_object_get(json_object_array_get_idx(array, i - 1)));
     json_object_array_put_idx(array, at, value);
     return 0;
 }

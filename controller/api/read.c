@@ -105,8 +105,7 @@ static void on_got(struct access_request *q)
 void read_get(struct request *r)
 {
     r->access = (struct access_request){.verb = ACCESS_GET, .kind = r->kind->kind};
-    snprintf(r->access.key, sizeof(r->access.key), "%s%s%s", r->ns ?: "", r->ns ? "/" : "",
-             r->name);
+    snprintf(r->access.key, sizeof(r->access.key), "%s%s%s", r->ns ?: "", r->ns ? "/" : "", r->name);
     request_ask(r, on_got);
 }
 
@@ -134,8 +133,7 @@ static const char *fill_page(struct request *r, const struct page *p, struct buf
     for (size_t i = 0; i < p->count; i++) {
         const struct object *o = p->items[i];
 
-        if ((p->after && strcmp(o->content->key, p->after) <= 0) ||
-            !selector_matches(r->selector, o))
+        if ((p->after && strcmp(o->content->key, p->after) <= 0) || !selector_matches(r->selector, o))
             continue;
         if (p->limit && n == p->limit) {
             remaining++;
@@ -158,16 +156,14 @@ static void answer_page(struct request *r, const struct page *p)
     const char *last = fill_page(r, p, &rows, &remaining);
 
     if (last)
-        snprintf(token, sizeof(token),
-                 ",\"continue\":\"%" PRIu64 ".%s\",\"remainingItemCount\":%zu", p->rv, last,
-                 remaining);
+        snprintf(token, sizeof(token), ",\"continue\":\"%" PRIu64 ".%s\",\"remainingItemCount\":%zu",
+                 p->rv, last, remaining);
     snprintf(metadata, sizeof(metadata), "{\"resourceVersion\":\"%" PRIu64 "\"%s}", p->rv, token);
     if (r->table)
         table_begin(r->kind, metadata, true, &all);
     else
         buffer_printf(
-            &all,
-            "{\"apiVersion\":\"rouse.dev/v1\",\"kind\":\"%sList\",\"metadata\":%s,\"items\":[",
+            &all, "{\"apiVersion\":\"rouse.dev/v1\",\"kind\":\"%sList\",\"metadata\":%s,\"items\":[",
             r->kind->name, metadata);
     buffer_append(&all, buffer_bytes(&rows), buffer_size(&rows));
     buffer_puts(&all, "]}\n");

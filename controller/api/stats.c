@@ -33,8 +33,7 @@ static struct histogram *find_verb(struct api_stats *s, const char *verb)
     return &s->verbs[s->verb_count++].seconds;
 }
 
-void stats_count(struct api_stats *s, const char *verb, const char *resource, int code,
-                 double seconds)
+void stats_count(struct api_stats *s, const char *verb, const char *resource, int code, double seconds)
 {
     struct api_series *series = find_series(s, verb, resource, code);
     struct histogram *h = find_verb(s, verb);

@@ -80,8 +80,7 @@ struct json_object *table_path(struct json_object *o, const char *path)
                 return NULL;
             memcpy(name, path + 1, n);
             name[n] = '\0';
-            if (!json_object_is_type(o, json_type_object) ||
-                !json_object_object_get_ex(o, name, &o))
+            if (!json_object_is_type(o, json_type_object) || !json_object_object_get_ex(o, name, &o))
                 return NULL;
             path += n + 1;
         }
@@ -159,8 +158,7 @@ static void add_cell(struct json_object *column, struct json_object *o, uint64_t
         buffer_puts(out, strcmp(text_of(column, "type"), "string") == 0 ? "\"\"" : "null");
     else if (strcmp(text_of(column, "type"), "date") == 0)
         add_date(out, json_object_get_string(v), now_s);
-    else if (json_object_is_type(v, json_type_int) &&
-             strcmp(text_of(column, "type"), "integer") == 0)
+    else if (json_object_is_type(v, json_type_int) && strcmp(text_of(column, "type"), "integer") == 0)
         buffer_puts(out, json_object_get_string(v));
     else
         add_text(out, json_object_get_string(v));
@@ -186,11 +184,10 @@ int table_row(const struct schema_kind *k, const struct object *o, enum table_in
     buffer_puts(out, "]");
     json_object_put(json);
     if (include == TABLE_METADATA)
-        buffer_printf(
-            out,
-            ",\"object\":{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/v1\","
-            "\"metadata\":{\"resourceVersion\":\"%" PRIu64 "\",%s}",
-            o->rv, o->content->metadata + 1);
+        buffer_printf(out,
+                      ",\"object\":{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/v1\","
+                      "\"metadata\":{\"resourceVersion\":\"%" PRIu64 "\",%s}",
+                      o->rv, o->content->metadata + 1);
     else if (include == TABLE_OBJECT)
         buffer_printf(out, ",\"object\":%s", (const char *)buffer_bytes(&text));
     return buffer_puts(out, "}");

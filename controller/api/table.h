@@ -10,8 +10,7 @@ enum table_include { TABLE_METADATA, TABLE_OBJECT, TABLE_NONE };
 /* {"kind":"Table","apiVersion":...,"metadata":{...},"columnDefinitions":[...],"rows":[ - up to the
  * first row. `metadata` is a JSON object; `columns` false leaves the definitions out (later events
  * of a watch). */
-int table_begin(const struct schema_kind *k, const char *metadata, bool columns,
-                struct buffer *out);
+int table_begin(const struct schema_kind *k, const char *metadata, bool columns, struct buffer *out);
 int table_row(const struct schema_kind *k, const struct object *o, enum table_include include,
               uint64_t now_s, struct buffer *out);
 int table_end(struct buffer *out);

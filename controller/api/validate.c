@@ -184,8 +184,7 @@ static void check_format(const struct schema *s, const char *text, const char *p
                      VALUE_SHOWN_MAX, text, s->minimum_text);
 }
 
-static void check_enum(const struct schema *s, const char *text, const char *path,
-                       struct problems *p)
+static void check_enum(const struct schema *s, const char *text, const char *path, struct problems *p)
 {
     cleanup_buffer struct buffer known = {0};
     size_t n = json_object_array_length(s->choices);
@@ -197,9 +196,8 @@ static void check_enum(const struct schema *s, const char *text, const char *pat
             return;
         buffer_printf(&known, "%s\"%s\"", i ? ", " : "", choice);
     }
-    problems_add(p, PROBLEM_UNSUPPORTED, path,
-                 "Unsupported value: \"%.*s\": supported values: %.*s", VALUE_SHOWN_MAX, text,
-                 (int)buffer_size(&known), (const char *)buffer_bytes(&known));
+    problems_add(p, PROBLEM_UNSUPPORTED, path, "Unsupported value: \"%.*s\": supported values: %.*s",
+                 VALUE_SHOWN_MAX, text, (int)buffer_size(&known), (const char *)buffer_bytes(&known));
 }
 
 static void check_string(const struct schema *s, struct json_object *o, const char *path,

@@ -52,8 +52,7 @@ static void answer(struct request *r, const struct object *o, bool created)
     for (size_t i = 0; w->a.fields == FIELDS_WARN && i < w->a.unknown.count; i++) {
         buffer_puts(&headers, "Warning: 299 - \"unknown field \\\"");
         for (const char *s = w->a.unknown.items[i]; *s; s++)
-            buffer_append(&headers, (unsigned char)*s >= ' ' && *s != '"' && *s != 0x7f ? s : "?",
-                          1);
+            buffer_append(&headers, (unsigned char)*s >= ' ' && *s != '"' && *s != 0x7f ? s : "?", 1);
         buffer_puts(&headers, "\\\"\"\r\n");
     }
     buffer_append(&headers, "", 1);
@@ -190,8 +189,8 @@ static int admit_status(struct request *r, struct failure *f)
         answer(r, w->old, false);
         return 0;
     }
-    r->access = (struct access_request){
-        .verb = ACCESS_STATUS, .kind = r->kind->kind, .status = strdup(text)};
+    r->access =
+        (struct access_request){.verb = ACCESS_STATUS, .kind = r->kind->kind, .status = strdup(text)};
     snprintf(r->access.key, sizeof(r->access.key), "%s", w->old->content->key);
     if (!r->access.status)
         return failure_errno(f, -ENOMEM, NULL);
@@ -210,8 +209,8 @@ static int check_version(struct request *r, struct failure *f)
         if (version && version[0] && w->kind == WRITE_APPLY)
             return failure_not_found(f, r->kind->plural, r->api->schema->group, r->name);
         if (version && version[0] && strcmp(version, "0") != 0)
-            return failure_bad_request(
-                f, "resourceVersion should not be set on objects to be created");
+            return failure_bad_request(f,
+                                       "resourceVersion should not be set on objects to be created");
         return 0;
     }
     if (w->kind == WRITE_REPLACE && r->sub != SUB_SCALE && (!version || !version[0])) {

@@ -80,8 +80,7 @@ static void write_block(struct json_object *o, int level, struct buffer *out)
             }
             buffer_puts(out, "\n");
             indent(json_object_is_type(value, json_type_array) ? level : level + 1, out);
-            write_block(value, json_object_is_type(value, json_type_array) ? level : level + 1,
-                        out);
+            write_block(value, json_object_is_type(value, json_type_array) ? level : level + 1, out);
         }
         return;
     }

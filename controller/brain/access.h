@@ -31,8 +31,7 @@ struct access_request {
      * store's error. */
     int error;
     char message[160];
-    struct object
-        *object; /* GET, WRITE, STATUS (and EEXIST: what is there); a reference for the caller */
+    struct object *object; /* GET, WRITE, STATUS (and EEXIST: what is there); a reference for the caller */
     struct object **items; /* LIST, sorted by key; references */
     size_t count;
     uint64_t rv; /* the registry's at that moment */

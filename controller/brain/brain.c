@@ -113,13 +113,11 @@ int brain_new(const struct brain_config *c, struct registry *r, struct brain **r
     int e = b ? loop_new(&b->loop) : -ENOMEM;
 
     config.incarnation = random_u64();
-    config.queue_deadline_ns =
-        c->queue_deadline_ns ? c->queue_deadline_ns : config.queue_deadline_ns;
+    config.queue_deadline_ns = c->queue_deadline_ns ? c->queue_deadline_ns : config.queue_deadline_ns;
     config.queue_per_function =
         c->queue_per_function ? c->queue_per_function : config.queue_per_function;
     config.queue_total = c->queue_total ? c->queue_total : config.queue_total;
-    config.held_per_function =
-        c->held_per_function ? c->held_per_function : config.held_per_function;
+    config.held_per_function = c->held_per_function ? c->held_per_function : config.held_per_function;
     config.held_total = c->held_total ? c->held_total : config.held_total;
     config.body_limit = c->body_limit ? c->body_limit : config.body_limit;
     config.adopt_ns = c->adopt_ns ? c->adopt_ns : config.adopt_ns;

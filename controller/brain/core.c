@@ -50,8 +50,7 @@ int core_new(const struct core_config *config, uint64_t now, struct core **ret)
     list_init(&c->gone);
     histogram_init(&c->wait, histogram_seconds);
     c->config.peer_secret = strdup(config->peer_secret ? config->peer_secret : "");
-    c->config.activator_address =
-        strdup(config->activator_address ? config->activator_address : "");
+    c->config.activator_address = strdup(config->activator_address ? config->activator_address : "");
     c->changes = calloc(CHANGES_MAX, sizeof(*c->changes));
     if (!c->config.peer_secret || !c->config.activator_address || !c->changes ||
         nodes_new(&c->nodes) < 0 || activator_new(&limits, &c->activator) < 0) {

@@ -376,9 +376,8 @@ static void failed(struct core *c, struct instance *i, enum instance_state was)
     if (!t.counted)
         r->fn->requested = r->fn->spec->scaling.min;
     if (init)
-        tickets_refuse_all(
-            c, r->fn, REFUSED_INIT_FAILED,
-            "the function could not be initialised; its Degraded condition says more");
+        tickets_refuse_all(c, r->fn, REFUSED_INIT_FAILED,
+                           "the function could not be initialised; its Degraded condition says more");
     else if (!t.counted)
         tickets_refuse_all(c, r->fn, REFUSED_CRASH_LOOP,
                            "the function's instances fail; its Degraded condition says more");

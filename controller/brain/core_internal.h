@@ -39,8 +39,9 @@ enum {
     NS_PER_S /* instances of a node silent this long do not count for waiting requests */
 #define FORGET_NODE_NS (600 * NS_PER_S)
 #define UPDATE_PATIENCE_NS                                                                         \
-    (10 * NS_PER_S)               /* a new revision takes over with what is ready after that */
-#define SQUEEZE_NS (5 * NS_PER_S) /* an update that finds no room takes it from the old revision   \
+    (10 * NS_PER_S) /* a new revision takes over with what is ready after that */
+#define SQUEEZE_NS                                                                                 \
+    (5 * NS_PER_S) /* an update that finds no room takes it from the old revision   \
                                    */
 #define REPORT_NS (2500 * NS_PER_MS) /* a node's load report is good for */
 

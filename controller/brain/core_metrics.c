@@ -38,8 +38,7 @@ void core_metrics(struct core *c, uint64_t now, struct buffer *out)
     size_t n = 0;
 
     c->now = now;
-    map_for_each(m, &c->functions) if (scales) scales[n++] =
-        sample(c, map_entry(m, struct fn, node));
+    map_for_each(m, &c->functions) if (scales) scales[n++] = sample(c, map_entry(m, struct fn, node));
     scale_metrics(out, scales, n);
     for (size_t k = 0; k < REFUSED_COUNT; k++)
         refused[k] = (struct refusal_sample){reasons[k], c->refused[k]};
@@ -89,8 +88,7 @@ static const char *check_node(const struct node *n)
     }
     if (memory != n->reserved_memory)
         return "reserved memory is not the sum of the instances'";
-    return leaving == n->leaving_memory ? NULL
-                                        : "leaving memory is not the sum of those that leave";
+    return leaving == n->leaving_memory ? NULL : "leaving memory is not the sum of those that leave";
 }
 
 static const char *check_fn(const struct fn *f)

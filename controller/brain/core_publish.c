@@ -33,8 +33,7 @@ static void unpublish(struct core *c, enum object_kind kind, const char *ns, con
     a->object.name = actions_strdup(c->out, name);
 }
 
-static struct action *publish(struct core *c, enum object_kind kind, const char *ns,
-                              const char *name)
+static struct action *publish(struct core *c, enum object_kind kind, const char *ns, const char *name)
 {
     struct action *a = actions_add(c->out, ACTION_PUBLISH);
 

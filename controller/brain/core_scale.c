@@ -183,9 +183,9 @@ static uint32_t returned(struct core *c, struct revision *r, uint32_t n)
 {
     uint32_t back = 0;
 
-    list_for_each(it,
-                  &r->instances) if (back < n && instance_return(c, list_entry(it, struct instance,
-                                                                               rev_link))) back++;
+    list_for_each(
+        it, &r->instances) if (back < n &&
+                               instance_return(c, list_entry(it, struct instance, rev_link))) back++;
     return back;
 }
 

@@ -31,8 +31,8 @@ void sync_change_key(struct core *c, bool endpoint, const char *key)
     }
     at = &c->changes[(c->change_first + c->change_count++) % CHANGES_MAX];
     free(at->key);
-    *at = (struct change){
-        .sequence = c->routes_sequence + 1, .endpoint = endpoint, .key = strdup(key)};
+    *at =
+        (struct change){.sequence = c->routes_sequence + 1, .endpoint = endpoint, .key = strdup(key)};
     if (!at->key) { /* no delta can tell of it: all get everything */
         c->change_count = 0;
         c->changes_from = c->routes_sequence + 1;

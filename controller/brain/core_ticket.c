@@ -192,8 +192,7 @@ void slot_free(struct core *c, struct node *n, const SlotFree *m)
         return;
     s->instance = i;
     s->id = m->slot;
-    s->until =
-        c->now + m->lease_ms * NS_PER_MS / 2; /* the other half is for the way of the grant */
+    s->until = c->now + m->lease_ms * NS_PER_MS / 2; /* the other half is for the way of the grant */
     list_push_back(&f->slots, &s->link);
     list_push_back(&c->slots, &s->all_link);
     c->slot_count++;

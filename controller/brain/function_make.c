@@ -86,8 +86,7 @@ static int read_env(struct json_object *spec, struct function *f)
     size_t n;
     int r = 0;
 
-    if (!json_object_object_get_ex(spec, "env", &list) ||
-        !json_object_is_type(list, json_type_array))
+    if (!json_object_object_get_ex(spec, "env", &list) || !json_object_is_type(list, json_type_array))
         return 0;
     n = json_object_array_length(list);
     f->env = calloc(n + 1, sizeof(*f->env));

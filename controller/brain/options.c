@@ -212,8 +212,7 @@ int controller_options_parse(int argc, char **argv, struct controller_options *r
         if (is_switch(argv[i], &o))
             continue;
         if (strncmp(argv[i], "--", 2))
-            return err_set(e, EINVAL, "\"%s\" is neither a flag nor a command; see --help",
-                           argv[i]);
+            return err_set(e, EINVAL, "\"%s\" is neither a flag nor a command; see --help", argv[i]);
         if (equals)
             *equals = 0;
         else if (i + 1 < argc)

@@ -139,8 +139,7 @@ static bool same_status(const struct function_status *a, const struct function_s
         if (!same_condition(&a->conditions[i], &b->conditions[i]))
             return false;
     return a->observed_generation == b->observed_generation && a->instances == b->instances &&
-           a->ready_instances == b->ready_instances &&
-           a->desired_instances == b->desired_instances &&
+           a->ready_instances == b->ready_instances && a->desired_instances == b->desired_instances &&
            strcmp(a->latest_revision, b->latest_revision) == 0 &&
            strcmp(a->active_revision, b->active_revision) == 0;
 }
@@ -198,10 +197,9 @@ static int load_content(const struct store_row *row, struct content **ret)
         r = function_make(metadata, spec, json_object_get_string(package),
                           json_object_get_uint64(created), &f);
         if (r == 0)
-            r = content_new(
-                json_object_to_json_string_ext(metadata, JSON_C_TO_STRING_NOSLASHESCAPE),
-                json_object_to_json_string_ext(spec, JSON_C_TO_STRING_NOSLASHESCAPE), row->json, f,
-                ret);
+            r = content_new(json_object_to_json_string_ext(metadata, JSON_C_TO_STRING_NOSLASHESCAPE),
+                            json_object_to_json_string_ext(spec, JSON_C_TO_STRING_NOSLASHESCAPE),
+                            row->json, f, ret);
     }
     if (r < 0)
         function_unref(f);
@@ -230,8 +228,7 @@ static int on_row(void *user, const struct store_row *row)
         e = status ? registry_entry_make(load->r, KIND_FUNCTION, row->key) : NULL;
         /* The resourceVersion of this life's begin: what was said of the object after its row was
          * written is lost. */
-        r = e ? object_new(KIND_FUNCTION, load->r->rv, load->r->rv, c, status, &e->object)
-              : -ENOMEM;
+        r = e ? object_new(KIND_FUNCTION, load->r->rv, load->r->rv, c, status, &e->object) : -ENOMEM;
         if (r == 0)
             load->r->objects[KIND_FUNCTION]++;
     }

@@ -23,9 +23,8 @@ void registry_attach(struct registry *r, struct loop *brain);
 /* "http://HOST:PORT" of a gateway, the begin of every status.url; NULL: urls are paths. Before the
  * threads run. */
 void registry_set_gateway(struct registry *r, const char *url);
-struct registry *registry_free(struct registry *r); /* NULL is a no-op */
-void registry_stats(const struct registry *r,
-                    struct registry_stats *ret); /* access.h has the figures */
+struct registry *registry_free(struct registry *r);                        /* NULL is a no-op */
+void registry_stats(const struct registry *r, struct registry_stats *ret); /* access.h has the figures */
 
 struct registry_observer {
     /* After the commit is on disk. old NULL: created (or loaded at start). now NULL: gone for good.
@@ -33,8 +32,7 @@ struct registry_observer {
     void (*on_function)(void *user, struct function *old, struct function *now);
     void *user;
 };
-void registry_observe(struct registry *r,
-                      const struct registry_observer *o); /* replays what is there */
+void registry_observe(struct registry *r, const struct registry_observer *o); /* replays what is there */
 
 /* Replaces the status; the same status again is a no-op. Unknown keys are ignored. */
 void registry_set_status(struct registry *r, const char *key, const struct function_status *s);
@@ -47,5 +45,4 @@ void registry_finalize(struct registry *r, const char *key);
 void registry_publish(struct registry *r, enum object_kind kind, const char *ns, const char *name,
                       const char *labels_json, const char *spec_json, const char *status_json,
                       const struct function *owner);
-void registry_unpublish(struct registry *r, enum object_kind kind, const char *ns,
-                        const char *name);
+void registry_unpublish(struct registry *r, enum object_kind kind, const char *ns, const char *name);

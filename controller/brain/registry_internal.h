@@ -68,8 +68,7 @@ void registry_replace(struct entry *e, struct object *now);
 void registry_remove(struct entry *e);
 
 /* registry_events.c */
-void registry_emit(struct registry *r, enum event_type type, struct object *now,
-                   struct object *old);
+void registry_emit(struct registry *r, enum event_type type, struct object *now, struct object *old);
 void registry_events_done(struct registry *r);
 
 /* registry_write.c */

@@ -182,10 +182,8 @@ static int finish(struct package_upload *u, struct err *e)
         return err_errno(e, ENOMEM, "digest");
     hex_encode(hex, digest, n);
     if (strcmp(hex, u->hex) != 0)
-        return err_set(e, EBADMSG, "the bytes have the digest sha256:%s, not sha256:%s", hex,
-                       u->hex);
-    if (fsync(u->fd) < 0 ||
-        renameat(u->packages->dir, u->temporary, u->packages->dir, u->hex) < 0 ||
+        return err_set(e, EBADMSG, "the bytes have the digest sha256:%s, not sha256:%s", hex, u->hex);
+    if (fsync(u->fd) < 0 || renameat(u->packages->dir, u->temporary, u->packages->dir, u->hex) < 0 ||
         fsync(u->packages->dir) < 0)
         return err_errno(e, errno, "cannot keep the package");
     u->temporary[0] = '\0';

@@ -268,8 +268,7 @@ static int sqlite_list(struct store *base, int (*on_row)(void *user, const struc
             break;
     }
     if (r >= 0 && rc != SQLITE_DONE)
-        r = err_set(e, -code_to_errno(s->db, rc), "cannot read the store: %s",
-                    sqlite3_errmsg(s->db));
+        r = err_set(e, -code_to_errno(s->db, rc), "cannot read the store: %s", sqlite3_errmsg(s->db));
     sqlite3_finalize(st);
     return r < 0 ? r : 0;
 }
@@ -317,11 +316,10 @@ static int set_up(struct sqlite_store *s, const char *path, struct err *e)
     int64_t application, version;
     int rc;
 
-    rc = sqlite3_exec(
-        s->db,
-        "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
-        "PRAGMA temp_store=MEMORY;",
-        NULL, NULL, NULL);
+    rc = sqlite3_exec(s->db,
+                      "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
+                      "PRAGMA temp_store=MEMORY;",
+                      NULL, NULL, NULL);
     if (rc != SQLITE_OK) {
         if ((rc & 0xff) == SQLITE_BUSY)
             return err_set(e, EBUSY, "%s is in use by another controller", path);
@@ -334,9 +332,8 @@ static int set_up(struct sqlite_store *s, const char *path, struct err *e)
         (application != 0 || pragma_int(s->db, "SELECT count(*) FROM sqlite_master") != 0))
         return err_set(e, EINVAL, "%s is not a Rouse store", path);
     if (version > SCHEMA_VERSION)
-        return err_set(e, EINVAL,
-                       "%s was written by a newer version (store format %lld, known: %d)", path,
-                       (long long)version, SCHEMA_VERSION);
+        return err_set(e, EINVAL, "%s was written by a newer version (store format %lld, known: %d)",
+                       path, (long long)version, SCHEMA_VERSION);
     if (check_whole(s->db, path, e) < 0)
         return -EUCLEAN;
     rc = sqlite3_exec(s->db, schema, NULL, NULL, NULL);
@@ -348,14 +345,13 @@ static int set_up(struct sqlite_store *s, const char *path, struct err *e)
         rc = sqlite3_prepare_v2(s->db, "DELETE FROM objects WHERE kind=?1 AND key=?2", -1,
                                 &s->delete, NULL);
     if (rc == SQLITE_OK)
-        rc = sqlite3_prepare_v2(
-            s->db, "UPDATE marks SET value=max(value, ?1) WHERE name='resourceVersion'", -1,
-            &s->reserve, NULL);
+        rc = sqlite3_prepare_v2(s->db,
+                                "UPDATE marks SET value=max(value, ?1) WHERE name='resourceVersion'",
+                                -1, &s->reserve, NULL);
     if (rc != SQLITE_OK)
         return err_set(e, -code_to_errno(s->db, rc), "cannot prepare %s: %s", path,
                        sqlite3_errmsg(s->db));
-    s->reserved =
-        (uint64_t)pragma_int(s->db, "SELECT value FROM marks WHERE name='resourceVersion'");
+    s->reserved = (uint64_t)pragma_int(s->db, "SELECT value FROM marks WHERE name='resourceVersion'");
     return 0;
 }
 
@@ -390,8 +386,7 @@ int store_open_sqlite(const char *dir, struct store **ret, struct err *e)
     rc = sqlite3_open_v2(path, &s->db,
                          SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_EXRESCODE, NULL);
     if (rc != SQLITE_OK)
-        r = err_set(e, -code_to_errno(s->db, rc), "cannot open %s: %s", path,
-                    sqlite3_errmsg(s->db));
+        r = err_set(e, -code_to_errno(s->db, rc), "cannot open %s: %s", path, sqlite3_errmsg(s->db));
     else
         r = set_up(s, path, e);
     if (r == 0 && (r = loop_new(&s->loop)) < 0)

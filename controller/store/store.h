@@ -60,9 +60,8 @@ struct store { /* a backend's struct begins with it */
  * controller on the same directory are refused with a message. */
 int store_open_sqlite(const char *dir, struct store **ret, struct err *e);
 
-static inline int store_list(struct store *s,
-                             int (*on_row)(void *user, const struct store_row *row), void *user,
-                             struct err *e)
+static inline int store_list(struct store *s, int (*on_row)(void *user, const struct store_row *row),
+                             void *user, struct err *e)
 {
     return s->ops->list(s, on_row, user, e);
 }

@@ -111,9 +111,8 @@ static int apply_one(const struct settings *s, const struct manifest *m, struct 
     if (r != EXIT_DONE)
         return r;
     url = api_url(s, t.resource, t.ns, t.name);
-    if (!url ||
-        snprintf(full, sizeof(full), "%s?fieldManager=rouse&force=true&fieldValidation=Strict",
-                 url) >= (int)sizeof(full))
+    if (!url || snprintf(full, sizeof(full), "%s?fieldManager=rouse&force=true&fieldValidation=Strict",
+                         url) >= (int)sizeof(full))
         return fail("the name of %s is too long", t.name);
     r = version_now(s, url, before, sizeof(before));
     if (r != EXIT_DONE)

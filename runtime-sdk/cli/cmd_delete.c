@@ -17,8 +17,7 @@ static int wait_gone(const struct settings *s, const char *url, const char *uid,
 
     for (;;) {
         cleanup_response struct http_response a = {0};
-        struct http_request q = {
-            .method = "GET", .url = url, .headers = {"Accept: application/json"}};
+        struct http_request q = {.method = "GET", .url = url, .headers = {"Accept: application/json"}};
         int r = api_do(s, &q, &a, 404);
         cleanup_json struct json_object *o = NULL;
         struct timespec pause = {0, pause_ms * 1000000};
@@ -41,12 +40,11 @@ static int delete_one(const struct settings *s, const struct target *t, bool wai
     static const char body[] = "{\"propagationPolicy\":\"Background\"}";
     cleanup_response struct http_response a = {0};
     cleanup_free char *url = api_url(s, t->resource, t->ns, t->name);
-    struct http_request q = {
-        .method = "DELETE",
-        .url = url,
-        .headers = {"Content-Type: application/json", "Accept: application/json"},
-        .body = body,
-        .body_size = sizeof(body) - 1};
+    struct http_request q = {.method = "DELETE",
+                             .url = url,
+                             .headers = {"Content-Type: application/json", "Accept: application/json"},
+                             .body = body,
+                             .body_size = sizeof(body) - 1};
     cleanup_json struct json_object *o = NULL;
     const char *uid;
     int r;
@@ -57,8 +55,7 @@ static int delete_one(const struct settings *s, const struct target *t, bool wai
     if (r != EXIT_DONE || a.status == 404)
         return r;
     o = api_json(&a);
-    uid =
-        json_text(o, strcmp(json_text(o, "kind"), "Status") == 0 ? "details.uid" : "metadata.uid");
+    uid = json_text(o, strcmp(json_text(o, "kind"), "Status") == 0 ? "details.uid" : "metadata.uid");
     r = wait ? wait_gone(s, url, uid, t->name, seconds) : EXIT_DONE;
     if (r == EXIT_DONE)
         printf("%s.rouse.dev \"%s\" deleted\n", t->resource->singular, t->name);

@@ -139,8 +139,7 @@ static int get_list(struct get *g)
         cleanup_buffer struct buffer query = {0};
         cleanup_free char *text = NULL, *url = NULL;
 
-        buffer_puts(&query,
-                    g->output == OUTPUT_YAML || g->output == OUTPUT_JSON ? "" : "limit=500");
+        buffer_puts(&query, g->output == OUTPUT_YAML || g->output == OUTPUT_JSON ? "" : "limit=500");
         if (next[0]) {
             buffer_puts(&query, "&continue=");
             http_escape(&query, next, false);

@@ -58,8 +58,7 @@ static int run_kubeconfig(const struct command *c, int argc, char **argv)
     usable = !s.token || strncmp(s.api, "http://", 7) != 0;
     if (!usable)
         fprintf(stderr,
-                "rouse: kubectl sends a token over https only: it will not be let in at %s\n",
-                s.api);
+                "rouse: kubectl sends a token over https only: it will not be let in at %s\n", s.api);
     o = kubeconfig(&s);
     r = yaml_emit(o, &b);
     json_object_put(o);

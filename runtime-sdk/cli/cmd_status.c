@@ -40,8 +40,7 @@ static int print_api(const struct settings *s)
     cleanup_buffer struct buffer b = {0};
     struct table t = {0};
     int r;
-    cleanup_json struct json_object *functions =
-        list(s, "functions", "Accept: application/json", &r);
+    cleanup_json struct json_object *functions = list(s, "functions", "Accept: application/json", &r);
     cleanup_json struct json_object *nodes =
         r == EXIT_DONE ? list(s, "nodes", ACCEPT_TABLE, &r) : NULL;
     struct json_object *items = json_at(functions, "items");

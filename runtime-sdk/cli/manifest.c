@@ -71,8 +71,7 @@ static int add_object(struct json_object *all, struct json_object *o, struct err
     if (!json_object_is_type(o, json_type_object))
         return err_set(e, EINVAL,
                        "a document is no object: it wants apiVersion, kind, metadata and spec");
-    if (n < 4 || strcmp(kind + n - 4, "List") != 0 ||
-        !json_object_is_type(items, json_type_array)) {
+    if (n < 4 || strcmp(kind + n - 4, "List") != 0 || !json_object_is_type(items, json_type_array)) {
         json_object_array_add(all, json_object_get(o));
         return 0;
     }

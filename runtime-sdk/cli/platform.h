@@ -16,7 +16,7 @@ struct platform {
     char id[16]; /* derived from the state directory */
     char api[URL_MAX], front[URL_MAX], control[URL_MAX];
     char local_api[URL_MAX]; /* on loopback, where no token is asked; `api` itself on one node */
-    char bridge[16]; /* "": nodes live on the host's own network */
+    char bridge[16];         /* "": nodes live on the host's own network */
     char runtimes[4096], bin[4096];
     struct platform_node nodes[NODES_MAX];
     unsigned node_count;

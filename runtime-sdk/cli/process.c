@@ -38,8 +38,7 @@ int process_parse_stat(const char *text, char *ret_state, unsigned long long *re
 
     /* After the name come the state (field 3) and, 19 fields on, the start time (22). */
     if (!p ||
-        sscanf(p,
-               ") %c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu",
+        sscanf(p, ") %c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu",
                &state, &started) != 2)
         return -EINVAL;
     *ret_state = state;
@@ -262,8 +261,7 @@ static int said(int fd, const char *program, struct err *e)
 
 int process_run(char *const argv[], const char *input, struct err *e)
 {
-    cleanup_fd int in = memfd_create("input", MFD_CLOEXEC),
-                   out = memfd_create("output", MFD_CLOEXEC);
+    cleanup_fd int in = memfd_create("input", MFD_CLOEXEC), out = memfd_create("output", MFD_CLOEXEC);
     size_t n = input ? strlen(input) : 0;
     int status, r;
     pid_t pid;

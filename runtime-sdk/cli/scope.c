@@ -37,8 +37,7 @@ void scope_words(const char *platform, const char *node, uint64_t now, char unit
         SCOPE_PROGRAM, "--scope",           "--quiet", "--collect", "-p", "Delegate=yes",
         "-p",          "TasksMax=infinity", "--unit",  unit,        "--"};
 
-    snprintf(unit, SCOPE_UNIT_MAX, "rouse-%s-%s-%llx.scope", platform, node,
-             (unsigned long long)now);
+    snprintf(unit, SCOPE_UNIT_MAX, "rouse-%s-%s-%llx.scope", platform, node, (unsigned long long)now);
     memcpy(words, all, sizeof(all));
 }
 

@@ -160,8 +160,7 @@ static int merge(struct convert *c, const yaml_node_t *at, struct json_object *i
     return 0;
 }
 
-static int pairs(struct convert *c, yaml_node_t *n, struct json_object *o,
-                 struct json_object *merges)
+static int pairs(struct convert *c, yaml_node_t *n, struct json_object *o, struct json_object *merges)
 {
     for (yaml_node_pair_t *p = n->data.mapping.pairs.start; p < n->data.mapping.pairs.top; p++) {
         yaml_node_t *k = yaml_document_get_node(c->doc, p->key);

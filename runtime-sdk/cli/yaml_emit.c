@@ -39,8 +39,8 @@ static int emit_text(yaml_emitter_t *em, const char *s)
 {
     if (strchr(s, '\n'))
         return emit_scalar(em, s, YAML_LITERAL_SCALAR_STYLE);
-    return emit_scalar(
-        em, s, reads_as_text(s) ? YAML_PLAIN_SCALAR_STYLE : YAML_DOUBLE_QUOTED_SCALAR_STYLE);
+    return emit_scalar(em, s,
+                       reads_as_text(s) ? YAML_PLAIN_SCALAR_STYLE : YAML_DOUBLE_QUOTED_SCALAR_STYLE);
 }
 
 static int by_key(const void *a, const void *b)
@@ -67,8 +67,7 @@ static int emit_object(yaml_emitter_t *em, struct json_object *o)
         keys[i++] = key;
     }
     qsort(keys, n, sizeof(*keys), by_key);
-    ok = yaml_mapping_start_event_initialize(&ev, NULL, NULL, 1, style) &&
-         yaml_emitter_emit(em, &ev);
+    ok = yaml_mapping_start_event_initialize(&ev, NULL, NULL, 1, style) && yaml_emitter_emit(em, &ev);
     for (i = 0; ok && i < n; i++)
         ok = emit_text(em, keys[i]) && emit_value(em, json_object_object_get(o, keys[i]));
     free(keys);
@@ -115,8 +114,7 @@ int yaml_emit(struct json_object *o, struct buffer *ret)
     yaml_emitter_set_output(&em, write_out, ret);
     yaml_emitter_set_unicode(&em, 1);
     yaml_emitter_set_width(&em, -1);
-    ok = yaml_stream_start_event_initialize(&ev, YAML_UTF8_ENCODING) &&
-         yaml_emitter_emit(&em, &ev) &&
+    ok = yaml_stream_start_event_initialize(&ev, YAML_UTF8_ENCODING) && yaml_emitter_emit(&em, &ev) &&
          yaml_document_start_event_initialize(&ev, NULL, NULL, NULL, 1) &&
          yaml_emitter_emit(&em, &ev) && emit_value(&em, o) &&
          yaml_document_end_event_initialize(&ev, 1) && yaml_emitter_emit(&em, &ev) &&

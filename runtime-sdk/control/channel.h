@@ -19,37 +19,38 @@ enum { CONTROL_MESSAGE_MAX = 4 << 20, CONTROL_PENDING_MAX = 32 << 20 };
 /* ---- the controller's side */
 struct control_server;
 struct control_server_options {
-    const char *address;             /* "tcp://127.0.0.1:7082"; port 0: any */
-    const char *token;               /* bearer token agents must show; NULL: none asked (loopback only) */
-    const char *tls_cert, *tls_key;  /* files; NULL: plain */
-    unsigned max_agents;             /* 0: 10000 */
+    const char *address; /* "tcp://127.0.0.1:7082"; port 0: any */
+    const char *token;   /* bearer token agents must show; NULL: none asked (loopback only) */
+    const char *tls_cert, *tls_key; /* files; NULL: plain */
+    unsigned max_agents;            /* 0: 10000 */
     struct loop *loop;
     void (*on_open)(void *user, uint64_t peer, const char *address);
-    void (*on_message)(void *user, uint64_t peer, const AgentMessage *m);    /* m lives until the return */
+    void (*on_message)(void *user, uint64_t peer, const AgentMessage *m); /* m lives until the return */
     void (*on_closed)(void *user, uint64_t peer, const char *reason);
     void *user;
 };
 int control_server_new(const struct control_server_options *o, struct control_server **ret);
 void control_server_address(const struct control_server *s, char out[128]);
-uint64_t control_server_refused(const struct control_server *s);             /* upgrades; any thread */
+uint64_t control_server_refused(const struct control_server *s); /* upgrades; any thread */
 /* Packs on the caller's thread. -ENOTCONN; -ENOBUFS: the peer is closed, it does not keep up. */
 int control_server_send(struct control_server *s, uint64_t peer, const ControllerMessage *m);
 void control_server_close(struct control_server *s, uint64_t peer, const char *reason);
-struct control_server *control_server_free(struct control_server *s);        /* joins the thread */
+struct control_server *control_server_free(struct control_server *s); /* joins the thread */
 
 /* ---- the agent's side: dials, and dials again with jittered backoff (50 ms doubling to 5 s) */
 struct control_client;
 struct control_client_options {
-    const char *address;             /* "tcp://127.0.0.1:7082" or "tls://name:port", the name as in the certificate */
+    const char *address; /* "tcp://127.0.0.1:7082" or "tls://name:port", the name as in the certificate */
     const char *token;
     const char *tls_ca;
     struct loop *loop;
-    void (*on_open)(void *user);     /* say Hello now */
+    void (*on_open)(void *user); /* say Hello now */
     void (*on_message)(void *user, const ControllerMessage *m);
     /* Reconnects by itself. Also told, without an on_open() before it, when a dial fails for a new reason. */
     void (*on_closed)(void *user, const char *reason);
     void *user;
 };
 int control_client_new(const struct control_client_options *o, struct control_client **ret);
-int control_client_send(struct control_client *c, const AgentMessage *m);    /* -ENOTCONN while away: the next Hello says it all */
+int control_client_send(struct control_client *c,
+                        const AgentMessage *m); /* -ENOTCONN while away: the next Hello says it all */
 struct control_client *control_client_free(struct control_client *c);

@@ -11,8 +11,7 @@
 enum { WINDOW_SECONDS_MAX = 3600 };
 struct window;
 
-int window_new(uint32_t seconds,
-               struct window **ret); /* 1 to WINDOW_SECONDS_MAX; -EINVAL, -ENOMEM */
+int window_new(uint32_t seconds, struct window **ret); /* 1 to WINDOW_SECONDS_MAX; -EINVAL, -ENOMEM */
 struct window *window_free(struct window *w);
 /* A time before the last record's second is counted in that second. */
 void window_record(struct window *w, uint64_t now_ns, double value);

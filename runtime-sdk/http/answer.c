@@ -95,8 +95,7 @@ static void end_answer(struct http_exchange *x)
     loop_defer(x->server->loop, &x->done);
 }
 
-void http_respond(struct http_exchange *x, int status, const char *headers, const void *body,
-                  size_t n)
+void http_respond(struct http_exchange *x, int status, const char *headers, const void *body, size_t n)
 {
     struct iovec parts[HEAD_PARTS + 1];
     char lines[2][LINE_MAX_SIZE];
@@ -236,8 +235,7 @@ void http_write_error(struct http_connection *hc, int status, const char *why)
     reason_of(status, reason);
     n = snprintf(body, sizeof(body), "{\"reason\":\"%s\",\"message\":\"%s\"}", reason, why);
     conn_writev(hc->conn,
-                (struct iovec[]){status_line(status, line),
-                                 PART("Content-Type: application/json\r\n"),
+                (struct iovec[]){status_line(status, line), PART("Content-Type: application/json\r\n"),
                                  part(date, strlen(date)), length_line((uint64_t)n, length),
                                  PART("Connection: close\r\n\r\n"), part(body, (size_t)n)},
                 6);

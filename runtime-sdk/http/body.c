@@ -42,8 +42,7 @@ bool http_body_is_due(const struct http_exchange *x)
         return false;
     if (x->head.expect_continue && !x->continue_sent && !x->received)
         return false;
-    return x->answer == ANSWER_ENDED || x->reading ||
-           buffer_size(&x->held) < x->server->o.hold_limit;
+    return x->answer == ANSWER_ENDED || x->reading || buffer_size(&x->held) < x->server->o.hold_limit;
 }
 
 /* The owner is let go of; what the client gets depends on how far the answer was. */
@@ -73,9 +72,8 @@ static int take_trailers(struct http_exchange *x, const uint8_t *in, size_t n)
 
     if (buffer_append(&x->trailers, in, n) < 0)
         return -ENOMEM;
-    return http_parse_trailers(&x->head, (const char *)buffer_bytes(&x->trailers), n, &why)
-               ? -EPROTO
-               : 0;
+    return http_parse_trailers(&x->head, (const char *)buffer_bytes(&x->trailers), n, &why) ? -EPROTO
+                                                                                            : 0;
 }
 
 /* The next run of body bytes among `n` raw ones. */

@@ -130,7 +130,7 @@ int link_get(struct http_client *c, const char *address, bool fresh, uint64_t de
     while (!fresh && !list_empty(&p->idle)) {
         k = list_entry(p->idle.next, struct link, in_pool);
         if (is_stale(k)) {
-            p->links++;    /* the pool must outlive its last link here */
+            p->links++; /* the pool must outlive its last link here */
             link_drop(k);
             p->links--;
             continue;

@@ -12,36 +12,38 @@ struct http_client;
 struct http_call;
 
 struct http_client_options {
-    unsigned max_idle;                   /* kept connections an address; 0: 64 */
-    uint64_t idle_ns;                    /* 0: 30 s; keep it below the server's */
-    uint64_t connect_timeout_ns;         /* 0: 2 s */
+    unsigned max_idle;           /* kept connections an address; 0: 64 */
+    uint64_t idle_ns;            /* 0: 30 s; keep it below the server's */
+    uint64_t connect_timeout_ns; /* 0: 2 s */
 };
 struct http_call_ops {
     void (*on_continue)(struct http_call *c);                        /* 100; may be NULL */
     void (*on_head)(struct http_call *c, const struct http_head *h); /* the head lives until on_done() */
     void (*on_body)(struct http_call *c, const uint8_t *data, size_t n);
-    void (*on_drained)(struct http_call *c);                         /* the request body may go on */
-    void (*on_done)(struct http_call *c, int error, bool sent);      /* 0, or -errno; always, last; never before the return */
+    void (*on_drained)(struct http_call *c); /* the request body may go on */
+    void (*on_done)(struct http_call *c, int error,
+                    bool sent); /* 0, or -errno; always, last; never before the return */
 };
 struct http_call_request {
-    const char *address;                 /* as conn_dial() */
+    const char *address; /* as conn_dial() */
     struct str method, target;
-    const char *headers;                 /* "Name: value\r\n"..., Host included; framing headers are the client's */
-    int64_t content_length;              /* 0: none; -1: chunked; else what http_call_write() will bring */
-    bool expect_continue;                /* send the head, wait for on_continue() */
-    uint64_t deadline_ns;                /* monotonic, whole call; 0: none */
-    bool once;                           /* no second try: it must not run twice, whatever the method */
+    const char *headers; /* "Name: value\r\n"..., Host included; framing headers are the client's */
+    int64_t content_length; /* 0: none; -1: chunked; else what http_call_write() will bring */
+    bool expect_continue;   /* send the head, wait for on_continue() */
+    uint64_t deadline_ns;   /* monotonic, whole call; 0: none */
+    bool once;              /* no second try: it must not run twice, whatever the method */
 };
 
 int http_client_new(struct loop *l, const struct http_client_options *o, struct http_client **ret);
-struct http_client *http_client_free(struct http_client *c);         /* cancels all; not inside its callbacks */
-int http_call_start(struct http_client *c, const struct http_call_request *r, const struct http_call_ops *ops,
-                    void *user, struct http_call **ret);
+struct http_client *http_client_free(struct http_client *c); /* cancels all; not inside its callbacks */
+int http_call_start(struct http_client *c, const struct http_call_request *r,
+                    const struct http_call_ops *ops, void *user, struct http_call **ret);
 void *http_call_user(const struct http_call *c);
-const struct http_head *http_call_head(const struct http_call *c);   /* trailers are appended to it before on_done() */
+const struct http_head *http_call_head(
+    const struct http_call *c); /* trailers are appended to it before on_done() */
 void http_call_write(struct http_call *c, const void *data, size_t n);
-void http_call_end(struct http_call *c);                              /* chunked bodies */
+void http_call_end(struct http_call *c); /* chunked bodies */
 bool http_call_congested(const struct http_call *c);
-void http_call_pause(struct http_call *c);                            /* stop reading the answer */
+void http_call_pause(struct http_call *c); /* stop reading the answer */
 void http_call_resume(struct http_call *c);
-void http_call_cancel(struct http_call *c);                           /* no callback follows; not in on_done() */
+void http_call_cancel(struct http_call *c); /* no callback follows; not in on_done() */

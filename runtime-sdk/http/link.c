@@ -89,9 +89,8 @@ static int decode(struct http_call *call, const uint8_t *in, size_t n, size_t *r
         *ret_size = 0;
         if (n && buffer_append(&call->trailers, *ret_data, n) < 0)
             return -ENOMEM;
-        return http_parse_trailers(&call->head, (const char *)call->trailers.data, n, &why)
-                   ? -EPROTO
-                   : 0;
+        return http_parse_trailers(&call->head, (const char *)call->trailers.data, n, &why) ? -EPROTO
+                                                                                            : 0;
     }
     *ret_used = call->left >= 0 && (uint64_t)call->left < n ? (size_t)call->left : n;
     *ret_data = in;

@@ -4,42 +4,42 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct str {                     /* a view; never NUL-terminated */
+struct str { /* a view; never NUL-terminated */
     const char *at;
     size_t n;
 };
 #define STR(literal) ((struct str){(literal), sizeof(literal) - 1})
 struct str str_of(const char *s);
 bool str_eq(struct str a, const char *b);
-bool str_ieq(struct str a, const char *b);           /* ASCII case folded */
+bool str_ieq(struct str a, const char *b); /* ASCII case folded */
 
 struct http_header {
-    struct str name, value;      /* value: optional white space trimmed, obs-fold refused */
+    struct str name, value; /* value: optional white space trimmed, obs-fold refused */
 };
 
 enum { HTTP_HEADERS_MAX = 100, HTTP_HEAD_MAX = 32768, HTTP_TARGET_MAX = 8192 };
 
 struct http_head {
     /* request */
-    struct str method, target;   /* target as sent: origin-form, absolute-form is reduced to it */
-    struct str path, query;      /* the target split at '?'; query without it; both still percent-encoded */
-    struct str host;             /* from the absolute-form or Host */
+    struct str method, target; /* target as sent: origin-form, absolute-form is reduced to it */
+    struct str path, query; /* the target split at '?'; query without it; both still percent-encoded */
+    struct str host;        /* from the absolute-form or Host */
     /* response */
     int status;
     struct str reason;
     /* both */
-    int minor;                   /* HTTP/1.minor: 0 or 1 */
+    int minor; /* HTTP/1.minor: 0 or 1 */
     struct http_header headers[HTTP_HEADERS_MAX];
     size_t header_count;
-    int64_t content_length;      /* -1: none given */
+    int64_t content_length; /* -1: none given */
     bool chunked;
     bool keep_alive;
     bool expect_continue;
-    bool upgrade;                /* Connection: upgrade and an Upgrade header */
+    bool upgrade; /* Connection: upgrade and an Upgrade header */
 };
 
 /* The first header of that name, or NULL. */
 const struct str *http_head_get(const struct http_head *h, const char *name);
-const char *http_status_text(int status);            /* "Not Found"; "Unknown" otherwise */
+const char *http_status_text(int status); /* "Not Found"; "Unknown" otherwise */
 /* Percent-decodes into out (at most n bytes). Returns the length or -EINVAL. '+' stays '+'. */
 int http_percent_decode(struct str in, char *out, size_t n);

@@ -177,16 +177,14 @@ static int framing_field(struct http_head *h, struct framing *f, struct str name
 }
 
 /* One "Name: value" line without its CRLF. */
-static int field_line(const char *at, const char *end, struct http_header *ret,
-                      const char **ret_why)
+static int field_line(const char *at, const char *end, struct http_header *ret, const char **ret_why)
 {
     const char *p = at;
 
     while (p < end && http_is((unsigned char)*p, HTTP_TOKEN))
         p++;
     if (p == at)
-        return refuse(400,
-                      *at == ' ' || *at == '\t' ? "a header is folded" : "a header has no name",
+        return refuse(400, *at == ' ' || *at == '\t' ? "a header is folded" : "a header has no name",
                       ret_why);
     if (p == end || *p != ':')
         return refuse(400, "a header's name holds a forbidden octet", ret_why);

@@ -17,19 +17,20 @@ struct http_proxy;
 
 struct http_proxy_request {
     const char *address;
-    const char *set;                 /* "Name: value\r\n"... */
-    const char *answer_headers;      /* added to the answer; e.g. Rouse-Request-Id */
-    uint64_t deadline_ns;            /* monotonic; 0: none */
+    const char *set;            /* "Name: value\r\n"... */
+    const char *answer_headers; /* added to the answer; e.g. Rouse-Request-Id */
+    uint64_t deadline_ns;       /* monotonic; 0: none */
 };
 struct http_proxy_ops {
     /* Refused, or never sent. `reason` is the header's value or strerror. The proxy is gone. */
     void (*on_refused)(void *user, struct http_exchange *x, const char *reason);
-    void (*on_head)(void *user, struct http_exchange *x, int status);            /* may be NULL */
+    void (*on_head)(void *user, struct http_exchange *x, int status); /* may be NULL */
     /* The answer was passed on whole (0), or was lost: -ECONNRESET, -ETIMEDOUT before any byte of
      * the answer reached the client (the owner answers 502 or 504), -ECANCELED when the client left,
      * -EPIPE when it broke in mid-answer (the client's connection has been cut). */
     void (*on_done)(void *user, struct http_exchange *x, int error);
 };
 /* Takes the exchange's ops until on_refused() or on_done(). */
-int http_proxy_start(struct http_client *c, struct http_exchange *x, const struct http_proxy_request *r,
-                     const struct http_proxy_ops *ops, void *user, struct http_proxy **ret);
+int http_proxy_start(struct http_client *c, struct http_exchange *x,
+                     const struct http_proxy_request *r, const struct http_proxy_ops *ops,
+                     void *user, struct http_proxy **ret);

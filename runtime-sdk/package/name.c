@@ -44,8 +44,7 @@ static size_t utf8_length(const unsigned char *s)
     return 0;
 }
 
-static int check_text(const char *what, const char *s, const struct package_limits *l,
-                      struct err *e)
+static int check_text(const char *what, const char *s, const struct package_limits *l, struct err *e)
 {
     const unsigned char *p = (const unsigned char *)s;
 

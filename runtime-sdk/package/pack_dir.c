@@ -108,8 +108,7 @@ static int strings_by_name(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static int pack_link(struct writer *w, int root_fd, const char *name,
-                     const struct package_limits *l)
+static int pack_link(struct writer *w, int root_fd, const char *name, const struct package_limits *l)
 {
     char target[4096];
     ssize_t n = readlinkat(root_fd, name, target, sizeof(target) - 1);

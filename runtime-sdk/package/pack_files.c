@@ -66,8 +66,7 @@ static int clean_entries(const struct package_file *files, size_t n, const struc
     return check_conflicts(entries, n, e);
 }
 
-int package_pack_files(const struct package_file *files, size_t n, struct buffer *ret,
-                       struct err *e)
+int package_pack_files(const struct package_file *files, size_t n, struct buffer *ret, struct err *e)
 {
     const struct package_limits l = package_limits_or_default(NULL);
     cleanup_locale struct locale_scope scope = {0};

@@ -7,28 +7,29 @@
 #include "base/buffer.h"
 #include "base/error.h"
 
-enum { PACKAGE_DIGEST_TEXT = 72 };      /* "sha256:" + 64 + NUL */
-struct package_limits {                  /* 0: the default in brackets */
-    uint64_t packed_size;                /* 256 MiB */
-    uint64_t unpacked_size;              /* 512 MiB */
-    uint32_t files;                      /* 20,000 */
-    uint32_t depth;                      /* 32 path components */
-    uint32_t name;                       /* 1024 bytes a path */
+enum { PACKAGE_DIGEST_TEXT = 72 }; /* "sha256:" + 64 + NUL */
+struct package_limits {            /* 0: the default in brackets */
+    uint64_t packed_size;          /* 256 MiB */
+    uint64_t unpacked_size;        /* 512 MiB */
+    uint32_t files;                /* 20,000 */
+    uint32_t depth;                /* 32 path components */
+    uint32_t name;                 /* 1024 bytes a path */
 };
 struct package_file {
-    const char *name;                    /* relative, no "..", no leading '/' */
+    const char *name; /* relative, no "..", no leading '/' */
     const void *data;
     size_t size;
     bool executable;
 };
 
 void package_digest(const void *data, size_t n, char ret[PACKAGE_DIGEST_TEXT]);
-int package_digest_file(int fd, char ret[PACKAGE_DIGEST_TEXT]);              /* from offset 0; -errno */
-bool package_digest_valid(const char *text);                                 /* "sha256:" and 64 lower-case hex */
+int package_digest_file(int fd, char ret[PACKAGE_DIGEST_TEXT]); /* from offset 0; -errno */
+bool package_digest_valid(const char *text); /* "sha256:" and 64 lower-case hex */
 /* Inline files. `name: bootstrap` is made executable by the caller's flag. */
 int package_pack_files(const struct package_file *files, size_t n, struct buffer *ret, struct err *e);
 /* A directory; skips .git; follows no symlink out of it; keeps the executable bit. */
-int package_pack_dir(const char *dir, const struct package_limits *l, struct buffer *ret, struct err *e);
+int package_pack_dir(const char *dir, const struct package_limits *l, struct buffer *ret,
+                     struct err *e);
 /* Unpacks below `dir_fd` (must be empty). Refuses absolute and ".." names, links that leave, devices, setuid
  * bits (dropped), and what is over a limit, naming the entry. Half-unpacked remains are the caller's to remove. */
 int package_unpack(int archive_fd, int dir_fd, const struct package_limits *l, struct err *e);

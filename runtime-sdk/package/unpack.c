@@ -225,8 +225,7 @@ static int unpack_dir(struct reader *x, int fd, const char *base, const char *na
 static int unpack_entry(struct reader *x, struct archive_entry *entry)
 {
     cleanup_buffer struct buffer clean = {0};
-    const char *raw = archive_entry_pathname_utf8(entry),
-               *hard = archive_entry_hardlink_utf8(entry);
+    const char *raw = archive_entry_pathname_utf8(entry), *hard = archive_entry_hardlink_utf8(entry);
     cleanup_fd int fd = -1;
     const char *name, *base;
     unsigned type = archive_entry_filetype(entry);
@@ -244,8 +243,7 @@ static int unpack_entry(struct reader *x, struct archive_entry *entry)
     if (archive_entry_is_encrypted(entry) > 0)
         return err_set(x->e, EINVAL, "entry %s: is encrypted", name);
     if (!*name)
-        return type == AE_IFDIR && !hard ? 0
-                                         : err_set(x->e, EINVAL, "entry \"%s\": not a name", raw);
+        return type == AE_IFDIR && !hard ? 0 : err_set(x->e, EINVAL, "entry \"%s\": not a name", raw);
     if (!hard && type != AE_IFREG && type != AE_IFDIR && type != AE_IFLNK)
         return err_set(x->e, EINVAL, "entry %s: neither file, directory nor link", name);
     r = open_parent(x, name, true, &fd, &base);

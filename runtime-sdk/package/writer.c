@@ -14,8 +14,7 @@ static la_ssize_t write_block(struct archive *a, void *user, const void *data, s
     if (w->failed)
         return (la_ssize_t)n;
     if (buffer_size(w->out) + n > w->limit)
-        w->failed =
-            err_set(w->e, EFBIG, "the package is larger than %ju bytes", (uintmax_t)w->limit);
+        w->failed = err_set(w->e, EFBIG, "the package is larger than %ju bytes", (uintmax_t)w->limit);
     else if (buffer_append(w->out, data, n) < 0)
         w->failed = err_errno(w->e, ENOMEM, "pack");
     return (la_ssize_t)n;

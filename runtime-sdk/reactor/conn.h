@@ -16,9 +16,9 @@ struct conn_ops {
      * Returns how many bytes were taken; the rest is kept and handed over again
      * with what comes next, up to conn_options.input_limit (then: closed, -ENOBUFS). */
     size_t (*on_data)(struct conn *c, const uint8_t *in, size_t n);
-    void (*on_drained)(struct conn *c);          /* may be NULL */
-    void (*on_eof)(struct conn *c);              /* peer half-closed; NULL: close */
-    void (*on_connected)(struct conn *c);        /* dialled ones; may be NULL */
+    void (*on_drained)(struct conn *c);   /* may be NULL */
+    void (*on_eof)(struct conn *c);       /* peer half-closed; NULL: close */
+    void (*on_connected)(struct conn *c); /* dialled ones; may be NULL */
     /* 0 or -errno. Always at the end of a turn, never inside a call of the owner; the conn is
      * freed after it. An owner that leaves earlier first calls conn_set_user(c, NULL, NULL). */
     void (*on_closed)(struct conn *c, int error);
@@ -26,8 +26,8 @@ struct conn_ops {
     void (*on_left)(struct conn *c);
 };
 struct conn_options {
-    size_t input_limit;                          /* unconsumed bytes kept; 0: 64 KiB */
-    size_t high_water, low_water;                /* 0: 256 KiB, 64 KiB */
+    size_t input_limit;           /* unconsumed bytes kept; 0: 64 KiB */
+    size_t high_water, low_water; /* 0: 256 KiB, 64 KiB */
 };
 
 /* Addresses: "tcp://127.0.0.1:8080", "tcp://[::1]:8080", "unix:///path". No DNS. */
@@ -37,30 +37,32 @@ void address_text(const struct sockaddr_storage *sa, socklen_t size, char out[12
 
 /* Takes over a connected stream descriptor (non-blocking is set here). */
 /* The descriptor stays the caller's on failure. */
-int conn_open(struct loop *l, int fd, const struct conn_ops *ops, const struct conn_options *o, void *user,
-              struct conn **ret);
+int conn_open(struct loop *l, int fd, const struct conn_ops *ops, const struct conn_options *o,
+              void *user, struct conn **ret);
 /* Starts to connect; on_connected() or on_closed(-ETIMEDOUT, -ECONNREFUSED, ...) follows, never before the return. */
 int conn_dial(struct loop *l, const char *address, uint64_t deadline_ns, const struct conn_ops *ops,
               const struct conn_options *o, void *user, struct conn **ret);
 void *conn_user(const struct conn *c);
-void conn_set_user(struct conn *c, const struct conn_ops *ops, void *user);  /* ops NULL: input is dropped */
+void conn_set_user(struct conn *c, const struct conn_ops *ops,
+                   void *user); /* ops NULL: input is dropped */
 int conn_fd(const struct conn *c);
 struct loop *conn_loop(const struct conn *c);
 void conn_peer_text(const struct conn *c, char out[128]);
 
-int conn_write(struct conn *c, const void *data, size_t n);      /* copies; flushed at the end of the turn or by conn_flush */
+int conn_write(struct conn *c, const void *data,
+               size_t n); /* copies; flushed at the end of the turn or by conn_flush */
 int conn_writev(struct conn *c, const struct iovec *iov, int n);
 void conn_flush(struct conn *c);
 size_t conn_pending(const struct conn *c);
-uint64_t conn_sent(const struct conn *c);                        /* bytes the kernel has taken so far */
+uint64_t conn_sent(const struct conn *c); /* bytes the kernel has taken so far */
 bool conn_congested(const struct conn *c);
-void conn_pause(struct conn *c);                                 /* stop reading */
-void conn_resume(struct conn *c);                                /* on_data() runs again for kept bytes, not before the return */
-void conn_close(struct conn *c);                                 /* after what is pending went out (10 s at most) */
+void conn_pause(struct conn *c);  /* stop reading */
+void conn_resume(struct conn *c); /* on_data() runs again for kept bytes, not before the return */
+void conn_close(struct conn *c);  /* after what is pending went out (10 s at most) */
 /* As conn_close() for a peer that may still be sending: after the last byte went out its input is
  * thrown away for a while, so that a reset does not destroy what it has not read yet. */
 void conn_linger(struct conn *c);
-void conn_abort(struct conn *c, int error);                      /* now; pending bytes are dropped; error < 0: reset */
+void conn_abort(struct conn *c, int error); /* now; pending bytes are dropped; error < 0: reset */
 /* Takes the kept unconsumed bytes (malloc'ed; NULL if none). Within on_data() `in` stays the callee's. */
 int conn_take_kept(struct conn *c, uint8_t **ret_rest, size_t *ret_n);
 /* Gives the descriptor and the unconsumed bytes to the caller; on_closed() is not called. Within
@@ -71,14 +73,15 @@ int conn_detach(struct conn *c, uint8_t **ret_rest, size_t *ret_n);
 struct listener;
 struct listener_options {
     bool reuseport;
-    mode_t unix_mode;                            /* 0: 0600 */
-    int backlog;                                 /* 0: 4096 */
-    unsigned max_connections;                    /* 0: 10000, those conn_open()ed in on_accept(); past it new ones wait in the backlog */
+    mode_t unix_mode; /* 0: 0600 */
+    int backlog;      /* 0: 4096 */
+    unsigned max_connections; /* 0: 10000, those conn_open()ed in on_accept(); past it new ones wait in the backlog */
 };
 /* on_accept() owns fd. The peer's credentials and address are there to ask the fd for. */
 int listener_open(struct loop *l, const char *address, const struct listener_options *o,
                   void (*on_accept)(void *user, int fd), void *user, struct listener **ret);
-int listener_open_fd(struct loop *l, int fd, void (*on_accept)(void *user, int fd), void *user, struct listener **ret);
-void listener_text(const struct listener *ls, char out[128]);    /* the bound address; port 0 resolved */
-struct listener *listener_close(struct listener *ls);            /* NULL is a no-op */
+int listener_open_fd(struct loop *l, int fd, void (*on_accept)(void *user, int fd), void *user,
+                     struct listener **ret);
+void listener_text(const struct listener *ls, char out[128]); /* the bound address; port 0 resolved */
+struct listener *listener_close(struct listener *ls);         /* NULL is a no-op */
 void listener_pause(struct listener *ls, bool paused);

@@ -6,8 +6,8 @@
 
 struct channel;
 
-int channel_connect(const char *path, struct channel **ret);             /* -ENAMETOOLONG, -errno */
-struct channel *channel_free(struct channel *ch);                        /* NULL is a no-op */
+int channel_connect(const char *path, struct channel **ret); /* -ENAMETOOLONG, -errno */
+struct channel *channel_free(struct channel *ch);            /* NULL is a no-op */
 /* 1: a frame, valid until the next call. 0: the agent ended the connection. Else -errno of the
  * socket or of frame_parse(). */
 int channel_receive(struct channel *ch, struct frame *ret);

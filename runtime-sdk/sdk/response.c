@@ -177,8 +177,7 @@ static int append_text(struct buffer *to, const char *s, size_t n)
     return r;
 }
 
-int response_error_json(const char *type, const char *message, size_t message_size,
-                        struct buffer *to)
+int response_error_json(const char *type, const char *message, size_t message_size, struct buffer *to)
 {
     int r;
 
@@ -203,8 +202,8 @@ int response_error(const struct rouse_response *resp, int result, struct buffer 
     if (resp->failed) {
         size_t n = buffer_size(&resp->error_message);
 
-        return response_error_json(
-            resp->error_type, n ? (const char *)buffer_bytes(&resp->error_message) : "", n, to);
+        return response_error_json(resp->error_type,
+                                   n ? (const char *)buffer_bytes(&resp->error_message) : "", n, to);
     }
     message = result < 0 && result > -4096 ? strerror(-result) : "the handler returned an error";
     return response_error_json("Error", message, strlen(message), to);

@@ -92,8 +92,7 @@ int frame_append(struct buffer *to, enum frame_type type, uint8_t flags, uint64_
     return 0;
 }
 
-int frame_invoke_append(struct buffer *to, uint8_t flags, uint64_t id,
-                        const struct frame_invoke *inv)
+int frame_invoke_append(struct buffer *to, uint8_t flags, uint64_t id, const struct frame_invoke *inv)
 {
     size_t n = (size_t)INVOKE_FIXED + inv->request_id_size + inv->trace_size + inv->event_size;
     uint8_t *p;

@@ -9,34 +9,35 @@
 
 enum {
     FRAME_HEADER = 16,
-    FRAME_PAYLOAD_MAX = 1 << 20,     /* longer bodies go on in BODY frames */
+    FRAME_PAYLOAD_MAX = 1 << 20, /* longer bodies go on in BODY frames */
     FRAME_PROTOCOL = 1,
 };
 enum frame_type {
-    FRAME_HELLO = 1,       /* both ways, first: JSON object */
-    FRAME_INVOKE = 2,      /* agent -> runtime: struct frame_invoke, then the event's first bytes */
-    FRAME_BODY = 3,        /* both ways: more bytes of that id */
-    FRAME_END = 4,         /* both ways: empty; the body of that id (or the hook) is complete */
-    FRAME_RESPONSE = 5,    /* runtime -> agent: the first bytes of the result */
-    FRAME_ERROR = 6,       /* runtime -> agent: JSON {errorType, errorMessage, stackTrace}; ends that id */
-    FRAME_CREDIT = 7,      /* id 0: u32 invocations the runtime takes; else: u32 body bytes of that id */
-    FRAME_CANCEL = 8,      /* agent -> runtime: nobody waits for that id any more; still answer it */
-    FRAME_HOOK = 9,        /* agent -> runtime: u8 hook; answered by END or ERROR */
-    FRAME_LOG = 10,        /* runtime -> agent: a line of that invocation's log */
+    FRAME_HELLO = 1,    /* both ways, first: JSON object */
+    FRAME_INVOKE = 2,   /* agent -> runtime: struct frame_invoke, then the event's first bytes */
+    FRAME_BODY = 3,     /* both ways: more bytes of that id */
+    FRAME_END = 4,      /* both ways: empty; the body of that id (or the hook) is complete */
+    FRAME_RESPONSE = 5, /* runtime -> agent: the first bytes of the result */
+    FRAME_ERROR = 6, /* runtime -> agent: JSON {errorType, errorMessage, stackTrace}; ends that id */
+    FRAME_CREDIT = 7, /* id 0: u32 invocations the runtime takes; else: u32 body bytes of that id */
+    FRAME_CANCEL = 8, /* agent -> runtime: nobody waits for that id any more; still answer it */
+    FRAME_HOOK = 9,   /* agent -> runtime: u8 hook; answered by END or ERROR */
+    FRAME_LOG = 10,   /* runtime -> agent: a line of that invocation's log */
 };
 enum frame_flag {
-    FRAME_FIN = 1,         /* INVOKE, RESPONSE, BODY: the body ends with this frame */
-    FRAME_TEXT = 2,        /* RESPONSE: a string, text/plain */
-    FRAME_BYTES = 4,       /* RESPONSE: octets */
-    FRAME_ANSWER = 8,      /* RESPONSE: a JSON object with statusCode (HTTP v2.0 answer); none of 2,4,8: any JSON */
-    FRAME_FATAL = 16,      /* ERROR: the instance ends with it; id 0: initialisation failed */
+    FRAME_FIN = 1,   /* INVOKE, RESPONSE, BODY: the body ends with this frame */
+    FRAME_TEXT = 2,  /* RESPONSE: a string, text/plain */
+    FRAME_BYTES = 4, /* RESPONSE: octets */
+    FRAME_ANSWER =
+        8, /* RESPONSE: a JSON object with statusCode (HTTP v2.0 answer); none of 2,4,8: any JSON */
+    FRAME_FATAL = 16, /* ERROR: the instance ends with it; id 0: initialisation failed */
 };
 enum frame_hook { HOOK_INITIALIZER = 1, HOOK_PRE_FREEZE = 2, HOOK_PRE_STOP = 3 };
 
 struct frame {
     uint8_t type, flags;
     uint64_t id;
-    const uint8_t *payload;          /* a view into the reader's buffer */
+    const uint8_t *payload; /* a view into the reader's buffer */
     uint32_t length;
 };
 /* INVOKE's fixed part: u64 deadline_ms (epoch), u16 request_id_size, u16 trace_size, u32 zero; then both texts; then the event. */
@@ -52,7 +53,9 @@ struct frame_invoke {
  * -EBADMSG: the zero field is not zero, or the type is 0; -EMSGSIZE: length over the limit. Unknown types
  * from 11 to 255 are frames: the receiver skips them. */
 int frame_parse(const uint8_t *in, size_t n, struct frame *ret, size_t *ret_size);
-int frame_append(struct buffer *to, enum frame_type type, uint8_t flags, uint64_t id, const void *payload, size_t n);
-int frame_invoke_append(struct buffer *to, uint8_t flags, uint64_t id, const struct frame_invoke *inv);
-int frame_invoke_parse(const struct frame *f, struct frame_invoke *ret);      /* -EBADMSG */
-const char *frame_type_name(uint8_t type);                                    /* "INVOKE"; "?" */
+int frame_append(struct buffer *to, enum frame_type type, uint8_t flags, uint64_t id,
+                 const void *payload, size_t n);
+int frame_invoke_append(struct buffer *to, uint8_t flags, uint64_t id,
+                        const struct frame_invoke *inv);
+int frame_invoke_parse(const struct frame *f, struct frame_invoke *ret); /* -EBADMSG */
+const char *frame_type_name(uint8_t type);                               /* "INVOKE"; "?" */

@@ -33,6 +33,8 @@ until_scopes() { i=0; while [ "$(scopes | wc -l)" != $1 ]; do i=$((i+1)); [ $i -
 call() { wget -q -O - --post-data="$2" http://127.0.0.1:8080/$1; }
 
 grep -q session-1.scope /proc/self/cgroup
+# The emulator takes a second to clear a huge page.
+echo never >/sys/kernel/mm/transparent_hugepage/enabled
 rouse up
 until_scopes 1
 first=$(agent)
@@ -107,6 +109,7 @@ spec:
   handler: bootstrap
   code: {path: .}
   memory: 32Mi
+  timeout: 60s
   triggers: [{http: {path: /hungry}}]
 """
 

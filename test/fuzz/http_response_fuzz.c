@@ -87,13 +87,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     answer_size = n - 1;
     piece = 1 + data[0] % 61;
     dones = 0;
-    if (http_call_start(
-            client,
-            &(struct http_call_request){.address = address,
-                                        .method = data[0] & 128 ? STR("HEAD") : STR("GET"),
-                                        .target = STR("/"),
-                                        .headers = "Host: a\r\n"},
-            &call_ops, NULL, &call) < 0)
+    if (http_call_start(client,
+                        &(struct http_call_request){.address = address,
+                                                    .method = data[0] & 128 ? STR("HEAD") : STR("GET"),
+                                                    .target = STR("/"),
+                                                    .headers = "Host: a\r\n"},
+                        &call_ops, NULL, &call) < 0)
         abort();
     loop_run(loop);
     return 0;

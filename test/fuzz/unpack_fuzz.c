@@ -38,8 +38,7 @@ static int look(const char *path, const struct stat *st, int type, struct FTW *a
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-    const struct package_limits l = {
-        .unpacked_size = 1 << 16, .files = 64, .depth = 6, .name = 128};
+    const struct package_limits l = {.unpacked_size = 1 << 16, .files = 64, .depth = 6, .name = 128};
     struct err e = {0};
     char in[80];
     int fd = memfd_create("archive", MFD_CLOEXEC), dir;

@@ -58,9 +58,11 @@ int rouse_start(rouse_handler *handler);
 
 /* The answer: the last call wins. The text is UTF-8 up to its NUL.
  * -ENOMEM leaves the answer empty. */
-int rouse_respond_text(struct rouse_response *resp, const char *text);      /* text/plain */
-int rouse_respond_json(struct rouse_response *resp, const char *json);      /* application/json, sent as it is */
-int rouse_respond_bytes(struct rouse_response *resp, const void *data, size_t size); /* application/octet-stream */
+int rouse_respond_text(struct rouse_response *resp, const char *text); /* text/plain */
+int rouse_respond_json(struct rouse_response *resp,
+                       const char *json); /* application/json, sent as it is */
+int rouse_respond_bytes(struct rouse_response *resp, const void *data,
+                        size_t size); /* application/octet-stream */
 /* A whole HTTP answer: `status` 100 to 599 (-EINVAL otherwise), `content_type`
  * may be NULL. A body that is not UTF-8 travels as base64 and arrives as it was. */
 int rouse_respond_status(struct rouse_response *resp, int status, const char *content_type,
@@ -75,18 +77,17 @@ int rouse_fail(struct rouse_response *resp, const char *type, const char *fmt, .
     __attribute__((format(printf, 3, 4)));
 
 const char *rouse_request_id(const struct rouse_context *ctx);
-const char *rouse_trace_id(const struct rouse_context *ctx);          /* "" if there is none */
+const char *rouse_trace_id(const struct rouse_context *ctx); /* "" if there is none */
 const char *rouse_function_name(const struct rouse_context *ctx);
 const char *rouse_function_namespace(const struct rouse_context *ctx);
 const char *rouse_function_revision(const struct rouse_context *ctx);
-uint64_t rouse_memory_limit(const struct rouse_context *ctx);         /* bytes */
-uint64_t rouse_deadline_ms(const struct rouse_context *ctx);          /* epoch milliseconds */
-uint64_t rouse_remaining_ms(const struct rouse_context *ctx);         /* 0 when it has passed */
+uint64_t rouse_memory_limit(const struct rouse_context *ctx); /* bytes */
+uint64_t rouse_deadline_ms(const struct rouse_context *ctx);  /* epoch milliseconds */
+uint64_t rouse_remaining_ms(const struct rouse_context *ctx); /* 0 when it has passed */
 
 /* A line of this invocation's log, cut at 64 KiB; a newline at its end is
  * dropped. Any thread, until the handler returns. */
-void rouse_log(struct rouse_context *ctx, const char *fmt, ...)
-    __attribute__((format(printf, 2, 3)));
+void rouse_log(struct rouse_context *ctx, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 #ifdef __cplusplus
 }

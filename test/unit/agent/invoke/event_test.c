@@ -37,8 +37,7 @@ static struct json_object *build(const char *query, const struct pair *headers, 
     h = (struct http_head){.method = STR("POST"), .minor = 1, .host = STR("api.example.org")};
     h.query = view(query);
     for (; headers && headers->name; headers++)
-        h.headers[h.header_count++] =
-            (struct http_header){view(headers->name), view(headers->value)};
+        h.headers[h.header_count++] = (struct http_header){view(headers->name), view(headers->value)};
     ck_assert_int_eq(event_append(&b, &r), 0);
     ck_assert(utf8_valid(buffer_bytes(&b), buffer_size(&b)));
     text = buffer_take_string(&b);
@@ -145,8 +144,7 @@ START_TEST(query_parameters)
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct json_object *o = build(rows[i].query, NULL, NULL, 0), *p, *v;
 
-        ck_assert_msg(json_object_object_get_ex(o, "queryStringParameters", &p), "%s",
-                      rows[i].query);
+        ck_assert_msg(json_object_object_get_ex(o, "queryStringParameters", &p), "%s", rows[i].query);
         ck_assert_msg(json_object_object_get_ex(p, rows[i].name, &v), "%s", rows[i].query);
         ck_assert_str_eq(json_object_get_string(v), rows[i].value);
         ck_assert_str_eq(at(o, "rawQueryString"), rows[i].query);
@@ -232,18 +230,15 @@ START_TEST(base64)
     struct buffer b = {0};
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        ck_assert_int_eq(base64_append(&b, (const uint8_t *)rows[i].plain, strlen(rows[i].plain)),
-                         0);
+        ck_assert_int_eq(base64_append(&b, (const uint8_t *)rows[i].plain, strlen(rows[i].plain)), 0);
         ck_assert_uint_eq(buffer_size(&b), strlen(rows[i].coded));
-        ck_assert_int_eq(memcmp(rows[i].coded,
-                                buffer_size(&b) ? (const char *)buffer_bytes(&b) : "",
+        ck_assert_int_eq(memcmp(rows[i].coded, buffer_size(&b) ? (const char *)buffer_bytes(&b) : "",
                                 buffer_size(&b)),
                          0);
         buffer_clear(&b);
         ck_assert_int_eq(base64_decode(&b, rows[i].coded, strlen(rows[i].coded)), 0);
         ck_assert_uint_eq(buffer_size(&b), strlen(rows[i].plain));
-        ck_assert_int_eq(memcmp(rows[i].plain,
-                                buffer_size(&b) ? (const char *)buffer_bytes(&b) : "",
+        ck_assert_int_eq(memcmp(rows[i].plain, buffer_size(&b) ? (const char *)buffer_bytes(&b) : "",
                                 buffer_size(&b)),
                          0);
         buffer_clear(&b);

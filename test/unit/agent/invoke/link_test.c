@@ -275,9 +275,8 @@ START_TEST(frames_errors_and_cancel)
     f = frame_take(&rt, &b);
     ck_assert_int_eq(f.type, FRAME_CANCEL);
     ck_assert_uint_eq(f.id, 1);
-    frame_send_text(
-        &rt, FRAME_ERROR, 0, 1,
-        "{\"errorType\":\"ValueError\",\"errorMessage\":\"no\",\"stackTrace\":[\"l1\"]}");
+    frame_send_text(&rt, FRAME_ERROR, 0, 1,
+                    "{\"errorType\":\"ValueError\",\"errorMessage\":\"no\",\"stackTrace\":[\"l1\"]}");
     expect_said("error A ValueError: no [\"l1\"]\n");
     /* An error may come in the middle of a response. */
     call(&c, "B", "1");
@@ -526,9 +525,9 @@ START_TEST(lambda_whole_way)
     expect_text(text, "HTTP/1.1 403");
     expect_text(text, "InvalidStateTransition");
     free(text);
-    expect_post(
-        &rt, "invocation/req-2/error", "Lambda-Runtime-Function-Error-Type: Runtime.Oops\r\n",
-        "{\"errorMessage\":\"m\",\"errorType\":\"T\",\"stackTrace\":[]}", "HTTP/1.1 202", NULL);
+    expect_post(&rt, "invocation/req-2/error", "Lambda-Runtime-Function-Error-Type: Runtime.Oops\r\n",
+                "{\"errorMessage\":\"m\",\"errorType\":\"T\",\"stackTrace\":[]}", "HTTP/1.1 202",
+                NULL);
     expect_said("error req-2 T: m []\n");
     runtime_call_done(&c);
     end();
@@ -656,10 +655,9 @@ START_TEST(lambda_init_error_and_extension)
 
     begin(false, true, 1);
     peer_connect_tcp(&rt, port);
-    http_ask(
-        &rt,
-        "POST /2020-01-01/extension/register HTTP/1.1\r\nHost: x\r\nLambda-Extension-Name: e\r\n"
-        "Content-Length: 15\r\n\r\n{\"events\":null}");
+    http_ask(&rt,
+             "POST /2020-01-01/extension/register HTTP/1.1\r\nHost: x\r\nLambda-Extension-Name: e\r\n"
+             "Content-Length: 15\r\n\r\n{\"events\":null}");
     text = http_take(&rt);
     expect_text(text, "HTTP/1.1 200");
     expect_text(text, "Lambda-Extension-Identifier: ");
@@ -765,7 +763,6 @@ END_TEST
 UNIT_MAIN("link", frames_whole_way, frames_out_of_order_and_in_parts, frames_large_event_and_result,
           frames_errors_and_cancel, frames_init_error, frames_violations,
           frames_garbage_and_unknown, one_connection_only, frames_unfinished_results,
-          a_runtime_that_does_not_read, lambda_posts_to_nobody, lambda_whole_way,
-          lambda_error_types, lambda_chunked_with_trailers, lambda_limits_and_modes,
-          lambda_init_error_and_extension, lambda_unknown_paths, lambda_several_pollers,
-          whoever_speaks_first_wins)
+          a_runtime_that_does_not_read, lambda_posts_to_nobody, lambda_whole_way, lambda_error_types,
+          lambda_chunked_with_trailers, lambda_limits_and_modes, lambda_init_error_and_extension,
+          lambda_unknown_paths, lambda_several_pollers, whoever_speaks_first_wins)

@@ -138,9 +138,9 @@ int launcher_create(struct launcher *l, const struct sandbox_spec *s)
     *b = (struct box){.out = -1, .err = -1, .frames = s->frames_socket, .api = s->api_port != 0};
     b->rt.fd = -1;
     snprintf(b->id, sizeof(b->id), "%s", s->id);
-    n += (size_t)snprintf(
-        created, sizeof(created), "hostname=%s\ncode=%s\nroot=%s\nmemory=%llu\ncpu=%u\n",
-        s->hostname, s->code_dir, s->runtime_root, (unsigned long long)s->memory, s->cpu_millis);
+    n += (size_t)snprintf(created, sizeof(created),
+                          "hostname=%s\ncode=%s\nroot=%s\nmemory=%llu\ncpu=%u\n", s->hostname,
+                          s->code_dir, s->runtime_root, (unsigned long long)s->memory, s->cpu_millis);
     for (const char *const *e = s->env; *e; e++)
         n += (size_t)snprintf(created + n, sizeof(created) - n, "%s\n", *e);
     return 0;

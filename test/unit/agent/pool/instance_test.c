@@ -452,8 +452,7 @@ END_TEST
 
 START_TEST(lambda_instance)
 {
-    static const char next[] =
-        "GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: x\r\n\r\n";
+    static const char next[] = "GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: x\r\n\r\n";
     static const char answer[] =
         "POST /2018-06-01/runtime/invocation/req-1/response HTTP/1.1\r\nHost: x\r\n"
         "Content-Length: 39\r\n\r\n{\"statusCode\":201,\"body\":\"from lambda\"}";

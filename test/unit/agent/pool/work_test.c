@@ -41,8 +41,7 @@ START_TEST(results_of_each_kind)
         uint8_t flags;
         const char *in, *status, *part;
     } rows[] = {
-        {INVOKE_HTTP, FRAME_TEXT, "hi", "HTTP/1.1 200",
-         "Content-Type: text/plain; charset=utf-8\r\n"},
+        {INVOKE_HTTP, FRAME_TEXT, "hi", "HTTP/1.1 200", "Content-Type: text/plain; charset=utf-8\r\n"},
         {INVOKE_HTTP, FRAME_BYTES, "\x01", "HTTP/1.1 200",
          "Content-Type: application/octet-stream\r\n"},
         {INVOKE_HTTP, 0, "{\"a\":1}", "HTTP/1.1 200", "Content-Type: application/json\r\n"},
@@ -467,5 +466,4 @@ UNIT_MAIN("work", results_of_each_kind, errors_are_for_the_trusted, a_raw_event_
           body_limits, a_long_body, timeout_with_one_at_a_time_kills, raw_timeout_has_lambdas_form,
           timeout_with_several_cancels_first, a_client_that_leaves_keeps_the_slot_taken,
           lines_belong_to_the_request_that_wrote_them, tail_and_follow,
-          a_function_that_is_not_here_has_no_log, long_lines_and_the_bound_of_a_ring,
-          a_file_keeps_it)
+          a_function_that_is_not_here_has_no_log, long_lines_and_the_bound_of_a_ring, a_file_keeps_it)

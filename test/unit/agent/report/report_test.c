@@ -61,8 +61,7 @@ START_TEST(labels_are_bounded)
         report_request(r, "default/f0", code, 1);
     text = metrics_text(r);
     ck_assert_ptr_nonnull(strstr(text, "{namespace=\"\",function=\"other\",code=\"200\"} 5\n"));
-    ck_assert_ptr_nonnull(
-        strstr(text, "{namespace=\"default\",function=\"f0\",code=\"other\"} 85\n"));
+    ck_assert_ptr_nonnull(strstr(text, "{namespace=\"default\",function=\"f0\",code=\"other\"} 85\n"));
     for (const char *p = text; (p = strstr(p, "rouse_requests_total{")); p++)
         lines++;
     ck_assert_uint_eq(lines, 10000 + 15 + 1);

@@ -25,8 +25,9 @@ START_TEST(shape)
     text_of(&a, headers, body);
     ck_assert_str_eq(headers, "Rouse-Request-Id: id-1\r\nContent-Type: application/json\r\n"
                               "Retry-After: 3\r\nAllow: GET, HEAD\r\n");
-    ck_assert_str_eq(body, "{\"reason\":\"MethodNotAllowed\",\"message\":\"this \\\"path\\\" takes GET\","
-                           "\"requestId\":\"id-1\"}\n");
+    ck_assert_str_eq(body,
+                     "{\"reason\":\"MethodNotAllowed\",\"message\":\"this \\\"path\\\" takes GET\","
+                     "\"requestId\":\"id-1\"}\n");
 }
 END_TEST
 
@@ -48,8 +49,10 @@ START_TEST(every_known_answer_is_complete)
 
         ck_assert_int_ge(a->status, 400);
         ck_assert(a->reason && a->message);
-        ck_assert_msg((a->status == 503) == (a->retry_after_s > 0), "%s: Retry-After belongs to 503", a->reason);
-        ck_assert_msg((a->status == 405) == (a->allow != NULL), "%s: Allow belongs to 405", a->reason);
+        ck_assert_msg((a->status == 503) == (a->retry_after_s > 0),
+                      "%s: Retry-After belongs to 503", a->reason);
+        ck_assert_msg((a->status == 405) == (a->allow != NULL), "%s: Allow belongs to 405",
+                      a->reason);
     }
 }
 END_TEST

@@ -7,7 +7,7 @@
 #include <string.h>
 
 struct client {
-    struct conn *conn;                       /* NULL once it is closed */
+    struct conn *conn; /* NULL once it is closed */
     char answer[8192];
     size_t size;
 };

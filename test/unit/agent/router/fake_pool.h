@@ -9,13 +9,13 @@
 enum fake_mode { FAKE_ANSWER, FAKE_HOLD, FAKE_COUNT_BODY };
 struct pool {
     const char *name;
-    int result;                              /* of pool_invoke(): 0 or -errno */
+    int result; /* of pool_invoke(): 0 or -errno */
     enum fake_mode mode;
-    int status;                              /* of the answer; 0: 200 */
+    int status; /* of the answer; 0: 200 */
     bool has_slot;
-    struct fake_invocation *held;            /* the last one that was kept */
+    struct fake_invocation *held; /* the last one that was kept */
     unsigned invoked, gone;
-    uint64_t slot;                           /* of the last invocation */
+    uint64_t slot; /* of the last invocation */
     uint64_t body_limit;
     uint32_t timeout_ms;
 };
@@ -62,7 +62,8 @@ static void fake_body(struct http_exchange *x, const uint8_t *data, size_t n, bo
     snprintf(i->text, sizeof(i->text), "body of %zu bytes", i->body);
     fake_answer(i);
 }
-static const struct http_exchange_ops fake_ops = {.on_body = fake_body, .on_gone = fake_gone, .on_done = fake_done};
+static const struct http_exchange_ops fake_ops = {
+    .on_body = fake_body, .on_gone = fake_gone, .on_done = fake_done};
 
 int pool_invoke(struct pool *p, struct http_exchange *x, const struct invoke_params *params,
                 void (*on_done)(void *user, const struct invoke_outcome *o), void *user)
@@ -82,9 +83,10 @@ int pool_invoke(struct pool *p, struct http_exchange *x, const struct invoke_par
     i->on_done = on_done;
     i->user = user;
     i->outcome.status = p->status ? p->status : 200;
-    snprintf(i->text, sizeof(i->text), "%s ran %s@%s %.*s shape=%d client=%s trusted=%d id=%s", p->name,
-             params->function_key, params->revision, (int)params->raw_path.n, params->raw_path.at, params->shape,
-             params->client_ip, params->trusted, params->request_id);
+    snprintf(i->text, sizeof(i->text), "%s ran %s@%s %.*s shape=%d client=%s trusted=%d id=%s",
+             p->name, params->function_key, params->revision, (int)params->raw_path.n,
+             params->raw_path.at, params->shape, params->client_ip, params->trusted,
+             params->request_id);
     http_set_owner(x, &fake_ops, i);
     if (p->mode == FAKE_HOLD)
         p->held = i;

@@ -12,7 +12,14 @@
 #include "unit.h"
 
 /* ---------------------------------------------------------------- the proxy's double */
-enum fake_proxy_mode { PROXY_ANSWER, PROXY_REFUSE, PROXY_RESET, PROXY_TIMEOUT, PROXY_CUT, PROXY_HOLD };
+enum fake_proxy_mode {
+    PROXY_ANSWER,
+    PROXY_REFUSE,
+    PROXY_RESET,
+    PROXY_TIMEOUT,
+    PROXY_CUT,
+    PROXY_HOLD
+};
 struct http_proxy {
     struct loop_timer timer;
     struct http_exchange *x;
@@ -21,7 +28,7 @@ struct http_proxy {
     enum fake_proxy_mode mode;
 };
 static struct {
-    enum fake_proxy_mode modes[8];           /* of the next calls; the last one goes on */
+    enum fake_proxy_mode modes[8]; /* of the next calls; the last one goes on */
     size_t count, at;
     unsigned calls;
     char set[2048], address[64];
@@ -81,8 +88,9 @@ static void proxy_act(struct loop_timer *t)
         return;
     }
 }
-int http_proxy_start(struct http_client *c, struct http_exchange *x, const struct http_proxy_request *r,
-                     const struct http_proxy_ops *ops, void *user, struct http_proxy **ret)
+int http_proxy_start(struct http_client *c, struct http_exchange *x,
+                     const struct http_proxy_request *r, const struct http_proxy_ops *ops,
+                     void *user, struct http_proxy **ret)
 {
     struct http_proxy *p = calloc(1, sizeof(*p));
 
@@ -103,11 +111,11 @@ int http_proxy_start(struct http_client *c, struct http_exchange *x, const struc
 /* ---------------------------------------------------------------- the world of one cell */
 struct cell {
     const char *state, *fault;
-    const char *request;                     /* method, path and more headers; NULL: "GET /a HTTP/1.1\r\n" */
+    const char *request; /* method, path and more headers; NULL: "GET /a HTTP/1.1\r\n" */
     const char *script;
-    int status;                              /* 0: no answer */
-    const char *has;                         /* a part of the answer */
-    const char *sent;                        /* what the controller got: T<attempt>:<function or path>, G */
+    int status;       /* 0: no answer */
+    const char *has;  /* a part of the answer */
+    const char *sent; /* what the controller got: T<attempt>:<function or path>, G */
     unsigned limit;
     uint64_t held_limit;
     unsigned deadline_ms;
@@ -120,7 +128,7 @@ static struct world {
     struct gateway *gateway;
     struct client client, other;
     char sent[512];
-    uint64_t ticket;                         /* the last one */
+    uint64_t ticket; /* the last one */
     unsigned tickets, gone;
     bool connected, drained;
 } w;
@@ -270,7 +278,8 @@ static bool setting(const char *word)
                   {"local-busy", -EAGAIN, FAKE_ANSWER},
                   {"local-stale", -ESTALE, FAKE_ANSWER},
                   {"local-unknown", -ENOENT, FAKE_ANSWER}};
-    static const char *const modes[] = {"peer-answers", "peer-refuses", "peer-resets", "peer-hangs", "peer-cuts", "peer-holds"};
+    static const char *const modes[] = {"peer-answers", "peer-refuses", "peer-resets",
+                                        "peer-hangs",   "peer-cuts",    "peer-holds"};
 
     for (size_t i = 0; i < sizeof(locals) / sizeof(locals[0]); i++) {
         if (strcmp(word, locals[i].word) != 0)
@@ -366,8 +375,8 @@ static void run_script(const struct cell *c)
     snprintf(script, sizeof(script), "%s", c->script);
     for (char *word = strtok_r(script, " ", &save); word; word = strtok_r(NULL, " ", &save)) {
         if (word[0] == '*') {
-            ck_assert_msg(await(word, tickets, gone, calls), "%s x %s: %s never came; sent: %s", c->state, c->fault,
-                          word, w.sent);
+            ck_assert_msg(await(word, tickets, gone, calls), "%s x %s: %s never came; sent: %s",
+                          c->state, c->fault, word, w.sent);
             tickets = w.tickets;
             gone = w.gone;
             calls = proxies.calls;
@@ -404,11 +413,11 @@ static void run_cell(const struct cell *c)
     ck_assert_int_eq(gateway_listen(w.gateway, "tcp://127.0.0.1:0"), 0);
     gateway_welcome(w.gateway, "s3cret");
     run_script(c);
-    ck_assert_msg(client_status(&w.client) == c->status, "%s x %s: %d, not %d\n%s", c->state, c->fault,
-                  client_status(&w.client), c->status, w.client.answer);
+    ck_assert_msg(client_status(&w.client) == c->status, "%s x %s: %d, not %d\n%s", c->state,
+                  c->fault, client_status(&w.client), c->status, w.client.answer);
     if (c->has)
-        ck_assert_msg(strstr(w.client.answer, c->has), "%s x %s lacks \"%s\":\n%s", c->state, c->fault, c->has,
-                      w.client.answer);
+        ck_assert_msg(strstr(w.client.answer, c->has), "%s x %s lacks \"%s\":\n%s", c->state,
+                      c->fault, c->has, w.client.answer);
     ck_assert_ptr_null(strstr(w.client.answer, "forged"));
     if (c->sent)
         ck_assert_str_eq(w.sent, c->sent);
@@ -420,116 +429,134 @@ static void run_cell(const struct cell *c)
 }
 
 #define POST_LONG "POST /a HTTP/1.1\r\nContent-Length: 1001\r\n"
-#define CELLS                                                                                                          \
-    /* ---- new */                                                                                                     \
-    CELL(new_local, "new", "none", NULL, "local-free peers send *answer", 200, "n1 ran default/a@r1 /a", "")           \
-    CELL(new_local_busy, "new", "local busy", NULL, "local-busy peers peer-answers send *answer", 200, "from a peer",  \
-         "")                                                                                                           \
-    CELL(new_one_peer_busy, "new", "local and one peer busy", NULL,                                                    \
-         "local-busy peers peer-refuses peer-answers send *answer", 200, "from a peer", "")                            \
-    CELL(new_all_busy, "new", "all busy", NULL,                                                                        \
-         "local-busy peers peer-refuses send *ticket local-free grant-here *answer", 200, "n1 ran default/a@r1 /a",    \
-         "T0:default/a ")                                                                                              \
-    CELL(new_body_too_large, "new", "body over the limit", POST_LONG, "local-free send *answer", 413,                  \
-         "{\"reason\":\"RequestTooLarge\"", "")                                                                           \
-    CELL(new_unknown_path, "new", "path not known here", "GET /z HTTP/1.1\r\n",                                        \
-         "local-free send *ticket refuse-404 *answer", 404, "{\"reason\":\"NotFound\"", "T0:/z ")                      \
-    CELL(new_fresh_path, "new", "path applied a moment ago", "GET /z?q=1 HTTP/1.1\r\n",                                \
-         "local-free send *ticket grant-here *answer", 200, "n1 ran default/a@r1 /z", "T0:/z ")                        \
-    CELL(new_wrong_method, "new", "method not allowed", "PUT /a HTTP/1.1\r\n",                                         \
-         "local-free send *ticket refuse-405 *answer", 405, "Allow: GET, POST\r\n", "T0:/a ")                          \
-    CELL(new_direct, "new", "none, by name", "GET /function/default/a/x HTTP/1.1\r\n", "local-free send *answer", 200, \
-         "n1 ran default/a@r1 /x shape=0", "")                                                                         \
-    CELL(new_direct_unknown, "new", "name not known here", "GET /function/default/b HTTP/1.1\r\n",                     \
-         "local-free send *ticket refuse-404 *answer", 404, "NotFound", "T0:default/b ")                               \
-    CELL(new_invoke, "new", "none, Lambda's Invoke",                                                                   \
-         "POST /2015-03-31/functions/a/invocations HTTP/1.1\r\nX-Amz-Invocation-Type: RequestResponse\r\n",            \
-         "local-free send *answer", 200, "n1 ran default/a@r1 / shape=1", "")                                          \
-    CELL(new_invoke_get, "new", "Invoke by GET", "GET /2015-03-31/functions/a/invocations HTTP/1.1\r\n",               \
-         "local-free send *answer", 405, "Allow: POST\r\n", "")                                                        \
-    CELL(new_invoke_event, "new", "Invoke of a type not offered",                                                      \
-         "POST /2015-03-31/functions/a/invocations HTTP/1.1\r\nX-Amz-Invocation-Type: Event\r\n",                      \
-         "local-free send *answer", 400, "InvalidParameterValue", "")                                                  \
-    CELL(new_draining, "new", "this agent stops", NULL, "local-holds send *held drain release *answer", 200, "n1 ran", \
-         "")                                                                                                           \
-    /* ---- waiting */                                                                                                 \
-    CELL(waiting_client_gone, "waiting", "client gone", NULL, "send *ticket leave *gone *freed", 0, NULL,              \
-         "T0:default/a G ")                                                                                            \
-    CELL(waiting_refused, "waiting", "no capacity", NULL, "send *ticket refuse-503 *answer", 503,                      \
-         "Retry-After: 7\r\n", "T0:default/a ")                                                                        \
-    CELL(waiting_queue_full, "waiting", "scaling.max and queue full", NULL, "send *ticket refuse-429 *answer", 429,    \
-         "Retry-After: 7\r\n", "T0:default/a ")                                                                        \
-    CELL(waiting_nonsense, "waiting", "refusal with a status that is none", NULL, "send *ticket refuse-200 *answer",   \
-         503, "Nonsense", "T0:default/a ")                                                                             \
-    CELL(waiting_controller_away, "waiting", "controller away and back", NULL,                                         \
-         "send *ticket away welcome *ticket local-free grant-here *answer", 200, "n1 ran",                             \
-         "T0:default/a T0:default/a ")                                                                                 \
-    CELL(waiting_sent_while_away, "waiting", "controller away when it came", NULL,                                     \
-         "away send *waits welcome *ticket local-free grant-here *answer", 200, "n1 ran", "T0:default/a ")             \
-    CELL(waiting_away_slot_frees, "waiting", "controller away, a slot frees here", NULL,                               \
-         "away local-busy send *waits local-free slot *answer", 200, "n1 ran", "")                                     \
-    CELL(waiting_away_peer_frees, "waiting", "controller away, a peer becomes free", NULL,                             \
-         "away peers peer-refuses peer-refuses peer-answers send *answer", 200, "from a peer", "")                     \
-    CELL(waiting_slot_frees, "waiting", "a slot frees here, controller present", NULL,                                 \
-         "local-busy send *ticket local-free slot refuse-503 *answer", 503, "NoCapacity", "T0:default/a ")             \
-    CELL(waiting_shutdown, "waiting", "this agent stops", NULL, "send *ticket drain *answer", 503, "ShuttingDown",     \
-         "T0:default/a ")                                                                                              \
-    CELL(waiting_unknown_grant, "waiting", "granted after its client left", NULL,                                      \
-         "send *ticket leave *gone local-free grant-here *freed", 0, NULL, "T0:default/a G ")                          \
-    /* ---- granted */                                                                                                 \
-    CELL(granted_here_stale, "granted here", "lease over", NULL,                                                       \
-         "local-stale send *ticket grant-here *ticket local-free grant-here *answer", 200, "n1 ran",                   \
-         "T0:default/a T1:default/a ")                                                                                 \
-    CELL(granted_there_refused, "granted there", "refused, or the peer is dead", NULL,                                 \
-         "send *ticket peer-refuses peer-answers grant-there *ticket grant-there *answer", 200, "from a peer",         \
-         "T0:default/a T1:default/a ")                                                                                 \
-    CELL(granted_there_lost, "granted there", "lost after INVOKE", NULL,                                               \
-         "send *ticket peer-resets grant-there *answer", 502, "{\"reason\":\"InstanceLost\"", "T0:default/a ")         \
-    CELL(granted_unknown_refused, "granted there", "refused; path not known here", "GET /z HTTP/1.1\r\n",              \
-         "send *ticket peer-refuses grant-there *ticket refuse-503 *answer", 503, "NoCapacity", "T0:/z T1:default/a ") \
-    CELL(granted_body_too_large, "granted here", "body over the limit",                                                \
-         "POST /z HTTP/1.1\r\nContent-Length: 6\r\n", "local-free send *ticket grant-small *answer", 413,              \
-         "RequestTooLarge", "T0:/z ")                                                                                     \
-    /* ---- remote */                                                                                                  \
-    CELL(remote_lost, "remote", "node lost after INVOKE", NULL, "peers peer-resets send *answer", 502, "InstanceLost", \
-         "")                                                                                                           \
-    CELL(remote_timeout, "remote", "no answer in time", NULL, "peers peer-hangs send *answer", 504, "Timeout", "")     \
-    CELL(remote_cut, "remote", "node lost in mid-answer", NULL, "peers peer-cuts send *answer *freed", 0, NULL, "")     \
-    CELL(remote_client_gone, "remote", "client gone", NULL, "peers peer-holds send *proxied leave *freed", 0, NULL,    \
-         "")                                                                                                           \
-    /* ---- local */                                                                                                   \
-    CELL(local_client_gone, "local", "client gone", NULL, "local-holds send *held leave *freed", 0, NULL, "")          \
-    CELL(local_failed, "local", "instance lost", NULL, "local-free fails-502 send *answer", 502, NULL, "")             \
-    CELL(local_away, "local", "controller away", NULL, "away local-free send *answer", 200, "n1 ran", "")              \
-    CELL(local_held_away, "local", "controller lost in the middle", NULL,                                              \
-         "local-holds send *held away release *answer", 200, "n1 ran", "")                                             \
-    /* ---- limits */                                                                                                  \
-    LIMIT(limit_count, "new", "tickets at their limit", "send-other *ticket send *answer refuse-503 *other", 503,      \
-          "too many requests wait", .limit = 1)                                                                        \
-    LIMIT(limit_bytes, "new", "held bytes at their limit", "send *answer", 503, "hold too many bytes",                 \
-          .held_limit = 64)                                                                                            \
-    LIMIT(limit_deadline, "waiting", "queue deadline passed", "send *ticket *answer", 503, "DeadlineExceeded",         \
-          .deadline_ms = 50)                                                                                           \
-    LIMIT(limit_deadline_away, "waiting", "queue deadline passed, controller away", "away send *answer", 503,          \
-          "Retry-After: 1\r\n", .deadline_ms = 50)                                                                     \
-    LIMIT(limit_deadline_refused, "granted there", "refused until the deadline passed",                                \
-          "send *ticket peer-refuses grant-there *answer", 503, "DeadlineExceeded", .deadline_ms = 300)
+#define CELLS                                                                                               \
+    /* ---- new */                                                                                          \
+    CELL(new_local, "new", "none", NULL, "local-free peers send *answer", 200,                              \
+         "n1 ran default/a@r1 /a", "")                                                                      \
+    CELL(new_local_busy, "new", "local busy", NULL, "local-busy peers peer-answers send *answer",           \
+         200, "from a peer", "")                                                                            \
+    CELL(new_one_peer_busy, "new", "local and one peer busy", NULL,                                         \
+         "local-busy peers peer-refuses peer-answers send *answer", 200, "from a peer", "")                 \
+    CELL(new_all_busy, "new", "all busy", NULL,                                                             \
+         "local-busy peers peer-refuses send *ticket local-free grant-here *answer", 200,                   \
+         "n1 ran default/a@r1 /a", "T0:default/a ")                                                         \
+    CELL(new_body_too_large, "new", "body over the limit", POST_LONG, "local-free send *answer",            \
+         413, "{\"reason\":\"RequestTooLarge\"", "")                                                        \
+    CELL(new_unknown_path, "new", "path not known here", "GET /z HTTP/1.1\r\n",                             \
+         "local-free send *ticket refuse-404 *answer", 404, "{\"reason\":\"NotFound\"", "T0:/z ")           \
+    CELL(new_fresh_path, "new", "path applied a moment ago", "GET /z?q=1 HTTP/1.1\r\n",                     \
+         "local-free send *ticket grant-here *answer", 200, "n1 ran default/a@r1 /z", "T0:/z ")             \
+    CELL(new_wrong_method, "new", "method not allowed", "PUT /a HTTP/1.1\r\n",                              \
+         "local-free send *ticket refuse-405 *answer", 405, "Allow: GET, POST\r\n", "T0:/a ")               \
+    CELL(new_direct, "new", "none, by name", "GET /function/default/a/x HTTP/1.1\r\n",                      \
+         "local-free send *answer", 200, "n1 ran default/a@r1 /x shape=0", "")                              \
+    CELL(new_direct_unknown, "new", "name not known here", "GET /function/default/b HTTP/1.1\r\n",          \
+         "local-free send *ticket refuse-404 *answer", 404, "NotFound", "T0:default/b ")                    \
+    CELL(new_invoke, "new", "none, Lambda's Invoke",                                                        \
+         "POST /2015-03-31/functions/a/invocations HTTP/1.1\r\nX-Amz-Invocation-Type: RequestResponse\r\n", \
+         "local-free send *answer", 200, "n1 ran default/a@r1 / shape=1", "")                               \
+    CELL(new_invoke_get, "new", "Invoke by GET",                                                            \
+         "GET /2015-03-31/functions/a/invocations HTTP/1.1\r\n", "local-free send *answer", 405,            \
+         "Allow: POST\r\n", "")                                                                             \
+    CELL(new_invoke_event, "new", "Invoke of a type not offered",                                           \
+         "POST /2015-03-31/functions/a/invocations HTTP/1.1\r\nX-Amz-Invocation-Type: Event\r\n",           \
+         "local-free send *answer", 400, "InvalidParameterValue", "")                                       \
+    CELL(new_draining, "new", "this agent stops", NULL,                                                     \
+         "local-holds send *held drain release *answer", 200, "n1 ran", "")                                 \
+    /* ---- waiting */                                                                                      \
+    CELL(waiting_client_gone, "waiting", "client gone", NULL, "send *ticket leave *gone *freed",            \
+         0, NULL, "T0:default/a G ")                                                                        \
+    CELL(waiting_refused, "waiting", "no capacity", NULL, "send *ticket refuse-503 *answer", 503,           \
+         "Retry-After: 7\r\n", "T0:default/a ")                                                             \
+    CELL(waiting_queue_full, "waiting", "scaling.max and queue full", NULL,                                 \
+         "send *ticket refuse-429 *answer", 429, "Retry-After: 7\r\n", "T0:default/a ")                     \
+    CELL(waiting_nonsense, "waiting", "refusal with a status that is none", NULL,                           \
+         "send *ticket refuse-200 *answer", 503, "Nonsense", "T0:default/a ")                               \
+    CELL(waiting_controller_away, "waiting", "controller away and back", NULL,                              \
+         "send *ticket away welcome *ticket local-free grant-here *answer", 200, "n1 ran",                  \
+         "T0:default/a T0:default/a ")                                                                      \
+    CELL(waiting_sent_while_away, "waiting", "controller away when it came", NULL,                          \
+         "away send *waits welcome *ticket local-free grant-here *answer", 200, "n1 ran",                   \
+         "T0:default/a ")                                                                                   \
+    CELL(waiting_away_slot_frees, "waiting", "controller away, a slot frees here", NULL,                    \
+         "away local-busy send *waits local-free slot *answer", 200, "n1 ran", "")                          \
+    CELL(waiting_away_peer_frees, "waiting", "controller away, a peer becomes free", NULL,                  \
+         "away peers peer-refuses peer-refuses peer-answers send *answer", 200, "from a peer", "")          \
+    CELL(waiting_slot_frees, "waiting", "a slot frees here, controller present", NULL,                      \
+         "local-busy send *ticket local-free slot refuse-503 *answer", 503, "NoCapacity",                   \
+         "T0:default/a ")                                                                                   \
+    CELL(waiting_shutdown, "waiting", "this agent stops", NULL, "send *ticket drain *answer", 503,          \
+         "ShuttingDown", "T0:default/a ")                                                                   \
+    CELL(waiting_unknown_grant, "waiting", "granted after its client left", NULL,                           \
+         "send *ticket leave *gone local-free grant-here *freed", 0, NULL, "T0:default/a G ")               \
+    /* ---- granted */                                                                                      \
+    CELL(granted_here_stale, "granted here", "lease over", NULL,                                            \
+         "local-stale send *ticket grant-here *ticket local-free grant-here *answer", 200,                  \
+         "n1 ran", "T0:default/a T1:default/a ")                                                            \
+    CELL(granted_there_refused, "granted there", "refused, or the peer is dead", NULL,                      \
+         "send *ticket peer-refuses peer-answers grant-there *ticket grant-there *answer", 200,             \
+         "from a peer", "T0:default/a T1:default/a ")                                                       \
+    CELL(granted_there_lost, "granted there", "lost after INVOKE", NULL,                                    \
+         "send *ticket peer-resets grant-there *answer", 502, "{\"reason\":\"InstanceLost\"",               \
+         "T0:default/a ")                                                                                   \
+    CELL(granted_unknown_refused, "granted there", "refused; path not known here",                          \
+         "GET /z HTTP/1.1\r\n", "send *ticket peer-refuses grant-there *ticket refuse-503 *answer",         \
+         503, "NoCapacity", "T0:/z T1:default/a ")                                                          \
+    CELL(granted_body_too_large, "granted here", "body over the limit",                                     \
+         "POST /z HTTP/1.1\r\nContent-Length: 6\r\n",                                                       \
+         "local-free send *ticket grant-small *answer", 413, "RequestTooLarge", "T0:/z ")                   \
+    /* ---- remote */                                                                                       \
+    CELL(remote_lost, "remote", "node lost after INVOKE", NULL, "peers peer-resets send *answer",           \
+         502, "InstanceLost", "")                                                                           \
+    CELL(remote_timeout, "remote", "no answer in time", NULL, "peers peer-hangs send *answer",              \
+         504, "Timeout", "")                                                                                \
+    CELL(remote_cut, "remote", "node lost in mid-answer", NULL,                                             \
+         "peers peer-cuts send *answer *freed", 0, NULL, "")                                                \
+    CELL(remote_client_gone, "remote", "client gone", NULL,                                                 \
+         "peers peer-holds send *proxied leave *freed", 0, NULL, "")                                        \
+    /* ---- local */                                                                                        \
+    CELL(local_client_gone, "local", "client gone", NULL, "local-holds send *held leave *freed",            \
+         0, NULL, "")                                                                                       \
+    CELL(local_failed, "local", "instance lost", NULL, "local-free fails-502 send *answer", 502,            \
+         NULL, "")                                                                                          \
+    CELL(local_away, "local", "controller away", NULL, "away local-free send *answer", 200,                 \
+         "n1 ran", "")                                                                                      \
+    CELL(local_held_away, "local", "controller lost in the middle", NULL,                                   \
+         "local-holds send *held away release *answer", 200, "n1 ran", "")                                  \
+    /* ---- limits */                                                                                       \
+    LIMIT(limit_count, "new", "tickets at their limit",                                                     \
+          "send-other *ticket send *answer refuse-503 *other", 503, "too many requests wait",               \
+          .limit = 1)                                                                                       \
+    LIMIT(limit_bytes, "new", "held bytes at their limit", "send *answer", 503,                             \
+          "hold too many bytes", .held_limit = 64)                                                          \
+    LIMIT(limit_deadline, "waiting", "queue deadline passed", "send *ticket *answer", 503,                  \
+          "DeadlineExceeded", .deadline_ms = 50)                                                            \
+    LIMIT(limit_deadline_away, "waiting", "queue deadline passed, controller away",                         \
+          "away send *answer", 503, "Retry-After: 1\r\n", .deadline_ms = 50)                                \
+    LIMIT(limit_deadline_refused, "granted there", "refused until the deadline passed",                     \
+          "send *ticket peer-refuses grant-there *answer", 503, "DeadlineExceeded",                         \
+          .deadline_ms = 300)
 
-#define CELL(name, s, f, r, how, code, part, messages)                                                              \
-    START_TEST(name)                                                                                                \
-    {                                                                                                               \
-        static const struct cell c = {                                                                              \
-            .state = s, .fault = f, .request = r, .script = how, .status = code, .has = part, .sent = messages};    \
-        run_cell(&c);                                                                                               \
-    }                                                                                                               \
+#define CELL(name, s, f, r, how, code, part, messages)                                             \
+    START_TEST(name)                                                                               \
+    {                                                                                              \
+        static const struct cell c = {.state = s,                                                  \
+                                      .fault = f,                                                  \
+                                      .request = r,                                                \
+                                      .script = how,                                               \
+                                      .status = code,                                              \
+                                      .has = part,                                                 \
+                                      .sent = messages};                                           \
+        run_cell(&c);                                                                              \
+    }                                                                                              \
     END_TEST
-#define LIMIT(name, s, f, how, code, part, ...)                                                                     \
-    START_TEST(name)                                                                                                \
-    {                                                                                                               \
-        static const struct cell c = {                                                                              \
-            .state = s, .fault = f, .script = how, .status = code, .has = part, __VA_ARGS__};                       \
-        run_cell(&c);                                                                                               \
-    }                                                                                                               \
+#define LIMIT(name, s, f, how, code, part, ...)                                                    \
+    START_TEST(name)                                                                               \
+    {                                                                                              \
+        static const struct cell c = {                                                             \
+            .state = s, .fault = f, .script = how, .status = code, .has = part, __VA_ARGS__};      \
+        run_cell(&c);                                                                              \
+    }                                                                                              \
     END_TEST
 CELLS
 #undef CELL
@@ -562,8 +589,10 @@ START_TEST(a_grant_carries_its_lease)
                                       .fault = "none",
                                       .script = "send *ticket peer-answers grant-there *answer",
                                       .status = 200};
-    static const struct cell here = {
-        .state = "granted", .fault = "none", .script = "send *ticket local-free grant-here *answer", .status = 200};
+    static const struct cell here = {.state = "granted",
+                                     .fault = "none",
+                                     .script = "send *ticket local-free grant-here *answer",
+                                     .status = 200};
 
     run_cell(&there);
     ck_assert_ptr_nonnull(strstr(proxies.set, "Rouse-Slot: 77\r\n"));
@@ -588,7 +617,8 @@ START_TEST(metrics_are_written)
     gateway_metrics(w.gateway, &out);
     ck_assert_int_eq(buffer_append(&out, "", 1), 0);
     ck_assert_ptr_nonnull(strstr((char *)out.data, "\nrouse_gateway_tickets 0\n"));
-    ck_assert_ptr_nonnull(strstr((char *)out.data, "rouse_gateway_tickets_over_limit_total{limit=\"bytes\"} 0\n"));
+    ck_assert_ptr_nonnull(
+        strstr((char *)out.data, "rouse_gateway_tickets_over_limit_total{limit=\"bytes\"} 0\n"));
     buffer_done(&out);
     gateway_free(w.gateway);
     routes_free(w.routes);

@@ -59,11 +59,12 @@ START_TEST(values)
     struct options o;
     struct err e;
 
-    ck_assert_int_eq(parse("--allocatable-memory=2Gi --allocatable-cpu 1500m --queue-deadline 5s --label a=b "
-                           "--label=c=d=e --token-file t --gateway-address tcp://0.0.0.0:80 --insecure-http "
-                           "--peer-address tcp://10.1.0.2:8081",
-                           &o, &e),
-                     0);
+    ck_assert_int_eq(
+        parse("--allocatable-memory=2Gi --allocatable-cpu 1500m --queue-deadline 5s --label a=b "
+              "--label=c=d=e --token-file t --gateway-address tcp://0.0.0.0:80 --insecure-http "
+              "--peer-address tcp://10.1.0.2:8081",
+              &o, &e),
+        0);
     ck_assert_uint_eq(o.memory, 2ull << 30);
     ck_assert_uint_eq(o.cpu_millis, 1500);
     ck_assert_uint_eq(o.queue_deadline_ns, 5 * NS_PER_S);
@@ -75,7 +76,7 @@ START_TEST(values)
 END_TEST
 
 static const struct {
-    const char *flags, *message;             /* a part of it */
+    const char *flags, *message; /* a part of it */
 } refused[] = {
     {"--node N1", "--node \"N1\": is not a name"},
     {"--node a.b", "--node \"a.b\": is not a name"},
@@ -109,8 +110,8 @@ START_TEST(refusals_name_the_flag_and_the_limit)
         struct err e = {0};
 
         ck_assert_msg(parse(refused[i].flags, &o, &e) == -EINVAL, "%s was taken", refused[i].flags);
-        ck_assert_msg(strstr(e.message, refused[i].message), "%s: \"%s\" lacks \"%s\"", refused[i].flags, e.message,
-                      refused[i].message);
+        ck_assert_msg(strstr(e.message, refused[i].message), "%s: \"%s\" lacks \"%s\"",
+                      refused[i].flags, e.message, refused[i].message);
     }
 }
 END_TEST
@@ -226,5 +227,5 @@ START_TEST(tokens)
 }
 END_TEST
 
-UNIT_MAIN("options", defaults, values, refusals_name_the_flag_and_the_limit, needed_flags, modes, cgroup_text,
-          one_agent_a_directory, tokens)
+UNIT_MAIN("options", defaults, values, refusals_name_the_flag_and_the_limit, needed_flags, modes,
+          cgroup_text, one_agent_a_directory, tokens)

@@ -118,21 +118,21 @@ static void ask(const char *address, const char *text)
 }
 static void expect(int status, const char *has)
 {
-    ck_assert_msg(client_status(&w.client) == status, "%d, not %d:\n%s", client_status(&w.client), status,
-                  w.client.answer);
+    ck_assert_msg(client_status(&w.client) == status, "%d, not %d:\n%s", client_status(&w.client),
+                  status, w.client.answer);
     ck_assert_msg(strstr(w.client.answer, has), "lacks \"%s\":\n%s", has, w.client.answer);
 }
 
 /* ---------------------------------------------------------------- the peer server by itself */
-#define CALL_LINES                                                                                       \
-    "Host: h\r\nConnection: close\r\nRouse-Function: default/a\r\nRouse-Revision: r1\r\n"                \
+#define CALL_LINES                                                                                 \
+    "Host: h\r\nConnection: close\r\nRouse-Function: default/a\r\nRouse-Revision: r1\r\n"          \
     "Rouse-Request-Id: id-7\r\nRouse-Shape: raw\r\nRouse-Path: /p\r\nRouse-Client: 10.0.0.9\r\n"
 #define WITH_SECRET "GET / HTTP/1.1\r\nRouse-Peer: s3cret\r\n"
 
 START_TEST(without_the_secret_nothing)
 {
-    static const char *const shown[] = {"", "Rouse-Peer: s3creT\r\n", "Rouse-Peer: s3cret2\r\n", "Rouse-Peer:\r\n",
-                                        "Rouse-Peer: x\r\n"};
+    static const char *const shown[] = {"", "Rouse-Peer: s3creT\r\n", "Rouse-Peer: s3cret2\r\n",
+                                        "Rouse-Peer:\r\n", "Rouse-Peer: x\r\n"};
 
     start();
     for (size_t i = 0; i < sizeof(shown) / sizeof(shown[0]); i++) {
@@ -171,8 +171,9 @@ END_TEST
 START_TEST(a_call_is_what_its_headers_say)
 {
     start();
-    ask(w.peer_address, WITH_SECRET CALL_LINES "Rouse-Slot: 18446744073709551615\r\nRouse-Timeout: 1234\r\n"
-                                               "Rouse-Body-Limit: 99\r\nRouse-Trusted: 1\r\n\r\n");
+    ask(w.peer_address,
+        WITH_SECRET CALL_LINES "Rouse-Slot: 18446744073709551615\r\nRouse-Timeout: 1234\r\n"
+                               "Rouse-Body-Limit: 99\r\nRouse-Trusted: 1\r\n\r\n");
     expect(200, "n2 ran default/a@r1 /p shape=1 client=10.0.0.9 trusted=1 id=id-7");
     ck_assert_uint_eq(w.there.slot, UINT64_MAX);
     ck_assert_uint_eq(w.there.timeout_ms, 1234);
@@ -189,12 +190,9 @@ END_TEST
 START_TEST(what_does_not_parse_is_malformed)
 {
     static const char *const bad[] = {
-        "Rouse-Slot: -1\r\n",
-        "Rouse-Slot: 18446744073709551616\r\n",
-        "Rouse-Slot:\r\n",
-        "Rouse-Timeout: 4294967296\r\n",
-        "Rouse-Deadline: soon\r\n",
-        "Rouse-Body-Limit: 1k\r\n",
+        "Rouse-Slot: -1\r\n",       "Rouse-Slot: 18446744073709551616\r\n",
+        "Rouse-Slot:\r\n",          "Rouse-Timeout: 4294967296\r\n",
+        "Rouse-Deadline: soon\r\n", "Rouse-Body-Limit: 1k\r\n",
     };
 
     start();
@@ -205,10 +203,12 @@ START_TEST(what_does_not_parse_is_malformed)
         ask(w.peer_address, text);
         expect(400, "HTTP/1.1 400");
     }
-    ask(w.peer_address, WITH_SECRET "Host: h\r\nConnection: close\r\nRouse-Function: default/a\r\n\r\n");
+    ask(w.peer_address,
+        WITH_SECRET "Host: h\r\nConnection: close\r\nRouse-Function: default/a\r\n\r\n");
     expect(400, "HTTP/1.1 400");
-    ask(w.peer_address, WITH_SECRET "Host: h\r\nConnection: close\r\nRouse-Function: a/b\r\nRouse-Revision: r\r\n"
-                                    "Rouse-Request-Id: i\r\nRouse-Shape: round\r\n\r\n");
+    ask(w.peer_address,
+        WITH_SECRET "Host: h\r\nConnection: close\r\nRouse-Function: a/b\r\nRouse-Revision: r\r\n"
+                    "Rouse-Request-Id: i\r\nRouse-Shape: round\r\n\r\n");
     expect(400, "HTTP/1.1 400");
     ck_assert_uint_eq(w.there.invoked, 0);
     stop();
@@ -298,8 +298,9 @@ START_TEST(a_body_crosses)
     w.there.mode = FAKE_COUNT_BODY;
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
         char *text = calloc(1, sizes[i] + 256), want[64];
-        int n = sprintf(text, "POST /a HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n",
-                        sizes[i]);
+        int n = sprintf(
+            text, "POST /a HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n",
+            sizes[i]);
 
         memset(text + n, 'x', sizes[i]);
         ask(w.gateway_address, text);
@@ -439,7 +440,8 @@ START_TEST(operators_ask)
     expect(200, "ok");
     ask(address, "GET /metrics HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
     expect(200, "\r\n\r\nx 1\n");
-    ask(address, "POST /metrics HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    ask(address,
+        "POST /metrics HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     expect(405, "Allow: GET, HEAD");
     ask(address, "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
     expect(404, "/metrics");
@@ -448,8 +450,10 @@ START_TEST(operators_ask)
 }
 END_TEST
 
-UNIT_MAIN("peer", without_the_secret_nothing, before_the_first_welcome_nothing, a_call_is_what_its_headers_say,
-          what_does_not_parse_is_malformed, refusals_say_why, a_call_that_meets_a_draining_node_goes_elsewhere, a_request_crosses, a_body_crosses,
-          a_busy_node_costs_nothing, a_grant_to_a_dead_peer_asks_again, a_node_that_dies_with_the_request,
-          a_kept_connection_that_dies_with_the_request_is_not_run_twice, a_client_that_leaves_frees_the_other_node,
-          operators_ask)
+UNIT_MAIN("peer", without_the_secret_nothing, before_the_first_welcome_nothing,
+          a_call_is_what_its_headers_say, what_does_not_parse_is_malformed, refusals_say_why,
+          a_call_that_meets_a_draining_node_goes_elsewhere, a_request_crosses, a_body_crosses,
+          a_busy_node_costs_nothing, a_grant_to_a_dead_peer_asks_again,
+          a_node_that_dies_with_the_request,
+          a_kept_connection_that_dies_with_the_request_is_not_run_twice,
+          a_client_that_leaves_frees_the_other_node, operators_ask)

@@ -20,8 +20,8 @@ struct one_route {
     char *methods[1];
 };
 
-static Route *make_route(struct one_route *o, const char *key, const char *revision, const char *path,
-                         const char *method)
+static Route *make_route(struct one_route *o, const char *key, const char *revision,
+                         const char *path, const char *method)
 {
     rouse__control__v1__route__init(&o->route);
     rouse__control__v1__http_trigger__init(&o->trigger);
@@ -39,7 +39,8 @@ static Route *make_route(struct one_route *o, const char *key, const char *revis
     return &o->route;
 }
 
-static Endpoint make_endpoint(const char *instance, const char *key, const char *revision, const char *node)
+static Endpoint make_endpoint(const char *instance, const char *key, const char *revision,
+                              const char *node)
 {
     Endpoint e = ROUSE__CONTROL__V1__ENDPOINT__INIT;
 
@@ -76,7 +77,8 @@ static int apply(struct routes *r, Epoch *since, uint64_t sequence, Route **rout
     return routes_apply(r, &m);
 }
 
-static enum route_match match(const struct routes *r, const char *method, const char *path, const struct route **ret)
+static enum route_match match(const struct routes *r, const char *method, const char *path,
+                              const struct route **ret)
 {
     return routes_match(r, str_of(method), str_of(path), ret);
 }
@@ -90,11 +92,13 @@ START_TEST(whole_replaces_everything)
 
     ck_assert_int_eq(routes_new("n1", &r), 0);
     ck_assert(!routes_epoch(r, &incarnation, &sequence));
-    ck_assert_int_eq(apply(r, NULL, 1, (Route *[]){make_route(&a, "default/a", "r1", "/a", NULL)}, 1, NULL, 0), 0);
+    ck_assert_int_eq(
+        apply(r, NULL, 1, (Route *[]){make_route(&a, "default/a", "r1", "/a", NULL)}, 1, NULL, 0), 0);
     ck_assert_int_eq(match(r, "GET", "/a", &found), ROUTE_FOUND);
     ck_assert_str_eq(found->function_key, "default/a");
     ck_assert_uint_eq(found->timeout_ms, 3000);
-    ck_assert_int_eq(apply(r, NULL, 2, (Route *[]){make_route(&b, "default/b", "r1", "/b", NULL)}, 1, NULL, 0), 0);
+    ck_assert_int_eq(
+        apply(r, NULL, 2, (Route *[]){make_route(&b, "default/b", "r1", "/b", NULL)}, 1, NULL, 0), 0);
     ck_assert_int_eq(match(r, "GET", "/a", &found), ROUTE_UNKNOWN);
     ck_assert_ptr_null(routes_get(r, "default/a"));
     ck_assert_int_eq(match(r, "GET", "/b", &found), ROUTE_FOUND);
@@ -145,7 +149,9 @@ START_TEST(delta_changes_what_it_names)
                            2, NULL, 0),
                      0);
     /* a moves to another path and revision; b stays. */
-    ck_assert_int_eq(apply(r, &since, 2, (Route *[]){make_route(&a2, "default/a", "r2", "/a2", NULL)}, 1, NULL, 0), 0);
+    ck_assert_int_eq(apply(r, &since, 2,
+                           (Route *[]){make_route(&a2, "default/a", "r2", "/a2", NULL)}, 1, NULL, 0),
+                     0);
     ck_assert_int_eq(match(r, "GET", "/a", &found), ROUTE_UNKNOWN);
     ck_assert_int_eq(match(r, "GET", "/a2", &found), ROUTE_FOUND);
     ck_assert_str_eq(found->revision, "r2");
@@ -175,12 +181,14 @@ START_TEST(a_delta_on_another_epoch_changes_nothing)
     ck_assert_int_eq(routes_new("n1", &r), 0);
     /* Nothing was applied yet: no delta fits. */
     ck_assert_int_eq(apply(r, &first, 2, NULL, 0, NULL, 0), -ESTALE);
-    ck_assert_int_eq(apply(r, NULL, 1, (Route *[]){make_route(&a, "default/a", "r1", "/a", NULL)}, 1, NULL, 0), 0);
+    ck_assert_int_eq(
+        apply(r, NULL, 1, (Route *[]){make_route(&a, "default/a", "r1", "/a", NULL)}, 1, NULL, 0), 0);
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
         Epoch since = epoch_of(wrong[i].incarnation, wrong[i].sequence);
 
-        ck_assert_int_eq(
-            apply(r, &since, 9, (Route *[]){make_route(&b, "default/b", "r1", "/b", NULL)}, 1, NULL, 0), -ESTALE);
+        ck_assert_int_eq(apply(r, &since, 9,
+                               (Route *[]){make_route(&b, "default/b", "r1", "/b", NULL)}, 1, NULL, 0),
+                         -ESTALE);
     }
     ck_assert_int_eq(match(r, "GET", "/b", &found), ROUTE_UNKNOWN);
     ck_assert_int_eq(match(r, "GET", "/a", &found), ROUTE_FOUND);
@@ -218,7 +226,8 @@ END_TEST
 
 START_TEST(a_refusal_is_remembered_for_its_time)
 {
-    Endpoint a = make_endpoint("i1", "default/a", "r1", "n2"), b = make_endpoint("i2", "default/a", "r1", "n2");
+    Endpoint a = make_endpoint("i1", "default/a", "r1", "n2"),
+             b = make_endpoint("i2", "default/a", "r1", "n2");
     struct routes *r;
 
     ck_assert_int_eq(routes_new("n1", &r), 0);
@@ -233,7 +242,8 @@ END_TEST
 
 START_TEST(endpoints_move_and_go)
 {
-    Endpoint a = make_endpoint("i1", "default/a", "r1", "n2"), moved = make_endpoint("i1", "default/a", "r2", "n3");
+    Endpoint a = make_endpoint("i1", "default/a", "r1", "n2"),
+             moved = make_endpoint("i1", "default/a", "r2", "n3");
     Routes m = ROUSE__CONTROL__V1__ROUTES__INIT;
     Epoch since = epoch_of(7, 1), second = epoch_of(7, 2), third = epoch_of(7, 3);
     struct routes *r;
@@ -260,7 +270,7 @@ START_TEST(ten_thousand_routes)
     enum { COUNT = 10000 };
     struct one_route *routes = calloc(COUNT, sizeof(*routes));
     Route **list = calloc(COUNT, sizeof(*list));
-    char (*keys)[2][32] = calloc(COUNT, sizeof(*keys));
+    char(*keys)[2][32] = calloc(COUNT, sizeof(*keys));
     const struct route *found = NULL;
     struct routes *r;
 

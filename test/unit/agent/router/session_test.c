@@ -213,7 +213,8 @@ static void send_welcome(uint64_t incarnation)
 }
 static void send_routes(uint64_t since_sequence, uint64_t sequence)
 {
-    Rouse__Control__V1__Epoch epoch = ROUSE__CONTROL__V1__EPOCH__INIT, since = ROUSE__CONTROL__V1__EPOCH__INIT;
+    Rouse__Control__V1__Epoch epoch = ROUSE__CONTROL__V1__EPOCH__INIT,
+                              since = ROUSE__CONTROL__V1__EPOCH__INIT;
     Rouse__Control__V1__Routes r = ROUSE__CONTROL__V1__ROUTES__INIT;
     ControllerMessage m = message();
 
@@ -362,7 +363,8 @@ START_TEST(nothing_is_sent_before_its_time)
 {
     Rouse__Control__V1__Ticket ticket = ROUSE__CONTROL__V1__TICKET__INIT;
     Rouse__Control__V1__SlotFree slot = ROUSE__CONTROL__V1__SLOT_FREE__INIT;
-    AgentMessage t = ROUSE__CONTROL__V1__AGENT_MESSAGE__INIT, f = ROUSE__CONTROL__V1__AGENT_MESSAGE__INIT;
+    AgentMessage t = ROUSE__CONTROL__V1__AGENT_MESSAGE__INIT,
+                 f = ROUSE__CONTROL__V1__AGENT_MESSAGE__INIT;
 
     t.body_case = ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_TICKET;
     t.ticket = &ticket;
@@ -411,6 +413,6 @@ START_TEST(a_report_follows_the_welcome)
 }
 END_TEST
 
-UNIT_MAIN("session", hello_welcome_routes, messages_reach_their_owners, what_does_not_fit_ends_the_connection,
-          welcome_comes_first, nothing_is_sent_before_its_time, a_rejected_node_says_why,
-          a_report_follows_the_welcome)
+UNIT_MAIN("session", hello_welcome_routes, messages_reach_their_owners,
+          what_does_not_fit_ends_the_connection, welcome_comes_first,
+          nothing_is_sent_before_its_time, a_rejected_node_says_why, a_report_follows_the_welcome)

@@ -25,10 +25,13 @@ static const struct {
     {"/2015-03-31/functions/hello/invocations", TARGET_INVOKE, "default/hello", "/"},
     {"/2015-03-31/functions/team:hello/invocations", TARGET_INVOKE, "team/hello", "/"},
     {"/2015-03-31/functions/team%3Ahello/invocations", TARGET_INVOKE, "team/hello", "/"},
-    {"/2015-03-31/functions/hello/invocation", TARGET_PATH, "", "/2015-03-31/functions/hello/invocation"},
+    {"/2015-03-31/functions/hello/invocation", TARGET_PATH, "",
+     "/2015-03-31/functions/hello/invocation"},
     {"/2015-03-31/functions/hello", TARGET_PATH, "", "/2015-03-31/functions/hello"},
-    {"/2015-03-31/functions/a:b:c/invocations", TARGET_PATH, "", "/2015-03-31/functions/a:b:c/invocations"},
-    {"/2015-03-31/functions/%zz/invocations", TARGET_PATH, "", "/2015-03-31/functions/%zz/invocations"},
+    {"/2015-03-31/functions/a:b:c/invocations", TARGET_PATH, "",
+     "/2015-03-31/functions/a:b:c/invocations"},
+    {"/2015-03-31/functions/%zz/invocations", TARGET_PATH, "",
+     "/2015-03-31/functions/%zz/invocations"},
 };
 
 START_TEST(paths_are_told_apart)
@@ -77,4 +80,5 @@ START_TEST(request_ids_have_the_shape_and_differ)
 }
 END_TEST
 
-UNIT_MAIN("target", paths_are_told_apart, overlong_names_are_paths, request_ids_have_the_shape_and_differ)
+UNIT_MAIN("target", paths_are_told_apart, overlong_names_are_paths,
+          request_ids_have_the_shape_and_differ)

@@ -254,7 +254,7 @@ static void cancel_and_submit(void *user, struct ticket *oldest)
 
 START_TEST(each_function_once_even_if_it_comes_back)
 {
-    enum { COUNT = 20 };                     /* more than a map's first table */
+    enum { COUNT = 20 }; /* more than a map's first table */
     char keys[COUNT][24];
     struct ticket t[COUNT], unknown;
 
@@ -297,6 +297,6 @@ START_TEST(taken_all)
 }
 END_TEST
 
-UNIT_MAIN("tickets", granted_and_refused, a_client_that_leaves_is_told_at_once, limits_in_count_and_bytes,
-          the_deadline_closes_it, submitted_again_oldest_first_with_age, each_function_once_even_if_it_comes_back,
-          taken_all)
+UNIT_MAIN("tickets", granted_and_refused, a_client_that_leaves_is_told_at_once,
+          limits_in_count_and_bytes, the_deadline_closes_it, submitted_again_oldest_first_with_age,
+          each_function_once_even_if_it_comes_back, taken_all)

@@ -118,9 +118,9 @@ START_TEST(resolv_without_loopback)
     ck_assert_str_eq(to, "");
     ck_assert_int_eq(network_filter_resolv("", to, sizeof(to)), 0);
     /* A line that does not fit is left out, the rest stays whole. */
-    ck_assert_int_eq(network_filter_resolv(
-                         "search aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\nnameserver 9.9.9.9\n", to, 24),
-                     1);
+    ck_assert_int_eq(
+        network_filter_resolv("search aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\nnameserver 9.9.9.9\n", to, 24),
+        1);
     ck_assert_str_eq(to, "nameserver 9.9.9.9\n");
 }
 END_TEST

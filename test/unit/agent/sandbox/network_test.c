@@ -47,10 +47,8 @@ static pid_t start_outside(void)
     pid = fork();
     if (pid == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
-        if (unshare(CLONE_NEWNET) < 0 || write(ready[1], "r", 1) != 1 ||
-            read(go[0], &byte, 1) != 1 ||
-            shell("ip addr add " OUTSIDE
-                  "/24 dev out0 && ip addr add 169.254.169.254/32 dev out0 && "
+        if (unshare(CLONE_NEWNET) < 0 || write(ready[1], "r", 1) != 1 || read(go[0], &byte, 1) != 1 ||
+            shell("ip addr add " OUTSIDE "/24 dev out0 && ip addr add 169.254.169.254/32 dev out0 && "
                   "ip link set out0 up"))
             _exit(1);
         close(ready[0]);

@@ -13,10 +13,9 @@ START_TEST(says_hello)
     NEED();
     bench_open(&b);
     s = spec_of(&b, NULL);
-    out =
-        run_script(&b, &s,
-                   "echo hello $GREETING; id -u; id -g; pwd; hostname; cat /etc/hostname;"
-                   "cat /proc/self/cgroup | grep -c -v ':/$'; echo to-stderr >/dev/stderr; exit 7");
+    out = run_script(&b, &s,
+                     "echo hello $GREETING; id -u; id -g; pwd; hostname; cat /etc/hostname;"
+                     "cat /proc/self/cgroup | grep -c -v ':/$'; echo to-stderr >/dev/stderr; exit 7");
     ck_assert_str_eq(out, "hello hi\n1000\n1000\n/var/task\ndemo\ndemo\n0\n");
     ck_assert_int_eq(b.exit.code, 7);
     ck_assert_int_eq(b.exit.signal, 0);
@@ -95,12 +94,12 @@ START_TEST(cannot)
     bench_open(&b);
     s = spec_of(&b, NULL);
     out = run_script(&b, &s, script);
-    ck_assert_str_eq(
-        out, "0\n1\n1\nroot-ro\ncode-ro\ndev-ro\nrun-ro\nno-remount\nno-remount\nno-umount\n"
-             "no-umount\nno-mount\nno-userns\nno-mountns\nno-chroot\nno-mknod\n"
-             "no-hostname\nno-sysctl\n0\ninit-closed\ninit-closed\ninit-lives\nno-sys\n"
-             "no-host\nx\nown-pids\n1\n"
-             "fd full null random shm stderr stdin stdout urandom zero 0\n1024\n4\n");
+    ck_assert_str_eq(out,
+                     "0\n1\n1\nroot-ro\ncode-ro\ndev-ro\nrun-ro\nno-remount\nno-remount\nno-umount\n"
+                     "no-umount\nno-mount\nno-userns\nno-mountns\nno-chroot\nno-mknod\n"
+                     "no-hostname\nno-sysctl\n0\ninit-closed\ninit-closed\ninit-lives\nno-sys\n"
+                     "no-host\nx\nown-pids\n1\n"
+                     "fd full null random shm stderr stdin stdout urandom zero 0\n1024\n4\n");
     free(out);
     bench_close(&b);
 }

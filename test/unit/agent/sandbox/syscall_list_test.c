@@ -133,8 +133,7 @@ START_TEST(no_typing)
 {
     load();
     ck_assert_int_eq(errno_of(ioctl(0, TIOCSTI, "x")), EPERM);
-    ck_assert_int_eq(errno_of(syscall(SYS_ioctl, 0, (unsigned long)TIOCSTI | 1ul << 32, "x")),
-                     EPERM);
+    ck_assert_int_eq(errno_of(syscall(SYS_ioctl, 0, (unsigned long)TIOCSTI | 1ul << 32, "x")), EPERM);
     ck_assert_int_eq(errno_of(ioctl(0, 0x541C, "x")), EPERM);
     ck_assert_int_eq(errno_of(ioctl(-1, FIONREAD, "x")), EBADF);
 }

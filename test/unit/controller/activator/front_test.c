@@ -243,8 +243,7 @@ START_TEST(refused_by_the_owner)
     start();
     rig.refuse = 2;
     ck_assert_ptr_nonnull(strstr(
-        call(
-            "POST /hello HTTP/1.1\r\nContent-Length: 3\r\nHost: h\r\nConnection: close\r\n\r\nabc"),
+        call("POST /hello HTTP/1.1\r\nContent-Length: 3\r\nHost: h\r\nConnection: close\r\n\r\nabc"),
         "served"));
     ck_assert_uint_eq(rig.submits, 3);
     ck_assert_uint_eq(rig.attempt, 2);

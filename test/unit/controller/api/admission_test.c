@@ -27,10 +27,9 @@ static struct json_object *object(const char *metadata, const char *spec)
     char text[8192];
     struct json_object *o;
 
-    snprintf(
-        text, sizeof(text),
-        "{\"apiVersion\":\"rouse.dev/v1\",\"kind\":\"Function\",\"metadata\":%s,\"spec\":{%s}}",
-        metadata, spec);
+    snprintf(text, sizeof(text),
+             "{\"apiVersion\":\"rouse.dev/v1\",\"kind\":\"Function\",\"metadata\":%s,\"spec\":{%s}}",
+             metadata, spec);
     o = json_tokener_parse(text);
     ck_assert_msg(o != NULL, "%s", text);
     return o;
@@ -111,8 +110,7 @@ START_TEST(bounds_and_types)
     } cases[] = {
         {"\"runtime\":\"python3\",\"code\":{\"inline\":{\"a\":\"b\"}}", "spec.handler",
          "Required value"},
-        {"\"handler\":\"a.b\",\"code\":{\"inline\":{\"a\":\"b\"}}", "spec.runtime",
-         "Required value"},
+        {"\"handler\":\"a.b\",\"code\":{\"inline\":{\"a\":\"b\"}}", "spec.runtime", "Required value"},
         {"\"runtime\":\"python3\",\"handler\":\"a.b\"", "spec.code", "Required value"},
         {"\"runtime\":\"python3\",\"handler\":\"a.b\",\"code\":{}", "spec.code",
          "at least 1 property"},
@@ -179,8 +177,7 @@ START_TEST(metadata_is_checked)
     refused("{\"name\":\"a.b\"}", BASE, "metadata.name", "RFC 1123");
     refused("{\"name\":\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"}", BASE,
             "metadata.name", "no more than 63");
-    refused("{\"name\":\"f\",\"labels\":{\"a\":\"b c\"}}", BASE, "metadata.labels",
-            "a valid label");
+    refused("{\"name\":\"f\",\"labels\":{\"a\":\"b c\"}}", BASE, "metadata.labels", "a valid label");
     refused("{\"name\":\"f\",\"labels\":{\"/\":\"b\"}}", BASE, "metadata.labels", "name part");
     refused("{\"name\":\"f\",\"labels\":{\"a\":1}}", BASE, "metadata.labels", "must be a string");
     refused("{\"name\":\"f\",\"finalizers\":[\"no spaces\"]}", BASE, "metadata.finalizers",
@@ -195,12 +192,11 @@ END_TEST
 
 START_TEST(the_designs_example_is_taken)
 {
-    taken(
-        "{\"name\":\"hello\",\"namespace\":\"default\"}", BASE
-        ",\"layers\":[],\"memory\":\"128Mi\",\"cpu\":\"500m\",\"timeout\":\"3s\",\"concurrency\":1,"
-        "\"env\":[{\"name\":\"GREETING\",\"value\":\"hi\"}],\"scaling\":{\"min\":0,\"max\":100,"
-        "\"idleTimeout\":\"60s\",\"metrics\":[],\"behavior\":{}},\"triggers\":[{\"http\":{\"path\":"
-        "\"/hello/serverless\",\"methods\":[\"GET\"],\"auth\":{\"type\":\"none\"}}}]");
+    taken("{\"name\":\"hello\",\"namespace\":\"default\"}", BASE
+          ",\"layers\":[],\"memory\":\"128Mi\",\"cpu\":\"500m\",\"timeout\":\"3s\",\"concurrency\":1,"
+          "\"env\":[{\"name\":\"GREETING\",\"value\":\"hi\"}],\"scaling\":{\"min\":0,\"max\":100,"
+          "\"idleTimeout\":\"60s\",\"metrics\":[],\"behavior\":{}},\"triggers\":[{\"http\":{\"path\":"
+          "\"/hello/serverless\",\"methods\":[\"GET\"],\"auth\":{\"type\":\"none\"}}}]");
     taken("{\"name\":\"f\"}",
           BASE ",\"memory\":33554432,\"cpu\":2,\"scaling\":{\"idleTimeout\":\"0\"},\"env\":null");
 }
@@ -215,11 +211,10 @@ START_TEST(unknown_fields)
     load();
     ck_assert_int_eq(check_fields(o, FIELDS_STRICT, &f), -1);
     ck_assert_int_eq(f.code, 400);
-    ck_assert_str_eq(
-        f.message,
-        "Function in version \"v1\" cannot be handled as a Function: strict decoding error: "
-        "unknown field \"spec.bogus\", unknown field \"spec.env[0].x\", unknown field "
-        "\"metadata.bogus\"");
+    ck_assert_str_eq(f.message,
+                     "Function in version \"v1\" cannot be handled as a Function: strict decoding error: "
+                     "unknown field \"spec.bogus\", unknown field \"spec.env[0].x\", unknown field "
+                     "\"metadata.bogus\"");
     json_object_put(o);
     o = object("{\"name\":\"f\"}", BASE ",\"bogus\":1");
     f.code = 0;

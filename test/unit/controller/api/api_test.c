@@ -214,12 +214,10 @@ START_TEST(foreign_pages_are_refused)
 
     begin(NULL);
     ck_assert_int_eq(
-        call_raw("GET /version HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n", NULL,
-                 0),
+        call_raw("GET /version HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n", NULL, 0),
         403);
     ck_assert_int_eq(
-        call_raw("GET /version HTTP/1.1\r\nHost: 127.0.0.1:1\r\nConnection: close\r\n\r\n", NULL,
-                 0),
+        call_raw("GET /version HTTP/1.1\r\nHost: 127.0.0.1:1\r\nConnection: close\r\n\r\n", NULL, 0),
         403);
     ck_assert_int_eq(call("GET", "/version", "Origin: http://evil.example\r\n", NULL), 403);
     ck_assert_int_eq(call("GET", "/version", "Origin: null\r\n", NULL), 403);
@@ -280,8 +278,7 @@ START_TEST(errors_are_statuses)
     ck_assert_int_eq(call("POST", FUNCTIONS, JSON, "[]"), 400);
     ck_assert_int_eq(call("POST", FUNCTIONS, JSON, ""), 400);
     ck_assert_int_eq(
-        call("POST", FUNCTIONS, "Content-Type: application/vnd.kubernetes.protobuf\r\n", "k8s"),
-        415);
+        call("POST", FUNCTIONS, "Content-Type: application/vnd.kubernetes.protobuf\r\n", "k8s"), 415);
     ck_assert_int_eq(call("PATCH", FUNCTIONS "/x",
                           "Content-Type: application/strategic-merge-patch+json\r\n", "{}"),
                      415);
@@ -358,18 +355,15 @@ START_TEST(create_change_delete)
     ck_assert_int_eq(call("PATCH", FUNCTIONS "/f", MERGE, "{\"metadata\":{\"name\":\"g\"}}"), 400);
     answered("does not match the name on the URL");
     ck_assert_int_eq(
-        call("PATCH", FUNCTIONS "/f?fieldValidation=Strict", MERGE, "{\"spec\":{\"bogus\":1}}"),
-        400);
+        call("PATCH", FUNCTIONS "/f?fieldValidation=Strict", MERGE, "{\"spec\":{\"bogus\":1}}"), 400);
     ck_assert_int_eq(call("PATCH", FUNCTIONS "/f", MERGE, "{\"spec\":{\"bogus\":1}}"), 200);
     answered("Warning: 299 - \"unknown field \\\"spec.bogus\\\"\"");
     ck_assert_int_eq(
-        call("PATCH", FUNCTIONS "/f?fieldValidation=Ignore", MERGE, "{\"spec\":{\"bogus\":1}}"),
-        200);
+        call("PATCH", FUNCTIONS "/f?fieldValidation=Ignore", MERGE, "{\"spec\":{\"bogus\":1}}"), 200);
     ck_assert_ptr_null(strstr(answer, "Warning"));
     ck_assert_int_eq(call("GET", FUNCTIONS "/f/scale", NULL, NULL), 200);
     answered("\"spec\":{\"replicas\":0},\"status\":{\"replicas\":0");
-    ck_assert_int_eq(call("PATCH", FUNCTIONS "/f/scale", MERGE, "{\"spec\":{\"replicas\":4}}"),
-                     200);
+    ck_assert_int_eq(call("PATCH", FUNCTIONS "/f/scale", MERGE, "{\"spec\":{\"replicas\":4}}"), 200);
     answered("\"replicas\":4");
     ck_assert_int_eq(call("PATCH", FUNCTIONS "/f/scale", MERGE, "{\"spec\":{\"replicas\":101}}"),
                      422);
@@ -378,8 +372,8 @@ START_TEST(create_change_delete)
                      200);
     answered("\"url\":\"u\"");
     answered("\"handler\":\"a.c\"");
-    ck_assert_int_eq(
-        call("DELETE", FUNCTIONS "/f", JSON, "{\"preconditions\":{\"uid\":\"other\"}}"), 409);
+    ck_assert_int_eq(call("DELETE", FUNCTIONS "/f", JSON, "{\"preconditions\":{\"uid\":\"other\"}}"),
+                     409);
     ck_assert_int_eq(call("DELETE", FUNCTIONS "/f?dryRun=All", NULL, NULL), 200);
     ck_assert_int_eq(call("DELETE", FUNCTIONS "/f", JSON, "{\"propagationPolicy\":\"Background\"}"),
                      200);

@@ -37,8 +37,7 @@ static bool matches(const struct object *o, const char *labels, const char *fiel
     struct err e = {0};
     bool is;
 
-    ck_assert_msg(selector_parse(labels, fields, &s, &e) == 0, "%s: %s", labels ?: fields,
-                  e.message);
+    ck_assert_msg(selector_parse(labels, fields, &s, &e) == 0, "%s: %s", labels ?: fields, e.message);
     is = selector_matches(s, o);
     selector_free(s);
     return is;
@@ -108,12 +107,11 @@ START_TEST(rows)
                                        JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE),
         "[\"a\",\"True\",\"1/2\",\"abc\",\"/p\\\"q\",\"5m\",\"python3\",\"128Mi\",7,\"\"]");
     ck_assert_str_eq(
-        json_object_get_string(table_path(table, ".rows[0].object.metadata.resourceVersion")),
-        "42");
+        json_object_get_string(table_path(table, ".rows[0].object.metadata.resourceVersion")), "42");
     ck_assert_uint_eq(json_object_array_length(table_path(table, ".columnDefinitions")), 10);
-    ck_assert_str_eq(json_object_get_string(
-                         table_path(table, ".columnDefinitions[?(@.name==\"URL\")].priority")),
-                     "1");
+    ck_assert_str_eq(
+        json_object_get_string(table_path(table, ".columnDefinitions[?(@.name==\"URL\")].priority")),
+        "1");
     json_object_put(table);
     schema_free(s);
 }
@@ -144,9 +142,8 @@ START_TEST(yaml)
 
     ck_assert_int_eq(yaml_write(o, &b), 0);
     buffer_append(&b, "", 1);
-    ck_assert_str_eq(
-        (const char *)buffer_bytes(&b),
-        "a:\n- b: 1\n  c:\n  - x\n  - \"y z\"\n- []\n\"true\": \"no\"\ne: {}\nf: null\n");
+    ck_assert_str_eq((const char *)buffer_bytes(&b),
+                     "a:\n- b: 1\n  c:\n  - x\n  - \"y z\"\n- []\n\"true\": \"no\"\ne: {}\nf: null\n");
     json_object_put(o);
 }
 END_TEST

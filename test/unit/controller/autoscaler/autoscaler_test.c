@@ -5,8 +5,7 @@
 #include "unit.h"
 
 #define AT(s) ((uint64_t)(s)*NS_PER_S)
-static const struct autoscaler_spec ten = {
-    .concurrency = 10, .max = 1000, .idle_timeout_ns = AT(60)};
+static const struct autoscaler_spec ten = {.concurrency = 10, .max = 1000, .idle_timeout_ns = AT(60)};
 
 static struct autoscaler_decision decide(const struct autoscaler_spec *s,
                                          struct autoscaler_state *st, double stable, double panic,
@@ -76,8 +75,7 @@ START_TEST(to_zero_after_the_idle_timeout)
 {
     struct autoscaler_spec s = {.concurrency = 1, .max = 10, .idle_timeout_ns = AT(5)};
     struct autoscaler_state st = {.panic_since_ns = AT(100), .panic_max = 7};
-    struct autoscaler_input in = {
-        .stable = 0.5, .ready = 3, .current = 3, .last_active_ns = AT(100)};
+    struct autoscaler_input in = {.stable = 0.5, .ready = 3, .current = 3, .last_active_ns = AT(100)};
     struct autoscaler_decision d;
 
     autoscaler_decide(&autoscaler_defaults, &s, &in, AT(105) - 1, &st, &d);

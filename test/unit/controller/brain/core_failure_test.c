@@ -28,8 +28,7 @@ START_TEST(init_fails)
     ck_assert_str_eq(answer_of(w, after)->reason, "CrashLoop");
     ck_assert_uint_eq(answer_of(w, after)->retry_after, 10);
     ck_assert_ptr_nonnull(strstr(answer_of(w, after)->message, "InitFailed"));
-    ck_assert_ptr_null(
-        strstr(answer_of(w, after)->message, "SyntaxError")); /* not for the public */
+    ck_assert_ptr_null(strstr(answer_of(w, after)->message, "SyntaxError")); /* not for the public */
     ck_assert_ptr_null(strstr(answer_of(w, t)->message, "SyntaxError"));
     ck_assert_str_eq(w->status.conditions[2].message, "SyntaxError: invalid ? syntax \xc3\xa9");
     ck_assert_int_eq(w->status.conditions[2].status, CONDITION_TRUE);

@@ -57,8 +57,7 @@ START_TEST(update_under_load)
     ready_all(w, a);
     settle(w);
     ck_assert_str_eq(a->routed[0][1], "r2");
-    ck_assert_uint_eq(a->endpoint_count,
-                      count_in(a, STATE_READY) - old); /* the old ones are unrouted */
+    ck_assert_uint_eq(a->endpoint_count, count_in(a, STATE_READY) - old); /* the old ones are unrouted */
     ck_assert_uint_eq(count_in(a, STATE_DRAINING), 0); /* but nothing stops before the ack */
     for (int s = 0; s < 2; s++) {
         load_reports(w, 2.5, KEY);
@@ -151,8 +150,7 @@ START_TEST(update_that_fails_leaves_the_old_one)
     offer(w, a, nth(a, STATE_READY, 0));
     apply_simple(w, KEY, "r2");
     tell(w, a, nth(a, STATE_PENDING, 0), STATE_INITIALIZING);
-    tell_why(w, a, nth(a, STATE_INITIALIZING, 0), STATE_FAILED, "InitFailed",
-             "SyntaxError: line 3");
+    tell_why(w, a, nth(a, STATE_INITIALIZING, 0), STATE_FAILED, "InitFailed", "SyntaxError: line 3");
     settle(w);
     ck_assert_str_eq(a->routed[0][1], "r1");
     ck_assert_uint_eq(a->endpoint_count, 1);
@@ -299,7 +297,6 @@ START_TEST(conflict_is_said)
 }
 END_TEST
 
-UNIT_MAIN("core_update", update_at_zero, update_under_load,
-          update_of_an_idle_one_and_a_silent_agent, a_ticket_waits_across_an_update,
-          update_that_fails_leaves_the_old_one, deleted, deleted_while_an_agent_is_deaf, paths,
-          conflict_is_said)
+UNIT_MAIN("core_update", update_at_zero, update_under_load, update_of_an_idle_one_and_a_silent_agent,
+          a_ticket_waits_across_an_update, update_that_fails_leaves_the_old_one, deleted,
+          deleted_while_an_agent_is_deaf, paths, conflict_is_said)

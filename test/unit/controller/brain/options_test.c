@@ -39,8 +39,7 @@ START_TEST(taken)
     ck_assert_int_eq(parse(&o, &e, "--help"), 0);
     ck_assert_int_eq(o.mode, CONTROLLER_HELP);
     ck_assert_int_eq(
-        parse(&o, &e, "--state /s --api-address tcp://0.0.0.0:1 --token-file t --insecure-http"),
-        0);
+        parse(&o, &e, "--state /s --api-address tcp://0.0.0.0:1 --token-file t --insecure-http"), 0);
     ck_assert_int_eq(parse(&o, &e,
                            "--state /s --control-address tcp://0.0.0.0:1 --token-file t "
                            "--control-tls-cert c --control-tls-key k"),

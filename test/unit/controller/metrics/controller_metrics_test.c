@@ -27,11 +27,10 @@ static char *all(void)
     histogram_init(&wait, histogram_seconds);
     histogram_observe(&wait, 0.02);
     scale_metrics(&b, functions, 2);
-    activator_metrics(&b, &(struct activator_sample){.tickets = 7,
-                                                     .held_bytes = 900,
-                                                     .wait = &wait,
-                                                     .refused = refused,
-                                                     .refused_count = 2});
+    activator_metrics(
+        &b,
+        &(struct activator_sample){
+            .tickets = 7, .held_bytes = 900, .wait = &wait, .refused = refused, .refused_count = 2});
     node_metrics(&b, nodes, 2);
     return buffer_take_string(&b);
 }

@@ -11,7 +11,10 @@
 
 static struct platform three(void)
 {
-    struct platform p = {.node_count = 3, .api = "http://127.0.0.1:7080", .local_api = "http://127.0.0.1:7", .bin = "/x/bin"};
+    struct platform p = {.node_count = 3,
+                         .api = "http://127.0.0.1:7080",
+                         .local_api = "http://127.0.0.1:7",
+                         .bin = "/x/bin"};
 
     platform_id("/var/lib/rouse", p.id);
     for (unsigned i = 0; i < 3; i++) {
@@ -97,8 +100,7 @@ static void prints(struct table *t, const char *json, const char *want)
     "\"kind\":\"Table\",\"columnDefinitions\":[{\"name\":\"Name\"},{\"name\":\"Ready\"},"          \
     "{\"name\":\"Memory\",\"priority\":1}]"
 #define ROW(name, ready)                                                                           \
-    "{\"cells\":[\"" name "\"," ready                                                              \
-    ",\"128Mi\"],\"object\":{\"metadata\":{\"namespace\":\"ns\"}}}"
+    "{\"cells\":[\"" name "\"," ready ",\"128Mi\"],\"object\":{\"metadata\":{\"namespace\":\"ns\"}}}"
 
 START_TEST(tables)
 {
@@ -110,8 +112,7 @@ START_TEST(tables)
            ",\"rows\":[" ROW("hello", "\"True\"") "," ROW("caf\xc3\xa9-long", "null") "]}",
            "NAME        READY\nhello       True\ncaf\xc3\xa9-long   <none>\n");
     /* The next object of a watch: no header again, the columns stay. */
-    prints(&plain, "{\"kind\":\"Table\",\"rows\":[" ROW("a\\u001b[2J", "7") "]}",
-           "a?[2J       7\n");
+    prints(&plain, "{\"kind\":\"Table\",\"rows\":[" ROW("a\\u001b[2J", "7") "]}", "a?[2J       7\n");
     prints(&wide, "{" COLUMNS ",\"rows\":[" ROW("hello", "true") "]}",
            "NAMESPACE   NAME    READY   MEMORY\nns          hello   true    128Mi\n");
 }
@@ -165,8 +166,7 @@ START_TEST(flags_taken)
     ck_assert_uint_eq(a.count, 3);
     ck_assert_str_eq(a.positional[1], "-");
     ck_assert_str_eq(a.positional[2], "-t");
-    ck_assert_int_eq(parse_flags(WORDS(W("--follow=false"), W("-ft9")), &s, &a, &follow, &tail),
-                     -1);
+    ck_assert_int_eq(parse_flags(WORDS(W("--follow=false"), W("-ft9")), &s, &a, &follow, &tail), -1);
     ck_assert(follow);
     ck_assert_int_eq(tail, 9);
 }

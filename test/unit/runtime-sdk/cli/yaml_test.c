@@ -144,7 +144,8 @@ START_TEST(manifests)
     ck_assert_int_eq(parse(" {\"a\": \"\\ud83d\\ude00\"}\n", &all, &e), 0);
     ck_assert_str_eq(json_text(json_object_array_get_idx(all, 0), "a"), "\xf0\x9f\x98\x80");
     json_object_put(all);
-    ck_assert_int_eq(parse("{\"kind\":\"A\"}\n---\n{\"kind\":\"B\"} {\"kind\":\"C\"}\n---\n", &all, &e), 0);
+    ck_assert_int_eq(
+        parse("{\"kind\":\"A\"}\n---\n{\"kind\":\"B\"} {\"kind\":\"C\"}\n---\n", &all, &e), 0);
     ck_assert_uint_eq(json_object_array_length(all), 3);
     json_object_put(all);
     ck_assert_int_eq(parse("{\"kind\":\"A\"}\n---\n{\"kind\":}", &all, &e), -EINVAL);

@@ -199,11 +199,11 @@ static inline int raw_upgrade(int fd, const char *headers)
 {
     char text[4096];
     size_t got = 0;
-    int n = snprintf(
-        text, sizeof(text),
-        "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n%s\r\n",
-        headers);
+    int n =
+        snprintf(text, sizeof(text),
+                 "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                 "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n%s\r\n",
+                 headers);
 
     ck_assert_int_eq(send(fd, text, (size_t)n, MSG_NOSIGNAL), n);
     text[0] = '\0';

@@ -138,8 +138,7 @@ static const ProtobufCMessage *desired(void)
     static Rouse__Control__V1__EnvVar *env[] = {&var};
     static Rouse__Control__V1__RevisionSpec spec = ROUSE__CONTROL__V1__REVISION_SPEC__INIT;
     static Rouse__Control__V1__RevisionSpec *specs[] = {&spec};
-    static Rouse__Control__V1__DesiredInstance instance =
-        ROUSE__CONTROL__V1__DESIRED_INSTANCE__INIT;
+    static Rouse__Control__V1__DesiredInstance instance = ROUSE__CONTROL__V1__DESIRED_INSTANCE__INIT;
     static Rouse__Control__V1__DesiredInstance *instances[] = {&instance};
     static char *removed[] = {TEXT("i1"), TEXT("i2")};
     static Rouse__Control__V1__Desired d = ROUSE__CONTROL__V1__DESIRED__INIT;

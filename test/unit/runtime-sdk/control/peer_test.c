@@ -20,8 +20,7 @@ START_TEST(upgrades_refused)
         {"Sec-WebSocket-Protocol: rouse.control.v2\r\nAuthorization: Bearer secret\r\n", 400},
         {"Sec-WebSocket-Protocol: " CONTROL_SUBPROTOCOL "\r\n", 401},
         {"Sec-WebSocket-Protocol: " CONTROL_SUBPROTOCOL "\r\nAuthorization: Bearer secre\r\n", 401},
-        {"Sec-WebSocket-Protocol: " CONTROL_SUBPROTOCOL
-         "\r\nAuthorization: Bearer secretsecret\r\n",
+        {"Sec-WebSocket-Protocol: " CONTROL_SUBPROTOCOL "\r\nAuthorization: Bearer secretsecret\r\n",
          401},
         {"Sec-WebSocket-Protocol: " CONTROL_SUBPROTOCOL "\r\nAuthorization: Bearer \r\n", 401},
         {"Sec-WebSocket-Protocol: " CONTROL_SUBPROTOCOL "\r\nAuthorization: Basic secret\r\n", 401},

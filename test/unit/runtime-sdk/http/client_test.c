@@ -147,8 +147,7 @@ START_TEST(framings_of_an_answer)
     } rows[] = {
         {"GET", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc", "abc", 0, 200},
         {"GET", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "", 0, 200},
-        {"GET",
-         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n",
+        {"GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n",
          "abc", 0, 200},
         {"GET", "HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n", "", 0, 204},
         {"GET", "HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: chunked\r\n\r\n", "", 0, 304},
@@ -157,8 +156,7 @@ START_TEST(framings_of_an_answer)
         {"GET",
          "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na",
          "a", 0, 200},
-        {"GET", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\na", "", -EPROTO,
-         0},
+        {"GET", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\na", "", -EPROTO, 0},
         {"GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "", -EPROTO, 200},
         {"GET", "SSH-2.0-x\r\n\r\n", "", -EPROTO, 0},
         {"GET", "HTTP/1.1 200 OK\nContent-Length: 1\n\na", "", -EPROTO, 0},
@@ -175,8 +173,7 @@ START_TEST(framings_of_an_answer)
         ck_assert_int_eq(o.status, rows[i].status);
         ck_assert(o.sent);
         ck_assert_uint_eq(buffer_size(&o.body), strlen(rows[i].body));
-        ck_assert(!buffer_size(&o.body) ||
-                  !memcmp(o.body.data, rows[i].body, strlen(rows[i].body)));
+        ck_assert(!buffer_size(&o.body) || !memcmp(o.body.data, rows[i].body, strlen(rows[i].body)));
         buffer_done(&o.body);
         finish();
     }
@@ -456,6 +453,5 @@ UNIT_MAIN("client", framings_of_an_answer, an_answer_that_the_end_of_the_stream_
           an_answer_cut_short_is_an_error, kept_connections_are_used_again,
           a_dead_kept_connection_is_tried_again_once, the_second_try_succeeds,
           a_stale_kept_connection_is_not_used, nothing_was_sent_when_nobody_listens,
-          bodies_of_a_request, an_answer_before_the_request_is_whole, deadlines,
-          cancel_tells_nothing, unasked_bytes_close_an_idle_connection,
-          idle_connections_expire_and_are_bounded)
+          bodies_of_a_request, an_answer_before_the_request_is_whole, deadlines, cancel_tells_nothing,
+          unasked_bytes_close_an_idle_connection, idle_connections_expire_and_are_bounded)

@@ -27,8 +27,7 @@ static int parse(const char *in, size_t n, size_t step, bool response, struct ht
         if (got == n)
             return -1;
     }
-    return response ? http_parse_response(h, in, size, &why)
-                    : http_parse_request(h, in, size, &why);
+    return response ? http_parse_response(h, in, size, &why) : http_parse_request(h, in, size, &why);
 }
 
 static int request(const char *in, struct http_head *h)
@@ -122,8 +121,7 @@ START_TEST(forms_of_the_target)
 
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         snprintf(text, sizeof(text), "%s\r\n" HOST "\r\n", rows[i].line);
-        ck_assert_msg(request(text, &h) == rows[i].status, "%s: %d", rows[i].line,
-                      request(text, &h));
+        ck_assert_msg(request(text, &h) == rows[i].status, "%s: %d", rows[i].line, request(text, &h));
         if (rows[i].status)
             continue;
         check_str(h.target, rows[i].target);
@@ -289,8 +287,7 @@ START_TEST(responses)
         {"HTTP/2.0 200 X\r\n\r\n", 505, 0, 0, false, false},
         {"ICY 200 OK\r\nA: b\r\n\r\n", 400, 0, 0, false, false},
         {"HTTP/1.1 200 O\x01K\r\n\r\n", 400, 0, 0, false, false},
-        {"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\n", 400, 0, 0, false,
-         false},
+        {"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\n", 400, 0, 0, false, false},
         {"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n", 400, 0, 0,
          false, false},
     };
@@ -404,15 +401,13 @@ START_TEST(chunk_extensions_and_trailers_are_bounded)
     for (int i = 0; i < HTTP_CHUNK_LINE_MAX + 1; i++)
         buffer_puts(&in, "x");
     buffer_puts(&in, "\r\na\r\n0\r\n\r\n");
-    ck_assert_int_eq(unchunk((char *)in.data, buffer_size(&in), 64, &body, &trailer, &rest),
-                     -EPROTO);
+    ck_assert_int_eq(unchunk((char *)in.data, buffer_size(&in), 64, &body, &trailer, &rest), -EPROTO);
 
     buffer_clear(&in);
     for (int i = 0; i < 1000; i++)
         buffer_puts(&in, "1;xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\r\na\r\n");
     buffer_puts(&in, "0\r\n\r\n");
-    ck_assert_int_eq(unchunk((char *)in.data, buffer_size(&in), 64, &body, &trailer, &rest),
-                     -EPROTO);
+    ck_assert_int_eq(unchunk((char *)in.data, buffer_size(&in), 64, &body, &trailer, &rest), -EPROTO);
 
     buffer_clear(&in);
     buffer_puts(&in, "0\r\n");
@@ -421,8 +416,7 @@ START_TEST(chunk_extensions_and_trailers_are_bounded)
     ck_assert_int_eq(unchunk((char *)in.data, buffer_size(&in), 64, &body, &trailer, &rest), 1);
     for (int i = 0; i < HTTP_TRAILERS_MAX / 8; i++)
         buffer_puts(&in, "X: yy\r\n");
-    ck_assert_int_eq(unchunk((char *)in.data, buffer_size(&in), 64, &body, &trailer, &rest),
-                     -EPROTO);
+    ck_assert_int_eq(unchunk((char *)in.data, buffer_size(&in), 64, &body, &trailer, &rest), -EPROTO);
 }
 END_TEST
 
@@ -432,8 +426,8 @@ START_TEST(trailers_never_frame_or_authenticate)
     const char *why;
     const char *fields = "X-Sum: 1\r\nContent-Length: 5\r\nHOST: b\r\nAuthorization: x\r\n\r\n";
 
-    ck_assert_int_eq(
-        request("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", &h), 0);
+    ck_assert_int_eq(request("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", &h),
+                     0);
     ck_assert_int_eq(http_parse_trailers(&h, fields, strlen(fields), &why), 0);
     ck_assert_uint_eq(h.header_count, 3);
     check_str(*http_head_get(&h, "x-sum"), "1");

@@ -546,6 +546,5 @@ UNIT_MAIN("proxy", headers_on_the_way, bodies_of_all_sizes_come_back,
           a_held_body_is_sent_with_the_head, a_big_answer_with_a_slow_client_is_bounded,
           big_answers_with_length_and_chunked, refused_then_elsewhere,
           lost_before_and_in_the_middle_of_the_answer, time_out, the_client_leaves_while_it_waits,
-          the_client_leaves_in_the_middle_of_a_long_body,
-          a_small_body_that_comes_late_is_waited_for,
+          the_client_leaves_in_the_middle_of_a_long_body, a_small_body_that_comes_late_is_waited_for,
           the_client_leaves_in_the_middle_of_a_small_body)

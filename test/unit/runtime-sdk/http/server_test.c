@@ -306,18 +306,16 @@ END_TEST
 START_TEST(expect_100_continue)
 {
     start(NULL);
-    peer_send(
-        &peer,
-        "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n");
+    peer_send(&peer,
+              "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n");
     peer_until(&peer, "HTTP/1.1 100 Continue\r\n\r\n");
     ck_assert(!peer_has(&peer, "200"));
     peer_send(&peer, "abcd");
     peer_until(&peer, "\r\n\r\nabcd");
     /* Answered without the body: the client may send it or not, so the stream ends. */
     buffer_clear(&peer.got);
-    peer_send(
-        &peer,
-        "POST /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n");
+    peer_send(&peer,
+              "POST /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n");
     peer_until_eof(&peer);
     ck_assert(peer_has(&peer, "Connection: close\r\n") && !peer_has(&peer, "100 Continue"));
     finish();
@@ -375,8 +373,7 @@ START_TEST(an_unread_body_is_swallowed_up_to_its_bound)
     peer_until(&peer, "hello");
     ck_assert(peer_has(&peer, "Connection: close\r\n"));
     while (sent < (ssize_t)sizeof(big)) { /* still taken, so that the answer is not destroyed */
-        ssize_t n =
-            send(peer.watch.fd, big, sizeof(big) - (size_t)sent, MSG_DONTWAIT | MSG_NOSIGNAL);
+        ssize_t n = send(peer.watch.fd, big, sizeof(big) - (size_t)sent, MSG_DONTWAIT | MSG_NOSIGNAL);
 
         ck_assert(n > 0 || errno == EAGAIN);
         sent += n > 0 ? n : 0;
@@ -509,8 +506,7 @@ START_TEST(upgrade_hands_the_stream_over)
 
     start(NULL);
     stop_on_request = true;
-    peer_send(&peer,
-              "GET /wait HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\nraw");
+    peer_send(&peer, "GET /wait HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\nraw");
     loop_run(loop);
     ck_assert(http_head(now)->upgrade);
     ck_assert_int_eq(http_upgrade(now, "Upgrade: x\r\n", &c, &rest, &n), 0);
@@ -519,8 +515,8 @@ START_TEST(upgrade_hands_the_stream_over)
     free(rest);
     conn_write(c, "back", 4);
     peer_until(&peer, "\r\n\r\nback");
-    ck_assert(peer_has(
-        &peer, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n"));
+    ck_assert(peer_has(&peer,
+                       "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n"));
     conn_abort(c, 0);
     finish();
 }

@@ -46,8 +46,7 @@ struct entry {
     const char *hardlink;
 };
 
-static inline la_ssize_t archive_to_buffer(struct archive *a, void *user, const void *data,
-                                           size_t n)
+static inline la_ssize_t archive_to_buffer(struct archive *a, void *user, const void *data, size_t n)
 {
     (void)a;
     return buffer_append(user, data, n) < 0 ? -1 : (la_ssize_t)n;

@@ -22,9 +22,7 @@ static const struct hostile {
     {"link out, deeper", {{"a/l", LINK_MODE, "../../evil", NULL}}, "entry a/l"},
     {"absolute link", {{"l", LINK_MODE, "/etc", NULL}}, "entry l"},
     {"write through a link",
-     {{"d/", S_IFDIR | 0755, NULL, NULL},
-      {"l", LINK_MODE, "d", NULL},
-      {"l/evil", FILE_MODE, "x", NULL}},
+     {{"d/", S_IFDIR | 0755, NULL, NULL}, {"l", LINK_MODE, "d", NULL}, {"l/evil", FILE_MODE, "x", NULL}},
      "entry l/evil: goes through l"},
     {"chain of links that climbs at its end",
      {{"d/l", LINK_MODE, "..", NULL}, {"m", LINK_MODE, "d/l/..", NULL}},
@@ -121,8 +119,7 @@ START_TEST(good_in_every_shape)
         struct stat st;
         mode_t before = umask(077);
 
-        ck_assert_msg(unpack_entries(&s, (enum shape)shape, good, 6, NULL, &e) == 0, "%s",
-                      e.message);
+        ck_assert_msg(unpack_entries(&s, (enum shape)shape, good, 6, NULL, &e) == 0, "%s", e.message);
         umask(before);
         ck_assert_int_eq(fstatat(s.out_fd, "bin/run", &st, 0), 0);
         ck_assert_uint_eq(st.st_mode, S_IFREG | 0755);
@@ -245,8 +242,8 @@ START_TEST(damaged)
 
         archive_make((enum shape)shape, entries, 2, &b);
         /* Cut inside the first file's header or data. */
-        ck_assert_int_lt(
-            unpack_bytes(&s, buffer_bytes(&b), shape == SHAPE_TAR ? 514 : 20, NULL, &e), 0);
+        ck_assert_int_lt(unpack_bytes(&s, buffer_bytes(&b), shape == SHAPE_TAR ? 514 : 20, NULL, &e),
+                         0);
         ck_assert(e.message[0]);
         b.data[b.start + 1] ^= 0x55;
         ck_assert_msg(unpack_bytes(&s, buffer_bytes(&b), buffer_size(&b), NULL, &e) < 0, "shape %d",
