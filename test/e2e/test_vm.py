@@ -40,7 +40,7 @@ until_scopes 1
 first=$(agent)
 grep "$(scopes)" /proc/$first/cgroup
 grep -q session-1.scope /proc/$(cut -d' ' -f1 $ROUSE_STATE/run/controller.pid)/cgroup
-! grep -E 'cgroup|limited' $ROUSE_STATE/logs/agent-node-1.log | grep -v ' cgroup v2$' || fail warned
+! grep -E 'cgroup|is not limited' $ROUSE_STATE/logs/agent-node-1.log | grep -v ' cgroup v2$' || fail warned
 rouse apply -f build/release/examples/hello-c/function.yaml
 rouse apply -f build/vm/hungry/function.yaml
 call hello/c one | grep -q '"one"' || fail one
