@@ -104,6 +104,7 @@ static int build_brain(struct controller *c, struct err *e)
         .queue_deadline_ns = o->queue_deadline_ns,
         .queue_per_function = o->queue_per_function,
         .queue_total = o->queue_total,
+        .body_limit = o->body_limit,
         .stable_window_s = o->stable_window_s,
         .panic_window_s = o->panic_window_s,
         .peer_secret = c->peer_secret,

@@ -33,6 +33,7 @@ const char controller_help[] =
     "  --queue-deadline DURATION    how long a request may wait for a slot, 1s to 10m (30s)\n"
     "  --queue-per-function N       requests that may wait for one function (10000)\n"
     "  --queue-total N              ... and for all of them (100000)\n"
+    "  --body-limit BYTES           a request's or an answer's body, 1Ki to 32Mi (6Mi)\n"
     "  --stable-window DURATION     the autoscaler's, 6s to 1h (60s)\n"
     "  --panic-window DURATION      1s to the stable window (6s)\n"
     "  --version, --help\n"
@@ -161,6 +162,12 @@ static int take(const char *name, const char *value, struct controller_options *
         return take_count(name, value, &o->queue_per_function, e);
     if (!strcmp(name, "--queue-total"))
         return take_count(name, value, &o->queue_total, e);
+    if (!strcmp(name, "--body-limit")) {
+        if (quantity_memory(value, &o->body_limit) < 0 || o->body_limit < 1 << 10 ||
+            o->body_limit > 32 << 20)
+            return bad(e, name, value, "is not a size from 1Ki to 32Mi");
+        return 0;
+    }
     if (!strcmp(name, "--stable-window")) {
         r = take_seconds(name, value, STABLE_MIN_S, STABLE_MAX_S, "is not a duration from 6s to 1h",
                          &ns, e);

@@ -17,6 +17,7 @@ struct controller_options { /* strings point into argv or are static */
     const char *gateway_url;        /* NULL: the front's */
     bool insecure_http;
     uint64_t queue_deadline_ns;
+    uint64_t body_limit; /* bytes, each way; 0: the default */
     uint32_t queue_per_function, queue_total;
     uint32_t stable_window_s, panic_window_s;
 };

@@ -4,7 +4,7 @@ import time
 from packages import upload_hello
 from lib import bench, function, percentile, platform, wait_until
 
-COUNT = 200
+COUNT = 201    # the first one only brings the code into the cache
 PHASES = ("schedule", "fetch", "sandbox", "runtime", "init", "first_byte")
 
 

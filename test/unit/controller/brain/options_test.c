@@ -60,6 +60,9 @@ START_TEST(refused)
         {"--state /s --queue-deadline soon", "--queue-deadline"},
         {"--state /s --queue-total -1", "--queue-total"},
         {"--state /s --queue-per-function 1x", "--queue-per-function"},
+        {"--state /s --body-limit 1", "--body-limit"},
+        {"--state /s --body-limit 33Mi", "--body-limit"},
+        {"--state /s --body-limit big", "--body-limit"},
         {"--state /s --stable-window 1s", "--stable-window"},
         {"--state /s --stable-window 6s --panic-window 7s", "--panic-window"},
         {"--state /s --api-address nonsense", "--api-address"},
@@ -81,19 +84,12 @@ END_TEST
 
 START_TEST(every_flag_is_in_the_help)
 {
-    static const char *const flags[] = {"--state",
-                                        "--api-address",
-                                        "--front-address",
-                                        "--control-address",
-                                        "--token-file",
-                                        "--insecure-http",
-                                        "--queue-deadline",
-                                        "--queue-per-function",
-                                        "--queue-total",
-                                        "--stable-window",
-                                        "--panic-window",
-                                        "--gateway-url",
-                                        "crd"};
+    static const char *const flags[] = {
+        "--state",           "--api-address",        "--front-address",
+        "--control-address", "--token-file",         "--insecure-http",
+        "--queue-deadline",  "--queue-per-function", "--queue-total",
+        "--body-limit",      "--local-api-address",  "--stable-window",
+        "--panic-window",    "--gateway-url",        "crd"};
 
     for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
         ck_assert_msg(strstr(controller_help, flags[i]), "%s", flags[i]);
