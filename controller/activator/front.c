@@ -217,8 +217,8 @@ static void on_proxied(void *user, struct http_exchange *x, int error)
         set_state(p, PASS_GONE);
         return;
     case -ETIMEDOUT:
-        answer(p, &(struct front_answer){504, "FunctionTimeout",
-                                         "the function did not answer in time", 0, NULL});
+        answer(p, &(struct front_answer){504, "Timeout", "the function did not answer in time", 0,
+                                         NULL});
         return;
     default:
         answer(p, &(struct front_answer){502, "InstanceLost",
@@ -290,7 +290,7 @@ static void answered(struct pass *p, const struct grant *g)
     }
     set_state(p, PASS_NEW);
     if (g->body_limit && http_head(p->x)->content_length > (int64_t)g->body_limit) {
-        answer(p, &(struct front_answer){413, "BodyTooLarge",
+        answer(p, &(struct front_answer){413, "RequestTooLarge",
                                          "the request's body is over the limit", 0, NULL});
         return;
     }
