@@ -493,6 +493,12 @@ void request_start(struct gateway *g, struct http_exchange *x)
     request_id_make(&g->ids, r->id);
     http_client_text(x, r->client);
     http_set_owner(x, &own_ops, r);
+    if (http_has_body(x)) {
+        char header[HTTP_REFUSAL_HEADERS];
+
+        snprintf(header, sizeof(header), "Rouse-Request-Id: %s\r\n", r->id);
+        http_set_refusal_headers(x, header);
+    }
     target_parse(http_head(x)->path, &r->target);
     if (r->target.kind == TARGET_INVOKE)
         objection = invoke_objection(http_head(x));

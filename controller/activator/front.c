@@ -366,6 +366,12 @@ static void on_request(struct http_exchange *x, void *user)
     p->trusted = p->token_shown || on_loopback(x);
     front_target_parse(http_head(x)->path, &p->target);
     http_set_owner(x, &own_ops, p);
+    if (http_has_body(x)) {
+        char header[HTTP_REFUSAL_HEADERS];
+
+        snprintf(header, sizeof(header), "Rouse-Request-Id: %s\r\n", p->request_id);
+        http_set_refusal_headers(x, header);
+    }
     no = objection(p);
     if (no)
         answer(p, no);

@@ -226,7 +226,12 @@ static void reason_of(int status, char out[LINE_MAX_SIZE])
     out[n] = '\0';
 }
 
-void http_write_error(struct http_connection *hc, int status, const char *why)
+void http_set_refusal_headers(struct http_exchange *x, const char *headers)
+{
+    snprintf(x->refusal_headers, sizeof(x->refusal_headers), "%s", headers);
+}
+
+void http_write_error(struct http_connection *hc, int status, const char *headers, const char *why)
 {
     char line[LINE_MAX_SIZE], reason[LINE_MAX_SIZE], length[LINE_MAX_SIZE], body[256];
     const char *date = http_server_date(hc->server);
@@ -235,10 +240,11 @@ void http_write_error(struct http_connection *hc, int status, const char *why)
     reason_of(status, reason);
     n = snprintf(body, sizeof(body), "{\"reason\":\"%s\",\"message\":\"%s\"}", reason, why);
     conn_writev(hc->conn,
-                (struct iovec[]){status_line(status, line), PART("Content-Type: application/json\r\n"),
-                                 part(date, strlen(date)), length_line((uint64_t)n, length),
+                (struct iovec[]){status_line(status, line),
+                                 PART("Content-Type: application/json\r\n"), part(date, strlen(date)),
+                                 length_line((uint64_t)n, length), part(headers, strlen(headers)),
                                  PART("Connection: close\r\n\r\n"), part(body, (size_t)n)},
-                6);
+                7);
 }
 
 int http_upgrade(struct http_exchange *x, const char *headers, struct conn **ret,

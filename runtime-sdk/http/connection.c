@@ -36,11 +36,12 @@ void http_connection_cut(struct http_connection *hc, int error)
         http_exchange_gone(x, error);
 }
 
-void http_connection_refuse(struct http_connection *hc, int status, const char *why)
+void http_connection_refuse(struct http_connection *hc, int status, const char *headers,
+                            const char *why)
 {
     hc->server->stats.bad_requests++;
     hc->closing = true;
-    http_write_error(hc, status, why);
+    http_write_error(hc, status, headers, why);
     conn_linger(hc->conn);
 }
 
@@ -63,7 +64,7 @@ static void refuse_exchange(struct http_exchange *x, int status, const char *why
         return;
     }
     hc->exchange = NULL;
-    http_connection_refuse(hc, status, why);
+    http_connection_refuse(hc, status, x->refusal_headers, why);
     http_exchange_gone(x, error);
 }
 
@@ -84,14 +85,14 @@ static struct http_exchange *begin(struct http_connection *hc, const uint8_t *in
         }
     }
     if (!x) {
-        http_connection_refuse(hc, 503, "out of memory");
+        http_connection_refuse(hc, 503, "", "out of memory");
         return NULL;
     }
     memcpy(x->head_bytes, in, n);
     r = http_parse_request(&x->head, x->head_bytes, n, &why);
     if (r) {
         http_exchange_free(x);
-        http_connection_refuse(hc, r, why);
+        http_connection_refuse(hc, r, "", why);
         return NULL;
     }
     return x;
@@ -114,13 +115,13 @@ static size_t take_head(struct http_connection *hc, const uint8_t *in, size_t n)
         if (in[0] == '\r' && (n == 1 || in[1] == '\n'))
             return n == 1 ? 0 : 2; /* an empty line before a request is ignored, RFC 9112 2.2 */
         if (!http_is(in[0], HTTP_TOKEN)) {
-            http_connection_refuse(hc, 400, "the request line has no method");
+            http_connection_refuse(hc, 400, "", "the request line has no method");
             return n;
         }
     }
     r = http_scan_head(&hc->scan, in, n, &size, &why);
     if (r) {
-        http_connection_refuse(hc, r, why);
+        http_connection_refuse(hc, r, "", why);
         return n;
     }
     if (!size)
@@ -293,7 +294,7 @@ static void on_timer(struct loop_timer *t)
     } else if (!x) {
         if (hc->in_head) {
             s->stats.timeouts++;
-            http_connection_refuse(hc, 408, "the head took too long");
+            http_connection_refuse(hc, 408, "", "the head took too long");
         } else {
             http_connection_close(hc, false);
         }

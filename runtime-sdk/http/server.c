@@ -209,6 +209,7 @@ struct http_exchange *http_exchange_new(struct http_connection *hc)
     x->ops = &http_no_ops;
     x->trailers = (struct buffer){0};
     x->head_bytes = x->head_inline;
+    x->refusal_headers[0] = '\0';
     x->done.fn = http_exchange_done;
     x->deliver.fn = http_body_deliver;
     list_init(&x->done.link);

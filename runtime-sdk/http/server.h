@@ -78,6 +78,10 @@ void http_respond_write(struct http_exchange *x, const void *data, size_t n);
 void http_respond_end(struct http_exchange *x, const char *trailers);
 bool http_respond_started(const struct http_exchange *x);
 bool http_congested(const struct http_exchange *x);
+/* Complete lines, less than HTTP_REFUSAL_HEADERS bytes, for the case that the server itself refuses
+ * what is left of the request (408, 413): a request id. */
+enum { HTTP_REFUSAL_HEADERS = 96 };
+void http_set_refusal_headers(struct http_exchange *x, const char *headers);
 /* Cuts the connection: the answer cannot be completed honestly. */
 void http_abort(struct http_exchange *x);
 /* After a 101 or CONNECT: the raw stream passes to the caller. */

@@ -65,6 +65,7 @@ struct http_exchange {
 
     struct http_head head;
     struct buffer trailers;
+    char refusal_headers[HTTP_REFUSAL_HEADERS];
     char *head_bytes; /* head_inline or malloc'ed */
     char head_inline[HTTP_HEAD_INLINE];
 };
@@ -105,7 +106,8 @@ void http_connection_free(struct http_connection *hc);
 /* Cuts the stream and tells the exchange's owner, if its answer was not complete. */
 void http_connection_cut(struct http_connection *hc, int error);
 /* Answers `status` with a short JSON body and closes. Any exchange has been let go of. */
-void http_connection_refuse(struct http_connection *hc, int status, const char *why);
+void http_connection_refuse(struct http_connection *hc, int status, const char *headers,
+                            const char *why);
 /* No further request: what is pending goes out, then the stream ends. */
 void http_connection_close(struct http_connection *hc, bool linger);
 /* The answer is complete and on_done() has run: the next request, the rest of the body, or the end.
@@ -128,4 +130,4 @@ void http_body_deliver(struct loop_deferred *d);
 /* The exchange is over for its owner: on_gone() unless the answer had ended, later on_done(). */
 void http_exchange_gone(struct http_exchange *x, int error);
 void http_exchange_done(struct loop_deferred *d);
-void http_write_error(struct http_connection *hc, int status, const char *why);
+void http_write_error(struct http_connection *hc, int status, const char *headers, const char *why);

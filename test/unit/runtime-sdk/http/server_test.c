@@ -78,6 +78,7 @@ static void on_request(struct http_exchange *x, void *user)
         http_respond_end(x, "X-Sum: 5\r\n");
     } else if (str_eq(h->path, "/echo")) {
         http_set_owner(x, &ops, x);
+        http_set_refusal_headers(x, "X-Id: 7\r\n");
         http_read_body(x, 1000);
     } else if (str_eq(h->path, "/short")) {
         http_respond_start(x, 200, NULL, 10);
@@ -265,6 +266,7 @@ START_TEST(a_body_past_its_limit_while_it_comes)
     }
     peer_until(&peer, "413");
     peer_until_eof(&peer);
+    ck_assert(peer_has(&peer, "\r\nX-Id: 7\r\n"));
     ck_assert_int_eq(gone, 1);
     ck_assert_int_eq(gone_error, -EMSGSIZE);
     finish();
@@ -426,6 +428,7 @@ START_TEST(time_limits)
     peer_send(&peer, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc");
     peer_until(&peer, "HTTP/1.1 408 ");
     peer_until_eof(&peer);
+    ck_assert(peer_has(&peer, "\r\nX-Id: 7\r\n"));
     ck_assert_int_eq(gone_error, -ETIMEDOUT);
     finish();
     start(&o); /* an answer that nobody takes */
