@@ -309,16 +309,24 @@ struct loop *http_loop(const struct http_exchange *x)
     return x->server->loop;
 }
 
-void http_client_text(const struct http_exchange *x, char out[128])
+/* Asked of the kernel once a connection. */
+static void learn_client(struct http_connection *hc)
 {
     struct sockaddr_storage sa = {0};
     socklen_t size = sizeof(sa);
 
-    snprintf(out, 128, "unix");
-    if (!x->hc || getpeername(conn_fd(x->hc->conn), (struct sockaddr *)&sa, &size) < 0)
+    snprintf(hc->client, sizeof(hc->client), "unix");
+    if (getpeername(conn_fd(hc->conn), (struct sockaddr *)&sa, &size) < 0)
         return;
     if (sa.ss_family == AF_INET)
-        inet_ntop(AF_INET, &((struct sockaddr_in *)&sa)->sin_addr, out, 128);
+        inet_ntop(AF_INET, &((struct sockaddr_in *)&sa)->sin_addr, hc->client, sizeof(hc->client));
     else if (sa.ss_family == AF_INET6)
-        inet_ntop(AF_INET6, &((struct sockaddr_in6 *)&sa)->sin6_addr, out, 128);
+        inet_ntop(AF_INET6, &((struct sockaddr_in6 *)&sa)->sin6_addr, hc->client, sizeof(hc->client));
+}
+
+void http_client_text(const struct http_exchange *x, char out[128])
+{
+    if (x->hc && !*x->hc->client)
+        learn_client(x->hc);
+    snprintf(out, 128, "%s", x->hc ? x->hc->client : "unix");
 }

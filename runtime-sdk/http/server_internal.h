@@ -10,6 +10,7 @@
 #include "http/parser.h"
 #include "http/server.h"
 
+#include <netinet/in.h>
 #include <time.h>
 
 enum {
@@ -35,9 +36,10 @@ struct http_connection {
     struct http_scan scan;
     struct loop_timer timer; /* set at or before `deadline`, so that moving it on is free */
     uint64_t deadline;
-    uint64_t sent; /* conn_sent() when progress was last looked at */
-    bool in_head;  /* the first byte of a head came */
-    bool closing;  /* answered for the last time: input is dropped */
+    uint64_t sent;                 /* conn_sent() when progress was last looked at */
+    bool in_head;                  /* the first byte of a head came */
+    bool closing;                  /* answered for the last time: input is dropped */
+    char client[INET6_ADDRSTRLEN]; /* the peer's ip; "" until it is asked for */
 };
 
 enum http_answer_state { ANSWER_NONE, ANSWER_STARTED, ANSWER_ENDED };
