@@ -233,7 +233,7 @@ static int build_servers(struct agent *a, struct err *e)
     };
     struct peer_server_config peer = {.loop = a->loop, .pool = a->pool, .routes = a->routes};
     struct metrics_server_config metrics = {
-        .loop = a->loop, .fill = fill_metrics, .ready = is_ready, .user = a};
+        .loop = a->loop, .token = a->token, .fill = fill_metrics, .ready = is_ready, .user = a};
     int r;
 
     r = gateway_new(&gateway, &a->gateway);

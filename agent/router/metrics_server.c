@@ -1,5 +1,6 @@
 /* metrics_server.c - see the header. On the agent's loop. */
 #include "router/metrics_server.h"
+#include "http/secret.h"
 #include "http/server.h"
 
 #include <errno.h>
@@ -29,6 +30,13 @@ static void send_metrics(struct metrics_server *s, struct http_exchange *x)
                  buffer_size(&out));
 }
 
+/* Names and rates of all functions are not for everybody, nor for the functions themselves. */
+static bool may_read(const struct metrics_server *s, const struct http_exchange *x)
+{
+    return !s->config.token || http_client_on_loopback(x) ||
+           http_shows_token(http_head(x), s->config.token);
+}
+
 static void on_request(struct http_exchange *x, void *user)
 {
     const struct http_head *h = http_head(x);
@@ -36,6 +44,8 @@ static void on_request(struct http_exchange *x, void *user)
 
     if (!str_eq(h->method, "GET") && !str_eq(h->method, "HEAD"))
         http_respond(x, 405, "Allow: GET, HEAD\r\n", NULL, 0);
+    else if (str_eq(h->path, "/metrics") && !may_read(s, x))
+        http_respond(x, 401, "WWW-Authenticate: Bearer\r\n", NULL, 0);
     else if (str_eq(h->path, "/metrics"))
         send_metrics(s, x);
     else if (str_eq(h->path, "/healthz"))

@@ -9,6 +9,7 @@ struct metrics_server;
 
 struct metrics_server_config {
     struct loop *loop;
+    const char *token; /* asked of clients that are not on loopback; NULL: of nobody */
     void (*fill)(void *user, struct buffer *out); /* appends Prometheus text */
     bool (*ready)(void *user);
     void *user;

@@ -4,6 +4,7 @@
 #include "router/peer.h"
 #include "base/clock.h"
 #include "base/metrics.h"
+#include "http/secret.h"
 #include "http/server.h"
 #include "router/target.h"
 
@@ -28,19 +29,6 @@ struct peer_request {
     char function_key[FUNCTION_KEY_MAX], revision[PEER_TEXT_MAX];
     char request_id[PEER_TEXT_MAX], client_ip[PEER_TEXT_MAX];
 };
-
-/* Takes as long for every wrong secret of the right length. */
-static bool secret_matches(const char *secret, const struct str *shown)
-{
-    size_t n = secret ? strlen(secret) : 0;
-    volatile unsigned char differs = 0;
-
-    if (!n || !shown || shown->n != n)
-        return false;
-    for (size_t i = 0; i < n; i++)
-        differs = (unsigned char)(differs | (unsigned char)(secret[i] ^ shown->at[i]));
-    return !differs;
-}
 
 static int take_text(const struct http_head *h, const char *name, char *to, size_t size)
 {
@@ -140,12 +128,13 @@ static const char *refusal(int error)
 
 static void on_request(struct http_exchange *x, void *user)
 {
+    const struct str *shown = http_head_get(http_head(x), "Rouse-Peer");
     struct peer_server *s = user;
     struct peer_request *r;
     int e;
 
     s->stats.calls++;
-    if (!secret_matches(s->secret, http_head_get(http_head(x), "Rouse-Peer"))) {
+    if (!shown || !secret_equals(*shown, s->secret)) {
         s->stats.forbidden++;
         http_respond(x, 403, NULL, NULL, 0);
         return;

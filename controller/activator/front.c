@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "http/secret.h"
 #include "http/proxy.h"
 
 #include <assert.h>
@@ -299,36 +300,6 @@ static void answered(struct pass *p, const struct grant *g)
 
 /* ---- the start */
 
-static bool same_secret(struct str shown, const char *secret)
-{
-    size_t n = strlen(secret);
-    volatile unsigned char differs = 0;
-
-    if (shown.n != n)
-        return false;
-    for (size_t i = 0; i < n; i++)
-        differs = (unsigned char)(differs | (unsigned char)(shown.at[i] ^ secret[i]));
-    return !differs;
-}
-
-static bool shows_token(const struct front *f, const struct http_head *h)
-{
-    const struct str *s = http_head_get(h, "Authorization");
-    static const char bearer[] = "Bearer ";
-    size_t n = sizeof(bearer) - 1;
-
-    return f->token && s && s->n > n && str_ieq((struct str){s->at, n}, bearer) &&
-           same_secret((struct str){s->at + n, s->n - n}, f->token);
-}
-
-static bool on_loopback(const struct http_exchange *x)
-{
-    char client[128];
-
-    http_client_text(x, client);
-    return !strncmp(client, "127.", 4) || !strcmp(client, "::1");
-}
-
 /* What Lambda's Invoke takes: POST, and of the invocation types the one that waits. */
 static const struct front_answer *objection(const struct pass *p)
 {
@@ -362,8 +333,8 @@ static void on_request(struct http_exchange *x, void *user)
     p->since_ns = loop_now(f->loop);
     list_push_back(&f->passes, &p->link);
     random_hex(p->request_id, 16);
-    p->token_shown = shows_token(f, http_head(x));
-    p->trusted = p->token_shown || on_loopback(x);
+    p->token_shown = http_shows_token(http_head(x), f->token);
+    p->trusted = p->token_shown || http_client_on_loopback(x);
     front_target_parse(http_head(x)->path, &p->target);
     http_set_owner(x, &own_ops, p);
     if (http_has_body(x)) {

@@ -73,22 +73,14 @@ static bool is_health(const struct http_head *h)
     return str_eq(h->path, "/healthz") || str_eq(h->path, "/livez") || str_eq(h->path, "/readyz");
 }
 
-/* Only the listener on loopback has clients there: another address is reached from another one. */
-static bool on_loopback(const struct http_exchange *x)
-{
-    char client[128];
-
-    http_client_text(x, client);
-    return strncmp(client, "127.", 4) == 0 || strcmp(client, "::1") == 0;
-}
-
 static int check_access(const struct api *a, const struct http_exchange *x, struct failure *f)
 {
     const struct http_head *h = http_head(x);
 
     if (!a->token)
         return check_origin(a->host, h, f);
-    if (*a->local_host && on_loopback(x))
+    /* Only the listener on loopback has clients there: another address is reached from another one. */
+    if (*a->local_host && http_client_on_loopback(x))
         return check_origin(a->local_host, h, f);
     return is_health(h) ? 0 : check_token(a, h, f);
 }

@@ -330,3 +330,11 @@ void http_client_text(const struct http_exchange *x, char out[128])
         learn_client(x->hc);
     snprintf(out, 128, "%s", x->hc ? x->hc->client : "unix");
 }
+
+bool http_client_on_loopback(const struct http_exchange *x)
+{
+    char client[128];
+
+    http_client_text(x, client);
+    return strncmp(client, "127.", 4) == 0 || strcmp(client, "::1") == 0;
+}

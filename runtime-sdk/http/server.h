@@ -55,6 +55,7 @@ void http_set_owner(struct http_exchange *x, const struct http_exchange_ops *ops
 void *http_user(const struct http_exchange *x);
 void http_client_text(const struct http_exchange *x,
                       char out[128]); /* the client's ip, without port; "unix" */
+bool http_client_on_loopback(const struct http_exchange *x);
 struct loop *http_loop(const struct http_exchange *x);
 
 /* ---- the request's body */

@@ -129,7 +129,8 @@ class Platform:
     def metrics(self, node=None):
         if node is None:
             return self.api("GET", "/metrics").text
-        return http_request(self.nodes[node]["metrics"], "GET", "/metrics").text
+        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        return http_request(self.nodes[node]["metrics"], "GET", "/metrics", headers=headers).text
 
     def metric(self, name, node=None, **labels):
         """The sum of the samples of that name whose labels include the given ones."""

@@ -40,6 +40,8 @@ def test_kubectl_without_a_token(cluster, tmp_path):
     config = tmp_path / "config"
     config.write_text(cluster.rouse("kubeconfig").stdout)
     assert http_request(cluster.info["api"], "GET", "/apis").status == 401
+    assert http_request(cluster.nodes[0]["metrics"], "GET", "/metrics").status == 401
+    assert http_request(cluster.nodes[0]["metrics"], "GET", "/readyz").status == 200
     assert http_request(cluster.info["local_api"], "GET", "/apis").status == 200
     assert http_request(cluster.info["local_api"], "GET", "/apis", headers={"Host": "evil.example"}).status == 403
     if not shutil.which("kubectl"):
