@@ -120,6 +120,7 @@ static bool is_stale(const struct link *k)
 int link_get(struct http_client *c, const char *address, bool fresh, uint64_t deadline_ns,
              struct link **ret)
 {
+    struct conn_options o = {.open_socket = c->o.open_socket, .socket_user = c->o.socket_user};
     struct pool *p = pool_get(c, address);
     uint64_t until = loop_now(c->loop) + c->o.connect_timeout_ns;
     struct link *k;
@@ -141,7 +142,7 @@ int link_get(struct http_client *c, const char *address, bool fresh, uint64_t de
     }
     k = calloc(1, sizeof(*k));
     r = k ? conn_dial(c->loop, address, deadline_ns && deadline_ns < until ? deadline_ns : until,
-                      &link_ops, NULL, k, &k->conn)
+                      &link_ops, &o, k, &k->conn)
           : -ENOMEM;
     if (r < 0) {
         free(k);

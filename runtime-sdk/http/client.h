@@ -15,6 +15,8 @@ struct http_client_options {
     unsigned max_idle;           /* kept connections an address; 0: 64 */
     uint64_t idle_ns;            /* 0: 30 s; keep it below the server's */
     uint64_t connect_timeout_ns; /* 0: 2 s */
+    int (*open_socket)(void *socket_user, int family, int type); /* as conn_options' */
+    void *socket_user;
 };
 struct http_call_ops {
     void (*on_continue)(struct http_call *c);                        /* 100; may be NULL */

@@ -255,12 +255,14 @@ int conn_dial(struct loop *l, const char *address, uint64_t deadline_ns, const s
     socklen_t size;
     struct conn *c;
     int r = address_parse(address, &sa, &size), failed = 0;
+    int type = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
 
     if (r < 0)
         return r;
-    fd = socket(sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    fd = o && o->open_socket ? o->open_socket(o->socket_user, sa.ss_family, type)
+                             : socket(sa.ss_family, type, 0);
     if (fd < 0)
-        return -errno;
+        return o && o->open_socket ? fd : -errno;
     if (connect(fd, (struct sockaddr *)&sa, size) < 0 && errno != EINPROGRESS && errno != EINTR)
         failed = -errno;
     r = conn_new(l, fd, CONN_CONNECTING, ops, o, user, &c);

@@ -28,6 +28,9 @@ struct conn_ops {
 struct conn_options {
     size_t input_limit;           /* unconsumed bytes kept; 0: 64 KiB */
     size_t high_water, low_water; /* 0: 256 KiB, 64 KiB */
+    /* conn_dial() only: makes the socket, e.g. in another network namespace. -errno; NULL: socket(2) */
+    int (*open_socket)(void *socket_user, int family, int type);
+    void *socket_user;
 };
 
 /* Addresses: "tcp://127.0.0.1:8080", "tcp://[::1]:8080", "unix:///path". No DNS. */
