@@ -205,13 +205,28 @@ $(B)/test/fuzz/%: $(B)/obj/test/fuzz/%.c.o $$(call archives_of,$$(call fuzz_modu
 	$(link) $(call libs_of,$(call fuzz_module,$*)) -o $@
 endif
 
+# ---------------------------------------------------------------- programs of the benchmarks
+# A test/bench/NAME.c with a line "/* module: runtime-sdk/http */" becomes build/<variant>/bench/NAME.
+BENCH_SRC := $(shell grep -l '^/\* module: ' test/bench/*.c 2>/dev/null)
+BENCH_BIN := $(BENCH_SRC:test/bench/%.c=$(B)/bench/%)
+bench_module = $(shell sed -n 's|^/\* module: \([^ ]*\).*|\1|p' test/bench/$(1).c)
+$(B)/obj/test/bench/%.c.o: test/bench/%.c
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(COMPILE) $(call roots_of,$(call bench_module,$*)) -c $< -o $@
+$(B)/bench/%: $(B)/obj/test/bench/%.c.o $$(call archives_of,$$(call bench_module,$$*))
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(link) $(call libs_of,$(call bench_module,$*)) -o $@
+
 # ---------------------------------------------------------------- targets
 .PHONY: all run stop check check-unit check-asan check-tsan check-fuzz check-compat check-e2e \
-        unit fuzzers runtimes bench stress fmt lint install clean help
+        unit fuzzers bench-programs runtimes bench stress fmt lint install clean help
 all: $(BINARIES) $(B)/lib/librouse.a $(EXAMPLES) ## build the three programs, the SDK and the examples
 unit: $(UNIT_BIN)
 fuzzers:
 	@$(MAKE) --no-print-directory VARIANT=fuzz $(FUZZ_BIN)
+bench-programs: $(BENCH_BIN) ## build the programs that the benchmarks run
 runtimes: $(RUNTIME_STAMPS) ## build the language runtimes into build/runtimes
 
 run: ## install what is missing, build, start, apply hello and call it
