@@ -31,9 +31,11 @@ struct http_proxy {
     bool streaming;              /* the body is being read from the exchange */
     bool answered;               /* the answer's head went to the client */
     bool chunked;                /* request body */
+    bool origin;                 /* as in the request */
     size_t answer_headers_count; /* fields of the answer's head; what follows are trailers */
     char refused[REASON_MAX];    /* the peer's reason; "": not refused */
     char *address, *answer_headers;
+    struct buffer target;  /* "": the client's */
     struct buffer headers; /* of the request, NUL-terminated */
 };
 
@@ -42,6 +44,7 @@ struct http_proxy {
 static void proxy_free(struct http_proxy *p)
 {
     buffer_done(&p->headers);
+    buffer_done(&p->target);
     free(p->address);
     free(p->answer_headers);
     free(p);
@@ -117,6 +120,11 @@ static bool hop_by_hop(const struct http_head *h, struct str name)
     return false;
 }
 
+static bool is_platform_header(struct str name)
+{
+    return name.n >= 6 && str_ieq((struct str){name.at, 6}, "rouse-");
+}
+
 static int add_line(struct buffer *b, struct str name, struct str value)
 {
     uint8_t *to = buffer_reserve(b, name.n + value.n + 4);
@@ -142,7 +150,7 @@ static int request_headers(struct buffer *b, const struct http_head *h, const ch
         struct str name = h->headers[i].name;
 
         if (str_ieq(name, "host") || hop_by_hop(h, name) || lines_have(set, name) ||
-            (name.n >= 6 && str_ieq((struct str){name.at, 6}, "rouse-")))
+            is_platform_header(name))
             continue;
         e |= add_line(b, name, h->headers[i].value);
     }
@@ -151,14 +159,16 @@ static int request_headers(struct buffer *b, const struct http_head *h, const ch
     return e ? -ENOMEM : buffer_append(b, "", 1);
 }
 
-static int answer_headers(struct buffer *b, const struct http_head *h, const char *added)
+static int answer_headers(const struct http_proxy *p, struct buffer *b, const struct http_head *h)
 {
+    const char *added = p->answer_headers;
     int e = 0;
 
     for (size_t i = 0; i < h->header_count; i++) {
         struct str name = h->headers[i].name;
 
-        if (!hop_by_hop(h, name) && !str_ieq(name, "date") && !lines_have(added, name))
+        if (!hop_by_hop(h, name) && !str_ieq(name, "date") && !lines_have(added, name) &&
+            !(p->origin && is_platform_header(name)))
             e |= add_line(b, name, h->headers[i].value);
     }
     if (added)
@@ -221,7 +231,7 @@ static void on_head(struct http_call *c, const struct http_head *h)
     if (loop_timer_armed(&p->wait) && h->status < 300)
         stream(p);
     loop_timer_cancel(http_loop(p->x), &p->wait);
-    if (h->status == 503 && reason && !p->streaming) {
+    if (h->status == 503 && reason && !p->streaming && !p->origin) {
         size_t n = reason->n < REASON_MAX ? reason->n : REASON_MAX - 1;
 
         memcpy(p->refused, reason->at, n);
@@ -230,7 +240,7 @@ static void on_head(struct http_call *c, const struct http_head *h)
         return;
     }
     p->answer_headers_count = h->header_count;
-    if (h->status == 101 || answer_headers(&b, h, p->answer_headers) < 0) {
+    if (h->status == 101 || answer_headers(p, &b, h) < 0) {
         /* Nobody asked to switch protocols: Upgrade is dropped with the other hop-by-hop headers.
          */
         http_call_cancel(c);
@@ -289,7 +299,7 @@ static void on_call_done(struct http_call *c, int error, bool sent)
     } else if (!sent && !p->streaming && !late) {
         refuse(p, strerror(-error));
     } else {
-        finish(p, error == -ETIMEDOUT ? -ETIMEDOUT : -ECONNRESET);
+        finish(p, error == -ETIMEDOUT || error == -EPROTO ? error : -ECONNRESET);
     }
 }
 
@@ -328,16 +338,21 @@ static int make_call(struct http_proxy *p)
         .target = x->head.target,
         .content_length = whole ? (int64_t)buffer_size(held) : x->head.content_length,
         .headers = (const char *)p->headers.data,
-        .expect_continue = !whole,
+        .expect_continue = !whole && !p->origin,
         .deadline_ns = p->deadline_ns,
         .once = true,
     };
-    int e = http_call_start(p->client, &r, &call_ops, p, &p->call);
+    int e;
 
+    if (buffer_size(&p->target))
+        r.target = (struct str){(const char *)buffer_bytes(&p->target), buffer_size(&p->target)};
+    e = http_call_start(p->client, &r, &call_ops, p, &p->call);
     if (e < 0)
         return e;
     p->chunked = r.content_length < 0;
-    if (!whole)
+    if (!whole && p->origin)
+        stream(p);
+    else if (!whole)
         loop_timer_set(http_loop(x), &p->wait, loop_now(http_loop(x)) + CONTINUE_WAIT_NS);
     else if (buffer_size(held))
         http_call_write(p->call, buffer_bytes(held), buffer_size(held));
@@ -374,8 +389,10 @@ int http_proxy_start(struct http_client *c, struct http_exchange *x,
     p->owner_ops = x->ops;
     p->owner = x->user;
     p->deadline_ns = r->deadline_ns;
+    p->origin = r->origin;
     p->wait.fn = waited;
     e = request_headers(&p->headers, &x->head, r->set);
+    e |= buffer_append(&p->target, r->target.at, r->target.n);
     p->address = strdup(r->address);
     p->answer_headers = r->answer_headers ? strdup(r->answer_headers) : NULL;
     if (!p->address || (r->answer_headers && !p->answer_headers))
@@ -391,4 +408,11 @@ int http_proxy_start(struct http_client *c, struct http_exchange *x,
     http_set_owner(x, &exchange_ops, p);
     *ret = p;
     return 0;
+}
+
+void http_proxy_cancel(struct http_proxy *p)
+{
+    if (p->call)
+        http_call_cancel(p->call);
+    release(p);
 }

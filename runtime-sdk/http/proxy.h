@@ -8,7 +8,12 @@
  *
  * A peer that cannot serve answers 503 with the header "Rouse-Refused: REASON"
  * before it takes any body byte: then on_refused() runs and the exchange is
- * whole again, to be proxied elsewhere. The same when nothing was sent. */
+ * whole again, to be proxied elsewhere. The same when nothing was sent.
+ *
+ * An `origin` is a program that knows nothing of this: a long body goes to it at
+ * once (the client's expectation is met on this side, since many programs know
+ * none), its 503 is an answer, and its "Rouse-" headers are dropped, or it could
+ * pass for a peer's refusal one hop further on. */
 #pragma once
 #include "http/client.h"
 #include "http/server.h"
@@ -17,6 +22,8 @@ struct http_proxy;
 
 struct http_proxy_request {
     const char *address;
+    struct str target; /* n 0: the client's */
+    bool origin;
     const char *set;            /* "Name: value\r\n"... */
     const char *answer_headers; /* added to the answer; e.g. Rouse-Request-Id */
     uint64_t deadline_ns;       /* monotonic; 0: none */
@@ -25,8 +32,8 @@ struct http_proxy_ops {
     /* Refused, or never sent. `reason` is the header's value or strerror. The proxy is gone. */
     void (*on_refused)(void *user, struct http_exchange *x, const char *reason);
     void (*on_head)(void *user, struct http_exchange *x, int status); /* may be NULL */
-    /* The answer was passed on whole (0), or was lost: -ECONNRESET, -ETIMEDOUT before any byte of
-     * the answer reached the client (the owner answers 502 or 504), -ECANCELED when the client left,
+    /* The answer was passed on whole (0), or was lost: -ECONNRESET, -ETIMEDOUT, -EPROTO (an answer
+     * that is no HTTP) before any byte of the answer reached the client (the owner answers 502 or 504), -ECANCELED when the client left,
      * -EPIPE when it broke in mid-answer (the client's connection has been cut). */
     void (*on_done)(void *user, struct http_exchange *x, int error);
 };
@@ -34,3 +41,6 @@ struct http_proxy_ops {
 int http_proxy_start(struct http_client *c, struct http_exchange *x,
                      const struct http_proxy_request *r, const struct http_proxy_ops *ops,
                      void *user, struct http_proxy **ret);
+/* Gives the exchange back as it is and cuts the call; no callback follows. Not in one of them. If the
+ * answer has begun, the owner can only http_abort(); a body that was being read goes on coming. */
+void http_proxy_cancel(struct http_proxy *p);

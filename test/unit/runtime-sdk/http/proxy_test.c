@@ -13,6 +13,9 @@ static struct http_client *client, *user_client;
 static char front_address[128], back_address[128];
 static const char *first_address; /* where the front tries first */
 static uint64_t deadline;
+static bool to_origin;
+static const char *other_target = "";
+static struct http_proxy *last_proxy;
 
 /* ---- the back: /echo, /big, /refuse, /broken, /silent, /head */
 static uint8_t *big;
@@ -133,10 +136,11 @@ static void front_pass(struct http_exchange *x, const char *address)
     struct http_proxy_request r = {.address = address,
                                    .set = "X-Set: mine\r\nRouse-Deadline: 5\r\n",
                                    .answer_headers = "Rouse-Request-Id: front\r\n",
-                                   .deadline_ns = deadline};
-    struct http_proxy *p;
+                                   .deadline_ns = deadline,
+                                   .origin = to_origin,
+                                   .target = str_of(other_target)};
 
-    ck_assert_int_eq(http_proxy_start(client, x, &r, &proxy_ops, NULL, &p), 0);
+    ck_assert_int_eq(http_proxy_start(client, x, &r, &proxy_ops, NULL, &last_proxy), 0);
 }
 static void front_refused(void *user, struct http_exchange *x, const char *reason)
 {
@@ -175,7 +179,7 @@ struct result {
     int status, dones, error;
     struct buffer body;
     size_t to_send, sent;
-    bool trailer, chunked, has_date;
+    bool trailer, chunked, has_date, refused;
     char id[32];
 };
 static struct result result;
@@ -197,6 +201,7 @@ static void user_head(struct http_call *c, const struct http_head *h)
 
     (void)c;
     result.status = h->status;
+    result.refused = http_head_get(h, "Rouse-Refused") != NULL;
     result.has_date = http_head_get(h, "Date") != NULL;
     ck_assert_ptr_null(http_head_get(h, "Keep-Alive"));
     if (id)
@@ -542,9 +547,54 @@ START_TEST(the_client_leaves_in_the_middle_of_a_small_body)
 }
 END_TEST
 
+/* A program that is no peer: nothing it says is a refusal, and no body waits for its word. */
+START_TEST(an_origin_is_not_asked)
+{
+    start();
+    to_origin = true;
+    call("GET", "/refuse", 0, 0);
+    ck_assert_int_eq(refusals, 0);
+    ck_assert_int_eq(result.status, 503);
+    ck_assert(!result.refused);
+    call("POST", "/echo", 300000, 300000);
+    ck_assert_int_eq(result.status, 200);
+    ck_assert_uint_eq(buffer_size(&result.body), 300000);
+    ck_assert_ptr_null(strstr((char *)seen_headers.data, "Expect"));
+    other_target = "/head?x";
+    call("GET", "/function/ns/name/head?x", 0, 0);
+    ck_assert_int_eq(result.status, 200);
+    ck_assert_uint_eq(buffer_size(&result.body), 5);
+    finish();
+}
+END_TEST
+
+START_TEST(a_cancelled_one_gives_its_exchange_back)
+{
+    start();
+    wait_for_all = true;
+    begin("GET", "/silent", 0, 0);
+    while (!waiting)
+        loop_run(loop);
+    front_pass(waiting, back_address);
+    while (!silent)
+        loop_run(loop);
+    http_proxy_cancel(last_proxy);
+    dones = 1; /* for front_exchange_done() */
+    http_respond(waiting, 504, NULL, "late", 4);
+    run();
+    while (!back_gone)
+        loop_run(loop);
+    ck_assert_int_eq(result.status, 504);
+    ck_assert_int_eq(dones, 1);
+    ck_assert_int_eq(refusals, 0);
+    finish();
+}
+END_TEST
+
 UNIT_MAIN("proxy", headers_on_the_way, bodies_of_all_sizes_come_back,
           a_held_body_is_sent_with_the_head, a_big_answer_with_a_slow_client_is_bounded,
           big_answers_with_length_and_chunked, refused_then_elsewhere,
           lost_before_and_in_the_middle_of_the_answer, time_out, the_client_leaves_while_it_waits,
           the_client_leaves_in_the_middle_of_a_long_body, a_small_body_that_comes_late_is_waited_for,
-          the_client_leaves_in_the_middle_of_a_small_body)
+          the_client_leaves_in_the_middle_of_a_small_body, an_origin_is_not_asked,
+          a_cancelled_one_gives_its_exchange_back)
