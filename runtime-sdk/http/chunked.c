@@ -12,6 +12,45 @@ static int hex_digit(uint8_t c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
+/* One octet behind a chunk's size: ";name", ";name=token" and ";name=\"text\"" alone. White space
+ * and backslashes are refused: an extension that two parsers end at different octets moves the data. */
+static int extension_octet(struct http_chunked *c, uint8_t octet)
+{
+    enum http_chunked_state s = c->state;
+
+    if (++c->line > HTTP_CHUNK_LINE_MAX || ++c->extensions > HTTP_CHUNK_EXTENSIONS_MAX)
+        return -EPROTO;
+    if (s == CHUNKED_EXTENSION_QUOTED) {
+        if (octet == '"')
+            c->state = CHUNKED_EXTENSION_QUOTED_END;
+        return (octet == ' ' || http_is(octet, HTTP_TARGET) || octet == '#') && octet != '\\'
+                   ? 0
+                   : -EPROTO;
+    }
+    if (http_is(octet, HTTP_TOKEN) && s != CHUNKED_EXTENSION_QUOTED_END) {
+        if (s == CHUNKED_EXTENSION)
+            c->state = CHUNKED_EXTENSION_NAME;
+        else if (s == CHUNKED_EXTENSION_EQUALS)
+            c->state = CHUNKED_EXTENSION_VALUE;
+        return 0;
+    }
+    if (s == CHUNKED_EXTENSION_EQUALS && octet == '"') {
+        c->state = CHUNKED_EXTENSION_QUOTED;
+        return 0;
+    }
+    if (s == CHUNKED_EXTENSION || s == CHUNKED_EXTENSION_EQUALS)
+        return -EPROTO;
+    if (octet == '=' && s == CHUNKED_EXTENSION_NAME)
+        c->state = CHUNKED_EXTENSION_EQUALS;
+    else if (octet == ';')
+        c->state = CHUNKED_EXTENSION;
+    else if (octet == '\r')
+        c->state = CHUNKED_SIZE_LF;
+    else
+        return -EPROTO;
+    return 0;
+}
+
 /* One octet of the framing around the data. */
 static int frame_octet(struct http_chunked *c, uint8_t octet)
 {
@@ -37,14 +76,12 @@ static int frame_octet(struct http_chunked *c, uint8_t octet)
             return -EPROTO;
         return 0;
     case CHUNKED_EXTENSION:
-        if (octet == '\r') {
-            c->state = CHUNKED_SIZE_LF;
-            return 0;
-        }
-        if (!http_is(octet, HTTP_TEXT) || ++c->line > HTTP_CHUNK_LINE_MAX ||
-            ++c->extensions > HTTP_CHUNK_EXTENSIONS_MAX)
-            return -EPROTO;
-        return 0;
+    case CHUNKED_EXTENSION_NAME:
+    case CHUNKED_EXTENSION_EQUALS:
+    case CHUNKED_EXTENSION_VALUE:
+    case CHUNKED_EXTENSION_QUOTED:
+    case CHUNKED_EXTENSION_QUOTED_END:
+        return extension_octet(c, octet);
     case CHUNKED_SIZE_LF:
         if (octet != '\n')
             return -EPROTO;

@@ -11,7 +11,7 @@ enum { METHOD_MAX = 32 };
 #define V  (HTTP_TEXT | HTTP_TARGET)
 #define VH (V | HTTP_HOSTCHAR)
 /* Tokens are RFC 9110's tchar; text is what a field value may hold (no CTL but HTAB); a target may
- * hold every visible octet but '#', which begins a fragment and is never sent. */
+ * hold every visible octet of ASCII but '#', which begins a fragment and is never sent. */
 /* clang-format off */
 const uint8_t http_octets[256] = {
     ['\t'] = HTTP_TEXT, [' '] = HTTP_TEXT,
@@ -20,7 +20,7 @@ const uint8_t http_octets[256] = {
     ['/'] = V, ['0' ... '9'] = TH, [':'] = VH, [';'] = VH, ['<'] = V, ['='] = VH, ['>'] = V,
     ['?'] = V, ['@'] = V, ['A' ... 'Z'] = TH, ['['] = VH, ['\\'] = V, [']'] = VH, ['^'] = T,
     ['_'] = TH, ['`'] = T, ['a' ... 'z'] = TH, ['{'] = V, ['|'] = T, ['}'] = V, ['~'] = TH,
-    [0x80 ... 0xff] = V,
+    [0x80 ... 0xff] = HTTP_TEXT,
 };
 /* clang-format on */
 #undef T
@@ -93,13 +93,24 @@ struct framing {
     bool host, transfer_encoding, close, keep_alive, upgrade_token, upgrade_field;
 };
 
+/* A value lies in its line: white space up to the CR follows it. Some parsers do not take a tab for
+ * white space there, and then frame the body otherwise. */
+static bool tab_follows(struct str v)
+{
+    const char *p = v.at + v.n;
+
+    while (*p == ' ')
+        p++;
+    return *p == '\t';
+}
+
 static int content_length(struct http_head *h, struct str v, const char **ret_why)
 {
     int64_t n = 0;
 
     if (h->content_length >= 0)
         return refuse(400, "Content-Length is repeated", ret_why);
-    if (!v.n || v.n > 18)
+    if (!v.n || v.n > 18 || tab_follows(v))
         return refuse(400, "Content-Length is not a number", ret_why);
     for (size_t i = 0; i < v.n; i++) {
         if (v.at[i] < '0' || v.at[i] > '9')
@@ -130,7 +141,7 @@ static int transfer_encoding(struct http_head *h, struct framing *f, struct str 
     if (f->transfer_encoding)
         return refuse(400, "Transfer-Encoding is repeated", ret_why);
     f->transfer_encoding = true;
-    if (!str_ieq(v, "chunked"))
+    if (!str_ieq(v, "chunked") || tab_follows(v))
         return refuse(501, "only the transfer coding 'chunked' is understood", ret_why);
     h->chunked = true;
     return 0;
@@ -204,9 +215,7 @@ static int field_line(const char *at, const char *end, struct http_header *ret, 
 
 static bool trailer_allowed(struct str name)
 {
-    static const char *const refused[] = {"content-length",
-                                          "transfer-encoding",
-                                          "host",
+    static const char *const refused[] = {"host",
                                           "connection",
                                           "trailer",
                                           "te",
@@ -248,6 +257,8 @@ static int fields(struct http_head *h, struct framing *f, const char *at, const 
         if (r)
             return r;
         at = lf + 1;
+        if (!f && (str_ieq(field.name, "content-length") || str_ieq(field.name, "transfer-encoding")))
+            return refuse(400, "a trailer frames the body", ret_why);
         if (!f && !trailer_allowed(field.name))
             continue;
         if (h->header_count == HTTP_HEADERS_MAX)
@@ -289,13 +300,28 @@ static int version(struct http_head *h, struct str v, const char **ret_why)
     if (v.n != 8 || memcmp(v.at, "HTTP/", 5) || v.at[5] < '0' || v.at[5] > '9' || v.at[6] != '.' ||
         v.at[7] < '0' || v.at[7] > '9')
         return refuse(400, "the request line has no HTTP version", ret_why);
-    if (v.at[5] != '1')
+    /* 1.2 does not exist: some take it for 1.1, some refuse it. */
+    if (v.at[5] != '1' || v.at[7] > '1')
         return refuse(505, "only HTTP/1.0 and HTTP/1.1 are spoken here", ret_why);
-    h->minor = v.at[7] > '0';
+    h->minor = v.at[7] - '0';
     return 0;
 }
 
 /* ---- requests */
+
+/* host:port. An address in brackets has colons of its own: the last one counts. */
+static bool is_authority(struct str t)
+{
+    const char *colon = memrchr(t.at, ':', t.n);
+
+    if (!colon || colon == t.at || colon + 1 == t.at + t.n)
+        return false;
+    for (const char *p = t.at; p < t.at + t.n; p++) {
+        if (p > colon ? *p < '0' || *p > '9' : !http_is((unsigned char)*p, HTTP_HOSTCHAR))
+            return false;
+    }
+    return true;
+}
 
 static int target(struct http_head *h, const char **ret_why)
 {
@@ -303,7 +329,7 @@ static int target(struct http_head *h, const char **ret_why)
     const char *mark;
 
     if (str_eq(h->method, "CONNECT")) {
-        if (!memchr(t.at, ':', t.n) || memchr(t.at, '/', t.n))
+        if (!is_authority(t))
             return refuse(400, "CONNECT needs host:port", ret_why);
         h->host = t;
         h->path = t;
@@ -379,6 +405,9 @@ int http_parse_request(struct http_head *h, const char *in, size_t n, const char
         return r;
     if (!f.host && h->minor > 0)
         return refuse(400, "Host is missing", ret_why);
+    /* To some parsers the tunnel begins behind the head (RFC 9110 9.3.6). */
+    if ((h->chunked || h->content_length > 0) && str_eq(h->method, "CONNECT"))
+        return refuse(400, "CONNECT has no body", ret_why);
     if (!h->chunked && h->content_length <= 0)
         h->expect_continue = false;
     return 0;

@@ -21,7 +21,7 @@ int http_scan_head(struct http_scan *s, const uint8_t *in, size_t n, size_t *ret
 int http_parse_request(struct http_head *h, const char *in, size_t n, const char **ret_why);
 int http_parse_response(struct http_head *h, const char *in, size_t n, const char **ret_why);
 /* Appends the fields of a trailer section ("" or lines with the empty line at the end) to `h`.
- * Fields that frame, route or authenticate are left out (RFC 9110 6.5.1). */
+ * Fields that route or authenticate are left out (RFC 9110 6.5.1); those that frame are refused. */
 int http_parse_trailers(struct http_head *h, const char *in, size_t n, const char **ret_why);
 /* Is `token` in the comma-separated list? ASCII case folded. */
 bool http_list_has(struct str list, const char *token);
@@ -37,7 +37,12 @@ enum {
 struct http_chunked { /* zero-initialised is the start of a body */
     enum http_chunked_state {
         CHUNKED_SIZE,
-        CHUNKED_EXTENSION,
+        CHUNKED_EXTENSION, /* a name is due */
+        CHUNKED_EXTENSION_NAME,
+        CHUNKED_EXTENSION_EQUALS, /* a value is due */
+        CHUNKED_EXTENSION_VALUE,
+        CHUNKED_EXTENSION_QUOTED,
+        CHUNKED_EXTENSION_QUOTED_END,
         CHUNKED_SIZE_LF,
         CHUNKED_DATA,
         CHUNKED_DATA_CR,

@@ -86,7 +86,7 @@ START_TEST(forms_of_the_target)
         {"CONNECT b:443 HTTP/1.1", 0, "b:443", "b:443", "", "b:443"},
         {"FROB-NICATE /x HTTP/1.1", 0, "/x", "/x", "", "a"},
         {"GET //x HTTP/1.1", 0, "//x", "//x", "", "a"},
-        {"GET /\xc3\xa4 HTTP/1.1", 0, "/\xc3\xa4", "/\xc3\xa4", "", "a"},
+        {"CONNECT [::1]:443 HTTP/1.1", 0, "[::1]:443", "[::1]:443", "", "[::1]:443"},
         {.line = "GET * HTTP/1.1", .status = 400},
         {.line = "GET x HTTP/1.1", .status = 400},
         {.line = "GET http:// HTTP/1.1", .status = 400},
@@ -96,6 +96,13 @@ START_TEST(forms_of_the_target)
         {.line = "GET ftp://b/ HTTP/1.1", .status = 400},
         {.line = "CONNECT /x HTTP/1.1", .status = 400},
         {.line = "CONNECT b HTTP/1.1", .status = 400},
+        {.line = "CONNECT b: HTTP/1.1", .status = 400},
+        {.line = "CONNECT :443 HTTP/1.1", .status = 400},
+        {.line = "CONNECT b:4_43 HTTP/1.1", .status = 400},
+        {.line = "CONNECT }b:443 HTTP/1.1", .status = 400},
+        {.line = "CONNECT u@b:443 HTTP/1.1", .status = 400},
+        {.line = "GET /\xc3\xa4 HTTP/1.1", .status = 400},
+        {.line = "GET /a?\xa0 HTTP/1.1", .status = 400},
         {.line = "GET /a#b HTTP/1.1", .status = 400},
         {.line = "GET /a\x7f HTTP/1.1", .status = 400},
         {.line = "GET /a\tb HTTP/1.1", .status = 400},
@@ -111,6 +118,7 @@ START_TEST(forms_of_the_target)
         {.line = "GET / HTTP/1", .status = 400},
         {.line = "GET / HTTP/11", .status = 400},
         {.line = "GET / HTTP/1.12", .status = 400},
+        {.line = "GET / HTTP/1.2", .status = 505},
         {.line = "GET / HTTP/2.0", .status = 505},
         {.line = "PRI * HTTP/2.0", .status = 505},
         {.line = "GET / HTTP/0.9", .status = 505},
@@ -311,6 +319,45 @@ START_TEST(responses)
 }
 END_TEST
 
+/* Node's parser does not see "chunked" before a tab: to it, a response ends with its stream. */
+START_TEST(a_tab_behind_a_framing_value_is_refused)
+{
+    static const struct {
+        const char *field;
+        int status;
+    } rows[] = {
+        {"Transfer-Encoding: chunked\t", 501},
+        {"Transfer-Encoding: chunked \t ", 501},
+        {"Content-Length: 5\t", 400},
+        {"Content-Length: 5 \t", 400},
+        {"Transfer-Encoding:\tchunked ", 0},
+        {"Content-Length: \t5  ", 0},
+        {"X: y\t", 0},
+    };
+    struct http_head h;
+    char text[128];
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        snprintf(text, sizeof(text), "POST / HTTP/1.1\r\n" HOST "%s\r\n\r\n", rows[i].field);
+        ck_assert_msg(request(text, &h) == rows[i].status, "%s", rows[i].field);
+        snprintf(text, sizeof(text), "HTTP/1.1 200 OK\r\n%s\r\n\r\n", rows[i].field);
+        ck_assert_msg(parse(text, strlen(text), 9, true, &h) == rows[i].status, "%s", rows[i].field);
+    }
+}
+END_TEST
+
+/* To Node's parser and to RFC 9110 9.3.6 the tunnel begins behind the head, to h11 behind the body. */
+START_TEST(a_connect_with_a_body_is_refused)
+{
+    struct http_head h;
+
+    ck_assert_int_eq(request("CONNECT b:1 HTTP/1.1\r\n" HOST "Content-Length: 5\r\n\r\n", &h), 400);
+    ck_assert_int_eq(
+        request("CONNECT b:1 HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n", &h), 400);
+    ck_assert_int_eq(request("CONNECT b:1 HTTP/1.1\r\n" HOST "Content-Length: 0\r\n\r\n", &h), 0);
+}
+END_TEST
+
 /* ---- the chunked coding */
 
 /* Decodes `in` in pieces. 0: ended, 1: incomplete, or -EPROTO. What follows the end is counted. */
@@ -392,6 +439,40 @@ START_TEST(chunks)
 }
 END_TEST
 
+/* Node's parser reads on behind a CRLF within quotes, or refuses what RFC 9112 7.1.1 has no rule for. */
+START_TEST(a_chunk_extension_ends_where_every_parser_ends_it)
+{
+    static const struct {
+        const char *extension;
+        bool taken;
+    } rows[] = {
+        {";x", true},           {";x=y", true},       {";x=\"y z,;=#\"", true},
+        {";x;y=z;w", true},     {";x=\"\"", true},    {";x=\"\";y", true},
+        {";x=\"y", false},      {";", false},         {";;x", false},
+        {";x;", false},         {";=y", false},       {";x=", false},
+        {";x==y", false},       {"; x", false},       {" ;x", false},
+        {";x =y", false},       {";x= y", false},     {";x y", false},
+        {";x=y ", false},       {";x=\"y\"z", false}, {";x=\"a\\\"b\"", false},
+        {";x=y\"", false},      {";\"x\"", false},    {";x=\"\t\"", false},
+        {";x=\"\x80\"", false}, {";\x80", false},     {";x=y=z", false},
+        {",x", false},          {";x\r", false},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        cleanup_buffer struct buffer body = {0}, trailer = {0};
+        size_t rest = 0;
+        char in[64];
+        int n = snprintf(in, sizeof(in), "1%s\r\na\r\n0%s\r\n\r\n", rows[i].extension,
+                         rows[i].extension);
+
+        for (size_t step = 1; step <= (size_t)n; step++)
+            ck_assert_msg(unchunk(in, (size_t)n, step, &body, &trailer, &rest) ==
+                              (rows[i].taken ? 0 : -EPROTO),
+                          "%s by %zu", rows[i].extension, step);
+    }
+}
+END_TEST
+
 START_TEST(chunk_extensions_and_trailers_are_bounded)
 {
     cleanup_buffer struct buffer in = {0}, body = {0}, trailer = {0};
@@ -424,7 +505,7 @@ START_TEST(trailers_never_frame_or_authenticate)
 {
     struct http_head h;
     const char *why;
-    const char *fields = "X-Sum: 1\r\nContent-Length: 5\r\nHOST: b\r\nAuthorization: x\r\n\r\n";
+    const char *fields = "X-Sum: 1\r\nHOST: b\r\nAuthorization: x\r\n\r\n";
 
     ck_assert_int_eq(request("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", &h),
                      0);
@@ -434,6 +515,9 @@ START_TEST(trailers_never_frame_or_authenticate)
     ck_assert_int_eq(h.content_length, -1);
     check_str(h.host, "a");
     ck_assert_int_eq(http_parse_trailers(&h, "X : y\r\n\r\n", 9, &why), 400);
+    /* Node's parser refuses them; nobody can mean them. */
+    ck_assert_int_eq(http_parse_trailers(&h, "content-length: 5\r\n\r\n", 21, &why), 400);
+    ck_assert_int_eq(http_parse_trailers(&h, "Transfer-Encoding: chunked\r\n\r\n", 30, &why), 400);
 }
 END_TEST
 
@@ -459,5 +543,7 @@ END_TEST
 
 UNIT_MAIN("parser", a_request_is_taken_apart, forms_of_the_target,
           what_two_parsers_could_read_differently_is_refused, keep_alive_and_upgrade,
-          limits_of_a_head, responses, chunks, chunk_extensions_and_trailers_are_bounded,
-          trailers_never_frame_or_authenticate, small_values)
+          limits_of_a_head, responses, a_tab_behind_a_framing_value_is_refused,
+          a_connect_with_a_body_is_refused, chunks, a_chunk_extension_ends_where_every_parser_ends_it,
+          chunk_extensions_and_trailers_are_bounded, trailers_never_frame_or_authenticate,
+          small_values)
