@@ -219,11 +219,26 @@ $(B)/bench/%: $(B)/obj/test/bench/%.c.o $$(call archives_of,$$(call bench_module
 	$(call say,LINK)
 	$(link) $(call libs_of,$(call bench_module,$*)) -o $@
 
+# ---------------------------------------------------------------- programs of the comparisons
+# test/compat/NAME_driver.c is our side of a comparison; it names its module as a fuzzer does.
+DRIVER_SRC := $(wildcard test/compat/*_driver.c)
+DRIVER_BIN := $(DRIVER_SRC:%.c=$(B)/%)
+driver_module = $(shell sed -n 's|^/\* module: \([^ ]*\).*|\1|p' test/compat/$(1).c)
+$(B)/obj/test/compat/%.c.o: test/compat/%.c | $(PB_H)
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(COMPILE) $(call roots_of,$(call driver_module,$*)) -c $< -o $@
+$(B)/test/compat/%: $(B)/obj/test/compat/%.c.o $$(call archives_of,$$(call driver_module,$$*))
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(link) $(call libs_of,$(call driver_module,$*)) -o $@
+
 # ---------------------------------------------------------------- targets
 .PHONY: all run stop check check-unit check-asan check-tsan check-fuzz check-compat check-e2e \
-        unit fuzzers bench-programs runtimes bench stress fmt lint install clean help
+        unit fuzzers bench-programs drivers runtimes bench stress fmt lint install clean help
 all: $(BINARIES) $(B)/lib/librouse.a $(EXAMPLES) ## build the three programs, the SDK and the examples
 unit: $(UNIT_BIN)
+drivers: $(DRIVER_BIN)
 fuzzers:
 	@$(MAKE) --no-print-directory VARIANT=fuzz $(FUZZ_BIN)
 bench-programs: $(BENCH_BIN) ## build the programs that the benchmarks run
