@@ -5,14 +5,14 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { RECEIVE_SIZE = 64 << 10 };
+enum { RECEIVE_SIZE = 64 << 10, QUEUE_MAX = 256 << 10, LAST_WORD_TRIES = 100 };
 
 struct channel {
     int fd;
@@ -20,7 +20,6 @@ struct channel {
     size_t taken;         /* bytes of `in` that the last frame still shows */
     pthread_mutex_t lock; /* over `out` and the order of frames */
     struct buffer out;
-    volatile sig_atomic_t sending; /* read by the crash handler */
 };
 
 int channel_connect(const char *path, struct channel **ret)
@@ -71,6 +70,9 @@ int channel_receive(struct channel *ch, struct frame *ret)
             r = frame_parse(buffer_bytes(&ch->in), buffer_size(&ch->in), ret, &ch->taken);
         if (r)
             return r;
+        r = channel_flush(ch);
+        if (r < 0)
+            return r;
         to = buffer_reserve(&ch->in, RECEIVE_SIZE);
         if (!to)
             return -ENOMEM;
@@ -100,30 +102,58 @@ static int send_all(int fd, const uint8_t *p, size_t n)
     return 0;
 }
 
-int channel_send(struct channel *ch, enum frame_type type, uint8_t flags, uint64_t id,
-                 const void *payload, size_t n)
+static int flush_locked(struct channel *ch)
+{
+    int r = send_all(ch->fd, buffer_bytes(&ch->out), buffer_size(&ch->out));
+
+    if (ch->out.capacity > 2 * QUEUE_MAX)
+        buffer_done(&ch->out);
+    buffer_clear(&ch->out);
+    return r;
+}
+
+int channel_flush(struct channel *ch)
+{
+    int r;
+
+    pthread_mutex_lock(&ch->lock);
+    r = flush_locked(ch);
+    pthread_mutex_unlock(&ch->lock);
+    return r;
+}
+
+static int add(struct channel *ch, bool now, enum frame_type type, uint8_t flags, uint64_t id,
+               const void *payload, size_t n)
 {
     int r;
 
     pthread_mutex_lock(&ch->lock);
     r = frame_append(&ch->out, type, flags, id, payload, n);
-    if (!r) {
-        ch->sending = 1;
-        r = send_all(ch->fd, buffer_bytes(&ch->out), buffer_size(&ch->out));
-        ch->sending = 0;
-    }
-    buffer_clear(&ch->out);
+    if (r == 0 && (now || buffer_size(&ch->out) > QUEUE_MAX))
+        r = flush_locked(ch);
     pthread_mutex_unlock(&ch->lock);
     return r;
 }
 
-int channel_send_body(struct channel *ch, enum frame_type type, uint8_t flags, uint64_t id,
-                      const uint8_t *body, size_t n)
+int channel_queue(struct channel *ch, enum frame_type type, uint8_t flags, uint64_t id,
+                  const void *payload, size_t n)
+{
+    return add(ch, false, type, flags, id, payload, n);
+}
+
+int channel_send(struct channel *ch, enum frame_type type, uint8_t flags, uint64_t id,
+                 const void *payload, size_t n)
+{
+    return add(ch, true, type, flags, id, payload, n);
+}
+
+int channel_queue_body(struct channel *ch, enum frame_type type, uint8_t flags, uint64_t id,
+                       const uint8_t *body, size_t n)
 {
     for (;;) {
         size_t part = n < FRAME_PAYLOAD_MAX ? n : FRAME_PAYLOAD_MAX;
         uint8_t fin = part == n ? FRAME_FIN : 0;
-        int r = channel_send(ch, type, (uint8_t)(flags | fin), id, body, part);
+        int r = channel_queue(ch, type, (uint8_t)(flags | fin), id, body, part);
 
         if (r < 0 || fin)
             return r;
@@ -134,8 +164,16 @@ int channel_send_body(struct channel *ch, enum frame_type type, uint8_t flags, u
     }
 }
 
+/* pthread_mutex_trylock() of a normal mutex is one compare-and-swap. */
 void channel_send_raw(struct channel *ch, const void *data, size_t n)
 {
-    if (!ch->sending)
-        (void)send_all(ch->fd, data, n);
+    for (int i = 0; i < LAST_WORD_TRIES; i++) {
+        if (pthread_mutex_trylock(&ch->lock) == 0) {
+            if (buffer_size(&ch->out))
+                (void)send_all(ch->fd, buffer_bytes(&ch->out), buffer_size(&ch->out));
+            (void)send_all(ch->fd, data, n);
+            return;
+        }
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
 }

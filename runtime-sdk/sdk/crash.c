@@ -34,13 +34,16 @@ static struct last_word words[] = {
 
 static struct channel *channel;      /* set once, before the handlers are installed */
 static pid_t owner;                  /* a child that the handler forked says nothing */
-static _Atomic uint64_t current = 0; /* whose crash it would be */
+static _Atomic uint64_t current = 0; /* whose crash it would be on a thread that runs no handler */
+static _Thread_local uint64_t mine = CRASH_NOBODY;
 static char stack[CRASH_STACK] __attribute__((aligned(16)));
 
 static void say(struct last_word *w)
 {
-    uint64_t id = atomic_exchange(&current, CRASH_NOBODY);
+    uint64_t last = atomic_exchange(&current, CRASH_NOBODY);
+    uint64_t id = mine != CRASH_NOBODY ? mine : last;
 
+    mine = CRASH_NOBODY;
     if (id == CRASH_NOBODY || getpid() != owner)
         return;
     for (int i = 0; i < 8; i++)
@@ -113,7 +116,28 @@ int crash_init(struct channel *ch)
 
 void crash_set_id(uint64_t id)
 {
+    mine = id;
     atomic_store(&current, id);
+}
+
+void *crash_stack_new(void)
+{
+    stack_t alternate = {.ss_sp = malloc(CRASH_STACK), .ss_size = CRASH_STACK};
+
+    if (alternate.ss_sp && sigaltstack(&alternate, NULL) < 0) {
+        free(alternate.ss_sp);
+        return NULL;
+    }
+    return alternate.ss_sp;
+}
+
+void crash_stack_free(void *memory)
+{
+    const stack_t none = {.ss_flags = SS_DISABLE};
+
+    if (memory)
+        (void)sigaltstack(&none, NULL);
+    free(memory);
 }
 
 void crash_done(void)

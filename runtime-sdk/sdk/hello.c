@@ -174,6 +174,19 @@ static int skip_value(struct reader *r)
     return -EBADMSG;
 }
 
+static int read_concurrency(struct reader *r, unsigned *ret)
+{
+    uint64_t n;
+    int e = read_number(r, &n);
+
+    if (e < 0)
+        return e;
+    if (!n || n > HELLO_CONCURRENCY_MAX)
+        return -EMSGSIZE;
+    *ret = (unsigned)n;
+    return 0;
+}
+
 static int read_field(struct reader *r, const char *name, struct hello *h)
 {
     if (!strcmp(name, "function"))
@@ -186,13 +199,15 @@ static int read_field(struct reader *r, const char *name, struct hello *h)
         return read_number(r, &h->protocol);
     if (!strcmp(name, "memory"))
         return read_number(r, &h->memory);
+    if (!strcmp(name, "concurrency"))
+        return read_concurrency(r, &h->concurrency);
     return skip_value(r);
 }
 
 int hello_parse(const char *json, size_t n, struct hello *ret)
 {
     struct reader r = {.p = json, .end = json + n};
-    struct hello h = {0};
+    struct hello h = {.concurrency = 1};
     char name[HELLO_TEXT_MAX];
     int e;
 

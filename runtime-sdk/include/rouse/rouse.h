@@ -16,16 +16,18 @@
  *
  *     cc -O2 -o bootstrap bootstrap.c -lrouse -static
  *
- * and apply it as a function of the runtime `provided`. One invocation runs at
- * a time, on the thread that called rouse_start(); concurrency comes from more
- * instances. Functions return 0 or -errno. Pointers that are handed out belong
+ * and apply it as a function of the runtime `provided`. With `concurrency: 1`
+ * one invocation runs at a time, on the thread that called rouse_start(). With
+ * more, up to that many handlers run at once, on threads of the SDK's own where
+ * they take long: what they share is theirs to protect. Functions return 0 or
+ * -errno. Pointers that are handed out belong
  * to the SDK and are valid until the handler returns; what is handed in is
  * copied. Unless it says otherwise, a function is called on the handler's thread.
  *
  * stdout and stderr go to the function's log under the request id of the
  * invocation; stdout is line-buffered and flushed before the answer is sent.
  * A crash (SIGSEGV, SIGABRT, ...) or exit() inside a handler is reported as the
- * invocation's error; the instance ends with it. */
+ * invocation's error; the instance ends with it, and with what else ran there. */
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -53,6 +55,7 @@ typedef int rouse_handler(const struct rouse_event *event, struct rouse_response
  * before it is the cold start's initialisation.
  * -ENOTCONN: the variable is not set, this is no instance. -EPROTO, -EBADMSG,
  * -EMSGSIZE: the agent broke the protocol. Otherwise -errno of the socket.
+ * Handlers that still run when the connection ends are waited for.
  * It takes over the handlers of the crash signals and may be called once. */
 int rouse_start(rouse_handler *handler);
 

@@ -115,4 +115,19 @@ START_TEST(long_texts)
 }
 END_TEST
 
-UNIT_MAIN("hello", fields, unknown_fields_are_skipped, escapes, refused, long_texts)
+START_TEST(concurrency)
+{
+    struct hello h = {.concurrency = 7};
+
+    ck_assert_int_eq(parse("{\"concurrency\":0}", &h), -EMSGSIZE);
+    ck_assert_int_eq(parse("{\"concurrency\":1001}", &h), -EMSGSIZE);
+    ck_assert_int_eq(parse("{\"concurrency\":\"2\"}", &h), -EBADMSG);
+    ck_assert_uint_eq(h.concurrency, 7);
+    ck_assert_int_eq(parse("{\"concurrency\":1000}", &h), 0);
+    ck_assert_uint_eq(h.concurrency, 1000);
+    ck_assert_int_eq(parse("{}", &h), 0);
+    ck_assert_uint_eq(h.concurrency, 1);
+}
+END_TEST
+
+UNIT_MAIN("hello", fields, concurrency, unknown_fields_are_skipped, escapes, refused, long_texts)
