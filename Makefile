@@ -19,7 +19,8 @@ MAKEFLAGS += --no-builtin-rules
 MODULES := proto \
   $(addprefix runtime-sdk/,base reactor http wire control flow package sdk cli) \
   $(addprefix agent/,router sandbox pool runtime code invoke report) \
-  $(addprefix controller/,brain api store activator autoscaler scheduler nodes metrics)
+  $(addprefix controller/,brain api store activator autoscaler scheduler nodes metrics) \
+  test/bench/load
 
 R := runtime-sdk
 DEPS_proto           :=
@@ -89,7 +90,7 @@ ROOTS_proto       := -Iproto -I$(GEN)
 ROOTS_runtime-sdk := $(ROOTS_proto) -Iruntime-sdk -Iruntime-sdk/include
 ROOTS_agent       := $(ROOTS_runtime-sdk) -Iagent
 ROOTS_controller  := $(ROOTS_runtime-sdk) -Icontroller
-ROOTS_test        := $(ROOTS_runtime-sdk)
+ROOTS_test        := $(ROOTS_runtime-sdk) -Itest
 roots_of = $(ROOTS_$(firstword $(subst /, ,$(1))))
 
 # One short line a step; `make V=1` shows the commands.
@@ -206,18 +207,24 @@ $(B)/test/fuzz/%: $(B)/obj/test/fuzz/%.c.o $$(call archives_of,$$(call fuzz_modu
 endif
 
 # ---------------------------------------------------------------- programs of the benchmarks
-# A test/bench/NAME.c with a line "/* module: runtime-sdk/http */" becomes build/<variant>/bench/NAME.
-BENCH_SRC := $(shell grep -l '^/\* module: ' test/bench/*.c 2>/dev/null)
-BENCH_BIN := $(BENCH_SRC:test/bench/%.c=$(B)/bench/%)
-bench_module = $(shell sed -n 's|^/\* module: \([^ ]*\).*|\1|p' test/bench/$(1).c)
+# A test/bench/NAME.c with a line "/* module: runtime-sdk/http */", or "/* libs: -luv */" for one that uses
+# nothing of ours, becomes build/<variant>/bench/NAME. test/bench/load is a module with unit tests.
+BENCH_SRC := $(shell grep -lE '^/\* (module|libs): ' test/bench/*.c 2>/dev/null)
+BENCH_BIN := $(BENCH_SRC:test/bench/%.c=$(B)/bench/%) $(B)/bench/load
+bench_line = $(shell sed -n 's|^/\* $(1): *\([^*]*[^* ]\) *\*/|\1|p' test/bench/$(2).c)
+bench_module = $(call bench_line,module,$(1))
 $(B)/obj/test/bench/%.c.o: test/bench/%.c
 	@mkdir -p $(@D)
 	$(call say,CC)
-	$(COMPILE) $(call roots_of,$(call bench_module,$*)) -c $< -o $@
+	$(COMPILE) $(call roots_of,$(or $(call bench_module,$*),test)) -c $< -o $@
+$(B)/bench/load: $(B)/obj/test/bench/load/main.c.o $(call archives_of,test/bench/load)
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(link) -o $@
 $(B)/bench/%: $(B)/obj/test/bench/%.c.o $$(call archives_of,$$(call bench_module,$$*))
 	@mkdir -p $(@D)
 	$(call say,LINK)
-	$(link) $(call libs_of,$(call bench_module,$*)) -o $@
+	$(link) $(call libs_of,$(call bench_module,$*)) $(call bench_line,libs,$*) -o $@
 
 # ---------------------------------------------------------------- programs of the comparisons
 # test/compat/NAME_driver.c is our side of a comparison; it names its module as a fuzzer does.
@@ -257,10 +264,10 @@ check: ## install what tests need, run them all, end with "N passed, N failed, N
 check-unit check-asan check-tsan check-fuzz check-compat check-e2e: check-%: ## one stage of make check
 	@test/run $*
 bench: ## all benchmarks; bench-NAME for one of test/bench/NAME
-	hack/install-deps check
+	hack/install-deps bench
 	@test/bench/run
 bench-%:
-	hack/install-deps check
+	hack/install-deps bench
 	@test/bench/run $*
 stress: ## the long form of the stress tests
 	@test/run stress

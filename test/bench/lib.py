@@ -12,7 +12,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
 from harness import TOP, Platform, free_offset, function, wait_until  # noqa: E402,F401
 
 TICK = os.sysconf("SC_CLK_TCK")
-SERVER_CPU, CLIENT_CPU = "0", "1"
+SERVER_CPU, CLIENT_CPU = "1", "0"
 
 
 def bench(name, value, unit, spread=None):
@@ -86,3 +86,18 @@ def wrk(url, connections=64, seconds=4):
 
     requests = int(re.search(r"(\d+) requests in", out).group(1))
     return float(re.search(r"Requests/sec:\s+([\d.]+)", out).group(1)), us("50%"), us("99%"), requests
+
+
+def skipped(name, why):
+    print(f"bench {name} skipped: {why}", flush=True)
+
+
+def ratio(name, ours, theirs):
+    """`ours` and `theirs` are of the same rounds; the median of the rounds' ratios."""
+    m, spread = median_spread([a / b for a, b in zip(ours, theirs)])
+    bench(name, m, "x", spread)
+
+
+def median(name, values, unit):
+    m, spread = median_spread(values)
+    bench(name, m, unit, spread)
