@@ -37,61 +37,85 @@ void conn_set_state(struct conn *c, enum conn_state to)
     /* A connection only ever moves on. */
     assert(to > c->state);
     log_debug("conn %d: %s -> %s", c->watch.fd, names[c->state], names[to]);
-    c->state = to;
+    c->state = (uint8_t)to;
 }
 
-void conn_update_watch(struct conn *c)
-{
-    uint32_t want = 0;
-    int r;
+/* ---- what the turn still has to do */
 
-    switch (c->state) {
-    case CONN_CONNECTING:
-        want = LOOP_WRITE;
-        break;
-    case CONN_OPEN:
-        if (!c->eof && !c->paused)
-            want |= LOOP_READ;
-        if (!c->eof && !c->left_told)
-            want |= LOOP_PEER_CLOSED;
-        if (c->hung)
-            want = 0;
-        break;
-    case CONN_LINGERING:
-        want = LOOP_READ;
-        break;
-    case CONN_CLOSING:
-    case CONN_CLOSED:
-        break;
-    }
-    if (c->blocked)
-        want |= LOOP_WRITE;
-    r = loop_watch_set(c->loop, &c->watch, want);
-    if (r < 0)
-        conn_abort(c, r);
+static void enlist(struct conn *c)
+{
+    list_del(&c->turn.link);
+    if (c->todo & TURN_GONE)
+        list_push_back(&c->loop->deferred, &c->turn.link);
+    else if (c->todo & TURN_RESUME)
+        list_push_back(&c->loop->soon, &c->turn.link);
+    else if (c->todo & TURN_FLUSH)
+        list_push_back(&c->loop->flushing, &c->turn.link);
+}
+
+void conn_todo(struct conn *c, unsigned what)
+{
+    unsigned before = c->todo;
+
+    if (before & what)
+        return;
+    c->todo = (uint8_t)(before | what);
+    if (!before || what < before) /* the most urgent bit is the smallest */
+        enlist(c);
+}
+
+void conn_not_todo(struct conn *c, unsigned what)
+{
+    if (!(c->todo & what))
+        return;
+    c->todo = (uint8_t)(c->todo & ~what);
+    enlist(c);
 }
 
 /* ---- closing */
 
-static void gone(struct loop_deferred *d)
+static void gone(struct conn *c)
 {
-    struct conn *c = container_of(d, struct conn, gone);
-
     c->ops->on_closed(c, c->error);
-    buffer_done(&c->in);
-    buffer_done(&c->out);
-    free(c);
+    c->told = true;
+    chunk_free(c->loop, &c->in);
+    chunk_free(c->loop, &c->out);
+    if (!c->held)
+        free(c);
 }
 
-/* Everything but the descriptor and the buffers lets go of the connection. */
-static void disconnect(struct conn *c)
+void conn_release(struct conn *c)
 {
-    loop_watch_cancel(c->loop, &c->watch);
+    c->held = false;
+    if (c->told)
+        free(c);
+}
+
+static void on_turn(struct loop_deferred *d)
+{
+    struct conn *c = container_of(d, struct conn, turn);
+
+    if (c->todo & TURN_GONE) {
+        gone(c);
+    } else if (c->todo & TURN_RESUME) {
+        conn_not_todo(c, TURN_RESUME);
+        conn_hand_over_kept(c);
+    } else {
+        c->todo = 0;
+        conn_flush_turn(c);
+    }
+}
+
+/* Everything but the buffers lets go of the connection. */
+static void disconnect(struct conn *c, bool keep_fd)
+{
     loop_timer_cancel(c->loop, &c->timer);
-    list_del(&c->resume.link);
-    list_del(&c->flush.link);
-    listener_leave(&c->member);
+    listener_leave(c->listener);
+    c->listener = NULL;
+    c->held = !c->loop->backend->conn_stop(c, keep_fd);
     c->blocked = false;
+    c->todo = 0;
+    conn_todo(c, TURN_GONE);
 }
 
 void conn_abort(struct conn *c, int error)
@@ -101,16 +125,15 @@ void conn_abort(struct conn *c, int error)
     if (c->state == CONN_CLOSED)
         return;
     conn_set_state(c, CONN_CLOSED);
-    disconnect(c);
+    c->loop->stats.closed++;
     c->error = error;
     /* A cut stream must not look complete to the peer, nor keep its bytes in the kernel. */
     if (error < 0 && c->stream_tcp)
         setsockopt(c->watch.fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
-    close(c->watch.fd);
-    buffer_done(&c->out);
+    disconnect(c, false);
+    chunk_free(c->loop, &c->out);
     if (!c->in_data)
-        buffer_done(&c->in);
-    loop_defer(c->loop, &c->gone);
+        chunk_free(c->loop, &c->in);
 }
 
 void conn_close(struct conn *c)
@@ -123,11 +146,12 @@ void conn_close(struct conn *c)
     }
     conn_set_state(c, CONN_CLOSING);
     loop_timer_set(c->loop, &c->timer, loop_now(c->loop) + CLOSE_BOUND_NS);
-    list_del(&c->resume.link);
+    conn_not_todo(c, TURN_RESUME);
     if (!c->in_data)
-        buffer_done(&c->in);
-    conn_update_watch(c);
-    loop_queue(&c->loop->flushing, &c->flush);
+        chunk_free(c->loop, &c->in);
+    c->loop->backend->conn_want(c);
+    if (c->state == CONN_CLOSING)
+        conn_todo(c, TURN_FLUSH);
 }
 
 void conn_linger(struct conn *c)
@@ -143,7 +167,7 @@ static void on_timer(struct loop_timer *t)
     conn_abort(c, c->state == CONN_LINGERING ? 0 : -ETIMEDOUT);
 }
 
-static void finish_connect(struct conn *c)
+void conn_connected(struct conn *c)
 {
     int error = 0;
     socklen_t size = sizeof(error);
@@ -156,74 +180,47 @@ static void finish_connect(struct conn *c)
     }
     loop_timer_cancel(c->loop, &c->timer);
     conn_set_state(c, CONN_OPEN);
-    conn_update_watch(c);
+    c->loop->backend->conn_want(c);
     if (c->state == CONN_OPEN && c->ops->on_connected)
         c->ops->on_connected(c);
     if (c->state != CONN_CLOSED)
-        loop_queue(&c->loop->flushing, &c->flush);
-}
-
-static void on_event(struct loop_watch *w, uint32_t events)
-{
-    struct conn *c = container_of(w, struct conn, watch);
-
-    if (c->state == CONN_CONNECTING) {
-        finish_connect(c);
-        return;
-    }
-    if (c->blocked && (events & (LOOP_WRITE | LOOP_HANGUP))) {
-        c->blocked = false;
-        conn_flush_turn(c);
-        if (c->state != CONN_CLOSED)
-            conn_update_watch(c);
-    }
-    if (events & (LOOP_READ | LOOP_PEER_CLOSED | LOOP_HANGUP))
-        conn_readable(c, events);
+        conn_todo(c, TURN_FLUSH);
 }
 
 /* ---- opening */
 
-static void flush(struct loop_deferred *d)
+static uint32_t limit_of(size_t given, uint32_t otherwise)
 {
-    conn_flush_turn(container_of(d, struct conn, flush));
+    return given > UINT32_MAX ? UINT32_MAX : given ? (uint32_t)given : otherwise;
 }
 
 static int conn_new(struct loop *l, int fd, enum conn_state state, const struct conn_ops *ops,
                     const struct conn_options *o, void *user, struct conn **ret)
 {
     static const struct conn_options defaults;
-    int domain = 0, one = 1, r;
-    socklen_t size = sizeof(domain);
     struct conn *c = malloc(sizeof(*c));
+    int one = 1, r;
 
     if (!c)
         return -ENOMEM;
     if (!o)
         o = &defaults;
     *c = (struct conn){
-        .watch = {.fd = fd, .fn = on_event},
+        .watch.fd = fd,
         .loop = l,
         .ops = ops ? ops : &conn_no_ops,
         .user = user,
-        .state = state,
-        .input_limit = o->input_limit ? o->input_limit : 64 * 1024,
-        .high_water = o->high_water ? o->high_water : 256 * 1024,
-        .low_water = o->low_water ? o->low_water : 64 * 1024,
+        .state = (uint8_t)state,
+        .input_limit = limit_of(o->input_limit, 64 * 1024),
+        .high_water = limit_of(o->high_water, 256 * 1024),
+        .low_water = limit_of(o->low_water, 64 * 1024),
         .timer.fn = on_timer,
-        .resume.fn = conn_hand_over_kept,
-        .flush.fn = flush,
-        .gone.fn = gone,
+        .turn.fn = on_turn,
     };
-    list_init(&c->resume.link);
-    list_init(&c->flush.link);
-    list_init(&c->gone.link);
-    list_init(&c->member.link);
-    if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain != AF_UNIX) {
-        c->stream_tcp = true;
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-    }
-    r = loop_watch_set(l, &c->watch,
-                       state == CONN_CONNECTING ? LOOP_WRITE : LOOP_READ | LOOP_PEER_CLOSED);
+    list_init(&c->turn.link);
+    /* Unix sockets refuse it; that tells them apart. */
+    c->stream_tcp = setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) == 0;
+    r = l->backend->conn_start(c);
     if (r < 0) {
         free(c);
         return r;
@@ -243,7 +240,7 @@ int conn_open(struct loop *l, int fd, const struct conn_ops *ops, const struct c
         return -errno;
     r = conn_new(l, fd, CONN_OPEN, ops, o, user, ret);
     if (r == 0)
-        listener_join(l, &(*ret)->member);
+        (*ret)->listener = listener_join(l);
     return r;
 }
 
@@ -269,6 +266,7 @@ int conn_dial(struct loop *l, const char *address, uint64_t deadline_ns, const s
     if (r < 0)
         return r;
     (void)TAKE_FD(fd);
+    l->stats.dialled++;
     if (failed)
         conn_abort(c, failed); /* told at the end of the turn, as every failure */
     else if (deadline_ns)
@@ -310,23 +308,33 @@ void conn_peer_text(const struct conn *c, char out[128])
 
 int conn_detach(struct conn *c, uint8_t **ret_rest, size_t *ret_n)
 {
-    const uint8_t *rest = c->in_data ? c->current : c->in.data + c->in.start;
-    size_t n = c->in_data ? c->current_n : buffer_size(&c->in);
+    struct loop *l = c->loop;
     uint8_t *copy = NULL;
     int fd = c->watch.fd;
+    size_t n;
 
-    if (c->state != CONN_OPEN || buffer_size(&c->out))
+    if (c->state != CONN_OPEN || conn_pending(c))
         return -EBUSY;
-    if (n) {
-        copy = malloc(n);
-        if (!copy)
-            return -ENOMEM;
-        memcpy(copy, rest, n);
-    }
+    /* Within on_data() all that was handed over counts as not consumed. */
+    if (c->in_data && l->current != chunk_bytes(c->in) && conn_keep(c, l->current, l->current_n) < 0)
+        return -ENOMEM;
+    n = chunk_size(c->in);
+    if (n && !(copy = malloc(n)))
+        return -ENOMEM;
+    if (n)
+        memcpy(copy, chunk_bytes(c->in), n);
     conn_set_state(c, CONN_CLOSED);
-    disconnect(c);
     c->ops = &conn_no_ops;
-    loop_defer(c->loop, &c->gone);
+    disconnect(c, true);
+    if (chunk_size(c->in) > n) { /* it had come and was not told yet */
+        uint8_t *grown = realloc(copy, chunk_size(c->in));
+
+        if (grown) {
+            copy = grown;
+            memcpy(copy + n, chunk_bytes(c->in) + n, chunk_size(c->in) - n);
+            n = chunk_size(c->in);
+        }
+    }
     *ret_rest = copy;
     *ret_n = n;
     return fd;

@@ -1,6 +1,8 @@
-/* conn_internal.h - a connection's fields, for the files of reactor/ that implement it. */
+/* conn_internal.h - a connection's fields, for the files of reactor/ that implement it.
+ *
+ * The struct is what an idle connection costs: no buffer, no list that a bit can
+ * replace. The backend owns what is marked so. */
 #pragma once
-#include "base/buffer.h"
 #include "reactor/internal.h"
 
 enum conn_state {
@@ -8,45 +10,66 @@ enum conn_state {
     CONN_OPEN,
     CONN_CLOSING,   /* no input any more; pending bytes still go out */
     CONN_LINGERING, /* all is written and FIN sent; the peer's rest is thrown away */
-    CONN_CLOSED,    /* descriptor gone; on_closed() at the end of the turn */
+    CONN_CLOSED,    /* descriptor let go; on_closed() at the end of the turn */
 };
 
+/* What a turn still has to do for a connection; the first that is set decides the list it is on. */
+enum { TURN_GONE = 1, TURN_RESUME = 2, TURN_FLUSH = 4 };
+
 struct conn {
-    struct loop_watch watch;
+    struct loop_watch watch; /* the backend's but for fd */
     struct loop *loop;
     const struct conn_ops *ops;
     void *user;
-    enum conn_state state;
-    bool paused;
-    bool eof; /* the peer's FIN has been read */
-    bool left_told;
-    bool hung;    /* paused with the peer gone for good: unwatched until resumed */
-    bool blocked; /* the kernel's send buffer is full: waits for LOOP_WRITE */
-    bool congested;
-    bool linger;
-    bool in_data; /* on_data() is on the stack with `current` */
-    bool stream_tcp;
-    int error;
-    const uint8_t *current;
-    size_t current_n;
-    struct buffer in, out;
-    uint64_t sent;
-    size_t discarded;
-    size_t input_limit, high_water, low_water;
+    struct loop_deferred turn;
     struct loop_timer timer; /* connecting: the deadline; closing, lingering: the bound */
-    struct loop_deferred resume, flush, gone;
-    struct listener_member member;
+    struct chunk *in, *out;
+    struct chunk *busy; /* the backend's: in the kernel's hands, untouched until it answers */
+    struct listener *listener; /* where it was accepted */
+    uint64_t sent;
+    int error; /* closed: what on_closed() is told; end_kept: how the input ended */
+    uint32_t discarded;
+    uint32_t input_limit, high_water, low_water;
+    uint8_t state; /* enum conn_state */
+    uint8_t todo;  /* TURN_* */
+    uint8_t armed; /* the backend's */
+    bool paused : 1;
+    bool eof : 1;      /* the peer's FIN has been read */
+    bool end_kept : 1; /* the input ended while paused: told on resume */
+    bool left_told : 1;
+    bool hung : 1;    /* epoll: paused with the peer gone for good: unwatched until resumed */
+    bool blocked : 1; /* the kernel's send buffer is full */
+    bool congested : 1;
+    bool linger : 1;
+    bool in_data : 1; /* on_data() is on the stack with loop->current */
+    bool stream_tcp : 1;
+    bool told : 1; /* on_closed() has run */
+    bool held : 1; /* the backend frees it, by conn_release() */
 };
 
 extern const struct conn_ops conn_no_ops;
 
 void conn_set_state(struct conn *c, enum conn_state to);
-void conn_update_watch(struct conn *c);
-/* Input, the peer's end, or its hang-up. */
-void conn_readable(struct conn *c, uint32_t events);
+void conn_todo(struct conn *c, unsigned what);
+void conn_not_todo(struct conn *c, unsigned what);
+void conn_release(struct conn *c);
+
+/* ---- the backend's reports */
+void conn_connected(struct conn *c); /* or not: asks the socket */
+void conn_got_input(struct conn *c, const uint8_t *in, size_t n);
+void conn_got_end(struct conn *c, int error); /* 0: the peer's FIN */
+/* While paused: the peer closed its side. */
+void conn_got_left(struct conn *c);
+/* Behind what is kept, without telling the owner. */
+int conn_keep(struct conn *c, const uint8_t *in, size_t n);
+/* The outcome of conn_flush(): 0 or -errno; tells on_drained(), finishes a close. */
+void conn_wrote_out(struct conn *c, int r);
+/* Counts `n` bytes of `offered` as taken by the kernel. */
+void conn_count_sent(struct conn *c, size_t n, size_t offered);
+
 /* conn_resume()'s work at its time. */
-void conn_hand_over_kept(struct loop_deferred *d);
-/* Writes what is pending until the kernel is full. 0 or -errno. */
+void conn_hand_over_kept(struct conn *c);
+/* Writes what is pending until the kernel is full, at once. 0 or -errno. */
 int conn_write_out(struct conn *c);
-/* The end of a turn, or room again: writes, tells on_drained(), finishes a close. */
+/* The end of a turn, or room again. */
 void conn_flush_turn(struct conn *c);

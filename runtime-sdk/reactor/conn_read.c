@@ -1,10 +1,9 @@
 /* conn_read.c - a connection's input: read, hand over, keep, pause.
  *
- * On the loop's thread. Bytes are read into the loop's one buffer and copied
- * only when the owner does not take them. A pause costs nothing by itself: the
- * descriptor leaves the watch only when input arrives while paused, so pause
- * and resume within one turn make no system call. */
-#include "base/cleanup.h"
+ * On the loop's thread. The backend brings bytes in a buffer of the loop's; they
+ * are copied only when the owner does not take them. A pause costs nothing by
+ * itself: the backend stops reading only when input arrives while paused, so
+ * pause and resume within one turn make no system call. */
 #include "reactor/conn_internal.h"
 
 #include <errno.h>
@@ -13,100 +12,123 @@
 
 enum { LINGER_BYTES_MAX = 64 << 20 };
 
+int conn_keep(struct conn *c, const uint8_t *in, size_t n)
+{
+    return chunk_append(c->loop, &c->in, in, n, true);
+}
+
 /* Hands over `n` bytes at `in`, which are the kept ones if `kept`, and keeps what is not taken. */
 static void deliver(struct conn *c, const uint8_t *in, size_t n, bool kept)
 {
+    struct loop *l = c->loop;
     size_t taken;
 
     c->in_data = true;
-    c->current = in;
-    c->current_n = n;
+    l->current = in;
+    l->current_n = n;
     taken = c->ops->on_data(c, in, n);
     c->in_data = false;
-    c->current = NULL;
+    l->current = NULL;
     if (c->state != CONN_OPEN) {
-        buffer_done(&c->in);
+        chunk_free(l, &c->in);
         return;
     }
     if (kept)
-        buffer_consume(&c->in, taken);
-    else if (taken < n && buffer_append(&c->in, in + taken, n - taken) < 0) {
+        chunk_consume(l, &c->in, taken);
+    else if (taken < n && conn_keep(c, in + taken, n - taken) < 0) {
         conn_abort(c, -ENOMEM);
         return;
     }
-    if (!buffer_size(&c->in))
-        buffer_done(&c->in);
-    else if (!c->paused && buffer_size(&c->in) > c->input_limit)
+    if (!c->paused && chunk_size(c->in) > c->input_limit)
         conn_abort(c, -ENOBUFS);
 }
 
-void conn_hand_over_kept(struct loop_deferred *d)
+void conn_hand_over_kept(struct conn *c)
 {
-    struct conn *c = container_of(d, struct conn, resume);
-
-    if (c->state == CONN_OPEN && !c->paused && buffer_size(&c->in))
-        deliver(c, buffer_bytes(&c->in), buffer_size(&c->in), true);
-}
-
-static void read_some(struct conn *c)
-{
-    ssize_t n;
-
-    if (!list_empty(&c->resume.link)) { /* they come before what follows, even the end */
-        list_del(&c->resume.link);
-        conn_hand_over_kept(&c->resume);
-        if (c->state != CONN_OPEN || c->paused)
-            return;
-    }
-    n = recv(c->watch.fd, c->loop->read_buffer, LOOP_READ_BUFFER, 0);
-    if (n < 0) {
-        if (errno != EAGAIN && errno != EINTR)
-            conn_abort(c, -errno);
-    } else if (n == 0) {
-        c->eof = true;
-        conn_update_watch(c);
-        if (c->state != CONN_OPEN)
-            return;
-        if (c->ops->on_eof)
-            c->ops->on_eof(c);
-        else
-            conn_close(c);
-    } else if (!buffer_size(&c->in)) {
-        deliver(c, c->loop->read_buffer, (size_t)n, false);
-    } else if (buffer_append(&c->in, c->loop->read_buffer, (size_t)n) < 0) {
-        conn_abort(c, -ENOMEM);
-    } else {
-        deliver(c, buffer_bytes(&c->in), buffer_size(&c->in), true);
+    if (c->state == CONN_OPEN && !c->paused && c->in)
+        deliver(c, chunk_bytes(c->in), chunk_size(c->in), true);
+    if (c->state == CONN_OPEN && !c->paused && c->end_kept) {
+        c->end_kept = false;
+        conn_got_end(c, c->error);
     }
 }
 
-static void discard_some(struct conn *c)
+static void discard(struct conn *c, size_t n)
 {
-    ssize_t n = recv(c->watch.fd, c->loop->read_buffer, LOOP_READ_BUFFER, 0);
-
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
-        return;
-    if (n > 0)
-        c->discarded += (size_t)n;
-    if (n <= 0 || c->discarded > LINGER_BYTES_MAX)
+    c->discarded += (uint32_t)n;
+    if (c->discarded > LINGER_BYTES_MAX)
         conn_abort(c, 0);
 }
 
-void conn_readable(struct conn *c, uint32_t events)
+void conn_got_input(struct conn *c, const uint8_t *in, size_t n)
+{
+    c->loop->stats.bytes_in += n;
+    if (c->state == CONN_LINGERING || (c->state == CONN_CLOSING && c->linger)) {
+        discard(c, n);
+    } else if (c->state == CONN_CLOSING) {
+        c->loop->backend->conn_want(c);
+    } else if (c->state == CONN_OPEN && !c->in && !c->paused) {
+        deliver(c, in, n, false);
+    } else if (c->state == CONN_OPEN) {
+        if (conn_keep(c, in, n) < 0) {
+            conn_abort(c, -ENOMEM);
+        } else if (c->paused) {
+            c->loop->backend->conn_want(c);
+        } else {
+            conn_not_todo(c, TURN_RESUME); /* what is kept comes before what follows */
+            deliver(c, chunk_bytes(c->in), chunk_size(c->in), true);
+        }
+    }
+}
+
+void conn_got_left(struct conn *c)
+{
+    bool tell = !c->left_told;
+
+    c->left_told = true;
+    c->loop->backend->conn_want(c);
+    if (tell && c->state == CONN_OPEN && c->ops->on_left)
+        c->ops->on_left(c);
+}
+
+void conn_got_end(struct conn *c, int error)
 {
     if (c->state == CONN_LINGERING) {
-        discard_some(c);
-    } else if (c->state == CONN_OPEN && c->paused) {
-        bool tell = !c->left_told && (events & (LOOP_PEER_CLOSED | LOOP_HANGUP));
-
-        c->hung |= (events & LOOP_HANGUP) != 0;
-        c->left_told |= tell;
-        conn_update_watch(c);
-        if (tell && c->state == CONN_OPEN && c->ops->on_left)
-            c->ops->on_left(c);
-    } else if (c->state == CONN_OPEN && !c->eof) {
-        read_some(c);
+        conn_abort(c, 0);
+        return;
     }
+    if (c->state == CONN_CLOSING) {
+        c->eof = true;
+        if (error < 0)
+            conn_abort(c, error);
+        return;
+    }
+    if (c->state != CONN_OPEN)
+        return;
+    if (c->todo & TURN_RESUME) { /* kept bytes come before the end */
+        conn_not_todo(c, TURN_RESUME);
+        conn_hand_over_kept(c);
+        if (c->state != CONN_OPEN)
+            return;
+    }
+    if (c->paused) {
+        c->end_kept = true;
+        c->error = error;
+        conn_got_left(c);
+        return;
+    }
+    if (error < 0) {
+        conn_abort(c, error);
+        return;
+    }
+    c->eof = true;
+    c->loop->backend->conn_want(c);
+    if (c->state != CONN_OPEN)
+        return;
+    if (c->ops->on_eof)
+        c->ops->on_eof(c);
+    else
+        conn_close(c);
 }
 
 void conn_pause(struct conn *c)
@@ -122,25 +144,25 @@ void conn_resume(struct conn *c)
     if (c->state != CONN_OPEN)
         return;
     c->hung = false;
-    if (!c->eof && !(c->watch.events & LOOP_READ))
-        conn_update_watch(c);
+    if (!c->eof && !c->end_kept)
+        c->loop->backend->conn_want(c);
     /* Within on_data() the callee's own return value settles what is kept. */
-    if (c->state == CONN_OPEN && (buffer_size(&c->in) || c->in_data))
-        loop_queue(&c->loop->soon, &c->resume);
+    if (c->state == CONN_OPEN && (c->in || c->in_data || c->end_kept))
+        conn_todo(c, TURN_RESUME);
 }
 
 int conn_take_kept(struct conn *c, uint8_t **ret_rest, size_t *ret_n)
 {
-    bool current = c->in_data && c->current == buffer_bytes(&c->in);
-    size_t n = current ? 0 : buffer_size(&c->in);
+    bool current = c->in_data && c->loop->current == chunk_bytes(c->in);
+    size_t n = current ? 0 : chunk_size(c->in);
     uint8_t *rest = NULL;
 
     if (n) {
         rest = malloc(n);
         if (!rest)
             return -ENOMEM;
-        memcpy(rest, buffer_bytes(&c->in), n);
-        buffer_done(&c->in);
+        memcpy(rest, chunk_bytes(c->in), n);
+        chunk_free(c->loop, &c->in);
     }
     *ret_rest = rest;
     *ret_n = n;

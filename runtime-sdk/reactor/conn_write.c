@@ -15,41 +15,49 @@
 #define LINGER_BOUND_NS (2 * NS_PER_S)
 enum { DIRECT_MIN = 32 * 1024, DIRECT_PARTS = 16 };
 
+void conn_count_sent(struct conn *c, size_t n, size_t offered)
+{
+    c->sent += n;
+    c->loop->stats.bytes_out += n;
+    c->loop->stats.partial_writes += n < offered;
+}
+
 /* Bytes taken, 0 when the kernel is full, or -errno. */
-static ssize_t send_parts(struct conn *c, struct iovec *iov, size_t n)
+static ssize_t send_parts(struct conn *c, struct iovec *iov, size_t n, size_t offered)
 {
     struct msghdr m = {.msg_iov = iov, .msg_iovlen = n};
     ssize_t sent;
 
-    do
-        sent = sendmsg(c->watch.fd, &m, MSG_NOSIGNAL);
-    while (sent < 0 && errno == EINTR);
-    if (sent < 0)
-        return errno == EAGAIN ? 0 : -errno;
-    c->sent += (size_t)sent;
+    do {
+        c->loop->stats.system_calls++;
+        sent = n == 1 ? send(c->watch.fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL | MSG_DONTWAIT)
+                      : sendmsg(c->watch.fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
+    } while (sent < 0 && errno == EINTR);
+    if (sent < 0 && errno != EAGAIN)
+        return -errno;
+    sent = sent < 0 ? 0 : sent;
+    conn_count_sent(c, (size_t)sent, offered);
     return sent;
 }
 
 static void block(struct conn *c)
 {
     c->blocked = true;
-    conn_update_watch(c);
+    c->loop->backend->conn_want(c);
 }
 
 int conn_write_out(struct conn *c)
 {
-    while (!c->blocked && buffer_size(&c->out)) {
-        struct iovec part = {c->out.data + c->out.start, buffer_size(&c->out)};
-        ssize_t n = send_parts(c, &part, 1);
+    while (!c->blocked && !c->busy && c->out) {
+        struct iovec part = {chunk_bytes(c->out), chunk_size(c->out)};
+        ssize_t n = send_parts(c, &part, 1, part.iov_len);
 
         if (n < 0)
             return (int)n;
-        buffer_consume(&c->out, (size_t)n);
+        chunk_consume(c->loop, &c->out, (size_t)n);
         if ((size_t)n < part.iov_len)
             block(c);
     }
-    if (!buffer_size(&c->out))
-        buffer_done(&c->out);
     return 0;
 }
 
@@ -62,23 +70,27 @@ static void finish_close(struct conn *c)
     }
     conn_set_state(c, CONN_LINGERING);
     loop_timer_set(c->loop, &c->timer, loop_now(c->loop) + LINGER_BOUND_NS);
-    conn_update_watch(c);
+    c->loop->backend->conn_want(c);
 }
 
 void conn_flush_turn(struct conn *c)
 {
-    int r;
+    if (c->state != CONN_CONNECTING && c->state != CONN_CLOSED)
+        c->loop->backend->conn_flush(c);
+}
 
+void conn_wrote_out(struct conn *c, int r)
+{
     if (c->state == CONN_CONNECTING || c->state == CONN_CLOSED)
         return;
-    r = conn_write_out(c);
     if (r < 0) {
-        conn_abort(c, r);
+        /* A reset that the input met while paused explains what the output met. */
+        conn_abort(c, c->end_kept && c->error < 0 ? c->error : r);
         return;
     }
-    if (c->state == CONN_CLOSING && !buffer_size(&c->out)) {
+    if (c->state == CONN_CLOSING && !conn_pending(c)) {
         finish_close(c);
-    } else if (c->congested && buffer_size(&c->out) <= c->low_water) {
+    } else if (c->congested && conn_pending(c) <= c->low_water) {
         c->congested = false;
         if (c->state == CONN_OPEN && c->ops->on_drained)
             c->ops->on_drained(c);
@@ -87,22 +99,22 @@ void conn_flush_turn(struct conn *c)
 
 /* Sends what is pending and the parts in one call. The parts' bytes that were not taken begin at
  * *ret_skip. */
-static int write_direct(struct conn *c, const struct iovec *iov, int n, size_t *ret_skip)
+static int write_direct(struct conn *c, const struct iovec *iov, int n, size_t total, size_t *ret_skip)
 {
     struct iovec parts[DIRECT_PARTS + 1];
-    size_t pending = buffer_size(&c->out);
+    size_t pending = chunk_size(c->out);
     ssize_t sent;
 
-    parts[0] = (struct iovec){c->out.data + c->out.start, pending};
+    parts[0] = (struct iovec){chunk_bytes(c->out), pending};
     memcpy(parts + 1, iov, (size_t)n * sizeof(*iov));
-    sent = send_parts(c, pending ? parts : parts + 1, (size_t)n + (pending != 0));
+    sent = send_parts(c, pending ? parts : parts + 1, (size_t)n + (pending != 0), pending + total);
     if (sent < 0)
         return (int)sent;
     if ((size_t)sent < pending) {
-        buffer_consume(&c->out, (size_t)sent);
+        chunk_consume(c->loop, &c->out, (size_t)sent);
         *ret_skip = 0;
     } else {
-        buffer_done(&c->out);
+        chunk_free(c->loop, &c->out);
         *ret_skip = (size_t)sent - pending;
     }
     return 0;
@@ -111,6 +123,7 @@ static int write_direct(struct conn *c, const struct iovec *iov, int n, size_t *
 int conn_writev(struct conn *c, const struct iovec *iov, int n)
 {
     size_t total = 0, skip = 0;
+    bool direct;
     int r;
 
     if (c->state > CONN_OPEN)
@@ -119,15 +132,17 @@ int conn_writev(struct conn *c, const struct iovec *iov, int n)
         total += iov[i].iov_len;
     if (!total)
         return 0;
-    if (total >= DIRECT_MIN && n <= DIRECT_PARTS && c->state == CONN_OPEN && !c->blocked) {
-        r = write_direct(c, iov, n, &skip);
+    direct = total >= DIRECT_MIN && n <= DIRECT_PARTS && c->state == CONN_OPEN && !c->blocked &&
+             !c->busy;
+    if (direct) {
+        r = write_direct(c, iov, n, total, &skip);
         if (r < 0) {
             conn_abort(c, r);
             return r;
         }
     }
     if (skip < total) {
-        uint8_t *to = buffer_reserve(&c->out, total - skip);
+        uint8_t *to = chunk_reserve(c->loop, &c->out, total - skip, false);
         size_t left = skip;
 
         if (!to) {
@@ -143,14 +158,16 @@ int conn_writev(struct conn *c, const struct iovec *iov, int n)
                 to += iov[i].iov_len - from;
             }
         }
-        buffer_commit(&c->out, total - skip);
-        if (total >= DIRECT_MIN && c->state == CONN_OPEN && !c->blocked && n <= DIRECT_PARTS)
+        c->out->end += total - skip;
+        if (direct)
             block(c);
     }
-    if (buffer_size(&c->out) > c->high_water)
+    if (!c->congested && conn_pending(c) > c->high_water) {
         c->congested = true;
-    if (!c->blocked && (buffer_size(&c->out) || c->congested))
-        loop_queue(&c->loop->flushing, &c->flush);
+        c->loop->stats.high_water++;
+    }
+    if (!c->blocked && !c->busy && (c->out || c->congested))
+        conn_todo(c, TURN_FLUSH);
     return 0;
 }
 
@@ -171,12 +188,12 @@ void conn_flush(struct conn *c)
     if (r < 0)
         conn_abort(c, r);
     else if (c->congested || c->state == CONN_CLOSING)
-        loop_queue(&c->loop->flushing, &c->flush); /* on_drained() never runs under the caller */
+        conn_todo(c, TURN_FLUSH); /* on_drained() never runs under the caller */
 }
 
 size_t conn_pending(const struct conn *c)
 {
-    return buffer_size(&c->out);
+    return chunk_size(c->out) + chunk_size(c->busy);
 }
 
 uint64_t conn_sent(const struct conn *c)

@@ -1,15 +1,15 @@
 /* internal.h - what the files of reactor/ share and nobody else includes. */
 #pragma once
+#include "reactor/backend.h"
+#include "reactor/chunk.h"
 #include "reactor/conn.h"
 #include "reactor/loop.h"
 
 #include <stdatomic.h>
-#include <sys/epoll.h>
 
 enum {
-    LOOP_EVENTS = 256,             /* descriptors handled in one turn */
-    LOOP_READ_BUFFER = 65536,      /* shared by all connections of the loop */
-    LOOP_PEER_CLOSED = EPOLLRDHUP, /* reported only where asked for */
+    LOOP_READ_BUFFER = 65536,  /* shared by all connections of the loop */
+    LOOP_PEER_CLOSED = 0x2000, /* EPOLLRDHUP; reported only where asked for */
 };
 
 struct timer_slot {
@@ -19,12 +19,17 @@ struct timer_slot {
 struct timer_heap {
     struct timer_slot *slots;
     size_t count, capacity;
-    uint64_t sequence;
+    uint64_t sequence, steps;
 };
 
+/* A test's hook on what the kernel answered; returns what the loop shall believe. */
+enum fault_point { FAULT_ACCEPT, FAULT_WAIT };
+typedef int fault_fn(struct loop *l, enum fault_point at, int result);
+
 struct loop {
-    int epoll;
-    struct loop_watch wake; /* an eventfd */
+    const struct backend *backend;
+    void *kernel; /* the backend's */
+    int wake_fd;  /* an eventfd */
     bool running;
     uint64_t now;
     atomic_bool stopping;
@@ -33,13 +38,20 @@ struct loop {
     struct list soon;     /* work asked for in this turn: input to hand over again */
     struct list flushing; /* connections with bytes to write at the end of the turn */
     struct list deferred;
-    struct epoll_event events[LOOP_EVENTS];
-    int event, event_count;     /* the batch being handled; a cancelled watch is blanked in it */
+    struct chunk *chunks; /* kept for the next connection */
+    unsigned chunk_count;
+    struct conn *delivering; /* its on_data() is on the stack with these bytes */
+    const uint8_t *current;
+    size_t current_n;
     struct listener *accepting; /* the listener whose on_accept() runs now */
+    fault_fn *fault;            /* NULL but in tests */
     struct loop_stats stats;
-    uint8_t read_buffer[LOOP_READ_BUFFER];
 };
 
+static inline int loop_fault(struct loop *l, enum fault_point at, int result)
+{
+    return __builtin_expect(l->fault != NULL, 0) ? l->fault(l, at, result) : result;
+}
 /* `d` runs once in that phase of this turn or, if it has passed, of the next. */
 void loop_queue(struct list *phase, struct loop_deferred *d);
 
@@ -49,10 +61,24 @@ unsigned timers_run(struct timer_heap *h, uint64_t now);
 /* UINT64_MAX when there is none. */
 uint64_t timers_next(const struct timer_heap *h);
 
-/* A connection that was opened in a listener's on_accept() counts there until it closes. */
-struct listener_member {
-    struct list link;
-    struct listener *listener; /* NULL: none, or closed since */
+void chunks_done(struct loop *l);
+
+struct listener {
+    struct loop_watch watch;
+    struct loop *loop;
+    void (*on_accept)(void *user, int fd);
+    void *user;
+    bool paused;
+    bool closed; /* its memory lives until its connections and its on_accept() are done */
+    bool on;     /* the backend accepts */
+    struct loop_timer rest;
+    unsigned open, max;
+    unsigned held_count, held_at; /* io_uring: accepted beyond what may be handed on */
+    int *held;
+    char *unix_path; /* ours to unlink; NULL: not */
 };
-void listener_join(struct loop *l, struct listener_member *m);
-void listener_leave(struct listener_member *m);
+/* One accept's outcome, a descriptor or -errno, from the backend. False: no more for now. */
+bool listener_accepted(struct listener *ls, int fd);
+/* A connection that was opened in a listener's on_accept() counts there until it closes. */
+struct listener *listener_join(struct loop *l);
+void listener_leave(struct listener *ls); /* NULL is a no-op */

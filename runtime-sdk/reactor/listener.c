@@ -16,84 +16,68 @@
 #include <unistd.h>
 
 #define REST_NS (50 * NS_PER_MS)
-enum { ACCEPTS_PER_TURN = 64 };
 
-struct listener {
-    struct loop_watch watch;
-    struct loop *loop;
-    void (*on_accept)(void *user, int fd);
-    void *user;
-    bool paused;
-    bool freed; /* closed by its own on_accept() */
-    struct loop_timer rest;
-    struct list members;
-    unsigned open, max;
-    char unix_path[sizeof(((struct sockaddr_un *)0)->sun_path)]; /* ours to unlink; "": not */
-};
-
-static void update_watch(struct listener *ls)
+static void accept_or_rest(struct listener *ls)
 {
-    if (ls->paused || loop_timer_armed(&ls->rest) || ls->open >= ls->max)
-        loop_watch_cancel(ls->loop, &ls->watch);
-    else if (loop_watch_set(ls->loop, &ls->watch, LOOP_READ | EPOLLEXCLUSIVE) < 0)
+    bool on = !ls->closed && !ls->paused && !loop_timer_armed(&ls->rest) && ls->open < ls->max;
+
+    if (ls->loop->backend->accept_set(ls, on) < 0)
         loop_timer_set(ls->loop, &ls->rest, loop_now(ls->loop) + REST_NS);
 }
 
 static void rested(struct loop_timer *t)
 {
-    update_watch(container_of(t, struct listener, rest));
+    accept_or_rest(container_of(t, struct listener, rest));
 }
 
-void listener_join(struct loop *l, struct listener_member *m)
+struct listener *listener_join(struct loop *l)
 {
     struct listener *ls = l->accepting;
 
-    if (!ls || ls->freed)
-        return;
-    m->listener = ls;
-    list_push_back(&ls->members, &m->link);
-    ls->open++;
+    if (ls)
+        ls->open++;
+    return ls;
 }
 
-void listener_leave(struct listener_member *m)
+static void free_if_done(struct listener *ls)
 {
-    struct listener *ls = m->listener;
+    if (ls->closed && !ls->open && ls->loop->accepting != ls)
+        free(ls);
+}
 
+void listener_leave(struct listener *ls)
+{
     if (!ls)
         return;
-    m->listener = NULL;
-    list_del(&m->link);
-    if (ls->open-- == ls->max)
-        update_watch(ls);
+    ls->open--;
+    if (ls->closed)
+        free_if_done(ls);
+    else if (ls->open + 1 == ls->max)
+        accept_or_rest(ls);
 }
 
-static void on_readable(struct loop_watch *w, uint32_t events)
+bool listener_accepted(struct listener *ls, int fd)
 {
-    struct listener *ls = container_of(w, struct listener, watch);
     struct loop *l = ls->loop;
+    bool more;
 
-    (void)events;
-    l->accepting = ls;
-    for (int i = 0; i < ACCEPTS_PER_TURN && ls->watch.events && !ls->freed; i++) {
-        int fd = accept4(ls->watch.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-
-        if (fd >= 0) {
-            ls->on_accept(ls->user, fd);
-            if (!ls->freed && ls->open >= ls->max)
-                update_watch(ls);
-            continue;
+    if (fd >= 0) {
+        l->stats.accepted++;
+        l->accepting = ls;
+        ls->on_accept(ls->user, fd);
+        l->accepting = NULL;
+        if (ls->closed) {
+            free_if_done(ls);
+            return false;
         }
-        if (errno == EAGAIN)
-            break;
-        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-            loop_timer_set(l, &ls->rest, loop_now(l) + REST_NS);
-            update_watch(ls);
-        }
-        /* EINTR, ECONNABORTED, EPROTO and the network's own errors concern one connection. */
+    } else if (fd == -EMFILE || fd == -ENFILE || fd == -ENOBUFS || fd == -ENOMEM) {
+        loop_timer_set(l, &ls->rest, loop_now(l) + REST_NS);
     }
-    l->accepting = NULL;
-    if (ls->freed)
-        free(ls);
+    /* EINTR, ECONNABORTED, EPROTO and the network's own errors concern one connection. */
+    more = !ls->paused && !loop_timer_armed(&ls->rest) && ls->open < ls->max;
+    if (!more)
+        accept_or_rest(ls);
+    return more;
 }
 
 static int listener_start(struct loop *l, int fd, const struct listener_options *o,
@@ -105,19 +89,19 @@ static int listener_start(struct loop *l, int fd, const struct listener_options 
 
     if (!ls)
         return -ENOMEM;
-    ls->watch = (struct loop_watch){.fd = fd, .fn = on_readable};
+    ls->watch.fd = fd;
     ls->loop = l;
     ls->on_accept = on_accept;
     ls->user = user;
     ls->rest.fn = rested;
     ls->max = o && o->max_connections ? o->max_connections : 10000;
-    list_init(&ls->members);
-    r = loop_watch_set(l, &ls->watch, LOOP_READ | EPOLLEXCLUSIVE);
+    ls->unix_path = unix_path ? strdup(unix_path) : NULL;
+    r = unix_path && !ls->unix_path ? -ENOMEM : l->backend->accept_set(ls, true);
     if (r < 0) {
+        free(ls->unix_path);
         free(ls);
         return r;
     }
-    memcpy(ls->unix_path, unix_path, strlen(unix_path) + 1);
     *ret = ls;
     return 0;
 }
@@ -152,7 +136,7 @@ int listener_open(struct loop *l, const char *address, const struct listener_opt
     cleanup_fd int fd = -1;
     struct sockaddr_storage sa;
     socklen_t size;
-    const char *path = "";
+    const char *path = NULL;
     int one = 1, r = address_parse(address, &sa, &size);
 
     if (r < 0)
@@ -189,7 +173,7 @@ int listener_open_fd(struct loop *l, int fd, void (*on_accept)(void *user, int f
 
     if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
         return -errno;
-    return listener_start(l, fd, NULL, "", on_accept, user, ret);
+    return listener_start(l, fd, NULL, NULL, on_accept, user, ret);
 }
 
 void listener_text(const struct listener *ls, char out[128])
@@ -205,25 +189,20 @@ struct listener *listener_close(struct listener *ls)
 {
     if (!ls)
         return NULL;
-    list_for_each(link, &ls->members)
-    {
-        list_entry(link, struct listener_member, link)->listener = NULL;
-        list_del(link);
-    }
-    loop_watch_cancel(ls->loop, &ls->watch);
+    ls->closed = true;
     loop_timer_cancel(ls->loop, &ls->rest);
+    ls->loop->backend->accept_set(ls, false);
+    ls->loop->backend->accept_done(ls);
     close(ls->watch.fd);
-    if (ls->unix_path[0])
+    if (ls->unix_path)
         unlink(ls->unix_path);
-    if (ls->loop->accepting == ls)
-        ls->freed = true;
-    else
-        free(ls);
+    free(ls->unix_path);
+    free_if_done(ls);
     return NULL;
 }
 
 void listener_pause(struct listener *ls, bool paused)
 {
     ls->paused = paused;
-    update_watch(ls);
+    accept_or_rest(ls);
 }

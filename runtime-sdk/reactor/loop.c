@@ -1,56 +1,41 @@
-/* loop.c - the turn of an event loop: epoll, mail from other threads, timers, deferred work.
+/* loop.c - the turn of an event loop: the kernel's events, mail from other threads, timers, deferred work.
  *
  * Everything here runs on the loop's thread except loop_post() and loop_stop(),
  * which touch `mails`, `stopping` and the eventfd and nothing else. */
 #include "reactor/internal.h"
 #include "base/clock.h"
-#include "base/cleanup.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-static void on_wake(struct loop_watch *w, uint32_t events)
+int loop_open(const struct loop_options *o, struct loop **ret)
 {
-    struct loop *l = container_of(w, struct loop, wake);
-    uint64_t count;
+    struct loop *l;
+    int r = -ENOMEM;
 
-    (void)events;
-    /* Read before the mail is taken: a post that comes later writes again. */
-    if (read(w->fd, &count, sizeof(count)) == sizeof(count))
-        l->stats.wakeups++;
+    l = calloc(1, sizeof(*l));
+    if (!l)
+        return r;
+    list_init(&l->soon);
+    list_init(&l->flushing);
+    list_init(&l->deferred);
+    l->backend = backend_choose(o ? o->backend : LOOP_AUTO);
+    /* Blocking: io_uring reads it in the kernel, and its counter never fills. */
+    l->wake_fd = eventfd(0, EFD_CLOEXEC);
+    r = l->wake_fd < 0 ? -errno : l->backend->open(l);
+    if (r < 0) {
+        loop_free(l);
+        return r;
+    }
+    *ret = l;
+    return 0;
 }
 
 int loop_new(struct loop **ret)
 {
-    struct loop *l = calloc(1, sizeof(*l));
-    int r;
-
-    if (!l)
-        return -ENOMEM;
-    list_init(&l->soon);
-    list_init(&l->flushing);
-    list_init(&l->deferred);
-    l->wake = (struct loop_watch){.fd = -1, .fn = on_wake};
-    l->epoll = epoll_create1(EPOLL_CLOEXEC);
-    if (l->epoll < 0)
-        goto fail;
-    l->wake.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (l->wake.fd < 0)
-        goto fail;
-    r = loop_watch_set(l, &l->wake, LOOP_READ);
-    if (r < 0) {
-        errno = -r;
-        goto fail;
-    }
-    *ret = l;
-    return 0;
-fail:
-    r = -errno;
-    loop_free(l);
-    return r;
+    return loop_open(NULL, ret);
 }
 
 static unsigned run_queue(struct list *queue)
@@ -78,13 +63,18 @@ struct loop *loop_free(struct loop *l)
         return NULL;
     while (run_queue(&l->deferred))
         ;
+    l->backend->close(l);
     timers_done(&l->timers);
-    if (l->wake.fd >= 0)
-        close(l->wake.fd);
-    if (l->epoll >= 0)
-        close(l->epoll);
+    chunks_done(l);
+    if (l->wake_fd >= 0)
+        close(l->wake_fd);
     free(l);
     return NULL;
+}
+
+const char *loop_backend_name(const struct loop *l)
+{
+    return l->backend->name;
 }
 
 uint64_t loop_now(const struct loop *l)
@@ -101,50 +91,18 @@ const struct loop_stats *loop_stats(const struct loop *l)
 
 int loop_watch_set(struct loop *l, struct loop_watch *w, uint32_t events)
 {
-    struct epoll_event e = {.events = events & ~(uint32_t)LOOP_HANGUP, .data.ptr = w};
-
     if (events == w->events)
         return 0;
-    if (!events) {
-        loop_watch_cancel(l, w);
-        return 0;
-    }
-    if (epoll_ctl(l->epoll, w->events ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, w->fd, &e) < 0)
-        return -errno;
-    w->events = events;
+    if (events)
+        return l->backend->watch_set(l, w, events);
+    loop_watch_cancel(l, w);
     return 0;
 }
 
 void loop_watch_cancel(struct loop *l, struct loop_watch *w)
 {
-    struct epoll_event unused = {0};
-
-    if (!w->events)
-        return;
-    w->events = 0;
-    epoll_ctl(l->epoll, EPOLL_CTL_DEL, w->fd, &unused);
-    /* Its owner may free it now, so the rest of this batch must not name it. */
-    for (int i = l->event + 1; i < l->event_count; i++) {
-        if (l->events[i].data.ptr == w)
-            l->events[i].data.ptr = NULL;
-    }
-}
-
-static void run_events(struct loop *l)
-{
-    for (l->event = 0; l->event < l->event_count; l->event++) {
-        struct loop_watch *w = l->events[l->event].data.ptr;
-        uint32_t got = l->events[l->event].events;
-        uint32_t told = got & (EPOLLIN | EPOLLOUT | EPOLLRDHUP);
-
-        if (!w)
-            continue;
-        if (got & (EPOLLHUP | EPOLLERR))
-            told |= LOOP_HANGUP;
-        l->stats.events++;
-        w->fn(w, told);
-    }
-    l->event = l->event_count = 0;
+    if (w->events)
+        l->backend->watch_cancel(l, w);
 }
 
 /* ---- mail */
@@ -154,8 +112,7 @@ static void wake(struct loop *l)
     uint64_t one = 1;
     int saved = errno; /* loop_stop() may run in a signal handler */
 
-    /* The counter can only be full (EAGAIN) when the loop is already woken. */
-    while (write(l->wake.fd, &one, sizeof(one)) < 0 && errno == EINTR)
+    while (write(l->wake_fd, &one, sizeof(one)) < 0 && errno == EINTR)
         ;
     errno = saved;
 }
@@ -212,33 +169,17 @@ void loop_defer(struct loop *l, struct loop_deferred *d)
 
 /* ---- the turn */
 
-static int wait_ms(struct loop *l)
-{
-    uint64_t next = timers_next(&l->timers), now;
-
-    if (!list_empty(&l->soon) || !list_empty(&l->flushing) || !list_empty(&l->deferred))
-        return 0;
-    if (next == UINT64_MAX)
-        return -1;
-    now = clock_monotonic_ns();
-    if (next <= now)
-        return 0;
-    next = (next - now + NS_PER_MS - 1) / NS_PER_MS; /* rounded up: early would spin */
-    return next > INT_MAX ? INT_MAX : (int)next;
-}
-
 static int turn(struct loop *l)
 {
-    int n = epoll_wait(l->epoll, l->events, LOOP_EVENTS, wait_ms(l));
+    bool work = !list_empty(&l->soon) || !list_empty(&l->flushing) || !list_empty(&l->deferred);
+    int r = l->backend->turn(l, work ? 0 : timers_next(&l->timers));
 
-    if (n < 0 && errno != EINTR)
-        return -errno;
-    l->now = clock_monotonic_ns();
+    if (r < 0)
+        return r;
     l->stats.turns++;
-    l->event_count = n > 0 ? n : 0;
-    run_events(l);
     run_mail(l);
     l->stats.timers += timers_run(&l->timers, l->now);
+    l->stats.timer_steps = l->timers.steps;
     run_queue(&l->soon);
     run_queue(&l->flushing);
     run_queue(&l->deferred);
@@ -247,7 +188,7 @@ static int turn(struct loop *l)
 
 int loop_run(struct loop *l)
 {
-    int r = 0;
+    int r = l->backend->start(l);
 
     l->running = true;
     l->now = clock_monotonic_ns();

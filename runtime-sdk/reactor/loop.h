@@ -1,8 +1,14 @@
 /* loop.h - one event loop on one thread: descriptors, timers, mail from other threads.
  *
  * A loop and all that hangs on it belong to the thread that runs it; only
- * loop_post(), loop_stop() may be called from another. One turn is: wait,
- * descriptors, mail, timers, deferred closes. `now` is read once a turn. */
+ * loop_post(), loop_stop() may be called from another. Until the first
+ * loop_run() it may be prepared on any one thread, and after the running thread
+ * has ended another may take it apart; the first loop_run() binds it. One turn
+ * is: wait, descriptors, mail, timers, deferred closes. `now` is read once a
+ * turn.
+ *
+ * The kernel is asked through epoll or through io_uring: the same API and the
+ * same behaviour. A process that forks without exec keeps its loops on epoll. */
 #pragma once
 #include "base/list.h"
 #include <stdbool.h>
@@ -11,7 +17,20 @@
 
 struct loop;
 
-int loop_new(struct loop **ret); /* -errno */
+enum loop_backend { LOOP_AUTO, LOOP_EPOLL, LOOP_IO_URING };
+struct loop_options {
+    enum loop_backend backend; /* LOOP_AUTO: the process's default */
+};
+/* LOOP_IO_URING where the kernel cannot: -errno (loop_backend_reason() says why). */
+int loop_open(const struct loop_options *o, struct loop **ret);
+int loop_new(struct loop **ret); /* on the process's default; -errno */
+/* The process's default, before its first loop; over the environment's ROUSE_REACTOR=auto|epoll|io_uring. */
+void loop_backend_default(enum loop_backend backend);
+/* "auto", "epoll", "io_uring"; -EINVAL */
+int loop_backend_parse(const char *text, enum loop_backend *ret);
+const char *loop_backend_name(const struct loop *l); /* "epoll" or "io_uring" */
+/* Why LOOP_AUTO is epoll here, as a short text; "" where it is io_uring. Any thread. */
+const char *loop_backend_reason(void);
 struct loop *loop_free(struct loop *l); /* NULL is a no-op; what still hangs on it is forgotten, not closed */
 int loop_run(struct loop *l);           /* until loop_stop(); 0 */
 void loop_stop(struct loop *l);          /* any thread, and signal safe */
@@ -36,6 +55,7 @@ struct loop_watch {
     int fd;
     uint32_t events; /* asked for; 0 while unset */
     void (*fn)(struct loop_watch *w, uint32_t events);
+    uint32_t slot; /* the loop's */
 };
 int loop_watch_set(struct loop *l, struct loop_watch *w, uint32_t events); /* adds or changes; -errno */
 void loop_watch_cancel(struct loop *l, struct loop_watch *w); /* before the fd is closed */
@@ -55,6 +75,14 @@ struct loop_deferred {
 void loop_defer(struct loop *l, struct loop_deferred *d);
 
 struct loop_stats {
-    uint64_t turns, events, mails, timers, wakeups;
+    uint64_t turns, events, mails, timers;
+    uint64_t wakeups;                   /* by another thread */
+    uint64_t timer_steps;               /* places a timer moved through in the heap */
+    uint64_t system_calls;              /* the loop's own; an owner's are not known */
+    uint64_t accepted, dialled, closed; /* connections; closed ones in every way but detached */
+    uint64_t bytes_in, bytes_out;
+    uint64_t partial_writes;    /* the kernel took less than was offered */
+    uint64_t high_water;        /* times a connection became congested */
+    uint64_t buffers_exhausted; /* io_uring: times the ring of receive buffers ran empty */
 };
 const struct loop_stats *loop_stats(const struct loop *l);

@@ -12,6 +12,7 @@ static bool earlier(const struct timer_slot *a, const struct timer_slot *b)
 
 static void place(struct timer_heap *h, size_t i, struct timer_slot s)
 {
+    h->steps++;
     h->slots[i] = s;
     s.timer->slot = i;
 }
@@ -75,6 +76,7 @@ void loop_timer_set(struct loop *l, struct loop_timer *t, uint64_t at)
     t->at = at ? at : 1;
     h->count++;
     sift_up(h, h->count - 1, (struct timer_slot){t->at, h->sequence++, t});
+    l->stats.timer_steps = h->steps;
 }
 
 void loop_timer_cancel(struct loop *l, struct loop_timer *t)
@@ -83,6 +85,7 @@ void loop_timer_cancel(struct loop *l, struct loop_timer *t)
         return;
     t->at = 0;
     remove_slot(&l->timers, t->slot);
+    l->stats.timer_steps = l->timers.steps;
 }
 
 uint64_t timers_next(const struct timer_heap *h)
