@@ -282,6 +282,38 @@ static int go_on(struct admission *a, struct failure *f)
     return r;
 }
 
+/* A path below the code: what the agent joins to the directory of it. */
+static bool is_path_below(const char *path)
+{
+    for (const char *at = path;; at++) {
+        size_t n = strcspn(at, "/");
+
+        if (!n || (n <= 2 && !strncmp(at, "..", n)))
+            return false;
+        at += n;
+        if (!*at)
+            return true;
+    }
+}
+
+static void check_server(struct admission *a, struct problems *p)
+{
+    const char *handler = json_object_get_string(get(a->spec, "handler"));
+
+    if (get(a->spec, "port") && !is_path_below(handler))
+        problems_add(p, PROBLEM_INVALID, "spec.handler",
+                     "Invalid value: \"%s\": with spec.port it must be the program's path below the "
+                     "code, without \".\" and \"..\"",
+                     handler);
+}
+
+/* The program that is started must be executable; a file in a manifest has no mode. */
+static bool is_program(const struct admission *a, const char *name)
+{
+    return !strcmp(name, "bootstrap") ||
+           (get(a->spec, "port") && !strcmp(name, json_object_get_string(get(a->spec, "handler"))));
+}
+
 static int pack_inline(struct admission *a, struct json_object *code)
 {
     struct package_file *files = calloc((size_t)json_object_object_length(code) + 1, sizeof(*files));
@@ -296,7 +328,7 @@ static int pack_inline(struct admission *a, struct json_object *code)
         files[n++] = (struct package_file){.name = name,
                                            .data = json_object_get_string(value),
                                            .size = (size_t)json_object_get_string_len(value),
-                                           .executable = strcmp(name, "bootstrap") == 0};
+                                           .executable = is_program(a, name)};
     }
     r = package_pack_files(files, n, &a->archive, &e);
     free(files);
@@ -337,6 +369,8 @@ int admission_check(struct admission *a, struct failure *f)
     validate_metadata(a->metadata, a->kind->namespaced, &f->problems);
     validate_check(a->kind->schema, a->body, "", &f->problems);
     a->spec = get(a->body, "spec");
+    if (!f->problems.count)
+        check_server(a, &f->problems);
     if (!f->problems.count)
         find_package(a, &f->problems);
     if (f->problems.count)

@@ -220,6 +220,12 @@ uint64_t core_random(struct core *c);
 void core_log(struct core *c, bool warning, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* A server's bodies are streamed: no memory here depends on how long they are. */
+static inline uint64_t core_body_limit(const struct core *c, const struct function *f)
+{
+    return f->port ? INT64_MAX : c->config.body_limit;
+}
+
 /* ---- core_function.c */
 struct fn *fn_find(struct core *c, const char *key);
 void fn_dirty(struct core *c, struct fn *f);

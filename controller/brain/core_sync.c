@@ -85,7 +85,7 @@ static Route *route(struct core *c, const struct fn *f)
     r->revision = actions_strdup(a, f->active->id);
     r->timeout_ms = spec->timeout_ms;
     r->concurrency = spec->concurrency;
-    r->body_limit = c->config.body_limit;
+    r->body_limit = core_body_limit(c, spec);
     r->triggers = actions_alloc(a, f->claim_count * sizeof(*r->triggers));
     for (size_t i = 0; i < f->claim_count; i++) {
         const struct http_trigger *from = f->claims[i].trigger;
@@ -267,6 +267,7 @@ static RevisionSpec *revision_spec(struct core *c, const struct revision *r)
     m->timeout_ms = f->timeout_ms;
     m->concurrency = f->concurrency;
     m->network_none = f->network_none;
+    m->port = f->port;
     m->env = actions_alloc(a, f->env_count * sizeof(*m->env));
     for (size_t i = 0; i < f->env_count; i++) {
         EnvVar *v = actions_alloc(a, sizeof(*v));

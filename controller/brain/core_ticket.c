@@ -106,7 +106,7 @@ static void grant(struct core *c, struct ticket *t, const struct instance *i, ui
         g->peer_address = actions_strdup(c->out, i->host->peer_address);
         g->slot = slot;
         g->timeout_ms = i->rev->spec->timeout_ms;
-        g->body_limit = c->config.body_limit;
+        g->body_limit = core_body_limit(c, i->rev->spec);
         m->body_case = ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_GRANT;
         m->grant = g;
     } else {
@@ -119,7 +119,7 @@ static void grant(struct core *c, struct ticket *t, const struct instance *i, ui
         snprintf(g->peer_address, sizeof(g->peer_address), "%.127s", i->host->peer_address);
         g->slot = slot;
         g->timeout_ms = i->rev->spec->timeout_ms;
-        g->body_limit = c->config.body_limit;
+        g->body_limit = core_body_limit(c, i->rev->spec);
     }
     histogram_observe(&c->wait, (double)(c->now - t->since_ns) / (double)NS_PER_S);
     activator_remove(c->activator, t, c->now);

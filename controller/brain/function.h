@@ -29,13 +29,14 @@ struct function {
     uint64_t created_ms; /* epoch; the older function wins a path conflict, then the smaller key */
     bool deleting;       /* marked: it must be unrouted, then finalised */
     /* the revision's part */
-    char revision[REVISION_TEXT];      /* hash of what follows up to network_none */
+    char revision[REVISION_TEXT];      /* hash of what follows up to port */
     char *runtime, *handler, *package; /* package: "sha256:HEX" */
     uint64_t memory;                   /* bytes */
     uint32_t cpu_millis, timeout_ms, concurrency;
     struct env_var *env;
     size_t env_count;
     bool network_none;
+    uint16_t port; /* not 0: an HTTP server, whose program is `handler`, listens there */
     /* changes without a new revision */
     struct function_scaling scaling;
     struct http_trigger *triggers;

@@ -172,6 +172,20 @@ static int read_sizes(struct json_object *spec, struct function *f)
     return r;
 }
 
+static int read_port(struct json_object *spec, struct function *f)
+{
+    uint32_t port;
+    int r;
+
+    if (!json_object_object_get_ex(spec, "port", NULL))
+        return 0;
+    r = read_u32(spec, "port", &port);
+    if (r < 0 || port > UINT16_MAX)
+        return r < 0 ? r : -ERANGE;
+    f->port = (uint16_t)port;
+    return 0;
+}
+
 static void add_field(struct buffer *b, const char *name, const char *value)
 {
     buffer_printf(b, "%s=%zu:%s\n", name, strlen(value), value);
@@ -192,6 +206,9 @@ static int compute_revision(struct function *f)
         add_field(&b, "value", f->env[i].value);
     }
     if (buffer_printf(&b, "network=%s\n", f->network_none ? "none" : "egress") < 0)
+        return -ENOMEM;
+    /* Without one the text is what it was before there were ports, and so are the revisions. */
+    if (f->port && buffer_printf(&b, "port=%u\n", f->port) < 0)
         return -ENOMEM;
     SHA256(buffer_bytes(&b), buffer_size(&b), digest);
     hex_encode(f->revision, digest, (REVISION_TEXT - 1) / 2);
@@ -220,6 +237,8 @@ int function_make(struct json_object *metadata, struct json_object *spec, const 
         r = -ENOMEM;
     if (r == 0)
         r = read_sizes(spec, f);
+    if (r == 0)
+        r = read_port(spec, f);
     if (r == 0)
         r = read_env(spec, f);
     if (r == 0)

@@ -11,6 +11,9 @@
     "\"runtime\":\"python3\",\"handler\":\"index.handler\",\"code\":{\"inline\":{\"index.py\":"    \
     "\"def handler(e,c): "                                                                         \
     "pass\"}}"
+#define SERVER(handler)                                                                            \
+    "\"runtime\":\"python3\",\"port\":8080,\"handler\":\"" handler                                 \
+    "\",\"code\":{\"inline\":{\"bin/server\":\"#!/bin/sh\\n\"}}"
 
 static struct schema_set *schema;
 
@@ -141,6 +144,15 @@ START_TEST(bounds_and_types)
         {BASE ",\"concurrency\":1.5", "spec.concurrency", "must be of type integer: \"number\""},
         {BASE ",\"concurrency\":\"1\"", "spec.concurrency", "must be of type integer: \"string\""},
         {BASE ",\"network\":\"host\"", "spec.network", "supported values: \"egress\", \"none\""},
+        {BASE ",\"port\":1023", "spec.port", "greater than or equal to 1024"},
+        {BASE ",\"port\":65536", "spec.port", "less than or equal to 65535"},
+        {BASE ",\"port\":\"8080\"", "spec.port", "must be of type integer: \"string\""},
+        {BASE ",\"port\":80.5", "spec.port", "must be of type integer: \"number\""},
+        {SERVER("/bin/sh"), "spec.handler", "path below the code"},
+        {SERVER("../bootstrap"), "spec.handler", "path below the code"},
+        {SERVER("bin/./server"), "spec.handler", "path below the code"},
+        {SERVER("bin//server"), "spec.handler", "path below the code"},
+        {SERVER("bin/"), "spec.handler", "path below the code"},
         {BASE ",\"scaling\":{\"min\":5,\"max\":2}", "spec.scaling.max",
          "must not be less than spec.scaling.min"},
         {BASE ",\"scaling\":{\"min\":-1}", "spec.scaling.min", "greater than or equal to 0"},
@@ -284,6 +296,23 @@ START_TEST(values_generations_and_revisions)
 }
 END_TEST
 
+START_TEST(a_server_and_its_program)
+{
+    cleanup_content struct content *a = NULL, *b = NULL, *c = NULL;
+
+    load();
+    a = admit(SERVER("bin/server"), NULL, NULL);
+    ck_assert_uint_eq(a->function->port, 8080);
+    b = admit(SERVER("bin/server") ",\"port\":8081", NULL, NULL);
+    ck_assert_uint_eq(b->function->port, 8081);
+    ck_assert_str_ne(a->function->revision, b->function->revision);
+    ck_assert_str_eq(a->function->package, b->function->package);
+    /* What handler names can be executed, though nothing said so. */
+    c = admit(SERVER("bin/other"), NULL, NULL);
+    ck_assert_str_ne(a->function->package, c->function->package);
+}
+END_TEST
+
 START_TEST(the_mark_of_deletion)
 {
     cleanup_failure struct failure f = {0};
@@ -324,4 +353,4 @@ END_TEST
 
 UNIT_MAIN("admission", what_this_version_refuses, bounds_and_types, metadata_is_checked,
           the_designs_example_is_taken, unknown_fields, values_generations_and_revisions,
-          the_mark_of_deletion, json_is_bounded)
+          a_server_and_its_program, the_mark_of_deletion, json_is_bounded)

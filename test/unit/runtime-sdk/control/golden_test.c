@@ -161,6 +161,7 @@ static const ProtobufCMessage *desired(void)
     spec.n_env = 1;
     spec.env = env;
     spec.network_none = 1;
+    spec.port = 8080;
     instance.id = TEXT("i3");
     instance.function_key = TEXT("default/hello");
     instance.revision = TEXT("r1");
