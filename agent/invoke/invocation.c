@@ -1,8 +1,9 @@
-#include "invoke/invocation.h"
+#include "invoke/invocation_internal.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "invoke/event.h"
+#include "invoke/link_internal.h"
 #include "invoke/text.h"
 
 #include <assert.h>
@@ -20,7 +21,6 @@ enum {
 #define BODY_TIMEOUT_NS (30 * NS_PER_S)
 #define BODIES_MAX      (256u << 20) /* of all requests whose bodies are still arriving */
 
-enum invocation_state { INVOCATION_READING, INVOCATION_RUNNING, INVOCATION_ABANDONED };
 static const char *const state_names[] = {"Reading", "Running", "Abandoned"};
 
 struct invocations {
@@ -31,23 +31,8 @@ struct invocations {
     unsigned free_count;
     size_t bodies; /* bytes */
 };
-struct invocation {
-    struct runtime_call call;
-    struct list link; /* the owner's */
-    struct invocations *all;
-    enum invocation_state state;
-    struct http_exchange *x; /* NULL once answered or gone */
-    struct invocation_start s;
-    struct invoke_params params; /* its texts lie in `texts` */
-    struct buffer texts, body;
-    struct loop_timer timer; /* body time-out, then the function's */
-    uint64_t started_ns;
-    struct failure refusal; /* told by the timer, when the request cannot even start */
-    uint64_t overdue_ns;    /* when its time-out passed */
-    bool gone;
-};
 
-static void set_state(struct invocation *i, enum invocation_state to)
+void invocation_set_state(struct invocation *i, enum invocation_state to)
 {
     assert(to > i->state);
     log_debug("invocation %s: %s -> %s", i->params.request_id, state_names[i->state],
@@ -140,7 +125,7 @@ static void invocation_put(struct invocation *i)
 static const struct http_exchange_ops nobody;
 
 /* The exchange is answered: it is the server's alone from here on, and the entry is told. */
-static void client_done(struct invocation *i, int status, bool lost)
+void invocation_client_done(struct invocation *i, int status, bool lost)
 {
     struct invoke_outcome o = {
         .status = status,
@@ -154,7 +139,13 @@ static void client_done(struct invocation *i, int status, bool lost)
     i->s.on_done(i->s.user, &o);
 }
 
-static void client_fail(struct invocation *i, struct failure *f, bool lost)
+void invocation_leave_exchange(struct invocation *i, int status, bool lost)
+{
+    http_set_owner(i->x, &nobody, NULL);
+    invocation_client_done(i, status, lost);
+}
+
+void invocation_client_fail(struct invocation *i, struct failure *f, bool lost)
 {
     struct http_exchange *x = i->x;
 
@@ -164,7 +155,7 @@ static void client_fail(struct invocation *i, struct failure *f, bool lost)
     f->shape = i->params.shape;
     f->trusted = i->params.trusted;
     http_set_owner(x, &nobody, NULL);
-    client_done(i, failure_respond(x, f), lost);
+    invocation_client_done(i, failure_respond(x, f), lost);
 }
 
 static void client_answer(struct invocation *i, int status, struct buffer *headers,
@@ -176,7 +167,7 @@ static void client_answer(struct invocation *i, int status, struct buffer *heade
         return;
     buffer_printf(headers, "Rouse-Request-Id: %s\r\n", i->params.request_id);
     if (buffer_append(headers, "", 1) < 0) {
-        client_fail(
+        invocation_client_fail(
             i,
             &(struct failure){.status = 502, .reason = "InternalError", .message = "out of memory"},
             false);
@@ -184,12 +175,12 @@ static void client_answer(struct invocation *i, int status, struct buffer *heade
     }
     http_set_owner(x, &nobody, NULL);
     http_respond(x, status, (const char *)buffer_bytes(headers), body, n);
-    client_done(i, status, false);
+    invocation_client_done(i, status, false);
 }
 
 /* ---------------------------------------------------------------- the end of it */
 
-static void release(struct invocation *i)
+void invocation_release(struct invocation *i)
 {
     struct invocations *all = i->all;
     uint64_t run = i->started_ns ? loop_now(all->loop) - i->started_ns : 0;
@@ -197,11 +188,12 @@ static void release(struct invocation *i)
     loop_timer_cancel(all->loop, &i->timer);
     runtime_link_drop(i->s.link, &i->call);
     list_del(&i->link);
+    list_del(&i->of_server);
     /* A client that left is told of by on_done() of its exchange, which finds the invocation gone
      * otherwise. */
     if (i->x && i->gone) {
         http_set_owner(i->x, &nobody, NULL);
-        client_done(i, STATUS_CLIENT_GONE, false);
+        invocation_client_done(i, STATUS_CLIENT_GONE, false);
     }
     i->s.ops->on_released(i->s.owner, i, i->started_ns != 0, run);
     invocation_put(i);
@@ -222,7 +214,7 @@ void invocation_result(struct invocation *i, const struct result *r)
     char message[RESULT_MESSAGE_MAX] = "out of memory";
 
     if (!i->x || i->gone) {
-        release(i);
+        invocation_release(i);
         return;
     }
     if (i->params.shape == INVOKE_RAW)
@@ -230,12 +222,12 @@ void invocation_result(struct invocation *i, const struct result *r)
     else if (result_answer(r, a, message) == 0)
         client_answer(i, a->status, &a->headers, a->body, a->body_size);
     else
-        client_fail(i,
-                    &(struct failure){.status = 502, .reason = "InvalidAnswer", .message = message},
-                    false);
+        invocation_client_fail(
+            i, &(struct failure){.status = 502, .reason = "InvalidAnswer", .message = message},
+            false);
     if (a->owned.capacity > SCRATCH_KEEP)
         buffer_done(&a->owned);
-    release(i);
+    invocation_release(i);
 }
 
 void invocation_too_large(struct invocation *i)
@@ -244,35 +236,37 @@ void invocation_too_large(struct invocation *i)
 
     snprintf(message, sizeof(message), "the response is over the limit of %llu bytes",
              (unsigned long long)i->params.body_limit);
-    client_fail(i,
-                &(struct failure){.status = 502,
-                                  .reason = "ResponseTooLarge",
-                                  .message = message,
-                                  .error_type = "Function.ResponseSizeTooLarge"},
-                false);
-    release(i);
+    invocation_client_fail(i,
+                           &(struct failure){.status = 502,
+                                             .reason = "ResponseTooLarge",
+                                             .message = message,
+                                             .error_type = "Function.ResponseSizeTooLarge"},
+                           false);
+    invocation_release(i);
 }
 
 void invocation_error(struct invocation *i, const struct function_error *e)
 {
-    client_fail(i,
-                &(struct failure){.status = 502,
-                                  .reason = "FunctionError",
-                                  .message = "the function failed",
-                                  .error_type = "Unhandled",
-                                  .error = e},
-                false);
-    release(i);
+    invocation_client_fail(i,
+                           &(struct failure){.status = 502,
+                                             .reason = "FunctionError",
+                                             .message = "the function failed",
+                                             .error_type = "Unhandled",
+                                             .error = e},
+                           false);
+    invocation_release(i);
 }
 
 void invocation_lost(struct invocation *i, const char *reason, const char *message)
 {
-    client_fail(
+    if (i->proxy)
+        proxied_cut(i, 502);
+    invocation_client_fail(
         i,
         &(struct failure){
             .status = 502, .reason = reason, .message = message, .error_type = "Runtime.ExitError"},
         true);
-    release(i);
+    invocation_release(i);
 }
 
 /* ---------------------------------------------------------------- start */
@@ -281,12 +275,12 @@ static void on_refusal_due(struct loop_timer *t)
 {
     struct invocation *i = container_of(t, struct invocation, timer);
 
-    client_fail(i, &i->refusal, false);
-    release(i);
+    invocation_client_fail(i, &i->refusal, false);
+    invocation_release(i);
 }
 
 /* Not under the caller: the timer tells it. */
-static void refuse(struct invocation *i, int status, const char *reason, const char *message)
+void invocation_refuse(struct invocation *i, int status, const char *reason, const char *message)
 {
     i->refusal =
         (struct failure){.status = status, .reason = reason, .message = message, .refused = true};
@@ -294,7 +288,7 @@ static void refuse(struct invocation *i, int status, const char *reason, const c
     loop_timer_set(i->all->loop, &i->timer, loop_now(i->all->loop));
 }
 
-static void on_timeout(struct loop_timer *t)
+void invocation_on_timeout(struct loop_timer *t)
 {
     struct invocation *i = container_of(t, struct invocation, timer);
     char message[64];
@@ -302,13 +296,15 @@ static void on_timeout(struct loop_timer *t)
     i->overdue_ns = loop_now(i->all->loop);
     snprintf(message, sizeof(message), "Task timed out after %.2f seconds",
              i->params.timeout_ms / 1e3);
-    client_fail(
+    if (i->s.link->http)
+        proxied_overdue(i);
+    invocation_client_fail(
         i,
         &(struct failure){
             .status = 504, .reason = "Timeout", .message = message, .error_type = "Sandbox.Timedout"},
         false);
     if (i->state == INVOCATION_RUNNING) {
-        set_state(i, INVOCATION_ABANDONED);
+        invocation_set_state(i, INVOCATION_ABANDONED);
         runtime_link_cancel(i->s.link, &i->call);
     }
     i->s.ops->on_overdue(i->s.owner, i);
@@ -338,6 +334,17 @@ static int build_event(struct invocation *i, const uint8_t *body, size_t n)
     return event_append(&i->all->event, &r);
 }
 
+void invocation_started(struct invocation *i)
+{
+    struct loop *loop = i->all->loop;
+
+    invocation_set_state(i, INVOCATION_RUNNING);
+    i->started_ns = loop_now(loop);
+    i->timer.fn = invocation_on_timeout;
+    loop_timer_set(loop, &i->timer, i->started_ns + i->params.timeout_ms * NS_PER_MS);
+    i->s.ops->on_started(i->s.owner, i);
+}
+
 static void submit(struct invocation *i, const uint8_t *body, size_t n)
 {
     struct invocations *all = i->all;
@@ -346,7 +353,7 @@ static void submit(struct invocation *i, const uint8_t *body, size_t n)
     int r = 0;
 
     if (i->params.shape == INVOKE_RAW && n && !is_json(body, n)) {
-        refuse(i, 400, "InvalidRequestContent", "the event is not valid JSON");
+        invocation_refuse(i, 400, "InvalidRequestContent", "the event is not valid JSON");
         return;
     }
     if (i->params.shape == INVOKE_HTTP) {
@@ -361,18 +368,14 @@ static void submit(struct invocation *i, const uint8_t *body, size_t n)
     if (all->event.capacity > SCRATCH_KEEP)
         buffer_done(&all->event);
     if (r == -ENOTCONN) {
-        refuse(i, 502, "InstanceLost", "the instance ended before the function began");
+        invocation_refuse(i, 502, "InstanceLost", "the instance ended before the function began");
         return;
     }
     if (r < 0) {
-        refuse(i, 503, "NoMemory", "out of memory");
+        invocation_refuse(i, 503, "NoMemory", "out of memory");
         return;
     }
-    set_state(i, INVOCATION_RUNNING);
-    i->started_ns = loop_now(all->loop);
-    i->timer.fn = on_timeout;
-    loop_timer_set(all->loop, &i->timer, i->started_ns + i->params.timeout_ms * NS_PER_MS);
-    i->s.ops->on_started(i->s.owner, i);
+    invocation_started(i);
 }
 
 /* ---------------------------------------------------------------- the exchange */
@@ -384,15 +387,15 @@ static void on_body(struct http_exchange *x, const uint8_t *data, size_t n, bool
     if (i->state != INVOCATION_READING || i->refusal.status)
         return;
     if (buffer_size(&i->body) + n > i->params.body_limit) {
-        refuse(i, 413, "RequestTooLarge", "the request body is over the limit");
+        invocation_refuse(i, 413, "RequestTooLarge", "the request body is over the limit");
         return;
     }
     if (i->all->bodies + n > BODIES_MAX) {
-        refuse(i, 503, "NoMemory", "the bodies of all requests are over the node's limit");
+        invocation_refuse(i, 503, "NoMemory", "the bodies of all requests are over the node's limit");
         return;
     }
     if (buffer_append(&i->body, data, n) < 0) {
-        refuse(i, 503, "NoMemory", "out of memory");
+        invocation_refuse(i, 503, "NoMemory", "out of memory");
         return;
     }
     i->all->bodies += n;
@@ -410,7 +413,7 @@ static void on_gone(struct http_exchange *x, int error)
     (void)error;
     i->gone = true;
     if (i->state == INVOCATION_RUNNING) {
-        set_state(i, INVOCATION_ABANDONED);
+        invocation_set_state(i, INVOCATION_ABANDONED);
         runtime_link_cancel(i->s.link, &i->call);
     }
 }
@@ -419,24 +422,29 @@ static void on_exchange_done(struct http_exchange *x)
 {
     struct invocation *i = http_user(x);
 
-    client_done(i, STATUS_CLIENT_GONE, false);
+    invocation_client_done(i, STATUS_CLIENT_GONE, false);
     if (i->state == INVOCATION_READING)
-        release(i);
+        invocation_release(i);
 }
 static const struct http_exchange_ops exchange_ops = {
     .on_body = on_body, .on_gone = on_gone, .on_done = on_exchange_done};
+
+void invocation_own_exchange(struct invocation *i)
+{
+    http_set_owner(i->x, &exchange_ops, i);
+}
 
 static void on_body_late(struct loop_timer *t)
 {
     struct invocation *i = container_of(t, struct invocation, timer);
 
-    client_fail(i,
-                &(struct failure){.status = 408,
-                                  .reason = "RequestTimeout",
-                                  .message = "the request body did not come in time",
-                                  .refused = true},
-                false);
-    release(i);
+    invocation_client_fail(i,
+                           &(struct failure){.status = 408,
+                                             .reason = "RequestTimeout",
+                                             .message = "the request body did not come in time",
+                                             .refused = true},
+                           false);
+    invocation_release(i);
 }
 
 static const char *copy(struct buffer *texts, const char *s, size_t n, size_t *at)
@@ -498,16 +506,30 @@ int invocation_begin(struct invocations *all, struct http_exchange *x,
         return -ENOMEM;
     }
     i->s.params = &i->params;
-    http_set_owner(x, &exchange_ops, i);
+    list_init(&i->of_server);
+    if (s->link->http && i->params.shape == INVOKE_HTTP) {
+        int r = proxied_begin(i);
+
+        if (r < 0)
+            invocation_put(i);
+        else
+            *ret = i;
+        return r;
+    }
+    invocation_own_exchange(i);
     *ret = i;
-    if (http_has_body(x) && h->content_length > 0 &&
-        (uint64_t)h->content_length > i->params.body_limit) {
-        refuse(i, 413, "RequestTooLarge", "the request body is over the limit");
+    if (s->link->http) {
+        invocation_refuse(i, 400, "NoEvents",
+                          "the function is an HTTP server: it takes requests, at its paths and at "
+                          "/function/NAMESPACE/NAME/, and no events");
+    } else if (http_has_body(x) && h->content_length > 0 &&
+               (uint64_t)h->content_length > i->params.body_limit) {
+        invocation_refuse(i, 413, "RequestTooLarge", "the request body is over the limit");
     } else if (!http_has_body(x)) {
         submit(i, NULL, 0);
     } else if (http_held_all(x)) {
         if (buffer_size(http_held(x)) > i->params.body_limit)
-            refuse(i, 413, "RequestTooLarge", "the request body is over the limit");
+            invocation_refuse(i, 413, "RequestTooLarge", "the request body is over the limit");
         else
             submit(i, buffer_bytes(http_held(x)), buffer_size(http_held(x)));
     } else {

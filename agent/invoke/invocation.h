@@ -13,6 +13,8 @@ struct invocation;
 struct invocation_ops {
     /* The event goes out now. */
     void (*on_started)(void *owner, struct invocation *i);
+    /* An HTTP server's answer is whole: what it wrote until now belongs to it. */
+    void (*on_answered)(void *owner, struct invocation *i);
     /* The function's timeout passed: the client has its 504, the runtime a CANCEL; the slot is
      * still taken. */
     void (*on_overdue)(void *owner, struct invocation *i);
@@ -31,8 +33,8 @@ struct invocation_start {
 };
 int invocations_new(struct loop *loop, struct invocations **ret);
 struct invocations *invocations_free(struct invocations *all);
-/* Takes the exchange; callbacks follow, none before the return but on_started(). -ENOMEM: x is
- * whole. */
+/* Takes the exchange; callbacks follow, none before the return but on_started(). -ENOMEM, or, of an
+ * HTTP server, what kept the call from being made: x is whole. */
 int invocation_begin(struct invocations *all, struct http_exchange *x,
                      const struct invocation_start *s, struct invocation **ret);
 /* What the link said. */

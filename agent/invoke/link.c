@@ -1,6 +1,7 @@
 /* link.c - the part of a link that does not care which interface it is. */
 #include "invoke/link_internal.h"
 #include "base/cleanup.h"
+#include "invoke/http_link.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -165,6 +166,10 @@ int runtime_link_new(const struct runtime_link_config *config, struct runtime_li
         l->config = *config;
         r = copy_texts(&l->config);
     }
+    if (r == 0 && config->port && frames_fd >= 0) {
+        r = http_link_new(l, frames_fd, &l->http);
+        frames_fd = -1;
+    }
     if (r == 0 && frames_fd >= 0) {
         r = frames_new(l, frames_fd, &l->frames);
         frames_fd = -1;
@@ -190,6 +195,7 @@ struct runtime_link *runtime_link_free(struct runtime_link *l)
     if (!l)
         return NULL;
     l->closed = true;
+    l->http = http_link_free(l->http);
     l->lambda = lambda_free(l->lambda);
     l->frames = frames_free(l->frames);
     map_for_each(it, &l->calls) link_untrack(l, container_of(it, struct runtime_call, node));
@@ -208,6 +214,8 @@ void runtime_link_deafen(struct runtime_link *l)
         frames_stop_listening(l->frames);
     if (l->lambda)
         lambda_stop_listening(l->lambda);
+    if (l->http)
+        http_link_deafen(l->http);
 }
 
 int runtime_link_start(struct runtime_link *l, struct runtime_call *c, const void *event, size_t n)
@@ -237,6 +245,11 @@ void runtime_link_drop(struct runtime_link *l, struct runtime_call *c)
     c->state = CALL_IDLE;
 }
 
+bool runtime_link_stuck(const struct runtime_link *l)
+{
+    return l->http && l->http->overdue >= l->config.concurrency;
+}
+
 bool runtime_link_open(const struct runtime_link *l)
 {
     return !l->closed;
@@ -244,5 +257,7 @@ bool runtime_link_open(const struct runtime_link *l)
 
 const char *runtime_link_protocol(const struct runtime_link *l)
 {
-    return l->protocol == LINK_FRAMES ? "frames" : l->protocol == LINK_LAMBDA ? "lambda" : "";
+    static const char *const names[] = {"", "frames", "lambda", "http"};
+
+    return names[l->protocol];
 }

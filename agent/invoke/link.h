@@ -2,8 +2,10 @@
  *
  * A link listens where the runtime will come: frames on a Unix socket, the
  * Lambda Runtime API on a TCP socket, or both, and then whichever speaks first
- * is the one. Calls go down, what becomes of them comes up. On the agent's
- * loop. No callback may free the link; it may start and cancel calls. */
+ * is the one. Calls go down, what becomes of them comes up. A function that is
+ * an HTTP server has no calls: exchanges are passed on to its port, and the
+ * link only finds out when that accepts. On the agent's loop. No callback may
+ * free the link; it may start and cancel calls. */
 #pragma once
 #include "base/map.h"
 #include "invoke/failure.h"
@@ -51,10 +53,12 @@ struct runtime_link_config {
     const char *function, *namespace, *revision, *handler;
     uint32_t concurrency, timeout_ms;
     uint64_t memory;
+    uint16_t port;         /* not 0: an HTTP server there; then frames_fd only tells the network */
     int frames_fd, api_fd; /* listening; -1: not that one. Taken over, also on failure */
     const struct runtime_link_ops *ops;
     void *user;
 };
+/* -EPERM: this process may not enter the sandbox's network, in which an HTTP server is. */
 int runtime_link_new(const struct runtime_link_config *c, struct runtime_link **ret);
 /* Nobody new may come: the processes are gone or going. The sockets were opened in the sandbox's
  * network, which lives as long as they do. */
@@ -66,6 +70,9 @@ int runtime_link_start(struct runtime_link *l, struct runtime_call *c, const voi
 void runtime_link_cancel(struct runtime_link *l,
                          struct runtime_call *c); /* nobody waits; it is still answered */
 void runtime_link_drop(struct runtime_link *l,
-                       struct runtime_call *c);                  /* forget it: the instance ends */
-bool runtime_link_open(const struct runtime_link *l);            /* until on_closed() */
-const char *runtime_link_protocol(const struct runtime_link *l); /* "frames", "lambda"; "" before it spoke */
+                       struct runtime_call *c); /* forget it: the instance ends */
+/* An HTTP server did not answer as many in a row as it may have at once: it may be stuck for all. */
+bool runtime_link_stuck(const struct runtime_link *l);
+bool runtime_link_open(const struct runtime_link *l); /* until on_closed() */
+const char *runtime_link_protocol(
+    const struct runtime_link *l); /* "frames", "lambda", "http"; "" before it spoke */

@@ -1,11 +1,12 @@
-/* link_internal.h - what the two interfaces behind link.h share. */
+/* link_internal.h - what the two interfaces behind link.h share, and the third. */
 #pragma once
 #include "invoke/link.h"
 
 struct frames;
 struct lambda;
+struct http_link;
 
-enum link_protocol { LINK_UNDECIDED, LINK_FRAMES, LINK_LAMBDA };
+enum link_protocol { LINK_UNDECIDED, LINK_FRAMES, LINK_LAMBDA, LINK_HTTP };
 /* Bytes of unfinished results, queued events and events that a runtime does not read, of one
  * instance: the agent's memory is not its own. */
 enum { LINK_HELD_MAX = 64 << 20 };
@@ -19,6 +20,7 @@ struct runtime_link {
     size_t held;
     struct frames *frames;
     struct lambda *lambda;
+    struct http_link *http;
 };
 
 /* The first word over that interface: true if it is the one now. The other one stops listening. */

@@ -74,7 +74,6 @@ static void set_platform(struct environment *e, const struct instance *i)
     const Rouse__Control__V1__RevisionSpec *s = i->revision->spec;
     char text[320];
 
-    set(e, "ROUSE_RUNTIME_SOCKET", "/run/rouse/runtime.sock");
     set(e, "ROUSE_FUNCTION", i->revision->name);
     set(e, "ROUSE_NAMESPACE", i->revision->namespace);
     set(e, "ROUSE_REVISION", i->revision->revision);
@@ -84,9 +83,14 @@ static void set_platform(struct environment *e, const struct instance *i)
     set_number(e, "ROUSE_MEMORY", s->memory);
     set_number(e, "ROUSE_TIMEOUT_MS", s->timeout_ms);
     set_number(e, "ROUSE_CONCURRENCY", s->concurrency);
-    set(e, "_HANDLER", s->handler);
     set(e, "LAMBDA_TASK_ROOT", "/var/task");
     set(e, "LAMBDA_RUNTIME_DIR", "/var/runtime");
+    if (s->port) {
+        set_number(e, "PORT", s->port);
+        return;
+    }
+    set(e, "ROUSE_RUNTIME_SOCKET", "/run/rouse/runtime.sock");
+    set(e, "_HANDLER", s->handler);
     snprintf(text, sizeof(text), "Rouse_%.128s", s->runtime);
     set(e, "AWS_EXECUTION_ENV", text);
     snprintf(text, sizeof(text), "127.0.0.1:%d", API_PORT);
@@ -109,6 +113,8 @@ int environment_build(const struct instance *i, char ***ret)
     if (!e.all)
         return -ENOMEM;
     set_defaults(&e);
+    if (s->port) /* a server's lines belong into the log when it writes them */
+        set(&e, "PYTHONUNBUFFERED", "1");
     for (char **v = i->runtime->env; *v; v++)
         set_text(&e, strdup(*v));
     for (size_t k = 0; k < s->n_env; k++)

@@ -339,13 +339,13 @@ static void on_code(void *user, const char *dir, const struct err *e)
         .hostname = i->id,
         .runtime_root = i->runtime->rootfs,
         .code_dir = dir,
-        .argv = (const char *const *)i->runtime->argv,
         .memory = s->memory,
         .cpu_millis = s->cpu,
         .network = s->network_none ? SANDBOX_NETWORK_NONE : SANDBOX_NETWORK_EGRESS,
         .frames_socket = true,
-        .api_port = i->runtime->protocol == RUNTIME_ANY ? API_PORT : 0,
+        .api_port = i->runtime->protocol == RUNTIME_ANY && !s->port ? API_PORT : 0,
     };
+    struct command command = {0};
     char **env;
     int r;
 
@@ -356,12 +356,16 @@ static void on_code(void *user, const char *dir, const struct err *e)
     i->code_held = true;
     i->phase_ns[PHASE_FETCH] = instance_phase_end(i);
     set_state(i, STATE_CREATING);
-    r = environment_build(i, &env);
+    r = command_build(i, &command);
+    if (r == 0)
+        r = environment_build(i, &env);
     if (r == 0) {
+        spec.argv = command_argv(&command);
         spec.env = (const char *const *)env;
         r = launcher_create(i->pool->config.launcher, &spec);
         environment_free(env);
     }
+    command_done(&command);
     if (r < 0) {
         instance_fail(i, "SandboxFailed", strerror(-r));
         return;
@@ -373,6 +377,7 @@ static void on_started(void *user, const char *id, const struct sandbox_started 
 {
     struct instance *i = instance_find(user, id);
     uint64_t limit;
+    int r;
 
     if (!i || i->state != STATE_CREATING) {
         close(s->stdout_fd);
@@ -389,7 +394,12 @@ static void on_started(void *user, const char *id, const struct sandbox_started 
     i->phase_ns[PHASE_SANDBOX] = s->create_ns;
     instance_phase_end(i);
     set_state(i, STATE_INITIALIZING);
-    if (work_open(i, s) < 0)
+    r = work_open(i, s);
+    if (r == -EPERM)
+        instance_fail(i, "SandboxFailed",
+                      "a function with a port needs an agent that runs as root: it reaches the port "
+                      "inside the sandbox's network");
+    else if (r < 0)
         instance_fail(i, "SandboxFailed", "the agent is out of descriptors or memory");
     else
         set_timer(i, limit, on_init_late);

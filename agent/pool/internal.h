@@ -6,7 +6,8 @@
  * work.c       what its runtime says, and what became of its invocations
  * slots.c      free, leased to the activator, taken
  * status.c     InstanceStatus, Hello, load
- * environment.c  what the function finds in its environment */
+ * environment.c  what the function finds in its environment
+ * command.c    what is executed in its sandbox */
 #pragma once
 #include "base/map.h"
 #include "instance_state.h"
@@ -168,3 +169,13 @@ void status_fill_load(void *user, Rouse__Control__V1__Report *m);
 /* ---- environment.c */
 int environment_build(const struct instance *i, char ***ret); /* NULL-terminated; environment_free() */
 char **environment_free(char **env);
+
+/* ---- command.c */
+struct command {
+    const char *const *argv; /* NULL: `own` */
+    const char *own[3];
+    char *program;
+};
+int command_build(const struct instance *i, struct command *ret); /* valid while the runtime is */
+const char *const *command_argv(const struct command *c);         /* NULL-terminated */
+void command_done(struct command *c);

@@ -196,6 +196,8 @@ static void on_init_gone(struct loop_watch *w, uint32_t events)
 
     (void)events;
     unwatch_init(i);
+    i->closing = true;
+    slot_update(i);
     if (i->link)
         runtime_link_deafen(i->link);
 }
@@ -225,6 +227,7 @@ int work_open(struct instance *i, const struct sandbox_started *s)
         .concurrency = spec->concurrency,
         .timeout_ms = spec->timeout_ms,
         .memory = spec->memory,
+        .port = (uint16_t)spec->port,
         .frames_fd = s->frames_listen_fd,
         .api_fd = s->api_listen_fd,
         .ops = &link_ops,
@@ -291,10 +294,27 @@ static void on_overdue(void *owner, struct invocation *v)
     write_line(i, invocation_request_id(v), text, (size_t)n);
     if (i->revision->spec->concurrency == 1) {
         instance_time_out(i, text);
+    } else if (i->revision->spec->port) {
+        bool stuck = runtime_link_stuck(i->link);
+
+        /* Its connection is closed, and whether the server noticed cannot be seen. */
+        i->closing = i->closing || stuck;
+        slot_update(i);
+        invocation_lost(v, "Timeout", text);
+        if (stuck)
+            instance_drain(i, "Timeout");
     } else if (!loop_timer_armed(&i->overdue)) {
         i->overdue.fn = on_overdue_grace;
         loop_timer_set(i->pool->loop, &i->overdue, loop_now(i->pool->loop) + CANCEL_GRACE_NS);
     }
+}
+
+static void on_answered(void *owner, struct invocation *v)
+{
+    struct instance *i = owner;
+
+    (void)v;
+    work_drain_logs(i, i->revision->spec->concurrency == 1);
 }
 
 static void on_released(void *owner, struct invocation *v, bool ran, uint64_t run_ns)
@@ -308,8 +328,10 @@ static void on_released(void *owner, struct invocation *v, bool ran, uint64_t ru
     slot_release(i);
 }
 
-static const struct invocation_ops invocation_ops = {
-    .on_started = on_started, .on_overdue = on_overdue, .on_released = on_released};
+static const struct invocation_ops invocation_ops = {.on_started = on_started,
+                                                     .on_answered = on_answered,
+                                                     .on_overdue = on_overdue,
+                                                     .on_released = on_released};
 
 int work_invoke(struct instance *i, struct http_exchange *x, const struct invoke_params *params,
                 void (*on_done)(void *user, const struct invoke_outcome *o), void *user)

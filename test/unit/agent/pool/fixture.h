@@ -141,6 +141,8 @@ int launcher_create(struct launcher *l, const struct sandbox_spec *s)
     n += (size_t)snprintf(created, sizeof(created),
                           "hostname=%s\ncode=%s\nroot=%s\nmemory=%llu\ncpu=%u\n", s->hostname,
                           s->code_dir, s->runtime_root, (unsigned long long)s->memory, s->cpu_millis);
+    for (const char *const *a = s->argv; *a; a++)
+        n += (size_t)snprintf(created + n, sizeof(created) - n, "argv=%s\n", *a);
     for (const char *const *e = s->env; *e; e++)
         n += (size_t)snprintf(created + n, sizeof(created) - n, "%s\n", *e);
     return 0;
@@ -193,7 +195,8 @@ static bool box_made(void *user)
     return box_of(user) != NULL;
 }
 
-static pid_t box_pid = 1; /* what stands for the sandbox's init */
+static pid_t box_pid = 1;      /* what stands for the sandbox's init */
+static int box_frames_fd = -1; /* its frames socket, in place of a fresh one */
 
 /* The sandbox is there: its pipes and sockets are handed over. */
 static struct box *box_start(const char *id)
@@ -211,7 +214,9 @@ static struct box *box_start(const char *id)
     b->err = err[1];
     s.stdout_fd = out[0];
     s.stderr_fd = err[0];
-    if (b->frames)
+    if (b->frames && box_frames_fd >= 0)
+        s.frames_listen_fd = TAKE_FD(box_frames_fd);
+    else if (b->frames)
         s.frames_listen_fd = listen_unix(b->path);
     if (b->api)
         s.api_listen_fd = listen_tcp(&b->api_port);
@@ -228,7 +233,7 @@ static void box_fail(const char *id, const char *message)
     the_launcher.ops->on_failed(the_launcher.user, id, &e);
 }
 
-static struct box *box_ready(const char *id, uint32_t credit)
+static inline struct box *box_ready(const char *id, uint32_t credit)
 {
     struct box *b = box_start(id);
     char line[128];
@@ -386,8 +391,8 @@ static void end(void)
 }
 
 struct revision_options {
-    const char *revision, *runtime, *package;
-    uint32_t concurrency, timeout_ms;
+    const char *revision, *runtime, *package, *handler;
+    uint32_t concurrency, timeout_ms, port;
 };
 
 /* A Desired with one revision; `ids` and `removed` are separated by spaces; `since` 0: a full one.
@@ -415,7 +420,8 @@ static int desire(const struct revision_options *o, const char *ids, const char 
     spec.function_key = (char *)FUNCTION;
     spec.revision = (char *)(o && o->revision ? o->revision : "r1");
     spec.runtime = (char *)(o && o->runtime ? o->runtime : "python3");
-    spec.handler = (char *)"index.handler";
+    spec.handler = (char *)(o && o->handler ? o->handler : "index.handler");
+    spec.port = o ? o->port : 0;
     spec.package = (char *)(o && o->package ? o->package : PACKAGE);
     spec.memory = 128u << 20;
     spec.cpu = 500;
@@ -479,7 +485,7 @@ static void client_ask(struct peer *p, const char *id, const char *body)
 }
 
 /* The next INVOKE of that runtime: its id. */
-static uint64_t invoke_take(struct box *b, char *event, size_t size)
+static inline uint64_t invoke_take(struct box *b, char *event, size_t size)
 {
     struct buffer payload = {0};
     struct frame f = frame_take(&b->rt, &payload);
