@@ -1,61 +1,111 @@
-"""Warm C function through the router, beside nginx proxying to a keep-alive nginx: interleaved, server and client on their own cpus."""
-import pathlib
-import shutil
-import subprocess
-import tempfile
+"""Warm functions through the router, beside nginx proxying to a keep-alive nginx: agent and instances on one cpu, as nginx
+and its backend are; the load on the other.
 
-from lib import SERVER_CPU, bench, cpu_seconds, free_offset, function, median_spread, pin, platform, tree, wait_until, wrk
+bench_warm.py [PART]...: c batched languages latency; all without."""
+import sys
+
+from lib import SERVER_CPU, function, median, pin, platform, ratio, skipped, tree, wait_until
 from packages import upload_hello
+from servers import Field, latencies, load, nginx, nginx_proxy
 
 ROUNDS = 5
-NGINX = """daemon off; master_process off; pid {d}/pid; error_log {d}/error.log; worker_processes 1;
-events {{ worker_connections 4096; }}
-http {{ access_log off; client_body_temp_path {d}/b; proxy_temp_path {d}/p; fastcgi_temp_path {d}/f;
-uwsgi_temp_path {d}/u; scgi_temp_path {d}/s; keepalive_requests 1000000;
-upstream back {{ server 127.0.0.1:{back}; keepalive 128; keepalive_requests 1000000; }}
-server {{ listen 127.0.0.1:{port}; location / {{ {what} }} }} }}
-"""
+CONNECTIONS = 64
+NODE = "exports.handler = async () => 'hello';\n"
+PYTHON = "def handler(event, context):\n    return 'hello'\n"
 
 
-def nginx(d, port, back, what):
-    d.mkdir()
-    (d / "conf").write_text(NGINX.format(d=d, port=port, back=back, what=what))
-    return subprocess.Popen(["taskset", "-c", SERVER_CPU, "/usr/sbin/nginx", "-c", str(d / "conf"), "-p", str(d)],
-                            stderr=subprocess.DEVNULL)
+class Warm:
+    """One function with `instances` ready ones, all of the platform pinned to SERVER_CPU."""
+
+    def __init__(self, p, name, instances, **spec):
+        self.p, self.path, self.instances = p, f"/{name}", instances
+        p.apply(function(name, scaling={"min": instances, "max": instances}, **spec))
+        wait_until(f"{instances} instances of {name}", lambda: p.ready(name) == instances, seconds=60)
+        self.agent, self.controller = p.pid(p.nodes[0]["name"]), p.pid("controller")
+        self.port = int(p.gateway.rsplit(":", 1)[-1])
+
+    def groups(self):
+        """The agent; what it runs; the controller."""
+        below = tree(self.agent)
+        pin([*below, self.controller], SERVER_CPU)
+        return [[self.agent], [pid for pid in below if pid != self.agent], [self.controller]]
+
+    def run(self, groups, connections):
+        return load(self.port, path=self.path, connections=connections, seconds=0.8, warmup=0.2, cpu_of=groups)
 
 
-def main():
-    tmp = pathlib.Path(tempfile.mkdtemp(prefix="rouse-bench-"))
-    port = 18080 + free_offset()    # clear of the platform's own
-    servers = [nginx(tmp / "back", port + 1, port + 1, 'default_type application/json; return 200 "hello";'),
-               nginx(tmp / "front", port, port + 1, "proxy_pass http://back; proxy_http_version 1.1; proxy_set_header Connection '';")]
+class Proxied:
+    """nginx proxying to nginx, both on SERVER_CPU."""
+
+    def __init__(self, field):
+        self.back, self.front = field.servers["back"], nginx_proxy(field.servers["back"].port)
+
+    def run(self):
+        return load(self.front.port, connections=CONNECTIONS, seconds=0.8, warmup=0.2, cpu_of=[[self.front.pid], [self.back.pid]])
+
+
+def versus(warm, proxied, name):
+    """Interleaved rounds of both; the three ratios."""
+    rows = {"ours": [], "nginx": []}
+    groups = warm.groups()
+    for _ in range(ROUNDS):
+        rows["ours"].append(warm.run(groups, CONNECTIONS))
+        if proxied:
+            rows["nginx"].append(proxied.run())
+    for who, label in (("ours", name), ("nginx", f"{name}_nginx")):
+        if rows[who]:
+            median(f"{label}_rps", [r["rps"] for r in rows[who]], "per_s")
+            median(f"{label}_p50", [r["p50_us"] for r in rows[who]], "us")
+            median(f"{label}_p99", [r["p99_us"] for r in rows[who]], "us")
+            median(f"{label}_cpu", [sum(r["cpu_us"]) for r in rows[who]], "us")
+    median(f"{name}_agent_cpu", [r["cpu_us"][0] for r in rows["ours"]], "us")
+    median(f"{name}_instance_cpu", [r["cpu_us"][1] for r in rows["ours"]], "us")
+    if proxied:
+        ratio(f"{name}_rps_vs_nginx", [r["rps"] for r in rows["ours"]], [r["rps"] for r in rows["nginx"]])
+        ratio(f"{name}_p99_vs_nginx", [r["p99_us"] for r in rows["ours"]], [r["p99_us"] for r in rows["nginx"]])
+        ratio(f"{name}_cpu_vs_nginx", [sum(r["cpu_us"]) for r in rows["ours"]], [sum(r["cpu_us"]) for r in rows["nginx"]])
+
+
+def language(warm, name):
+    """What the platform adds to a function that an interpreter runs: the agent, and no part of the instance."""
+    groups = warm.groups()
+    rows = [warm.run(groups, warm.instances) for _ in range(3)]
+    median(f"{name}_rps", [r["rps"] for r in rows], "per_s")
+    median(f"{name}_platform_cpu", [r["cpu_us"][0] + r["cpu_us"][2] for r in rows], "us")
+    median(f"{name}_instance_cpu", [r["cpu_us"][1] for r in rows], "us")
+    median(f"{name}_platform_share", [(r["cpu_us"][0] + r["cpu_us"][2]) / sum(r["cpu_us"]) for r in rows], "of_1")
+
+
+def measure(p, field, parts):
+    proxied = Proxied(field) if "back" in field.servers else None
+    if not proxied:
+        skipped("warm_c_cpu_vs_nginx", field.why["back"])
     try:
-        with platform() as p:
-            code = upload_hello(p)
-            p.apply(function("warm", code=code, runtime="provided", handler="bootstrap", memory="32Mi", scaling={"min": 64, "max": 64}))
-            wait_until("64 instances", lambda: p.ready("warm") == 64, seconds=60)
-            ours = tree(p.pid(p.nodes[0]["name"]))
-            pin(ours, SERVER_CPU)
-            pin([p.pid("controller")], SERVER_CPU)
-            rows = {"ours": [], "nginx": []}
-            for _ in range(ROUNDS):
-                for who, url, pids in (("ours", f"http://{p.gateway.rsplit('/', 1)[-1]}/warm", ours + [p.pid("controller")]),
-                                       ("nginx", f"http://127.0.0.1:{port}/", [s.pid for s in servers])):
-                    before = cpu_seconds(pids)
-                    rps, p50, p99, n = wrk(url)
-                    rows[who].append((rps, p50, p99, (cpu_seconds(pids) - before) / n * 1e6))
-        for name, i, unit in (("warm_c_rps", 0, "per_s"), ("warm_c_p50", 1, "us"), ("warm_c_p99", 2, "us"), ("warm_c_cpu", 3, "us")):
-            bench(name, *[(m, unit, s) for m, s in [median_spread([r[i] for r in rows["ours"]])]][0])
-        for name, i, unit in (("proxy_nginx_rps", 0, "per_s"), ("proxy_nginx_p99", 2, "us"), ("proxy_nginx_cpu", 3, "us")):
-            bench(name, *[(m, unit, s) for m, s in [median_spread([r[i] for r in rows["nginx"]])]][0])
-        for name, i in (("warm_c_rps_vs_nginx", 0), ("warm_c_p99_vs_nginx", 2), ("warm_c_cpu_vs_nginx", 3)):
-            m, s = median_spread([a[i] / b[i] for a, b in zip(rows["ours"], rows["nginx"])])
-            bench(name, m, "x", s)
+        code = upload_hello(p)
+        c = {"code": code, "runtime": "provided", "handler": "bootstrap", "memory": "32Mi"}
+        if "c" in parts or "latency" in parts:
+            warm = Warm(p, "warm-c", CONNECTIONS, **c)
+            if "c" in parts:
+                versus(warm, proxied, "warm_c")
+            if "latency" in parts:
+                warm.groups()
+                latencies({"warm_c_": (warm.port, warm.path), **({"warm_c_nginx_": (proxied.front.port, "/")} if proxied else {})})
+            p.delete("warm-c")
+        if "batched" in parts:
+            versus(Warm(p, "batched", 1, concurrency=CONNECTIONS, cpu="2", **c), proxied, "warm_c_batched")
+            p.delete("batched")
+        if "languages" in parts:
+            for name, runtime, source in (("warm_python", "python3", PYTHON), ("warm_node", "nodejs", NODE)):
+                language(Warm(p, name.replace("_", "-"), 8, code=source, runtime=runtime), name)
+                p.delete(name.replace("_", "-"))
     finally:
-        for s in servers:
-            s.terminate()
-            s.wait()
-        shutil.rmtree(tmp, ignore_errors=True)
+        if proxied:
+            proxied.front.stop()
 
 
-main()
+def main(parts):
+    with Field(back=lambda: nginx('default_type text/plain; return 200 "hello";')) as field, platform() as p:
+        measure(p, field, parts)
+
+
+main(sys.argv[1:] or ["c", "batched", "languages", "latency"])

@@ -1,6 +1,5 @@
-"""lib.py: what the benchmarks share: a platform, CPU time of processes, wrk, and the output line."""
+"""lib.py: what the benchmarks share: a platform, processes, and the output line."""
 import contextlib
-import os
 import pathlib
 import re
 import shutil
@@ -11,7 +10,6 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
 from harness import TOP, Platform, free_offset, function, wait_until  # noqa: E402,F401
 
-TICK = os.sysconf("SC_CLK_TCK")
 SERVER_CPU, CLIENT_CPU = "1", "0"
 
 
@@ -52,15 +50,6 @@ def tree(pid):
     return out
 
 
-def cpu_seconds(pids):
-    total = 0
-    for pid in pids:
-        with contextlib.suppress(OSError):
-            f = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-            total += int(f[11]) + int(f[12])
-    return total / TICK
-
-
 def rss_mib(pid):
     kb = int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text()).group(1))
     return kb / 1024
@@ -69,23 +58,6 @@ def rss_mib(pid):
 def pin(pids, cpu):
     for pid in pids:
         subprocess.run(["taskset", "-acp", cpu, str(pid)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
-
-
-def wrk(url, connections=64, seconds=4):
-    """(requests per second, p50 us, p99 us, requests); fails on any answer that is not 2xx."""
-    out = subprocess.run(["taskset", "-c", CLIENT_CPU, "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", url],
-                         text=True, capture_output=True, check=True).stdout
-    bad = re.search(r"Non-2xx or 3xx responses: (\d+)", out)
-    errors = re.search(r"Socket errors: (.*)", out)
-    if bad or errors:
-        raise SystemExit(f"bench: answers were not all 2xx\n{out}")
-
-    def us(name):
-        value, unit = re.search(rf"^\s+{name}\s+([\d.]+)(us|ms|s)", out, re.M).groups()
-        return float(value) * {"us": 1, "ms": 1e3, "s": 1e6}[unit]
-
-    requests = int(re.search(r"(\d+) requests in", out).group(1))
-    return float(re.search(r"Requests/sec:\s+([\d.]+)", out).group(1)), us("50%"), us("99%"), requests
 
 
 def skipped(name, why):

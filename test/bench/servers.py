@@ -7,11 +7,12 @@ import re
 import shutil
 import signal
 import socket
+import statistics
 import subprocess
 import tempfile
 import time
 
-from lib import CLIENT_CPU, SERVER_CPU, TOP
+from lib import CLIENT_CPU, SERVER_CPU, TOP, bench, median_spread
 
 BENCH = TOP / "build/release/bench"
 NGINX = """daemon off; master_process off; pid {d}/pid; error_log {d}/error.log; worker_processes 1;
@@ -209,3 +210,33 @@ def ours(name, *args, backend="epoll", cpus=SERVER_CPU):
         s.stop()
         raise Skipped(f"{name} does not run on {backend} here")
     return s
+
+
+def nginx_proxy(back, label="nginx proxy"):
+    """nginx proxying to a keep-alive backend on port `back`."""
+    return nginx('proxy_pass http://back; proxy_http_version 1.1; proxy_set_header Connection "";',
+                 f"upstream back {{ server 127.0.0.1:{back}; keepalive 1024; keepalive_requests 1000000000; }}", label)
+
+
+def proxy_load(front, back):
+    """One round on a proxy; cpu_us[0] is its own, cpu_us[1] that of the server behind it."""
+    return load(front.port, connections=64, seconds=0.6, warmup=0.15, cpu_of=[[front.pid], [back.pid]])
+
+
+def latencies(targets, rounds=3):
+    """Latency at 20 % and 70 % of what each target ({prefix: (port, path)}) serves in a closed loop on 64
+    connections, over 64 and over 1,000. Prints PREFIXlatency_p50_at_20 and so on, at rates of each one's own."""
+    top = {p: statistics.median(load(port, path=path, seconds=0.5)["rps"] for _ in range(3)) for p, (port, path) in targets.items()}
+    for connections, suffix in ((64, ""), (1000, "_1000")):
+        for share in (20, 70):
+            rate = {p: int(top[p] * share / 100) for p in targets}
+            rows = {p: [] for p in targets}
+            for _ in range(rounds):
+                for p, (port, path) in targets.items():
+                    rows[p].append(load(port, path=path, connections=connections, seconds=0.8, warmup=0.2, rate=rate[p]))
+            for p, r in rows.items():
+                lost = sum(x["unfinished"] for x in r)
+                for q in ("p50", "p99", "p999"):
+                    m, spread = median_spread([x[q + "_us"] for x in r])
+                    bench(f"{p}latency_{q}_at_{share}{suffix}", m, "us", f"{spread}, at {rate[p]} per s"
+                          + (f", {lost} of them never answered" if lost else ""))
