@@ -263,20 +263,28 @@ static int put_query(struct buffer *to, struct str query)
 
 /* ---------------------------------------------------------------- context and body */
 
+static const char *time_text(struct event_clock *c, uint64_t now_ms)
+{
+    time_t seconds = (time_t)(now_ms / 1000);
+    struct tm tm;
+
+    if (c->second != now_ms / 1000 || !c->text[0]) {
+        gmtime_r(&seconds, &tm);
+        strftime(c->text, sizeof(c->text), "%d/%b/%Y:%H:%M:%S +0000", &tm);
+        c->second = now_ms / 1000;
+    }
+    return c->text;
+}
+
 static int put_context(struct buffer *to, const struct event_request *r)
 {
     const struct str *agent = http_head_get(r->head, "user-agent");
     struct str domain = r->head->host, prefix = domain;
-    time_t seconds = (time_t)(r->now_ms / 1000);
     const char *dot = memchr(domain.at ? domain.at : "", '.', domain.n);
-    char when[64];
-    struct tm tm;
     int e;
 
     if (dot)
         prefix.n = (size_t)(dot - domain.at);
-    gmtime_r(&seconds, &tm);
-    strftime(when, sizeof(when), "%d/%b/%Y:%H:%M:%S +0000", &tm);
     e = PUT(to, ",\"requestContext\":{\"accountId\":\"anonymous\",\"apiId\":");
     if (e == 0)
         e = json_string_append(to, r->function, strlen(r->function));
@@ -297,7 +305,8 @@ static int put_context(struct buffer *to, const struct event_request *r)
     if (e == 0)
         e = put_str(to, r->raw_path);
     if (e == 0)
-        e = buffer_printf(to, ",\"protocol\":\"HTTP/1.%d\",\"sourceIp\":", r->head->minor);
+        e = r->head->minor ? PUT(to, ",\"protocol\":\"HTTP/1.1\",\"sourceIp\":")
+                           : PUT(to, ",\"protocol\":\"HTTP/1.0\",\"sourceIp\":");
     if (e == 0)
         e = json_string_append(to, r->client_ip, strlen(r->client_ip));
     if (e == 0)
@@ -312,7 +321,7 @@ static int put_context(struct buffer *to, const struct event_request *r)
         e = buffer_printf(
             to,
             ",\"routeKey\":\"$default\",\"stage\":\"$default\",\"time\":\"%s\",\"timeEpoch\":%llu}",
-            when, (unsigned long long)r->now_ms);
+            time_text(r->clock, r->now_ms), (unsigned long long)r->now_ms);
     return e;
 }
 

@@ -4,6 +4,11 @@
 #include "base/buffer.h"
 #include "http/message.h"
 
+/* The time of day as text, kept for a second. Zero-initialise. */
+struct event_clock {
+    uint64_t second;
+    char text[32];
+};
 struct event_request {
     const struct http_head *head;
     struct str raw_path;
@@ -13,6 +18,7 @@ struct event_request {
     const uint8_t *body;
     size_t body_size;
     uint64_t now_ms; /* epoch */
+    struct event_clock *clock;
 };
 /* Appends the JSON object. The body is text when it is valid UTF-8 without Content-Encoding, else
  * base64; an empty one is left out, as are cookies and query parameters where there are none. */

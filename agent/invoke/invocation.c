@@ -26,6 +26,7 @@ static const char *const state_names[] = {"Reading", "Running", "Abandoned"};
 struct invocations {
     struct loop *loop;
     struct buffer event; /* the one being built */
+    struct event_clock clock;
     struct answer answer;
     struct list free;
     unsigned free_count;
@@ -165,8 +166,8 @@ static void client_answer(struct invocation *i, int status, struct buffer *heade
 
     if (!x || i->gone)
         return;
-    buffer_printf(headers, "Rouse-Request-Id: %s\r\n", i->params.request_id);
-    if (buffer_append(headers, "", 1) < 0) {
+    if (buffer_append(headers, "Rouse-Request-Id: ", 18) < 0 ||
+        buffer_puts(headers, i->params.request_id) < 0 || buffer_append(headers, "\r\n", 3) < 0) {
         invocation_client_fail(
             i,
             &(struct failure){.status = 502, .reason = "InternalError", .message = "out of memory"},
@@ -328,6 +329,7 @@ static int build_event(struct invocation *i, const uint8_t *body, size_t n)
         .body = body,
         .body_size = n,
         .now_ms = clock_wall_ms(),
+        .clock = &i->all->clock,
     };
 
     buffer_clear(&i->all->event);
@@ -447,29 +449,29 @@ static void on_body_late(struct loop_timer *t)
     invocation_release(i);
 }
 
-static const char *copy(struct buffer *texts, const char *s, size_t n, size_t *at)
+static char *put_text(char *at, const char *s, size_t n, const char **ret)
 {
-    *at = buffer_size(texts);
-    return buffer_append(texts, s, n) < 0 || buffer_append(texts, "", 1) < 0 ? NULL : "";
+    memcpy(at, s, n);
+    at[n] = '\0';
+    *ret = at;
+    return at + n + 1;
 }
 
 static int copy_params(struct invocation *i, const struct invoke_params *p)
 {
     const char *ip = p->client_ip ? p->client_ip : "", *trace = p->trace ? p->trace : "";
-    size_t id_at, trace_at, ip_at, path_at;
-    const char *base;
+    size_t id_size = strlen(p->request_id), trace_size = strlen(trace), ip_size = strlen(ip);
+    size_t size = id_size + trace_size + ip_size + p->raw_path.n + 4;
+    char *at = (char *)buffer_reserve(&i->texts, size);
 
-    if (!copy(&i->texts, p->request_id, strlen(p->request_id), &id_at) ||
-        !copy(&i->texts, trace, strlen(trace), &trace_at) ||
-        !copy(&i->texts, ip, strlen(ip), &ip_at) ||
-        !copy(&i->texts, p->raw_path.at ? p->raw_path.at : "", p->raw_path.n, &path_at))
+    if (!at)
         return -ENOMEM;
-    base = (const char *)buffer_bytes(&i->texts);
     i->params = *p;
-    i->params.request_id = base + id_at;
-    i->params.trace = base + trace_at;
-    i->params.client_ip = base + ip_at;
-    i->params.raw_path.at = base + path_at;
+    at = put_text(at, p->request_id, id_size, &i->params.request_id);
+    at = put_text(at, trace, trace_size, &i->params.trace);
+    at = put_text(at, ip, ip_size, &i->params.client_ip);
+    put_text(at, p->raw_path.n ? p->raw_path.at : "", p->raw_path.n, &i->params.raw_path.at);
+    buffer_commit(&i->texts, size);
     i->params.function_key = i->params.revision = NULL;
     i->call.request_id = i->params.request_id;
     i->call.trace = i->params.trace;

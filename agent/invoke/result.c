@@ -195,7 +195,10 @@ static int plain(struct answer *a, const char *type, const uint8_t *body, size_t
     a->status = 200;
     a->body = body;
     a->body_size = n;
-    return buffer_printf(&a->headers, "Content-Type: %s\r\n", type);
+    return buffer_append(&a->headers, "Content-Type: ", 14) < 0 ||
+                   buffer_puts(&a->headers, type) < 0 || buffer_append(&a->headers, "\r\n", 2) < 0
+               ? -ENOMEM
+               : 0;
 }
 #define TYPE_JSON  "application/json"
 #define TYPE_TEXT  "text/plain; charset=utf-8"

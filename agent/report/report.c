@@ -135,9 +135,13 @@ static struct function_count *function_of(struct report *r, const char *key)
 
 static size_t load_key(char out[KEY_MAX], const char *function_key, const char *revision)
 {
-    int n = snprintf(out, KEY_MAX, "%s%c%s", function_key, 0, revision);
+    size_t a = strlen(function_key), b = strlen(revision);
 
-    return n < 0 || n >= KEY_MAX ? 0 : (size_t)n;
+    if (a + b + 1 >= KEY_MAX)
+        return 0;
+    memcpy(out, function_key, a + 1);
+    memcpy(out + a + 1, revision, b);
+    return a + 1 + b;
 }
 
 /* NULL past the bound, or for names that the API cannot have let through. */

@@ -108,6 +108,7 @@ int gateway_new(const struct gateway_config *c, struct gateway **ret)
     g->away = true;
     g->sweep.fn = on_sweep;
     list_init(&g->requests);
+    list_init(&g->free_requests);
     request_ids_init(&g->ids);
     g->node = strdup(c->node);
     g->config.node = g->node;
@@ -138,6 +139,7 @@ struct gateway *gateway_free(struct gateway *g)
     http_server_free(g->server);
     http_client_free(g->client);
     tickets_free(g->tickets);
+    requests_done(g);
     free(g->peer_secret);
     free(g->node);
     free(g);

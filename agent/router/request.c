@@ -13,6 +13,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,12 +51,42 @@ static void set_state(struct request *r, enum request_state to)
     r->state = to;
 }
 
+static struct request *request_new(struct gateway *g)
+{
+    struct list *kept = list_pop_front(&g->free_requests);
+    struct request *r = kept ? list_entry(kept, struct request, link) : malloc(sizeof(*r));
+
+    if (!r)
+        return NULL;
+    g->free_count -= kept != NULL;
+    memset(r, 0, offsetof(struct request, revision));
+    r->revision[0] = r->remote_node[0] = r->client[0] = '\0';
+    r->gateway = g;
+    list_push_back(&g->requests, &r->link);
+    return r;
+}
+
 static void request_free(struct request *r)
 {
+    struct gateway *g = r->gateway;
+
     tickets_cancel(&r->ticket);
     list_del(&r->link);
     free(r->texts);
-    free(r);
+    if (g->free_count == REQUESTS_KEPT) {
+        free(r);
+        return;
+    }
+    list_push_front(&g->free_requests, &r->link);
+    g->free_count++;
+}
+
+void requests_done(struct gateway *g)
+{
+    struct list *l;
+
+    while ((l = list_pop_front(&g->free_requests)))
+        free(list_entry(l, struct request, link));
 }
 
 /* A name that a client made up is no label: until a route or a grant says so, the function is "". */
@@ -478,7 +509,7 @@ static const struct answer *invoke_objection(const struct http_head *h)
 
 void request_start(struct gateway *g, struct http_exchange *x)
 {
-    struct request *r = calloc(1, sizeof(*r));
+    struct request *r = request_new(g);
     const struct answer *objection = NULL;
 
     g->stats.requests++;
@@ -486,10 +517,8 @@ void request_start(struct gateway *g, struct http_exchange *x)
         http_respond(x, 503, "Retry-After: 1\r\n", NULL, 0);
         return;
     }
-    r->gateway = g;
     r->x = x;
     r->since_ns = clock_monotonic_ns();
-    list_push_back(&g->requests, &r->link);
     request_id_make(&g->ids, r->id);
     http_client_text(x, r->client);
     http_set_owner(x, &own_ops, r);

@@ -38,11 +38,12 @@ struct gateway {
     char *node, *peer_secret; /* secret: "" until the first Welcome */
     bool away, draining;
     struct loop_timer sweep, drain_timer;
-    struct list requests;
+    struct list requests, free_requests;
+    unsigned free_count;
     struct gateway_stats stats;
 };
 
-enum { REQUEST_REMOTE_TRIES = 2 };
+enum { REQUEST_REMOTE_TRIES = 2, REQUESTS_KEPT = 256 };
 
 struct request {
     struct gateway *gateway;
@@ -59,9 +60,11 @@ struct request {
     bool uploading; /* ... and began before the body was here */
     unsigned remote_tries;
     int remote_status;
+    /* Not cleared when a request is used again but for its first byte. */
     char revision[64], remote_node[64];
     char client[128];
 };
+void requests_done(struct gateway *g); /* frees the kept ones */
 
 /* Takes a fresh exchange and brings it on its way. */
 void request_start(struct gateway *g, struct http_exchange *x);

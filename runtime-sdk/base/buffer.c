@@ -61,19 +61,22 @@ int buffer_puts(struct buffer *b, const char *s)
 
 int buffer_vprintf(struct buffer *b, const char *fmt, va_list ap)
 {
+    size_t room = b->capacity - b->end;
     va_list again;
     uint8_t *to;
     int n;
 
+    /* Mostly it fits behind what is there already. */
     va_copy(again, ap);
-    n = vsnprintf(NULL, 0, fmt, again);
+    n = vsnprintf(room ? (char *)b->data + b->end : NULL, room, fmt, again);
     va_end(again);
     if (n < 0)
         return -EINVAL;
     to = buffer_reserve(b, (size_t)n + 1);
     if (!to)
         return b->limit ? -ENOBUFS : -ENOMEM;
-    vsnprintf((char *)to, (size_t)n + 1, fmt, ap);
+    if ((size_t)n >= room)
+        vsnprintf((char *)to, (size_t)n + 1, fmt, ap);
     b->end += (size_t)n;
     return 0;
 }

@@ -20,6 +20,7 @@ static struct json_object *build(const char *query, const struct pair *headers, 
                                  size_t n)
 {
     static struct http_head h;
+    struct event_clock clock = {0};
     struct buffer b = {0};
     struct event_request r = {
         .head = &h,
@@ -30,6 +31,7 @@ static struct json_object *build(const char *query, const struct pair *headers, 
         .body = body,
         .body_size = n,
         .now_ms = 1583348638390,
+        .clock = &clock,
     };
     struct json_object *o;
     char *text;
