@@ -244,7 +244,7 @@ void http_write_error(struct http_connection *hc, int status, const char *header
                                  PART("Content-Type: application/json\r\n"), part(date, strlen(date)),
                                  length_line((uint64_t)n, length), part(headers, strlen(headers)),
                                  PART("Connection: close\r\n\r\n"), part(body, (size_t)n)},
-                7);
+                hc->refuse_bare ? 6 : 7);
 }
 
 int http_upgrade(struct http_exchange *x, const char *headers, struct conn **ret,

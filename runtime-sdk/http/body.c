@@ -60,6 +60,7 @@ static void fail(struct http_exchange *x, int status, const char *why, int error
         http_connection_cut(hc, error);
     } else {
         hc->exchange = NULL;
+        hc->refuse_bare = http_answer_is_bare(x->head.method, status);
         http_connection_refuse(hc, status, x->refusal_headers, why);
         http_exchange_gone(x, error);
     }

@@ -64,6 +64,7 @@ static void refuse_exchange(struct http_exchange *x, int status, const char *why
         return;
     }
     hc->exchange = NULL;
+    hc->refuse_bare = http_answer_is_bare(x->head.method, status);
     http_connection_refuse(hc, status, x->refusal_headers, why);
     http_exchange_gone(x, error);
 }

@@ -39,6 +39,7 @@ struct http_connection {
     uint64_t sent;                 /* conn_sent() when progress was last looked at */
     bool in_head;                  /* the first byte of a head came */
     bool closing;                  /* answered for the last time: input is dropped */
+    bool refuse_bare;              /* a refusal answers HEAD: it has no body */
     char client[INET6_ADDRSTRLEN]; /* the peer's ip; "" until it is asked for */
 };
 
