@@ -2,7 +2,8 @@
 /* http_codec_driver.c - what our codec reads of a stream of bytes, for http_codec_test.py.
  *
  * stdin: cases, each a u32 length (little-endian), a letter and the bytes: 'Q' is what a client
- * sends; 'G', 'H' and 'C' are what a server answers to GET, HEAD and CONNECT before it closes.
+ * sends, 'S' too, read as our server does (empty lines before a request are skipped, what follows
+ * an upgrade that nobody grants is a request); 'G', 'H' and 'C' are what a server answers to GET, HEAD and CONNECT before it closes.
  * stdout: a line of JSON a case, octets as U+0000 to U+00FF. */
 #include "base/buffer.h"
 #include "base/cleanup.h"
@@ -91,6 +92,11 @@ static enum verdict read_chunks(struct message *m, const uint8_t *in, size_t n, 
     }
 }
 
+static bool is_request(char kind)
+{
+    return kind == 'Q' || kind == 'S';
+}
+
 /* One message from `at` on; a response's stream ends with the input. */
 static enum verdict read_message(struct message *m, char kind, const uint8_t *in, size_t n,
                                  size_t *at, const char **ret_why)
@@ -101,12 +107,14 @@ static enum verdict read_message(struct message *m, char kind, const uint8_t *in
     bool whole;
 
     *ret_why = "";
+    while (kind == 'S' && n - *at >= 2 && in[*at] == '\r' && in[*at + 1] == '\n')
+        *at += 2;
     if (http_scan_head(&scan, in + *at, n - *at, &m->head_size, ret_why))
         return REFUSED;
     if (!m->head_size)
         return INCOMPLETE;
-    if ((kind == 'Q' ? http_parse_request : http_parse_response)(h, (const char *)in + *at,
-                                                                 m->head_size, ret_why)) {
+    if ((is_request(kind) ? http_parse_request : http_parse_response)(h, (const char *)in + *at,
+                                                                      m->head_size, ret_why)) {
         m->head_size = 0;
         return REFUSED;
     }
@@ -123,7 +131,7 @@ static enum verdict read_message(struct message *m, char kind, const uint8_t *in
     whole = h->content_length < 0 || left >= (uint64_t)h->content_length;
     if (h->content_length >= 0 && whole)
         left = (size_t)h->content_length;
-    else if (kind == 'Q' && h->content_length < 0)
+    else if (is_request(kind) && h->content_length < 0)
         left = 0;
     if (buffer_append(&m->body, in + *at, left) < 0)
         abort();
@@ -146,9 +154,10 @@ static void read_case(char kind, const uint8_t *in, size_t n)
         if (m.head_size) {
             printf("%s", count ? "," : "");
             put_message(&m, v == COMPLETE, at);
-            over = !m.head.keep_alive || m.head.upgrade || m.head.status == 101 ||
-                   str_eq(m.head.method, "CONNECT") || (kind == 'C' && m.head.status / 100 == 2) ||
-                   (kind != 'Q' && m.head.status >= 200);
+            over = is_request(kind)
+                       ? !m.head.keep_alive ||
+                             (kind == 'Q' && (m.head.upgrade || str_eq(m.head.method, "CONNECT")))
+                       : m.head.status >= 200 || m.head.status == 101;
         }
         buffer_done(&m.body);
     }
