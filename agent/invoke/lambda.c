@@ -243,10 +243,18 @@ static bool type_matches(struct str s)
     return s.n < 120;
 }
 
+/* Of the headers or, when the body was streamed, of the trailers. */
+static const struct str *field(const struct http_head *h, const char *name)
+{
+    const struct str *s = http_head_get(h, name);
+
+    return s ? s : http_head_trailer(h, name);
+}
+
 /* `(Runtime|Function)\.[A-Z][a-zA-Z]+` is taken over, anything else is one of the two Unknowns. */
 static void error_type(const struct http_head *h, char out[128])
 {
-    const struct str *s = http_head_get(h, "lambda-runtime-function-error-type");
+    const struct str *s = field(h, "lambda-runtime-function-error-type");
 
     if (s && type_matches(*s))
         snprintf(out, 128, "%.*s", (int)s->n, s->at);
@@ -265,12 +273,12 @@ static void note_done(struct lambda *a, const struct post *p)
 /* A streamed response that failed on its way says so in its trailers. */
 static bool failed_midway(const struct post *p)
 {
-    return http_head_get(http_head(p->x), "lambda-runtime-function-error-type") != NULL;
+    return field(http_head(p->x), "lambda-runtime-function-error-type") != NULL;
 }
 
 static void finish_midway(struct post *p, struct runtime_call *c)
 {
-    const struct str *text = http_head_get(http_head(p->x), "lambda-runtime-function-error-body");
+    const struct str *text = field(http_head(p->x), "lambda-runtime-function-error-body");
     struct buffer b = {0};
     char type[128];
 

@@ -11,33 +11,37 @@ struct str str_of(const char *s)
     return (struct str){s, strlen(s)};
 }
 
-bool str_eq(struct str a, const char *b)
+bool str_ieq_n(struct str a, struct str b)
 {
-    size_t n = strlen(b);
-
-    return a.n == n && (n == 0 || memcmp(a.at, b, n) == 0);
-}
-
-bool str_ieq(struct str a, const char *b)
-{
-    size_t n = strlen(b);
-
-    if (a.n != n)
+    if (a.n != b.n)
         return false;
-    for (size_t i = 0; i < n; i++) {
-        if (http_lower((unsigned char)a.at[i]) != http_lower((unsigned char)b[i]))
+    for (size_t i = 0; i < a.n; i++) {
+        if (a.at[i] != b.at[i] &&
+            http_lower((unsigned char)a.at[i]) != http_lower((unsigned char)b.at[i]))
             return false;
     }
     return true;
 }
 
-const struct str *http_head_get(const struct http_head *h, const char *name)
+static const struct str *find(const struct http_header *at, size_t n, const char *name)
 {
-    for (size_t i = 0; i < h->header_count; i++) {
-        if (str_ieq(h->headers[i].name, name))
-            return &h->headers[i].value;
+    struct str wanted = str_of(name);
+
+    for (size_t i = 0; i < n; i++) {
+        if (str_ieq_n(at[i].name, wanted))
+            return &at[i].value;
     }
     return NULL;
+}
+
+const struct str *http_head_get(const struct http_head *h, const char *name)
+{
+    return find(h->headers, h->header_count, name);
+}
+
+const struct str *http_head_trailer(const struct http_head *h, const char *name)
+{
+    return find(h->headers + h->header_count, h->trailer_count, name);
 }
 
 const char *http_status_text(int status)

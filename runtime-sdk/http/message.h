@@ -3,6 +3,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 struct str { /* a view; never NUL-terminated */
     const char *at;
@@ -10,8 +11,16 @@ struct str { /* a view; never NUL-terminated */
 };
 #define STR(literal) ((struct str){(literal), sizeof(literal) - 1})
 struct str str_of(const char *s);
-bool str_eq(struct str a, const char *b);
-bool str_ieq(struct str a, const char *b); /* ASCII case folded */
+bool str_ieq_n(struct str a, struct str b); /* ASCII case folded */
+/* Inline: the length of a literal is known where it is compared, and most comparisons end there. */
+static inline bool str_eq(struct str a, const char *b)
+{
+    return a.n == strlen(b) && (!a.n || memcmp(a.at, b, a.n) == 0);
+}
+static inline bool str_ieq(struct str a, const char *b) /* ASCII case folded */
+{
+    return a.n == strlen(b) && str_ieq_n(a, (struct str){b, a.n});
+}
 
 struct http_header {
     struct str name, value; /* value: optional white space trimmed, obs-fold refused */
@@ -28,9 +37,9 @@ struct http_head {
     int status;
     struct str reason;
     /* both */
-    int minor; /* HTTP/1.minor: 0 or 1 */
-    struct http_header headers[HTTP_HEADERS_MAX];
-    size_t header_count;
+    int minor;                                    /* HTTP/1.minor: 0 or 1 */
+    struct http_header headers[HTTP_HEADERS_MAX]; /* the trailers follow the headers */
+    size_t header_count, trailer_count;
     int64_t content_length; /* -1: none given */
     bool chunked;
     bool keep_alive;
@@ -38,8 +47,9 @@ struct http_head {
     bool upgrade; /* Connection: upgrade and an Upgrade header */
 };
 
-/* The first header of that name, or NULL. */
+/* The first header of that name, or NULL. Never a trailer: those are not merged (RFC 9110 6.5.1). */
 const struct str *http_head_get(const struct http_head *h, const char *name);
+const struct str *http_head_trailer(const struct http_head *h, const char *name);
 const char *http_status_text(int status); /* "Not Found"; "Unknown" otherwise */
 /* Percent-decodes into out (at most n bytes). Returns the length or -EINVAL. '+' stays '+'. */
 int http_percent_decode(struct str in, char *out, size_t n);

@@ -1,6 +1,7 @@
 /* parser.c - request and response heads by RFC 9112, strict. Pure. */
 #include "http/parser.h"
 
+#include <endian.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -67,23 +68,31 @@ int http_scan_head(struct http_scan *s, const uint8_t *in, size_t n, size_t *ret
 
 /* ---- fields */
 
+/* The next element of a comma-separated list, white space trimmed; false at its end. */
+static bool list_next(struct str *list, struct str *ret)
+{
+    const char *at = list->at, *end = list->at + list->n, *comma, *stop;
+
+    while (at < end && (*at == ' ' || *at == '\t' || *at == ','))
+        at++;
+    if (at == end)
+        return false;
+    for (comma = at; comma < end && *comma != ','; comma++)
+        ;
+    for (stop = comma; stop[-1] == ' ' || stop[-1] == '\t'; stop--)
+        ;
+    *ret = (struct str){at, (size_t)(stop - at)};
+    *list = (struct str){comma, (size_t)(end - comma)};
+    return true;
+}
+
 bool http_list_has(struct str list, const char *token)
 {
-    const char *at = list.at, *end = list.at + list.n;
+    struct str item;
 
-    while (at < end) {
-        const char *comma = memchr(at, ',', (size_t)(end - at));
-        const char *stop = comma ? comma : end;
-        struct str item;
-
-        while (at < stop && (*at == ' ' || *at == '\t'))
-            at++;
-        item = (struct str){at, (size_t)(stop - at)};
-        while (item.n && (item.at[item.n - 1] == ' ' || item.at[item.n - 1] == '\t'))
-            item.n--;
+    while (list_next(&list, &item)) {
         if (str_ieq(item, token))
             return true;
-        at = stop + 1;
     }
     return false;
 }
@@ -125,13 +134,13 @@ static int host(struct http_head *h, struct framing *f, struct str v, const char
 {
     if (f->host)
         return refuse(400, "Host is repeated", ret_why);
-    for (size_t i = 0; i < v.n; i++) {
-        if (!http_is((unsigned char)v.at[i], HTTP_HOSTCHAR))
-            return refuse(400, "Host is not a host", ret_why);
-    }
+    if (v.n && !http_authority_ok(v))
+        return refuse(400, "Host is not a host", ret_why);
     f->host = true;
-    if (!h->host.at) /* the absolute form's wins (RFC 9112 3.2.2) */
-        h->host = v;
+    /* Whoever routes by the one and whoever routes by the other would part ways here. */
+    if (h->host.at && !str_ieq_n(h->host, v))
+        return refuse(400, "Host is not the target's", ret_why);
+    h->host = v;
     return 0;
 }
 
@@ -145,6 +154,17 @@ static int transfer_encoding(struct http_head *h, struct framing *f, struct str 
         return refuse(501, "only the transfer coding 'chunked' is understood", ret_why);
     h->chunked = true;
     return 0;
+}
+
+static void connection_options(struct framing *f, struct str list)
+{
+    struct str item;
+
+    while (list_next(&list, &item)) {
+        f->close |= str_ieq(item, "close");
+        f->keep_alive |= str_ieq(item, "keep-alive");
+        f->upgrade_token |= str_ieq(item, "upgrade");
+    }
 }
 
 /* Notes the fields that frame the message. */
@@ -167,11 +187,8 @@ static int framing_field(struct http_head *h, struct framing *f, struct str name
         f->upgrade_field |= str_ieq(name, "upgrade");
         break;
     case 10:
-        if (str_ieq(name, "connection")) {
-            f->close |= http_list_has(v, "close");
-            f->keep_alive |= http_list_has(v, "keep-alive");
-            f->upgrade_token |= http_list_has(v, "upgrade");
-        }
+        if (str_ieq(name, "connection"))
+            connection_options(f, v);
         break;
     case 14:
         if (str_ieq(name, "content-length"))
@@ -187,32 +204,70 @@ static int framing_field(struct http_head *h, struct framing *f, struct str name
     return 0;
 }
 
-/* One "Name: value" line without its CRLF. */
-static int field_line(const char *at, const char *end, struct http_header *ret, const char **ret_why)
-{
-    const char *p = at;
+#define OCTETS(c) ((uint64_t)(c) * (~(uint64_t)0 / 255))
 
-    while (p < end && http_is((unsigned char)*p, HTTP_TOKEN))
+/* How many of the eight octets at `p` come before the first that is below 0x20 or 0x7f. The borrow of a
+ * subtraction only ever spoils what lies above an octet that was found: the lowest one is right. */
+static unsigned plain_octets(const char *p)
+{
+    uint64_t x, del, found;
+
+    memcpy(&x, p, 8);
+    x = le64toh(x);
+    del = x ^ OCTETS(0x7f);
+    found = (((x - OCTETS(0x20)) & ~x) | ((del - OCTETS(1)) & ~del)) & OCTETS(0x80);
+    return found ? (unsigned)__builtin_ctzll(found) / 8 : 8;
+}
+
+/* The first octet that a field value does not hold; LF is one, and is the last before `end`. */
+static const char *skip_text(const char *p, const char *end)
+{
+    for (;;) {
+        unsigned n = 8;
+
+        while (n == 8 && end - p >= 8) {
+            n = plain_octets(p);
+            p += n;
+        }
+        while (http_is((unsigned char)*p, HTTP_TEXT) && *p != '\t')
+            p++;
+        if (*p != '\t')
+            return p;
+        p++;
+    }
+}
+
+/* One "Name: value" line with its CRLF; LF is among the octets up to `end`. Its size, or 0. */
+static int field_line(const char *at, const char *end, struct http_header *ret,
+                      const char **ret_next, const char **ret_why)
+{
+    const char *p = at, *stop;
+
+    while (http_is((unsigned char)*p, HTTP_TOKEN))
         p++;
     if (p == at)
         return refuse(400, *at == ' ' || *at == '\t' ? "a header is folded" : "a header has no name",
                       ret_why);
-    if (p == end || *p != ':')
+    if (*p != ':')
         return refuse(400, "a header's name holds a forbidden octet", ret_why);
     ret->name = (struct str){at, (size_t)(p - at)};
     p++;
-    while (p < end && (*p == ' ' || *p == '\t'))
+    while (*p == ' ' || *p == '\t')
         p++;
-    while (end > p && (end[-1] == ' ' || end[-1] == '\t'))
-        end--;
-    ret->value = (struct str){p, (size_t)(end - p)};
-    for (; p < end; p++) {
-        if (!http_is((unsigned char)*p, HTTP_TEXT))
-            return refuse(400, "a header's value holds a control octet", ret_why);
-    }
+    stop = skip_text(p, end);
+    if (*stop == '\n')
+        return refuse(400, "a line ends without CR", ret_why);
+    if (*stop != '\r' || stop[1] != '\n')
+        return refuse(400, "a header's value holds a control octet", ret_why);
+    *ret_next = stop + 2;
+    while (stop > p && (stop[-1] == ' ' || stop[-1] == '\t'))
+        stop--;
+    ret->value = (struct str){p, (size_t)(stop - p)};
     return 0;
 }
 
+/* What of a trailer section is left out (RFC 9110 6.5.1): routing, request modifiers,
+ * authentication, response control data, the content's format; and the platform's own. */
 static bool trailer_allowed(struct str name)
 {
     static const char *const refused[] = {"host",
@@ -225,14 +280,42 @@ static bool trailer_allowed(struct str name)
                                           "authorization",
                                           "cookie",
                                           "set-cookie",
+                                          "set-cookie2",
                                           "content-encoding",
                                           "content-type",
                                           "content-range",
+                                          "content-location",
+                                          "content-disposition",
                                           "cache-control",
-                                          "range"};
+                                          "range",
+                                          "max-forwards",
+                                          "pragma",
+                                          "age",
+                                          "expires",
+                                          "date",
+                                          "location",
+                                          "retry-after",
+                                          "vary",
+                                          "warning",
+                                          "forwarded",
+                                          "origin",
+                                          "referer",
+                                          "traceparent",
+                                          "tracestate",
+                                          "www-authenticate",
+                                          "authentication-info"};
+    static const char *const families[] = {"rouse-", "proxy-",       "if-",
+                                           "accept", "x-forwarded-", "access-control-",
+                                           "sec-",   "x-amz",        "x-real-ip"};
 
     for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
         if (str_ieq(name, refused[i]))
+            return false;
+    }
+    for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++) {
+        size_t n = strlen(families[i]);
+
+        if (name.n >= n && str_ieq((struct str){name.at, n}, families[i]))
             return false;
     }
     return true;
@@ -243,34 +326,47 @@ static int fields(struct http_head *h, struct framing *f, const char *at, const 
                   const char **ret_why)
 {
     while (at < end) {
-        const char *lf = memchr(at, '\n', (size_t)(end - at));
         struct http_header field;
         int r;
 
-        if (!lf || lf == at || lf[-1] != '\r')
+        if (*at == '\r' && end - at >= 2 && at[1] == '\n')
+            return at + 2 == end ? 0 : refuse(400, "bytes after the head", ret_why);
+        if (*at == '\n')
             return refuse(400, "a line ends without CR", ret_why);
-        if (lf - 1 == at)
-            return lf + 1 == end ? 0 : refuse(400, "bytes after the head", ret_why);
-        r = field_line(at, lf - 1, &field, ret_why);
+        r = field_line(at, end, &field, &at, ret_why);
         if (r == 0 && f)
             r = framing_field(h, f, field.name, field.value, ret_why);
         if (r)
             return r;
-        at = lf + 1;
         if (!f && (str_ieq(field.name, "content-length") || str_ieq(field.name, "transfer-encoding")))
             return refuse(400, "a trailer frames the body", ret_why);
         if (!f && !trailer_allowed(field.name))
             continue;
-        if (h->header_count == HTTP_HEADERS_MAX)
+        if (h->header_count + h->trailer_count == HTTP_HEADERS_MAX)
             return refuse(431, "more than 100 headers", ret_why);
-        h->headers[h->header_count++] = field;
+        h->headers[h->header_count + h->trailer_count] = field;
+        if (f)
+            h->header_count++;
+        else
+            h->trailer_count++;
     }
     return refuse(400, "the head does not end", ret_why);
 }
 
+/* The loops over octets stop at the last LF, which no octet class holds. */
+static bool ends_in_lf(const char *in, size_t n, const char **ret_why)
+{
+    if (n && in[n - 1] == '\n')
+        return true;
+    refuse(400, "the head does not end", ret_why);
+    return false;
+}
+
 int http_parse_trailers(struct http_head *h, const char *in, size_t n, const char **ret_why)
 {
-    return n ? fields(h, NULL, in, in + n, ret_why) : 0;
+    if (!n)
+        return 0;
+    return ends_in_lf(in, n, ret_why) ? fields(h, NULL, in, in + n, ret_why) : 400;
 }
 
 /* What requests and responses conclude alike from their framing fields. */
@@ -289,83 +385,34 @@ static void head_init(struct http_head *h)
 {
     /* The array of headers is written as far as it counts. */
     memset(h, 0, offsetof(struct http_head, headers));
-    h->header_count = 0;
+    h->header_count = h->trailer_count = 0;
     h->content_length = -1;
     h->chunked = h->keep_alive = h->expect_continue = h->upgrade = false;
 }
 
-/* "HTTP/1.1" -> minor. */
-static int version(struct http_head *h, struct str v, const char **ret_why)
+/* "HTTP/1.1" -> minor. A later 1.x would have to be read as 1.1 (RFC 9110 2.5), but does not exist:
+ * who sends one means to be read in two ways. */
+static int version(struct http_head *h, const char *v, const char **ret_why)
 {
-    if (v.n != 8 || memcmp(v.at, "HTTP/", 5) || v.at[5] < '0' || v.at[5] > '9' || v.at[6] != '.' ||
-        v.at[7] < '0' || v.at[7] > '9')
-        return refuse(400, "the request line has no HTTP version", ret_why);
-    /* 1.2 does not exist: some take it for 1.1, some refuse it. */
-    if (v.at[5] != '1' || v.at[7] > '1')
+    if (memcmp(v, "HTTP/", 5) || v[5] < '0' || v[5] > '9' || v[6] != '.' || v[7] < '0' || v[7] > '9')
+        return refuse(400, "the first line has no HTTP version", ret_why);
+    if (v[5] != '1' || v[7] > '1')
         return refuse(505, "only HTTP/1.0 and HTTP/1.1 are spoken here", ret_why);
-    h->minor = v.at[7] - '0';
+    h->minor = v[7] - '0';
     return 0;
 }
 
 /* ---- requests */
 
-/* host:port. An address in brackets has colons of its own: the last one counts. */
-static bool is_authority(struct str t)
+/* What a request's method allows. */
+static int conclude_request(struct http_head *h, const struct framing *f, const char **ret_why)
 {
-    const char *colon = memrchr(t.at, ':', t.n);
-
-    if (!colon || colon == t.at || colon + 1 == t.at + t.n)
-        return false;
-    for (const char *p = t.at; p < t.at + t.n; p++) {
-        if (p > colon ? *p < '0' || *p > '9' : !http_is((unsigned char)*p, HTTP_HOSTCHAR))
-            return false;
-    }
-    return true;
-}
-
-static int target(struct http_head *h, const char **ret_why)
-{
-    struct str t = h->target;
-    const char *mark;
-
-    if (str_eq(h->method, "CONNECT")) {
-        if (!is_authority(t))
-            return refuse(400, "CONNECT needs host:port", ret_why);
-        h->host = t;
-        h->path = t;
-        return 0;
-    }
-    if (str_eq(t, "*")) {
-        if (!str_eq(h->method, "OPTIONS"))
-            return refuse(400, "the target '*' is for OPTIONS", ret_why);
-        h->path = t;
-        return 0;
-    }
-    if (t.at[0] != '/') {
-        size_t scheme = 0, authority;
-
-        if (t.n > 7 && str_ieq((struct str){t.at, 7}, "http://"))
-            scheme = 7;
-        else if (t.n > 8 && str_ieq((struct str){t.at, 8}, "https://"))
-            scheme = 8;
-        for (authority = scheme;
-             authority < t.n && t.at[authority] != '/' && t.at[authority] != '?'; authority++) {
-            if (!http_is((unsigned char)t.at[authority], HTTP_HOSTCHAR))
-                return refuse(400, "the target's host is not a host", ret_why);
-        }
-        if (!scheme || authority == scheme)
-            return refuse(400, "the target is neither a path nor a URL", ret_why);
-        h->host = (struct str){t.at + scheme, authority - scheme};
-        t = (struct str){t.at + authority, t.n - authority};
-        if (t.n && t.at[0] == '?') /* its path "/" is not among the bytes */
-            return refuse(400, "the target has no path", ret_why);
-        if (!t.n)
-            t = STR("/");
-        h->target = t;
-    }
-    mark = memchr(t.at, '?', t.n);
-    h->path = (struct str){t.at, mark ? (size_t)(mark - t.at) : t.n};
-    h->query = mark ? (struct str){mark + 1, t.n - h->path.n - 1} : (struct str){0};
+    if (!f->host && h->minor > 0)
+        return refuse(400, "Host is missing", ret_why);
+    if (str_eq(h->method, "CONNECT") && (h->chunked || h->content_length > 0))
+        return refuse(400, "CONNECT has no body", ret_why); /* to some the tunnel begins here */
+    if (!h->chunked && h->content_length <= 0)
+        h->expect_continue = false;
     return 0;
 }
 
@@ -376,41 +423,34 @@ int http_parse_request(struct http_head *h, const char *in, size_t n, const char
     int r;
 
     head_init(h);
-    while (p < end && http_is((unsigned char)*p, HTTP_TOKEN))
+    if (!ends_in_lf(in, n, ret_why))
+        return 400;
+    while (http_is((unsigned char)*p, HTTP_TOKEN))
         p++;
     h->method = (struct str){in, (size_t)(p - in)};
-    if (p == in || p == end || *p != ' ' || h->method.n > METHOD_MAX)
+    if (p == in || *p != ' ')
         return refuse(400, "the request line has no method", ret_why);
+    if (h->method.n > METHOD_MAX)
+        return refuse(501, "the method is longer than any", ret_why); /* RFC 9112 3 */
     start = ++p;
-    while (p < end && http_is((unsigned char)*p, HTTP_TARGET))
+    while (http_is((unsigned char)*p, HTTP_TARGET))
         p++;
     h->target = (struct str){start, (size_t)(p - start)};
-    if (p == start || p == end || *p != ' ')
+    if (p == start || *p != ' ')
         return refuse(400, "the request line has no target", ret_why);
     if (h->target.n > HTTP_TARGET_MAX)
         return refuse(414, "the target is longer than 8 KiB", ret_why);
-    start = ++p;
-    while (p < end && *p != '\r')
-        p++;
-    if (end - p < 2 || p[1] != '\n')
+    p++;
+    if (end - p < 10 || p[8] != '\r' || p[9] != '\n')
         return refuse(400, "the request line has no HTTP version", ret_why);
-    r = version(h, (struct str){start, (size_t)(p - start)}, ret_why);
+    r = version(h, p, ret_why);
     if (r == 0)
-        r = target(h, ret_why);
+        r = http_take_target(h, ret_why);
     if (r == 0)
-        r = fields(h, &f, p + 2, end, ret_why);
+        r = fields(h, &f, p + 10, end, ret_why);
     if (r == 0)
         r = conclude(h, &f, ret_why);
-    if (r)
-        return r;
-    if (!f.host && h->minor > 0)
-        return refuse(400, "Host is missing", ret_why);
-    /* To some parsers the tunnel begins behind the head (RFC 9110 9.3.6). */
-    if ((h->chunked || h->content_length > 0) && str_eq(h->method, "CONNECT"))
-        return refuse(400, "CONNECT has no body", ret_why);
-    if (!h->chunked && h->content_length <= 0)
-        h->expect_continue = false;
-    return 0;
+    return r ? r : conclude_request(h, &f, ret_why);
 }
 
 /* ---- responses */
@@ -422,9 +462,11 @@ int http_parse_response(struct http_head *h, const char *in, size_t n, const cha
     int r;
 
     head_init(h);
-    if (n < 13)
+    if (!ends_in_lf(in, n, ret_why))
+        return 400;
+    if (n < 15) /* "HTTP/1.1 200" and two CRLF, less one */
         return refuse(400, "the status line is too short", ret_why);
-    r = version(h, (struct str){in, 8}, ret_why);
+    r = version(h, in, ret_why);
     if (r)
         return r;
     for (int i = 9; i < 12; i++) {
@@ -436,13 +478,17 @@ int http_parse_response(struct http_head *h, const char *in, size_t n, const cha
         return refuse(400, "the status line has no status", ret_why);
     p = in + 12 + (in[12] == ' ');
     h->reason.at = p;
-    while (p < end && http_is((unsigned char)*p, HTTP_TEXT))
-        p++;
+    p = skip_text(p, end);
     h->reason.n = (size_t)(p - h->reason.at);
-    if (end - p < 2 || p[0] != '\r' || p[1] != '\n')
+    if (*p != '\r' || p[1] != '\n')
         return refuse(400, "the status line holds a control octet", ret_why);
     r = fields(h, &f, p + 2, end, ret_why);
-    return r ? r : conclude(h, &f, ret_why);
+    if (r == 0)
+        r = conclude(h, &f, ret_why);
+    /* No 1xx and no 204 has a body (RFC 9112 6.3); what claims one would be taken for the next answer. */
+    if (r == 0 && (h->status < 200 || h->status == 204) && (h->chunked || h->content_length > 0))
+        h->keep_alive = false;
+    return r;
 }
 
 bool http_answer_is_bare(struct str method, int status)

@@ -20,9 +20,13 @@ int http_scan_head(struct http_scan *s, const uint8_t *in, size_t n, size_t *ret
 /* ---- heads. `in` is one whole head; the views in `h` point into it. */
 int http_parse_request(struct http_head *h, const char *in, size_t n, const char **ret_why);
 int http_parse_response(struct http_head *h, const char *in, size_t n, const char **ret_why);
-/* Appends the fields of a trailer section ("" or lines with the empty line at the end) to `h`.
- * Fields that route or authenticate are left out (RFC 9110 6.5.1); those that frame are refused. */
+/* Adds the fields of a trailer section ("" or lines with the empty line at the end) to `h`, behind its
+ * headers. Fields that route or authenticate are left out (RFC 9110 6.5.1); those that frame are refused. */
 int http_parse_trailers(struct http_head *h, const char *in, size_t n, const char **ret_why);
+/* host [":" port] as RFC 3986 has it, without user information. */
+bool http_authority_ok(struct str authority);
+/* Takes h->target apart into host, path and query, as h->method has it. */
+int http_take_target(struct http_head *h, const char **ret_why);
 /* Is `token` in the comma-separated list? ASCII case folded. */
 bool http_list_has(struct str list, const char *token);
 /* The answer to `method` with `status` has no body, whatever its head says (RFC 9112 6.3). */

@@ -15,7 +15,7 @@ struct outcome {
 
 static void check_view(struct str s, const char *in, size_t n)
 {
-    if (s.n && !(s.at >= in && s.at + s.n <= in + n) && !str_eq(s, "/"))
+    if (s.n && !(s.at >= in && s.at + s.n <= in + n) && !str_eq(s, "/") && !str_eq(s, "*"))
         abort();
 }
 
@@ -28,9 +28,10 @@ static void check_head(const struct http_head *h, const char *in, size_t n)
     check_view(h->path, in, n);
     check_view(h->query, in, n);
     check_view(h->host, in, n);
-    if (h->header_count > HTTP_HEADERS_MAX || (h->chunked && h->content_length >= 0))
+    if (h->header_count + h->trailer_count > HTTP_HEADERS_MAX ||
+        (h->chunked && h->content_length >= 0))
         abort();
-    for (size_t i = 0; i < h->header_count; i++) {
+    for (size_t i = 0; i < h->header_count + h->trailer_count; i++) {
         check_view(h->headers[i].name, in, n);
         check_view(h->headers[i].value, in, n);
         if (!h->headers[i].name.n || memchr(h->headers[i].value.at, '\n', h->headers[i].value.n))
@@ -105,7 +106,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         abort();
     if (whole.status == 0 &&
         (whole.end != pieces.end || whole.body_size != pieces.body_size ||
-         whole.sum != pieces.sum || whole.head.header_count != pieces.head.header_count))
+         whole.sum != pieces.sum || whole.head.header_count != pieces.head.header_count ||
+         whole.head.trailer_count != pieces.head.trailer_count))
         abort();
     return 0;
 }
