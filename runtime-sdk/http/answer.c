@@ -161,6 +161,18 @@ void http_respond_end(struct http_exchange *x, const char *trailers)
     end_answer(x);
 }
 
+void http_respond_interim(struct http_exchange *x, int status, const char *headers)
+{
+    char line[LINE_MAX_SIZE];
+
+    if (!x->hc || x->answer != ANSWER_NONE || x->head.minor == 0)
+        return;
+    conn_writev(x->hc->conn,
+                (struct iovec[]){status_line(status, line),
+                                 part(headers, headers ? strlen(headers) : 0), PART("\r\n")},
+                3);
+}
+
 bool http_respond_started(const struct http_exchange *x)
 {
     return x->answer != ANSWER_NONE;
@@ -258,8 +270,12 @@ int http_upgrade(struct http_exchange *x, const char *headers, struct conn **ret
 
     if (!hc)
         return -ECONNRESET;
-    if (x->answer != ANSWER_NONE || !x->body_done)
+    if (x->answer != ANSWER_NONE)
         return -EINVAL;
+    if (!connect && !x->head.upgrade)
+        return -EPROTO;
+    if (!x->body_done)
+        return -EBUSY;
     r = conn_take_kept(hc->conn, ret_rest, ret_n);
     if (r < 0)
         return r;

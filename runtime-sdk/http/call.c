@@ -163,6 +163,8 @@ int http_call_start(struct http_client *c, const struct http_call_request *r,
     call->deadline_ns = r->deadline_ns;
     call->retried = r->once;
     call->is_head = str_eq(r->method, "HEAD");
+    call->is_connect = str_eq(r->method, "CONNECT");
+    call->upgrade = r->upgrade;
     call->content_length = r->content_length;
     call->chunked_request = r->content_length < 0;
     call->request_left = r->content_length > 0 ? r->content_length : 0;
@@ -212,12 +214,16 @@ void http_call_write(struct http_call *call, const void *data, size_t n)
     conn_write(call->on->conn, data, n);
 }
 
-void http_call_end(struct http_call *call)
+void http_call_end(struct http_call *call, const char *trailers)
 {
     if (!call->on || !call->chunked_request || call->request_ended)
         return;
     call->request_ended = true;
-    conn_write(call->on->conn, "0\r\n\r\n", 5);
+    conn_writev(call->on->conn,
+                (struct iovec[]){{(void *)(uintptr_t) "0\r\n", 3},
+                                 {(void *)(uintptr_t)trailers, trailers ? strlen(trailers) : 0},
+                                 {(void *)(uintptr_t) "\r\n", 2}},
+                3);
 }
 
 bool http_call_congested(const struct http_call *call)

@@ -187,6 +187,16 @@ void link_forget(struct link *k)
     free(k);
 }
 
+struct conn *link_release(struct link *k)
+{
+    struct conn *c = k->conn;
+
+    conn_set_user(c, NULL, NULL);
+    conn_resume(c);
+    link_forget(k);
+    return c;
+}
+
 void link_drop(struct link *k)
 {
     conn_set_user(k->conn, NULL, NULL);

@@ -19,7 +19,14 @@ struct http_client_options {
     void *socket_user;
 };
 struct http_call_ops {
-    void (*on_continue)(struct http_call *c);                        /* 100; may be NULL */
+    void (*on_continue)(struct http_call *c); /* 100; may be NULL */
+    /* Another 1xx; the head lives until the return. May be NULL. */
+    void (*on_interim)(struct http_call *c, const struct http_head *h);
+    /* 101 to a call with `upgrade`, or 2xx to CONNECT: the connection is the callee's, who sets its ops at
+     * once, and so is `rest` (malloc'ed or NULL), what came behind the head. The call
+     * ends with it: no on_done(). NULL: such an answer is -EPROTO. */
+    void (*on_upgrade)(struct http_call *c, const struct http_head *h, struct conn *stream,
+                       uint8_t *rest, size_t n);
     void (*on_head)(struct http_call *c, const struct http_head *h); /* the head lives until on_done() */
     void (*on_body)(struct http_call *c, const uint8_t *data, size_t n);
     void (*on_drained)(struct http_call *c); /* the request body may go on */
@@ -33,6 +40,7 @@ struct http_call_request {
     int64_t content_length; /* 0: none; -1: chunked; else what http_call_write() will bring */
     bool expect_continue;   /* send the head, wait for on_continue() */
     uint64_t deadline_ns;   /* monotonic, whole call; 0: none */
+    bool upgrade;           /* `headers` has Connection and Upgrade; without it a 101 is -EPROTO */
     bool once;              /* no second try: it must not run twice, whatever the method */
 };
 
@@ -44,7 +52,8 @@ void *http_call_user(const struct http_call *c);
 const struct http_head *http_call_head(
     const struct http_call *c); /* trailers are appended to it before on_done() */
 void http_call_write(struct http_call *c, const void *data, size_t n);
-void http_call_end(struct http_call *c); /* chunked bodies */
+/* Chunked bodies. `trailers` is complete lines, or NULL. */
+void http_call_end(struct http_call *c, const char *trailers);
 bool http_call_congested(const struct http_call *c);
 void http_call_pause(struct http_call *c); /* stop reading the answer */
 void http_call_resume(struct http_call *c);

@@ -59,6 +59,7 @@ struct http_call {
 
     /* the request */
     bool is_head; /* HEAD: the answer has no body */
+    bool is_connect, upgrade;
     bool chunked_request, request_ended;
     bool sent; /* on an earlier link */
     bool retried;
@@ -68,6 +69,7 @@ struct http_call {
     /* the answer */
     enum call_state state;
     bool paused, heard; /* heard: a byte of the answer came */
+    unsigned interims;
     struct http_scan scan;
     struct http_chunked chunked;
     int64_t left; /* of the body; -1: until the stream ends */
@@ -86,7 +88,8 @@ int link_get(struct http_client *c, const char *address, bool fresh, uint64_t de
 void link_put(struct link *k); /* becomes idle */
 /* Closes the stream and frees the link; its call, if any, has been let go of. */
 void link_drop(struct link *k);
-void link_forget(struct link *k); /* frees the link, whose stream is gone */
+void link_forget(struct link *k);          /* frees the link, whose stream is gone */
+struct conn *link_release(struct link *k); /* frees the link, its stream is the caller's */
 
 /* ---- link.c */
 extern const struct conn_ops link_ops;

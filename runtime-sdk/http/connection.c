@@ -91,9 +91,14 @@ static struct http_exchange *begin(struct http_connection *hc, const uint8_t *in
     }
     memcpy(x->head_bytes, in, n);
     r = http_parse_request(&x->head, x->head_bytes, n, &why);
+    if (r == 0 && !hc->server->o.connect && str_eq(x->head.method, "CONNECT")) {
+        r = 405; /* nobody here opens connections for strangers */
+        why = "CONNECT is not for this server";
+    }
     if (r) {
         http_exchange_free(x);
-        http_connection_refuse(hc, r, "", why);
+        http_connection_refuse(
+            hc, r, r == 405 ? "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n" : "", why);
         return NULL;
     }
     return x;

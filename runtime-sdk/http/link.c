@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { INTERIMS_MAX = 16 }; /* 1xx of one answer */
+
 /* The answer is whole. The link goes back to its pool if nothing is left over on either side. */
 static void complete(struct link *k, bool rest)
 {
@@ -15,8 +17,7 @@ static void complete(struct link *k, bool rest)
     call->on = NULL;
     call->sent = true;
     k->call = NULL;
-    if (rest || !call->head.keep_alive || !call->request_ended || call->left < 0 ||
-        call->head.status == 101)
+    if (rest || !call->head.keep_alive || !call->request_ended || call->left < 0)
         link_drop(k);
     else
         link_put(k);
@@ -39,9 +40,52 @@ static int keep_head(struct http_call *call, const uint8_t *in, size_t n)
     return http_parse_response(&call->head, call->head_bytes, n, &why) ? -EPROTO : 0;
 }
 
-/* Bytes used of the head, or -errno; 0: it is not whole. */
-static ssize_t take_head(struct http_call *call, const uint8_t *in, size_t n)
+static bool switches(const struct http_call *call)
 {
+    int status = call->head.status;
+
+    return call->is_connect ? status >= 200 && status < 300 : status == 101;
+}
+
+/* The answer's head ends the HTTP on this stream; the `n` bytes at `in` are behind it. */
+static int hand_over(struct link *k, const uint8_t *in, size_t n)
+{
+    struct http_call *call = k->call;
+    uint8_t *rest = NULL;
+    struct conn *c;
+
+    if (!call->ops->on_upgrade || !(call->is_connect || (call->upgrade && call->head.upgrade)))
+        return -EPROTO;
+    if (n) {
+        rest = malloc(n);
+        if (!rest)
+            return -ENOMEM;
+        memcpy(rest, in, n);
+    }
+    call->state = CALL_DONE;
+    call->on = NULL;
+    call->sent = true;
+    k->call = NULL;
+    c = link_release(k);
+    call->ops->on_upgrade(call, &call->head, c, rest, n);
+    http_call_cancel(call);
+    return 0;
+}
+
+static void take_interim(struct http_call *call)
+{
+    if (call->head.status == 100 && call->ops->on_continue)
+        call->ops->on_continue(call);
+    else if (call->head.status != 100 && call->ops->on_interim)
+        call->ops->on_interim(call, &call->head);
+}
+
+/* Bytes used of the head, or -errno; 0: it is not whole. */
+static ssize_t take_head(struct link *k, const uint8_t *in, size_t n)
+{
+    struct http_call *call = k->call;
+    const struct link_feed *feed = k->feed;
+    char *head_bytes;
     const char *why;
     size_t size;
     int r;
@@ -54,12 +98,21 @@ static ssize_t take_head(struct http_call *call, const uint8_t *in, size_t n)
     r = keep_head(call, in, size);
     if (r < 0)
         return r;
-    if (call->head.status < 200 && call->head.status != 101) {
-        if (call->head_bytes != call->head_inline)
-            free(call->head_bytes);
-        call->head_bytes = call->head_inline;
-        if (call->head.status == 100 && call->ops->on_continue)
-            call->ops->on_continue(call);
+    if (switches(call)) {
+        r = hand_over(k, in + size, n - size);
+        return r < 0 ? r : (ssize_t)n;
+    }
+    if (call->head.status == 101)
+        return -EPROTO;
+    if (call->head.status < 200) {
+        if (++call->interims > INTERIMS_MAX)
+            return -EPROTO;
+        head_bytes = call->head_bytes;
+        take_interim(call);
+        if (!feed->over && k->call == call && head_bytes != call->head_inline) {
+            free(head_bytes);
+            call->head_bytes = call->head_inline;
+        }
         return (ssize_t)size;
     }
     call->state = CALL_BODY;
@@ -113,7 +166,7 @@ static int step(struct link *k, struct link_feed *feed, const uint8_t *in, size_
         if (*at == n)
             return 0;
         call->heard = true;
-        head = take_head(call, in + *at, n - *at);
+        head = take_head(k, in + *at, n - *at);
         if (head <= 0)
             return (int)head;
         *at += (size_t)head;

@@ -68,8 +68,7 @@ int http_scan_head(struct http_scan *s, const uint8_t *in, size_t n, size_t *ret
 
 /* ---- fields */
 
-/* The next element of a comma-separated list, white space trimmed; false at its end. */
-static bool list_next(struct str *list, struct str *ret)
+bool http_list_next(struct str *list, struct str *ret)
 {
     const char *at = list->at, *end = list->at + list->n, *comma, *stop;
 
@@ -90,7 +89,7 @@ bool http_list_has(struct str list, const char *token)
 {
     struct str item;
 
-    while (list_next(&list, &item)) {
+    while (http_list_next(&list, &item)) {
         if (str_ieq(item, token))
             return true;
     }
@@ -160,7 +159,7 @@ static void connection_options(struct framing *f, struct str list)
 {
     struct str item;
 
-    while (list_next(&list, &item)) {
+    while (http_list_next(&list, &item)) {
         f->close |= str_ieq(item, "close");
         f->keep_alive |= str_ieq(item, "keep-alive");
         f->upgrade_token |= str_ieq(item, "upgrade");

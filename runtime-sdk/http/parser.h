@@ -27,6 +27,8 @@ int http_parse_trailers(struct http_head *h, const char *in, size_t n, const cha
 bool http_authority_ok(struct str authority);
 /* Takes h->target apart into host, path and query, as h->method has it. */
 int http_take_target(struct http_head *h, const char **ret_why);
+/* The next element of a comma-separated list, white space trimmed; false at its end. */
+bool http_list_next(struct str *list, struct str *ret);
 /* Is `token` in the comma-separated list? ASCII case folded. */
 bool http_list_has(struct str list, const char *token);
 /* The answer to `method` with `status` has no body, whatever its head says (RFC 9112 6.3). */

@@ -3,37 +3,44 @@
  * The exchange stays whole, so that it can go elsewhere, as long as its body is
  * not read from it: a body that is held in full is sent as a copy, a longer one
  * is announced with "Expect: 100-continue" and read only when the peer says so
- * (or says nothing for a while: old servers do not know the expectation). */
+ * (or says nothing for a while: old servers do not know the expectation).
+ *
+ * When protocols are switched the exchange and the call end, and the proxy lives
+ * on as the owner of the relay between their streams. */
 #include "http/proxy.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "http/forward.h"
 #include "http/parser.h"
 #include "http/server_internal.h"
+#include "reactor/relay.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #define CONTINUE_WAIT_NS NS_PER_S
 enum { REASON_MAX = 128 };
 
 struct http_proxy {
     struct http_client *client;
-    struct http_exchange *x;
+    struct loop *loop;
+    struct http_exchange *x; /* NULL: protocols were switched */
+    struct relay *relay;
+    uint64_t tunnel_idle_ns;
     struct http_call *call; /* NULL while a small body is still arriving */
     const struct http_proxy_ops *ops;
     void *user;
     const struct http_exchange_ops *owner_ops; /* given back at the end */
     void *owner;
     uint64_t deadline_ns;
-    struct loop_timer wait;      /* for the 100 */
-    bool streaming;              /* the body is being read from the exchange */
-    bool answered;               /* the answer's head went to the client */
-    bool chunked;                /* request body */
-    bool origin;                 /* as in the request */
-    size_t answer_headers_count; /* fields of the answer's head; what follows are trailers */
-    char refused[REASON_MAX];    /* the peer's reason; "": not refused */
+    struct loop_timer wait;   /* for the 100 */
+    bool streaming;           /* the body is being read from the exchange */
+    bool answered;            /* the answer's head went to the client */
+    bool chunked;             /* request body */
+    bool origin;              /* as in the request */
+    bool tunnel;              /* the client asked for another protocol, and may */
+    char refused[REASON_MAX]; /* the peer's reason; "": not refused */
     char *address, *answer_headers;
     struct buffer target;  /* "": the client's */
     struct buffer headers; /* of the request, NUL-terminated */
@@ -53,7 +60,7 @@ static void proxy_free(struct http_proxy *p)
 /* Gives the exchange back and frees the proxy. */
 static void release(struct http_proxy *p)
 {
-    loop_timer_cancel(http_loop(p->x), &p->wait);
+    loop_timer_cancel(p->loop, &p->wait);
     p->x->on_held = NULL;
     http_set_owner(p->x, p->owner_ops, p->owner);
     proxy_free(p);
@@ -82,107 +89,13 @@ static void refuse(struct http_proxy *p, const char *reason)
     ops->on_refused(user, x, copy);
 }
 
-/* ---- headers */
-
-/* Does one of the lines in `set` ("Name: value\r\n"...) have this name? */
-static bool lines_have(const char *set, struct str name)
-{
-    for (const char *p = set; p && *p;) {
-        const char *end = strstr(p, "\r\n");
-
-        if (!strncasecmp(p, name.at, name.n) && p[name.n] == ':')
-            return true;
-        p = end ? end + 2 : NULL;
-    }
-    return false;
-}
-
-static bool hop_by_hop(const struct http_head *h, struct str name)
-{
-    static const char *const names[] = {
-        "connection",        "keep-alive", "proxy-connection", "te",     "transfer-encoding",
-        "upgrade",           "trailer",    "content-length",   "expect", "proxy-authorization",
-        "proxy-authenticate"};
-    char lower[64];
-
-    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-        if (str_ieq(name, names[i]))
-            return true;
-    }
-    if (name.n >= sizeof(lower))
-        return false;
-    memcpy(lower, name.at, name.n);
-    lower[name.n] = '\0';
-    for (size_t i = 0; i < h->header_count; i++) {
-        if (str_ieq(h->headers[i].name, "connection") && http_list_has(h->headers[i].value, lower))
-            return true;
-    }
-    return false;
-}
-
-static bool is_platform_header(struct str name)
-{
-    return name.n >= 6 && str_ieq((struct str){name.at, 6}, "rouse-");
-}
-
-static int add_line(struct buffer *b, struct str name, struct str value)
-{
-    uint8_t *to = buffer_reserve(b, name.n + value.n + 4);
-
-    if (!to)
-        return -ENOMEM;
-    memcpy(to, name.at, name.n);
-    to += name.n;
-    memcpy(to, ": ", 2);
-    memcpy(to + 2, value.at, value.n);
-    memcpy(to + 2 + value.n, "\r\n", 2);
-    buffer_commit(b, name.n + value.n + 4);
-    return 0;
-}
-
-static int request_headers(struct buffer *b, const struct http_head *h, const char *set)
-{
-    int e = 0;
-
-    if (!lines_have(set, STR("Host")))
-        e |= add_line(b, STR("Host"), h->host.n ? h->host : STR("localhost"));
-    for (size_t i = 0; i < h->header_count; i++) {
-        struct str name = h->headers[i].name;
-
-        if (str_ieq(name, "host") || hop_by_hop(h, name) || lines_have(set, name) ||
-            is_platform_header(name))
-            continue;
-        e |= add_line(b, name, h->headers[i].value);
-    }
-    if (set)
-        e |= buffer_puts(b, set);
-    return e ? -ENOMEM : buffer_append(b, "", 1);
-}
-
-static int answer_headers(const struct http_proxy *p, struct buffer *b, const struct http_head *h)
-{
-    const char *added = p->answer_headers;
-    int e = 0;
-
-    for (size_t i = 0; i < h->header_count; i++) {
-        struct str name = h->headers[i].name;
-
-        if (!hop_by_hop(h, name) && !str_ieq(name, "date") && !lines_have(added, name) &&
-            !(p->origin && is_platform_header(name)))
-            e |= add_line(b, name, h->headers[i].value);
-    }
-    if (added)
-        e |= buffer_puts(b, added);
-    return e ? -ENOMEM : buffer_append(b, "", 1);
-}
-
 /* ---- the request's body */
 
 static void stream(struct http_proxy *p)
 {
     if (p->streaming)
         return;
-    loop_timer_cancel(http_loop(p->x), &p->wait);
+    loop_timer_cancel(p->loop, &p->wait);
     p->streaming = true;
     http_read_body(p->x, 0);
 }
@@ -192,13 +105,22 @@ static void waited(struct loop_timer *t)
     stream(container_of(t, struct http_proxy, wait));
 }
 
+/* Of a chunked body: with the trailers that the client sent behind it. */
+static void end_request(struct http_proxy *p)
+{
+    cleanup_buffer struct buffer trailers = {0};
+    int e = p->x->head.trailer_count ? http_forward_trailers(&trailers, &p->x->head) : -ENOENT;
+
+    http_call_end(p->call, e < 0 ? NULL : (const char *)trailers.data);
+}
+
 static void on_body(struct http_exchange *x, const uint8_t *data, size_t n, bool last)
 {
     struct http_proxy *p = http_user(x);
 
     http_call_write(p->call, data, n);
     if (last && p->chunked)
-        http_call_end(p->call);
+        end_request(p);
     else if (http_call_congested(p->call))
         http_pause_body(x);
 }
@@ -221,6 +143,26 @@ static void on_continue(struct http_call *c)
 
 /* ---- the answer */
 
+static int answer_headers(const struct http_proxy *p, struct buffer *b, const struct http_head *h,
+                          bool upgrade)
+{
+    struct http_forward f = {
+        .set = p->answer_headers, .own = !p->origin, .upgrade = upgrade, .trailers = h->chunked};
+
+    return http_forward_answer(b, h, &f);
+}
+
+/* Not to be told to who knows nothing of them (RFC 9110 15.2): the server sees to it. */
+static void on_interim(struct http_call *c, const struct http_head *h)
+{
+    struct http_proxy *p = http_call_user(c);
+    cleanup_buffer struct buffer b = {0};
+    struct http_forward f = {.own = !p->origin};
+
+    if (http_forward_answer(&b, h, &f) == 0)
+        http_respond_interim(p->x, h->status, (const char *)b.data);
+}
+
 static void on_head(struct http_call *c, const struct http_head *h)
 {
     struct http_proxy *p = http_call_user(c);
@@ -230,7 +172,7 @@ static void on_head(struct http_call *c, const struct http_head *h)
     /* A peer that answers 2xx without a word about the expectation reads on; an error is final. */
     if (loop_timer_armed(&p->wait) && h->status < 300)
         stream(p);
-    loop_timer_cancel(http_loop(p->x), &p->wait);
+    loop_timer_cancel(p->loop, &p->wait);
     if (h->status == 503 && reason && !p->streaming && !p->origin) {
         size_t n = reason->n < REASON_MAX ? reason->n : REASON_MAX - 1;
 
@@ -239,10 +181,7 @@ static void on_head(struct http_call *c, const struct http_head *h)
             memcpy(p->refused, "refused", 8);
         return;
     }
-    p->answer_headers_count = h->header_count;
-    if (h->status == 101 || answer_headers(p, &b, h) < 0) {
-        /* Nobody asked to switch protocols: Upgrade is dropped with the other hop-by-hop headers.
-         */
+    if (answer_headers(p, &b, h, p->tunnel && h->status == 426) < 0) {
         http_call_cancel(c);
         finish(p, -ECONNRESET);
         return;
@@ -274,18 +213,69 @@ static void on_drained(struct http_exchange *x)
 static void end_answer(struct http_proxy *p, const struct http_head *h)
 {
     cleanup_buffer struct buffer trailers = {0};
-    int e = 0;
+    int e = h->trailer_count ? http_forward_trailers(&trailers, h) : -ENOENT;
 
-    for (size_t i = p->answer_headers_count; i < h->header_count; i++)
-        e |= add_line(&trailers, h->headers[i].name, h->headers[i].value);
-    e |= buffer_append(&trailers, "", 1);
-    http_respond_end(p->x, e ? NULL : (const char *)trailers.data);
+    http_respond_end(p->x, e < 0 ? NULL : (const char *)trailers.data);
+}
+
+/* ---- another protocol */
+
+static void on_over(void *user, int error, const uint64_t bytes[2])
+{
+    struct http_proxy *p = user;
+    const struct http_proxy_ops *ops = p->ops;
+    void *owner = p->user;
+
+    (void)bytes;
+    proxy_free(p);
+    ops->on_done(owner, NULL, error);
+}
+
+static int join(struct http_proxy *p, struct conn *client, struct buffer *sent, struct conn *server,
+                const struct buffer *said)
+{
+    struct relay_side a = {client, buffer_bytes(sent), buffer_size(sent)};
+    struct relay_side b = {server, buffer_bytes(said), buffer_size(said)};
+    struct relay_options o = {.idle_ns = p->tunnel_idle_ns, .on_over = on_over, .user = p};
+
+    return relay_start(&a, &b, &o, &p->relay);
+}
+
+/* The exchange is given back before: its owner's on_done() comes at the end of the turn, and the tunnel
+ * goes on without it. */
+static void on_upgrade(struct http_call *c, const struct http_head *h, struct conn *stream,
+                       uint8_t *rest, size_t n)
+{
+    struct http_proxy *p = http_call_user(c);
+    struct http_exchange *x = p->x;
+    cleanup_buffer struct buffer headers = {0}, sent = {0};
+    cleanup_buffer struct buffer said = {.data = rest, .end = n, .capacity = n};
+    struct conn *client;
+
+    p->call = NULL;
+    if (answer_headers(p, &headers, h, h->status == 101) < 0 ||
+        http_upgrade(x, (const char *)headers.data, &client, &sent.data, &sent.end) < 0) {
+        conn_abort(stream, -ECONNRESET);
+        finish(p, -ECONNRESET);
+        return;
+    }
+    sent.capacity = sent.end;
+    loop_timer_cancel(p->loop, &p->wait);
+    http_set_owner(x, p->owner_ops, p->owner);
+    p->x = NULL;
+    if (p->ops->on_head)
+        p->ops->on_head(p->user, x, h->status);
+    if (join(p, client, &sent, stream, &said) < 0) {
+        conn_abort(client, -ENOMEM);
+        conn_abort(stream, -ENOMEM);
+        on_over(p, -ENOMEM, (uint64_t[2]){0});
+    }
 }
 
 static void on_call_done(struct http_call *c, int error, bool sent)
 {
     struct http_proxy *p = http_call_user(c);
-    bool late = p->deadline_ns && loop_now(http_loop(p->x)) >= p->deadline_ns;
+    bool late = p->deadline_ns && loop_now(p->loop) >= p->deadline_ns;
 
     p->call = NULL;
     if (p->refused[0]) {
@@ -320,11 +310,21 @@ static const struct http_exchange_ops exchange_ops = {
 };
 static const struct http_call_ops call_ops = {
     .on_continue = on_continue,
+    .on_interim = on_interim,
+    .on_upgrade = on_upgrade,
     .on_head = on_head,
     .on_body = on_answer_body,
     .on_drained = on_call_drained,
     .on_done = on_call_done,
 };
+
+/* A chunked body that is here in full needs no chunks any more, unless trailers came behind it. */
+static bool sends_length(const struct http_proxy *p)
+{
+    const struct http_exchange *x = p->x;
+
+    return !http_has_body(x) || (http_held_all(x) && !x->head.trailer_count);
+}
 
 /* Makes the call; the exchange's body is held in full, absent, or longer than what is held. */
 static int make_call(struct http_proxy *p)
@@ -336,10 +336,11 @@ static int make_call(struct http_proxy *p)
         .address = p->address,
         .method = x->head.method,
         .target = x->head.target,
-        .content_length = whole ? (int64_t)buffer_size(held) : x->head.content_length,
+        .content_length = sends_length(p) ? (int64_t)buffer_size(held) : x->head.content_length,
         .headers = (const char *)p->headers.data,
         .expect_continue = !whole && !p->origin,
         .deadline_ns = p->deadline_ns,
+        .upgrade = p->tunnel,
         .once = true,
     };
     int e;
@@ -353,9 +354,11 @@ static int make_call(struct http_proxy *p)
     if (!whole && p->origin)
         stream(p);
     else if (!whole)
-        loop_timer_set(http_loop(x), &p->wait, loop_now(http_loop(x)) + CONTINUE_WAIT_NS);
+        loop_timer_set(p->loop, &p->wait, loop_now(p->loop) + CONTINUE_WAIT_NS);
     else if (buffer_size(held))
         http_call_write(p->call, buffer_bytes(held), buffer_size(held));
+    if (whole && p->chunked)
+        end_request(p);
     return 0;
 }
 
@@ -374,15 +377,20 @@ int http_proxy_start(struct http_client *c, struct http_exchange *x,
                      const struct http_proxy_request *r, const struct http_proxy_ops *ops,
                      void *user, struct http_proxy **ret)
 {
+    bool connect = str_eq(x->head.method, "CONNECT");
+    struct http_forward f;
     struct http_proxy *p;
     int e;
 
     if (!x->hc)
         return -ECONNRESET;
+    if (connect && !r->tunnel)
+        return -EOPNOTSUPP;
     p = calloc(1, sizeof(*p));
     if (!p)
         return -ENOMEM;
     p->client = c;
+    p->loop = http_loop(x);
     p->x = x;
     p->ops = ops;
     p->user = user;
@@ -390,8 +398,13 @@ int http_proxy_start(struct http_client *c, struct http_exchange *x,
     p->owner = x->user;
     p->deadline_ns = r->deadline_ns;
     p->origin = r->origin;
+    p->tunnel_idle_ns = r->tunnel_idle_ns;
+    /* A server may ignore the wish (RFC 9110 7.8), as this one does where a body comes with it. */
+    p->tunnel = r->tunnel && x->head.upgrade && !http_has_body(x);
     p->wait.fn = waited;
-    e = request_headers(&p->headers, &x->head, r->set);
+    f = (struct http_forward){
+        .set = r->set, .upgrade = p->tunnel, .trailers = x->head.chunked && !sends_length(p)};
+    e = http_forward_request(&p->headers, &x->head, &f);
     e |= buffer_append(&p->target, r->target.at, r->target.n);
     p->address = strdup(r->address);
     p->answer_headers = r->answer_headers ? strdup(r->answer_headers) : NULL;
@@ -412,6 +425,11 @@ int http_proxy_start(struct http_client *c, struct http_exchange *x,
 
 void http_proxy_cancel(struct http_proxy *p)
 {
+    if (!p->x) {
+        relay_free(p->relay);
+        proxy_free(p);
+        return;
+    }
     if (p->call)
         http_call_cancel(p->call);
     release(p);

@@ -22,6 +22,7 @@ struct http_server_options {
     uint64_t idle_timeout_ns;   /* 0: 75 s between requests */
     uint64_t write_timeout_ns;  /* 0: 60 s without progress */
     unsigned max_connections;   /* 0: 10000 */
+    bool connect;               /* CONNECT goes to on_request(); else it is answered 405 */
     void (*on_request)(struct http_exchange *x, void *user);
     void *user;
 };
@@ -77,6 +78,8 @@ void http_respond_start(struct http_exchange *x, int status, const char *headers
                         int64_t content_length); /* -1: chunked */
 void http_respond_write(struct http_exchange *x, const void *data, size_t n);
 void http_respond_end(struct http_exchange *x, const char *trailers);
+/* 1xx but 100 and 101, e.g. 103 with its hints, any number before the answer. HTTP/1.0 gets none. */
+void http_respond_interim(struct http_exchange *x, int status, const char *headers);
 bool http_respond_started(const struct http_exchange *x);
 bool http_congested(const struct http_exchange *x);
 /* Complete lines, less than HTTP_REFUSAL_HEADERS bytes, for the case that the server itself refuses
@@ -85,6 +88,9 @@ enum { HTTP_REFUSAL_HEADERS = 96 };
 void http_set_refusal_headers(struct http_exchange *x, const char *headers);
 /* Cuts the connection: the answer cannot be completed honestly. */
 void http_abort(struct http_exchange *x);
-/* After a 101 or CONNECT: the raw stream passes to the caller. */
+/* Answers 101, or 200 to CONNECT, and passes the raw stream to the caller, who sets the ops of *ret at
+ * once. `headers` names the protocol ("Upgrade: ..."). *ret_rest: what the client sent behind its request
+ * (malloc'ed, or NULL). The exchange is over: only on_done() follows. -EPROTO: the client did not ask for
+ * it; -EBUSY: its body has not all come; -EINVAL: answered already; -ECONNRESET: it left; -ENOMEM. */
 int http_upgrade(struct http_exchange *x, const char *headers, struct conn **ret,
                  uint8_t **ret_rest, size_t *ret_n);

@@ -61,7 +61,10 @@ uint64_t conn_sent(const struct conn *c); /* bytes the kernel has taken so far *
 bool conn_congested(const struct conn *c);
 void conn_pause(struct conn *c);  /* stop reading */
 void conn_resume(struct conn *c); /* on_data() runs again for kept bytes, not before the return */
-void conn_close(struct conn *c);  /* after what is pending went out (10 s at most) */
+/* Half-close: the peer gets the end of the stream behind what is pending, reading goes on. What is
+ * written later is refused (-EPIPE). The owner still closes. */
+void conn_shutdown(struct conn *c);
+void conn_close(struct conn *c); /* after what is pending went out (10 s at most) */
 /* As conn_close() for a peer that may still be sending: after the last byte went out its input is
  * thrown away for a while, so that a reset does not destroy what it has not read yet. */
 void conn_linger(struct conn *c);

@@ -75,8 +75,12 @@ static void finish_close(struct conn *c)
 
 void conn_flush_turn(struct conn *c)
 {
-    if (c->state != CONN_CONNECTING && c->state != CONN_CLOSED)
+    if (c->state == CONN_CONNECTING || c->state == CONN_CLOSED)
+        return;
+    if (conn_pending(c))
         c->loop->backend->conn_flush(c);
+    else
+        conn_wrote_out(c, 0);
 }
 
 void conn_wrote_out(struct conn *c, int r)
@@ -87,6 +91,10 @@ void conn_wrote_out(struct conn *c, int r)
         /* A reset that the input met while paused explains what the output met. */
         conn_abort(c, c->end_kept && c->error < 0 ? c->error : r);
         return;
+    }
+    if (c->shut && !c->fin_sent && !conn_pending(c) && c->state == CONN_OPEN) {
+        c->fin_sent = true;
+        shutdown(c->watch.fd, SHUT_WR); /* a peer that is gone already is told by reading */
     }
     if (c->state == CONN_CLOSING && !conn_pending(c)) {
         finish_close(c);
@@ -126,7 +134,7 @@ int conn_writev(struct conn *c, const struct iovec *iov, int n)
     bool direct;
     int r;
 
-    if (c->state > CONN_OPEN)
+    if (c->state > CONN_OPEN || c->shut)
         return -EPIPE;
     for (int i = 0; i < n; i++)
         total += iov[i].iov_len;
@@ -189,6 +197,15 @@ void conn_flush(struct conn *c)
         conn_abort(c, r);
     else if (c->congested || c->state == CONN_CLOSING)
         conn_todo(c, TURN_FLUSH); /* on_drained() never runs under the caller */
+}
+
+void conn_shutdown(struct conn *c)
+{
+    if (c->state > CONN_OPEN || c->shut)
+        return;
+    c->shut = true;
+    if (!c->blocked && !c->busy)
+        conn_todo(c, TURN_FLUSH);
 }
 
 size_t conn_pending(const struct conn *c)

@@ -348,7 +348,7 @@ START_TEST(bodies_of_a_request)
     call_with(&o, &(struct http_call_request){.method = STR("POST"), .content_length = -1});
     http_call_write(o.call, "abc", 3);
     http_call_write(o.call, "", 0);
-    http_call_end(o.call);
+    http_call_end(o.call, NULL);
     loop_run(loop);
     buffer_append(&heard, "", 1);
     ck_assert_str_eq((char *)heard.data,

@@ -14,6 +14,9 @@ static char front_address[128], back_address[128];
 static const char *first_address; /* where the front tries first */
 static uint64_t deadline;
 static bool to_origin;
+static const char *send_trailers;
+static const char *more_headers = "";
+static struct buffer seen_trailers;
 static const char *other_target = "";
 static struct http_proxy *last_proxy;
 
@@ -43,7 +46,14 @@ static void send_big(void)
 }
 static void back_body(struct http_exchange *x, const uint8_t *data, size_t n, bool last)
 {
+    const struct http_head *h = http_head(x);
+
     http_respond_write(x, data, n);
+    for (size_t i = 0; last && i < h->trailer_count; i++)
+        buffer_printf(&seen_trailers, "%.*s: %.*s\n", (int)h->headers[h->header_count + i].name.n,
+                      h->headers[h->header_count + i].name.at,
+                      (int)h->headers[h->header_count + i].value.n,
+                      h->headers[h->header_count + i].value.at);
     if (last)
         http_respond_end(x, NULL);
     else if (http_congested(x))
@@ -101,6 +111,10 @@ static void on_back(struct http_exchange *x, void *user)
             http_abort(x);
     } else if (str_eq(h->path, "/reset")) {
         http_abort(x);
+    } else if (str_eq(h->path, "/hints")) {
+        http_respond_interim(x, 103, "Link: </a>; rel=preload\r\nRouse-Request-Id: back\r\n");
+        http_respond_interim(x, 103, "Link: </b>\r\n");
+        http_respond(x, 200, NULL, "hello", 5);
     } else if (str_eq(h->path, "/head")) {
         http_respond(x, 200, NULL, "hello", 5);
     } else {
@@ -176,8 +190,8 @@ static void on_front(struct http_exchange *x, void *user)
 
 /* ---- the user: a client of ours with a body to send and an answer to compare */
 struct result {
-    int status, dones, error;
-    struct buffer body;
+    int status, dones, error, interims;
+    struct buffer body, hints;
     size_t to_send, sent;
     bool trailer, chunked, has_date, refused;
     char id[32];
@@ -192,7 +206,7 @@ static void send_more(struct http_call *c)
         http_call_write(c, big + result.sent, n);
         result.sent += n;
         if (result.sent == result.to_send)
-            http_call_end(c);
+            http_call_end(c, send_trailers);
     }
 }
 static void user_head(struct http_call *c, const struct http_head *h)
@@ -215,13 +229,26 @@ static void user_body(struct http_call *c, const uint8_t *data, size_t n)
 static void user_done(struct http_call *c, int error, bool sent)
 {
     (void)sent;
-    result.trailer = http_head_get(http_call_head(c), "X-Trailer") != NULL;
+    result.trailer = http_head_trailer(http_call_head(c), "X-Trailer") != NULL;
     result.error = error;
     result.dones++;
     loop_stop(loop);
 }
-static const struct http_call_ops user_ops = {
-    .on_head = user_head, .on_body = user_body, .on_drained = send_more, .on_done = user_done};
+static void user_interim(struct http_call *c, const struct http_head *h)
+{
+    const struct str *link = http_head_get(h, "Link");
+
+    (void)c;
+    ck_assert_int_eq(h->status, 103);
+    ck_assert(!result.status); /* before the answer */
+    result.interims++;
+    buffer_append(&result.hints, link->at, link->n);
+}
+static const struct http_call_ops user_ops = {.on_interim = user_interim,
+                                              .on_head = user_head,
+                                              .on_body = user_body,
+                                              .on_drained = send_more,
+                                              .on_done = user_done};
 
 static void start(void)
 {
@@ -248,27 +275,32 @@ static void finish(void)
     http_client_free(user_client);
     loop_free(loop);
     buffer_done(&result.body);
+    buffer_done(&result.hints);
     buffer_done(&seen_headers);
+    buffer_done(&seen_trailers);
     free(big);
 }
 /* Starts a call to the front; `length` as in http_call_request, `n` bytes are sent. */
 static void begin(const char *method, const char *target, int64_t length, size_t n)
 {
     struct http_call *c;
+    char headers[512];
 
+    snprintf(headers, sizeof(headers),
+             "Host: front\r\nX-Set: theirs\r\nRouse-Slot: forged\r\nX-Hop: 1\r\n"
+             "Connection: x-hop\r\nX-Keep: 2\r\n%s",
+             more_headers);
     buffer_done(&result.body);
+    buffer_done(&result.hints);
     result = (struct result){.to_send = n};
-    ck_assert_int_eq(
-        http_call_start(user_client,
-                        &(struct http_call_request){.address = front_address,
-                                                    .method = str_of(method),
-                                                    .target = str_of(target),
-                                                    .headers = "Host: front\r\nX-Set: theirs\r\n"
-                                                               "Rouse-Slot: forged\r\nX-Hop: 1\r\n"
-                                                               "Connection: x-hop\r\nX-Keep: 2\r\n",
-                                                    .content_length = length},
-                        &user_ops, NULL, &c),
-        0);
+    ck_assert_int_eq(http_call_start(user_client,
+                                     &(struct http_call_request){.address = front_address,
+                                                                 .method = str_of(method),
+                                                                 .target = str_of(target),
+                                                                 .headers = headers,
+                                                                 .content_length = length},
+                                     &user_ops, NULL, &c),
+                     0);
     send_more(c);
 }
 static void stop_now(struct loop_deferred *d)
@@ -591,10 +623,63 @@ START_TEST(a_cancelled_one_gives_its_exchange_back)
 }
 END_TEST
 
+/* RFC 9110 6.5: trailers go the whole way, without those that would frame or forge; so does the word
+ * about them, and TE says upstream what the client said. */
+START_TEST(trailers_go_with_a_request)
+{
+    static const size_t sizes[] = {3, 300000};
+
+    start();
+    send_trailers = "X-Sum: 5\r\nHost: x\r\nRouse-Slot: 1\r\nX-More: 6\r\n";
+    more_headers = "Trailer: X-Sum\r\nTE: trailers, deflate;q=0.5\r\nConnection: te\r\n";
+    for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+        buffer_clear(&seen_trailers);
+        call("POST", "/echo", -1, sizes[i]);
+        ck_assert_uint_eq(buffer_size(&result.body), sizes[i]);
+        buffer_append(&seen_trailers, "", 1);
+        ck_assert_str_eq((char *)seen_trailers.data, "X-Sum: 5\nX-More: 6\n");
+        ck_assert_ptr_nonnull(strstr((char *)seen_headers.data, "Trailer: X-Sum\n"));
+        ck_assert_ptr_nonnull(strstr((char *)seen_headers.data, "TE: trailers\nConnection: TE\n"));
+        ck_assert_ptr_null(strstr((char *)seen_headers.data, "deflate"));
+    }
+    call("POST", "/echo", 3, 3); /* nothing is announced that cannot come */
+    ck_assert_ptr_null(strstr((char *)seen_headers.data, "Trailer:"));
+    finish();
+}
+END_TEST
+
+START_TEST(early_hints_go_before_the_answer)
+{
+    struct peer p;
+
+    start();
+    call("GET", "/hints", 0, 0);
+    ck_assert_int_eq(result.interims, 2);
+    ck_assert_int_eq(memcmp(buffer_bytes(&result.hints), "</a>; rel=preload</b>", 21), 0);
+    ck_assert_int_eq(result.status, 200);
+    to_origin = true;
+    connect_raw(&p);
+    peer_send(&p, "GET /hints HTTP/1.1\r\nHost: a\r\n\r\n");
+    peer_until(&p, "hello");
+    ck_assert_int_eq(memcmp(buffer_bytes(&p.got),
+                            "HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\n\r\n"
+                            "HTTP/1.1 103 Early Hints\r\nLink: </b>\r\n\r\nHTTP/1.1 200 OK\r\n",
+                            110),
+                     0);
+    buffer_clear(&p.got);
+    peer_send(&p, "GET /hints HTTP/1.0\r\n\r\n"); /* knows no 1xx */
+    peer_until_eof(&p);
+    ck_assert_int_eq(memcmp(buffer_bytes(&p.got), "HTTP/1.1 200 OK\r\n", 17), 0);
+    peer_close(&p);
+    finish();
+}
+END_TEST
+
 UNIT_MAIN("proxy", headers_on_the_way, bodies_of_all_sizes_come_back,
           a_held_body_is_sent_with_the_head, a_big_answer_with_a_slow_client_is_bounded,
           big_answers_with_length_and_chunked, refused_then_elsewhere,
           lost_before_and_in_the_middle_of_the_answer, time_out, the_client_leaves_while_it_waits,
           the_client_leaves_in_the_middle_of_a_long_body, a_small_body_that_comes_late_is_waited_for,
           the_client_leaves_in_the_middle_of_a_small_body, an_origin_is_not_asked,
-          a_cancelled_one_gives_its_exchange_back)
+          a_cancelled_one_gives_its_exchange_back, trailers_go_with_a_request,
+          early_hints_go_before_the_answer)

@@ -320,6 +320,29 @@ static void resume_late(struct loop_deferred *d)
     conn_resume(to_resume);
 }
 
+START_TEST(shutdown_ends_one_way_behind_what_is_pending)
+{
+    static uint8_t big[1 << 20];
+    struct end a = {0}, b = {.keep_open_on_eof = true};
+
+    pair(&a, &b, NULL);
+    fill(big, sizeof(big), 3);
+    conn_write(a.conn, big, sizeof(big));
+    conn_shutdown(a.conn);
+    ck_assert_int_eq(conn_write(a.conn, "late", 4), -EPIPE);
+    while (!b.eof)
+        loop_run(loop);
+    ck_assert_uint_eq(buffer_size(&b.got), sizeof(big));
+    ck_assert_int_eq(memcmp(b.got.data, big, sizeof(big)), 0);
+    conn_write(b.conn, "back", 4);
+    a.stop_at = 4;
+    loop_run(loop);
+    ck_assert_uint_eq(buffer_size(&a.got), 4);
+    ck_assert_int_eq(a.closed + b.closed, 0);
+    finish(&a, &b);
+}
+END_TEST
+
 START_TEST(kept_bytes_come_before_the_end)
 {
     struct loop_deferred d = {.fn = resume_late};
@@ -696,7 +719,8 @@ END_TEST
 UNIT_MAIN("conn", addresses, writes_are_ordered_and_finished, water_marks,
           unconsumed_bytes_come_again, input_past_its_limit_closes,
           pause_keeps_and_resume_hands_over, half_close_is_told_and_the_other_way_still_works,
-          a_paused_owner_learns_that_the_peer_left_and_loses_no_bytes, kept_bytes_come_before_the_end,
+          a_paused_owner_learns_that_the_peer_left_and_loses_no_bytes,
+          kept_bytes_come_before_the_end, shutdown_ends_one_way_behind_what_is_pending,
           linger_lets_the_peer_read_the_last_bytes, close_flushes_what_is_pending,
           abort_tells_once_and_not_inside_the_call, abort_inside_on_data,
           a_write_to_a_gone_peer_is_an_error_not_a_signal, detach_gives_descriptor_and_rest,
