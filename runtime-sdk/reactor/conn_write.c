@@ -222,3 +222,11 @@ bool conn_congested(const struct conn *c)
 {
     return c->congested;
 }
+
+void conn_drain(struct conn *c)
+{
+    c->congested = true;
+    c->low_water = 0;
+    if (c->state == CONN_OPEN && !c->blocked && !c->busy)
+        conn_todo(c, TURN_FLUSH);
+}
