@@ -256,6 +256,7 @@ static size_t on_data(struct conn *c, const uint8_t *in, size_t n)
     while (f->conn == c) {
         struct frame fr;
         size_t size;
+        bool more;
         int r = frame_parse(in + used, n - used, &fr, &size);
 
         if (r == 0)
@@ -266,8 +267,11 @@ static size_t on_data(struct conn *c, const uint8_t *in, size_t n)
                     FRAME_PAYLOAD_MAX);
             return n;
         }
+        f->link->first_word = used == 0;
         used += size;
-        if (!on_frame(f, &fr))
+        more = on_frame(f, &fr);
+        f->link->first_word = false;
+        if (!more)
             return n;
     }
     return n;

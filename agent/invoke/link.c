@@ -250,6 +250,11 @@ bool runtime_link_stuck(const struct runtime_link *l)
     return l->http && l->http->overdue >= l->config.concurrency;
 }
 
+bool runtime_link_first_word(const struct runtime_link *l)
+{
+    return l->first_word;
+}
+
 bool runtime_link_open(const struct runtime_link *l)
 {
     return !l->closed;

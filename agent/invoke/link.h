@@ -73,6 +73,9 @@ void runtime_link_drop(struct runtime_link *l,
                        struct runtime_call *c); /* forget it: the instance ends */
 /* An HTTP server did not answer as many in a row as it may have at once: it may be stuck for all. */
 bool runtime_link_stuck(const struct runtime_link *l);
+/* Within a callback: what it tells was the first that came with the loop's present event, so that
+ * the runtime did nothing between what caused the event and this. */
+bool runtime_link_first_word(const struct runtime_link *l);
 bool runtime_link_open(const struct runtime_link *l); /* until on_closed() */
 const char *runtime_link_protocol(
     const struct runtime_link *l); /* "frames", "lambda", "http"; "" before it spoke */

@@ -14,7 +14,8 @@ struct runtime_link {
     struct loop *loop;
     struct runtime_link_config config; /* its texts are copies */
     enum link_protocol protocol;
-    bool closed;      /* on_closed() was told */
+    bool closed; /* on_closed() was told */
+    bool first_word;
     struct map calls; /* sent or answering, by id */
     uint64_t last_id;
     size_t held;

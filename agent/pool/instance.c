@@ -158,7 +158,7 @@ void instance_fail(struct instance *i, const char *reason, const char *message)
 {
     if (instance_state_final(i->state))
         return;
-    work_drain_logs(i, true);
+    work_drain_logs(i);
     set_reason(i, reason, "%s", message);
     if (i->sandbox)
         add_last_lines(i);
@@ -428,7 +428,7 @@ static void on_exit_of(void *user, const char *id, const struct sandbox_exit *e)
     i->sandbox = false;
     i->exited = true;
     i->exit = *e;
-    work_drain_logs(i, true);
+    work_drain_logs(i);
     instance_check_end(i);
 }
 

@@ -145,7 +145,7 @@ int work_open(struct instance *i, const struct sandbox_started *s);
 int work_invoke(struct instance *i, struct http_exchange *x, const struct invoke_params *params,
                 void (*on_done)(void *user, const struct invoke_outcome *o), void *user);
 void work_lose_all(struct instance *i, const char *reason, const char *message);
-void work_drain_logs(struct instance *i, bool flush);
+void work_drain_logs(struct instance *i);
 void work_close(struct instance *i);
 
 /* ---- slots.c */

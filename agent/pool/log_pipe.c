@@ -72,18 +72,20 @@ static bool read_some(struct log_pipe *p, int reads)
 {
     char in[READ_SIZE];
 
+    p->rest = true;
     while (reads-- && may_read(p)) {
         ssize_t n = read(p->watch.fd, in, sizeof(in));
 
         if (n < 0 && errno == EINTR)
             continue;
-        if (n < 0)
-            return errno == EAGAIN;
-        if (n == 0)
+        if (n == 0 || (n < 0 && errno != EAGAIN))
             return false;
-        split(p, in, (size_t)n);
-        if ((size_t)n < sizeof(in))
+        if (n > 0)
+            split(p, in, (size_t)n);
+        if (n < (ssize_t)sizeof(in)) {
+            p->rest = false;
             return true;
+        }
     }
     return true;
 }
@@ -143,7 +145,7 @@ int log_pipe_open(struct log_pipe *p, struct loop *loop, int fd, struct log_budg
     p->budget = budget;
     p->pause.fn = on_pause_over;
     p->on_line = on_line;
-    p->watch = (struct loop_watch){.fd = fd, .fn = on_readable};
+    p->watch = (struct loop_watch){.fd = fd, .fn = on_readable, .early = true};
     if (flags >= 0)
         fcntl(fd, F_SETFL, flags | O_NONBLOCK);
     r = loop_watch_set(loop, &p->watch, LOOP_READ);
@@ -155,15 +157,15 @@ int log_pipe_open(struct log_pipe *p, struct loop *loop, int fd, struct log_budg
     return 0;
 }
 
-void log_pipe_drain(struct log_pipe *p, bool flush)
+void log_pipe_drain(struct log_pipe *p, bool told)
 {
     if (!p->open)
         return;
-    if (!read_some(p, DRAIN_READS)) {
+    if ((p->rest || !told || !loop_early_told(p->loop)) && !read_some(p, DRAIN_READS)) {
         shut(p);
         return;
     }
-    if (flush && buffer_size(&p->partial))
+    if (buffer_size(&p->partial))
         give_partial(p);
 }
 

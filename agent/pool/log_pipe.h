@@ -21,12 +21,14 @@ struct log_pipe { /* embed, zero-initialised */
     struct loop *loop;
     struct buffer partial; /* the beginning of a line */
     bool open;
+    bool rest;                 /* the last read left something, as far as is known */
     struct log_budget *budget; /* of the instance */
     void (*on_line)(struct log_pipe *p, const char *line, size_t n);
 };
 int log_pipe_open(struct log_pipe *p, struct loop *loop, int fd, struct log_budget *budget,
                   void (*on_line)(struct log_pipe *p, const char *line, size_t n)); /* takes fd */
-/* Reads what is there, at most 1 MiB and what the budget has left. `flush`: an unfinished line
- * counts as one. */
-void log_pipe_drain(struct log_pipe *p, bool flush);
+/* Hands on what its writer had written: reads it, at most 1 MiB and what the budget has left.
+ * `told`: the loop's event that is being handled was the writer's next act, so that mostly all was
+ * told already. An unfinished line counts as one. */
+void log_pipe_drain(struct log_pipe *p, bool told);
 void log_pipe_close(struct log_pipe *p); /* drains first; may be called twice */

@@ -54,10 +54,22 @@ static void on_err_line(struct log_pipe *p, const char *line, size_t n)
     write_line(i, current_request(i), line, n);
 }
 
-void work_drain_logs(struct instance *i, bool flush)
+void work_drain_logs(struct instance *i)
 {
-    log_pipe_drain(&i->out, flush);
-    log_pipe_drain(&i->err, flush);
+    log_pipe_drain(&i->out, false);
+    log_pipe_drain(&i->err, false);
+}
+
+/* What a function wrote before its result counts to that request: it is heard first. With several at
+ * once nobody can tell whose it is. */
+static void hear_logs(struct instance *i)
+{
+    bool told = runtime_link_first_word(i->link);
+
+    if (i->revision->spec->concurrency > 1)
+        return;
+    log_pipe_drain(&i->out, told);
+    log_pipe_drain(&i->err, told);
 }
 
 /* ---------------------------------------------------------------- the link */
@@ -89,18 +101,17 @@ static void on_init_error(void *user, const struct function_error *e)
     struct instance *i = user;
     char message[512];
 
-    work_drain_logs(i, true);
+    work_drain_logs(i);
     write_error(i, NULL, e);
     snprintf(message, sizeof(message), "%s: %.300s", e->type, e->message);
     instance_fail(i, i->state == STATE_INITIALIZING ? "InitFailed" : "Error", message);
 }
 
-/* What a function wrote before its result counts to that request: read it first. */
 static void on_result(void *user, struct runtime_call *c, const struct result *r)
 {
     struct instance *i = user;
 
-    work_drain_logs(i, i->revision->spec->concurrency == 1);
+    hear_logs(i);
     invocation_result(invocation_of(c), r);
 }
 
@@ -109,7 +120,7 @@ static void on_too_large(void *user, struct runtime_call *c)
     static const char text[] = "[ERROR] the response is over the limit";
     struct instance *i = user;
 
-    work_drain_logs(i, i->revision->spec->concurrency == 1);
+    hear_logs(i);
     write_line(i, c->request_id, text, sizeof(text) - 1);
     invocation_too_large(invocation_of(c));
 }
@@ -118,7 +129,7 @@ static void on_error(void *user, struct runtime_call *c, const struct function_e
 {
     struct instance *i = user;
 
-    work_drain_logs(i, i->revision->spec->concurrency == 1);
+    hear_logs(i);
     write_error(i, c->request_id, e);
     if (e->fatal) {
         i->closing = true; /* it ends by itself now */
@@ -290,7 +301,7 @@ static void on_overdue(void *owner, struct invocation *v)
     int n = snprintf(text, sizeof(text), "Task timed out after %.2f seconds",
                      invocation_timeout_ms(v) / 1e3);
 
-    work_drain_logs(i, i->revision->spec->concurrency == 1);
+    hear_logs(i);
     write_line(i, invocation_request_id(v), text, (size_t)n);
     if (i->revision->spec->concurrency == 1) {
         instance_time_out(i, text);
@@ -314,7 +325,7 @@ static void on_answered(void *owner, struct invocation *v)
     struct instance *i = owner;
 
     (void)v;
-    work_drain_logs(i, i->revision->spec->concurrency == 1);
+    hear_logs(i);
 }
 
 static void on_released(void *owner, struct invocation *v, bool ran, uint64_t run_ns)

@@ -50,6 +50,7 @@ int epoll_watch_set(struct loop *l, struct loop_watch *w, uint32_t events)
     l->stats.system_calls++;
     if (epoll_ctl(epoll_of(l)->fd, w->events ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, w->fd, &e) < 0)
         return -errno;
+    epoll_of(l)->early += w->early && !w->events;
     w->events = events;
     return 0;
 }
@@ -60,36 +61,56 @@ void epoll_watch_cancel(struct loop *l, struct loop_watch *w)
     struct epoll_event unused = {0};
 
     w->events = 0;
+    s->early -= w->early;
     l->stats.system_calls++;
     epoll_ctl(s->fd, EPOLL_CTL_DEL, w->fd, &unused);
     /* Its owner may free it now, so the rest of this batch must not name it. */
-    for (int i = s->at + 1; i < s->count; i++) {
+    for (int i = 0; i < s->count; i++) {
         if (s->events[i].data.ptr == w)
             s->events[i].data.ptr = NULL;
     }
 }
 
+static void run_event(struct loop *l, struct epoll_state *s, int i)
+{
+    struct loop_watch *w = s->events[i].data.ptr;
+    uint32_t got = s->events[i].events;
+    uint32_t told = got & (EPOLLIN | EPOLLOUT | EPOLLRDHUP);
+    uint64_t count;
+
+    s->events[i].data.ptr = NULL;
+    if (w == &s->wake) { /* drained before the mail is taken: a post that comes later writes again */
+        l->stats.wakeups += read(l->wake_fd, &count, sizeof(count)) == sizeof(count);
+        l->stats.system_calls++;
+        return;
+    }
+    if (got & (EPOLLHUP | EPOLLERR))
+        told |= LOOP_HANGUP;
+    l->stats.events++;
+    w->fn(w, told);
+}
+
+static bool is_early(const struct epoll_state *s, int i)
+{
+    const struct loop_watch *w = s->events[i].data.ptr;
+
+    return w && w->early;
+}
+
+/* What is ready is reported in the order in which it became so, but for what is written while
+ * epoll_wait(2) collects: that may change places within one batch. A full batch is not the whole. */
 static void run_events(struct loop *l, struct epoll_state *s)
 {
-    for (s->at = 0; s->at < s->count; s->at++) {
-        struct loop_watch *w = s->events[s->at].data.ptr;
-        uint32_t got = s->events[s->at].events;
-        uint32_t told = got & (EPOLLIN | EPOLLOUT | EPOLLRDHUP);
-        uint64_t count;
-
-        if (!w)
-            continue;
-        if (w == &s->wake) { /* drained before the mail is taken: a post that comes later writes again */
-            l->stats.wakeups += read(l->wake_fd, &count, sizeof(count)) == sizeof(count);
-            l->stats.system_calls++;
-            continue;
-        }
-        if (got & (EPOLLHUP | EPOLLERR))
-            told |= LOOP_HANGUP;
-        l->stats.events++;
-        w->fn(w, told);
+    for (int i = 0; s->early && i < s->count; i++) {
+        if (is_early(s, i))
+            run_event(l, s, i);
     }
-    s->at = s->count = 0;
+    l->early_told = s->count < EPOLL_BATCH;
+    for (int i = 0; i < s->count; i++) {
+        if (s->events[i].data.ptr)
+            run_event(l, s, i);
+    }
+    s->count = 0;
 }
 
 /* To the nanosecond where the kernel can (5.11), else rounded up to the millisecond: early would spin. */

@@ -31,6 +31,7 @@ struct loop {
     void *kernel; /* the backend's */
     int wake_fd;  /* an eventfd */
     bool running;
+    bool early_told; /* the backend's, of this turn */
     uint64_t now;
     atomic_bool stopping;
     _Atomic(struct mail *) mails; /* newest first; the only thing other threads write */

@@ -105,6 +105,11 @@ void loop_watch_cancel(struct loop *l, struct loop_watch *w)
         l->backend->watch_cancel(l, w);
 }
 
+bool loop_early_told(const struct loop *l)
+{
+    return l->early_told;
+}
+
 /* ---- mail */
 
 static void wake(struct loop *l)

@@ -56,7 +56,11 @@ struct loop_watch {
     uint32_t events; /* asked for; 0 while unset */
     void (*fn)(struct loop_watch *w, uint32_t events);
     uint32_t slot; /* the loop's */
+    bool early;    /* told before all else of its turn; set it before the first loop_watch_set() */
 };
+/* True: of what one writer did in this order, a write to an early watch's descriptor and one to
+ * another of this loop's, the first has been told when the second is. Within an event's call. */
+bool loop_early_told(const struct loop *l);
 int loop_watch_set(struct loop *l, struct loop_watch *w, uint32_t events); /* adds or changes; -errno */
 void loop_watch_cancel(struct loop *l, struct loop_watch *w); /* before the fd is closed */
 

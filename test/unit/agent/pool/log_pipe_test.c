@@ -83,7 +83,7 @@ START_TEST(what_waits_is_read_later)
     wait_for(is_paused, NULL);
     budget.spent = LOG_BURST + LOG_RATE / 10;
     before = lines;
-    log_pipe_drain(&p, true); /* an invocation ended: not even then */
+    log_pipe_drain(&p, false); /* an invocation ended: not even then */
     ck_assert_uint_eq(lines, before);
     wait_for(has_read_all, NULL);
     ck_assert_uint_gt(lines, before);
@@ -100,6 +100,24 @@ START_TEST(a_writer_that_left_is_not_waited_for)
     close(out);
     wait_for(has_ended, NULL);
     ck_assert_str_eq(last, "[rouse] output beyond the limit was dropped");
+    end();
+}
+END_TEST
+
+/* Who says that the loop's event came after it is believed; and who does not is not. */
+START_TEST(what_was_told_is_not_read_again)
+{
+    begin();
+    ck_assert_int_eq(write(out, "one\n", 4), 4);
+    wait_for(has_read_all, NULL);
+    ck_assert_uint_eq(lines, 1);
+    ck_assert_int_eq(write(out, "two", 3), 3);
+    log_pipe_drain(&p, true);
+    ck_assert_uint_eq(lines, 1 + !loop_early_told(loop));
+    log_pipe_drain(&p, false);
+    ck_assert_uint_eq(lines, 2);
+    ck_assert_str_eq(last, "two");
+    close(out);
     end();
 }
 END_TEST
@@ -123,5 +141,5 @@ START_TEST(a_bucket_fills_with_time)
 }
 END_TEST
 
-UNIT_MAIN("log_pipe", empty_lines_cost_too, what_waits_is_read_later,
+UNIT_MAIN("log_pipe", empty_lines_cost_too, what_waits_is_read_later, what_was_told_is_not_read_again,
           a_writer_that_left_is_not_waited_for, a_bucket_fills_with_time)

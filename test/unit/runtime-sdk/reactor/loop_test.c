@@ -4,6 +4,7 @@
 #include "unit.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -138,6 +139,124 @@ START_TEST(a_watch_cancelled_in_the_same_batch_does_not_run)
 }
 END_TEST
 
+/* ---- early watches */
+enum { ROUNDS = 2000, SOCKETS = 300 };
+static struct loop_watch first_watch, then_watch;
+static atomic_int acknowledged;
+static int heard;
+static bool ever_sure;
+
+static void on_first(struct loop_watch *w, uint32_t events)
+{
+    char in[64];
+    ssize_t n = read(w->fd, in, sizeof(in));
+
+    (void)events;
+    heard += n > 0 ? (int)n : 0;
+}
+
+static void on_then(struct loop_watch *w, uint32_t events)
+{
+    char octet;
+
+    (void)events;
+    if (read(w->fd, &octet, 1) != 1)
+        return;
+    if (loop_early_told(loop)) {
+        ever_sure = true;
+        ck_assert_int_ge(heard, acknowledged + 1);
+    }
+    if (++acknowledged == ROUNDS)
+        loop_stop(loop);
+}
+
+/* Writes to the one, then to the other; the next pair when the loop has seen the second. */
+static void *write_pairs(void *user)
+{
+    int *fds = user;
+
+    for (int i = 0; i < ROUNDS; i++) {
+        ck_assert_int_eq(write(fds[0], "x", 1), 1);
+        ck_assert_int_eq(write(fds[1], "x", 1), 1);
+        while (atomic_load(&acknowledged) == i)
+            ;
+    }
+    return NULL;
+}
+
+START_TEST(an_early_watch_hears_first_what_was_written_first)
+{
+    int a[2], b[2], ends[2];
+    pthread_t writer;
+
+    ck_assert_int_eq(loop_new(&loop), 0);
+    ck_assert_int_eq(pipe2(a, O_NONBLOCK), 0);
+    ck_assert_int_eq(pipe2(b, O_NONBLOCK), 0);
+    then_watch = (struct loop_watch){.fd = b[0], .fn = on_then};
+    first_watch = (struct loop_watch){.fd = a[0], .fn = on_first, .early = true};
+    ck_assert_int_eq(loop_watch_set(loop, &then_watch, LOOP_READ), 0);
+    ck_assert_int_eq(loop_watch_set(loop, &first_watch, LOOP_READ), 0);
+    ends[0] = a[1];
+    ends[1] = b[1];
+    ck_assert_int_eq(pthread_create(&writer, NULL, write_pairs, ends), 0);
+    loop_run(loop);
+    pthread_join(writer, NULL);
+    ck_assert_int_eq(heard, ROUNDS);
+    if (!strcmp(loop_backend_name(loop), "epoll"))
+        ck_assert(ever_sure);
+    loop_watch_cancel(loop, &first_watch);
+    loop_watch_cancel(loop, &then_watch);
+    loop_free(loop);
+    for (int i = 0; i < 2; i++) {
+        close(a[i]);
+        close(b[i]);
+    }
+}
+END_TEST
+
+static int others;
+
+static void on_other(struct loop_watch *w, uint32_t events)
+{
+    (void)events;
+    ck_assert_int_eq(heard, 1);
+    if (!others)
+        ck_assert(!loop_early_told(loop));
+    others++;
+    loop_watch_cancel(loop, w);
+    if (others == SOCKETS)
+        loop_stop(loop);
+}
+
+static void on_early(struct loop_watch *w, uint32_t events)
+{
+    (void)events;
+    heard++;
+    loop_watch_cancel(loop, w);
+}
+
+/* More is ready than one wait tells: nobody is sure then. */
+START_TEST(an_early_watch_runs_before_its_batch)
+{
+    static struct loop_watch watches[SOCKETS];
+    int ready[2];
+
+    ck_assert_int_eq(loop_open(&(struct loop_options){.backend = LOOP_EPOLL}, &loop), 0);
+    ck_assert_int_eq(pipe2(ready, O_NONBLOCK), 0);
+    ck_assert_int_eq(write(ready[1], "x", 1), 1);
+    first_watch = (struct loop_watch){.fd = dup(ready[0]), .fn = on_early, .early = true};
+    for (int i = 0; i < SOCKETS; i++) {
+        watches[i] = (struct loop_watch){.fd = dup(ready[0]), .fn = on_other};
+        if (i == 200)
+            ck_assert_int_eq(loop_watch_set(loop, &first_watch, LOOP_READ), 0);
+        ck_assert_int_eq(loop_watch_set(loop, &watches[i], LOOP_READ), 0);
+    }
+    loop_run(loop);
+    ck_assert_int_eq(others, SOCKETS);
+    loop_free(loop);
+}
+END_TEST
+
 static void hung_up(struct loop_watch *w, uint32_t events)
 {
     ck_assert_uint_eq(events & LOOP_HANGUP, LOOP_HANGUP);
@@ -264,6 +383,7 @@ END_TEST
 
 UNIT_MAIN("loop", timers_run_in_order, equal_times_keep_the_order_of_setting,
           a_timer_that_sets_itself_does_not_starve_the_loop,
-          a_watch_cancelled_in_the_same_batch_does_not_run, a_hangup_is_told,
-          deferred_work_runs_once_and_may_defer_more, mail_from_many_threads,
+          a_watch_cancelled_in_the_same_batch_does_not_run,
+          an_early_watch_hears_first_what_was_written_first, an_early_watch_runs_before_its_batch,
+          a_hangup_is_told, deferred_work_runs_once_and_may_defer_more, mail_from_many_threads,
           stop_from_a_thread_and_before_the_run)
