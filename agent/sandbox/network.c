@@ -71,12 +71,18 @@ static int make_table(const struct network *n, bool limit_flows, struct err *e)
         "  iifname \"%s*\" ip protocol icmp accept\n"
         "  iifname \"%s*\" drop\n"
         " }\n"
+        " chain output {\n"
+        "  type filter hook output priority 0; policy accept;\n"
+        "  oifname \"%s*\" ct state established,related accept\n"
+        "  oifname \"%s*\" ip protocol icmp accept\n"
+        "  oifname \"%s*\" drop\n"
+        " }\n"
         " chain postrouting {\n"
         "  type nat hook postrouting priority 100; policy accept;\n"
         "  ip saddr %s oifname != \"%s*\" masquerade\n"
         " }\n"
         "}\n",
-        t, l, l, l, l, l, l, subnet, l, flows, l, l, l, subnet, l);
+        t, l, l, l, l, l, l, subnet, l, flows, l, l, l, l, l, l, subnet, l);
     if (r == 0)
         r = buffer_append(&b, "", 1);
     return r < 0 ? r : nft_run((const char *)buffer_bytes(&b), "make the table", e);

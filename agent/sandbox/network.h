@@ -3,7 +3,8 @@
  * The node's end of a link is named `r<6 hex><pair>`, so that the rules match
  * by prefix: an instance reaches what lies beyond the node, and neither other
  * instances, nor the node's own addresses, nor link-local ones (cloud
- * metadata). The node's interfaces with a default route are set to forward,
+ * metadata); and nobody reaches an instance by it, the node's own processes
+ * neither: a server in it is the agent's alone, which comes another way. The node's interfaces with a default route are set to forward,
  * and stay so: others may rely on it by the end. Launcher only, but for
  * network_child(). */
 #pragma once

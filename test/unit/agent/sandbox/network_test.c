@@ -110,6 +110,9 @@ START_TEST(egress_and_nothing_else)
     close(b.at.stdout_fd);
     close(b.at.stderr_fd);
 
+    /* What it listens on is not there for the node's processes: neither taken nor refused. */
+    snprintf(script, sizeof(script), "timeout 2 bash -c '</dev/tcp/%s/5353' 2>/dev/null", address);
+    ck_assert_int_eq(shell(script), 124);
     snprintf(script, sizeof(script),
              "nc -w 5 " OUTSIDE " 5353 </dev/null || echo no-outside\n"
              "g=$(ip route | sed -n 's/default via \\([0-9.]*\\).*/\\1/p')\n"
