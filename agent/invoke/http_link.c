@@ -3,7 +3,6 @@
 #include "base/clock.h"
 #include "invoke/invocation_internal.h"
 #include "invoke/namespace.h"
-#include "reactor/conn.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -24,6 +23,15 @@ static int open_socket(void *user, int family, int type)
     const struct http_link *h = user;
 
     return http_link_deaf(h) ? -ENOTCONN : namespace_socket(h->namespace_fd, family, type);
+}
+
+static int dial(struct http_link *h, const char *address, const struct conn_ops *ops, void *user,
+                struct conn **ret)
+{
+    const struct conn_options o = {.open_socket = open_socket, .socket_user = h};
+
+    return conn_dial(h->link->loop, address, loop_now(h->link->loop) + PROBE_WAIT_NS, ops, &o, user,
+                     ret);
 }
 
 /* ---------------------------------------------------------------- until it accepts */
@@ -87,11 +95,14 @@ static void try(struct http_link *h)
 {
     static const struct conn_ops ops = {
         .on_data = on_data, .on_connected = on_accepted, .on_closed = on_refused};
-    const struct conn_options o = {.open_socket = open_socket, .socket_user = h};
-    uint64_t until = loop_now(h->link->loop) + PROBE_WAIT_NS;
 
-    if (conn_dial(h->link->loop, h->addresses[h->trying], until, &ops, &o, h, &h->probe) < 0)
+    if (dial(h, h->addresses[h->trying], &ops, h, &h->probe) < 0)
         tried(h);
+}
+
+int http_link_dial(struct http_link *h, const struct conn_ops *ops, void *user, struct conn **ret)
+{
+    return dial(h, h->address, ops, user, ret);
 }
 
 /* ---------------------------------------------------------------- life */
@@ -112,8 +123,8 @@ int http_link_new(struct runtime_link *l, int fd, struct http_link **ret)
     struct http_client_options o = {
         .max_idle = l->config.concurrency,
         .idle_ns = IDLE_NS,
-        /* A full backlog answers late; the function's own time-out is what counts. */
-        .connect_timeout_ns = l->config.timeout_ms * NS_PER_MS,
+        /* A full backlog answers late: the function's time-out comes before this. */
+        .connect_timeout_ns = l->config.timeout_ms * NS_PER_MS + NS_PER_S,
         .open_socket = open_socket,
         .socket_user = h,
     };

@@ -7,6 +7,7 @@
 #include "base/list.h"
 #include "http/client.h"
 #include "invoke/link_internal.h"
+#include "reactor/conn.h"
 
 struct http_link {
     struct runtime_link *link;
@@ -27,6 +28,8 @@ int http_link_new(struct runtime_link *l, int fd, struct http_link **ret);
 struct http_link *http_link_free(struct http_link *h);
 /* The processes are going: what still runs may end, but not hold the network for long. */
 void http_link_deafen(struct http_link *h);
+/* A connection to where it accepted. -ENOTCONN: nothing new goes there. */
+int http_link_dial(struct http_link *h, const struct conn_ops *ops, void *user, struct conn **ret);
 static inline bool http_link_deaf(const struct http_link *h)
 {
     return h->namespace_fd < 0;

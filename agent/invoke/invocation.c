@@ -190,6 +190,7 @@ void invocation_release(struct invocation *i)
     runtime_link_drop(i->s.link, &i->call);
     list_del(&i->link);
     list_del(&i->of_server);
+    proxied_done(i);
     /* A client that left is told of by on_done() of its exchange, which finds the invocation gone
      * otherwise. */
     if (i->x && i->gone) {

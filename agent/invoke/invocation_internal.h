@@ -4,6 +4,7 @@
 #include "base/buffer.h"
 #include "invoke/invocation.h"
 
+struct conn;
 struct http_proxy;
 
 enum invocation_state { INVOCATION_READING, INVOCATION_RUNNING, INVOCATION_ABANDONED };
@@ -25,6 +26,7 @@ struct invocation {
     struct list of_server;    /* in http_link.running while it is in the function's hands */
     struct http_proxy *proxy; /* NULL: its exchange is ours */
     int status;               /* of the answer's head, once it came */
+    struct conn *probe;       /* asks whether the server is still there */
 };
 
 void invocation_set_state(struct invocation *i, enum invocation_state to);
@@ -52,3 +54,5 @@ int proxied_begin(struct invocation *i);
 void proxied_cut(struct invocation *i, int status);
 /* Its time-out has passed. */
 void proxied_overdue(struct invocation *i);
+/* Nothing of it may call any more. */
+void proxied_done(struct invocation *i);

@@ -19,6 +19,9 @@ struct invoke_params {
     const char *client_ip;
 };
 struct invoke_outcome {
+    /* Nothing was run: the instance was not there any more. The exchange is whole and the caller's
+     * again, and the rest says nothing. */
+    bool refused;
     int status; /* what was answered */
     bool client_gone;
     bool lost;       /* the instance died with it */

@@ -3,7 +3,7 @@
  * The slot is held from the request's head to the answer's last byte; then, or when the client leaves
  * or the time-out has passed, the connection to the function is what ends, since nothing else can tell
  * a server to stop. One that breaks off says nothing of why: if its process has ended, that will be
- * known in a moment, and is the better answer. On the agent's loop. */
+ * known in a moment, and is the better answer; so its port is asked. On the agent's loop. */
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "http/proxy.h"
@@ -14,8 +14,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-
-#define LAST_WORDS_NS (100 * NS_PER_MS)
 
 static struct http_link *server_of(const struct invocation *i)
 {
@@ -76,33 +74,78 @@ static void tell_log(struct invocation *i, const char *message)
     c->ops->on_log(c->user, i->params.request_id, line, (size_t)n);
 }
 
-/* The process may have ended: then the end of the instance, which is on its way, ends this too. */
-static void on_last_words(struct loop_timer *t)
+static void fail(struct invocation *i)
 {
-    struct invocation *i = container_of(t, struct invocation, timer);
-
-    if (http_link_deaf(server_of(i)))
-        return;
     tell_log(i, i->refusal.message);
     invocation_client_fail(i, &i->refusal, false);
     invocation_release(i);
 }
 
-static void broke(struct invocation *i, const char *reason, const char *message)
+static size_t no_data(struct conn *c, const uint8_t *in, size_t n)
 {
-    i->refusal = (struct failure){.status = 502, .reason = reason, .message = message};
-    i->timer.fn = on_last_words;
-    loop_timer_set(i->s.link->loop, &i->timer, loop_now(i->s.link->loop) + LAST_WORDS_NS);
+    (void)c, (void)in;
+    return n;
 }
 
+static void on_still_there(struct conn *c)
+{
+    fail(conn_user(c));
+}
+
+/* Its process ends, or it hung up: what becomes of the instance is what becomes of this. */
+static void on_not_there(struct conn *c, int error)
+{
+    struct invocation *i = conn_user(c);
+
+    i->probe = NULL;
+    if (error == -ETIMEDOUT) /* too busy to accept */
+        fail(i);
+    else
+        link_closed(i->s.link, NULL);
+}
+
+/* The connection broke. A process that ends closes its port, too. */
+static void broke(struct invocation *i, const char *reason, const char *message)
+{
+    static const struct conn_ops ops = {
+        .on_data = no_data, .on_connected = on_still_there, .on_closed = on_not_there};
+    int r;
+
+    loop_timer_cancel(i->s.link->loop, &i->timer);
+    i->refusal = (struct failure){.status = 502, .reason = reason, .message = message};
+    r = http_link_dial(server_of(i), &ops, i, &i->probe);
+    if (r < 0 && r != -ENOTCONN)
+        fail(i);
+}
+
+void proxied_done(struct invocation *i)
+{
+    struct conn *c = TAKE_PTR(i->probe);
+
+    if (c) {
+        conn_set_user(c, NULL, NULL);
+        conn_abort(c, 0);
+    }
+}
+
+/* A server that does not accept connections any more is a runtime that hung up; the request has not
+ * been sent. What that means for the instance must be known before the request looks for a slot
+ * again, and must not end this invocation with the others. */
 static void on_refused(void *user, struct http_exchange *x, const char *reason)
 {
     struct invocation *i = user;
+    struct runtime_link *link = i->s.link;
+    const struct invoke_outcome o = {.refused = true};
+    void (*done)(void *to, const struct invoke_outcome *told) = i->s.on_done;
+    void *entry = i->s.user;
 
     (void)x, (void)reason;
     i->proxy = NULL;
-    invocation_own_exchange(i);
-    broke(i, "FunctionError", "the function does not accept connections any more");
+    i->x = NULL;
+    list_del(&i->link);
+    link_closed(link, NULL);
+    invocation_release(i);
+    done(entry, &o);
 }
 
 static void on_head(void *user, struct http_exchange *x, int status)

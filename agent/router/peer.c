@@ -25,6 +25,7 @@ struct peer_server {
 
 /* What a call's headers say, copied: the pool may keep it until the answer. */
 struct peer_request {
+    struct http_exchange *x;
     struct invoke_params params;
     char function_key[FUNCTION_KEY_MAX], revision[PEER_TEXT_MAX];
     char request_id[PEER_TEXT_MAX], client_ip[PEER_TEXT_MAX];
@@ -106,12 +107,6 @@ static int read_call(const struct peer_server *s, const struct http_head *h, str
     return 0;
 }
 
-static void on_invoked(void *user, const struct invoke_outcome *o)
-{
-    (void)o;
-    free(user);
-}
-
 static const char *refusal(int error)
 {
     switch (error) {
@@ -124,6 +119,15 @@ static const char *refusal(int error)
     default:
         return "Rouse-Refused: busy\r\n";
     }
+}
+
+static void on_invoked(void *user, const struct invoke_outcome *o)
+{
+    struct peer_request *r = user;
+
+    if (o->refused)
+        http_respond(r->x, 503, refusal(-EAGAIN), NULL, 0);
+    free(r);
 }
 
 static void on_request(struct http_exchange *x, void *user)
@@ -147,6 +151,8 @@ static void on_request(struct http_exchange *x, void *user)
         http_respond(x, 400, NULL, NULL, 0);
         return;
     }
+    if (e == 0)
+        r->x = x;
     if (e == 0)
         e = s->draining ? -ESHUTDOWN : pool_invoke(s->config.pool, x, &r->params, on_invoked, r);
     if (e < 0) {

@@ -126,11 +126,32 @@ static void answer(struct request *r, const struct answer *a)
     answer_send(r->x, r->id, a);
 }
 
+static void request_wait(struct request *r);
+static void request_dispatch(struct request *r);
+
 /* ---------------------------------------------------------------- local */
+/* Nothing was run where it was sent. */
+static void go_elsewhere(struct request *r)
+{
+    if (r->granted) {
+        r->gateway->stats.refused_grants++;
+        r->ticket.attempt++;
+        request_wait(r);
+    } else {
+        request_dispatch(r);
+    }
+}
+
 static void on_local_done(void *user, const struct invoke_outcome *o)
 {
     struct request *r = user;
 
+    if (o->refused) {
+        http_set_owner(r->x, &own_ops, r);
+        set_state(r, REQUEST_NEW);
+        go_elsewhere(r);
+        return;
+    }
     if (o->client_gone)
         r->gateway->stats.gone++;
     else
@@ -190,9 +211,6 @@ static bool go_local(struct request *r, const struct attempt *t)
 }
 
 /* ---------------------------------------------------------------- another node */
-static void request_wait(struct request *r);
-static void request_dispatch(struct request *r);
-
 /* The lease has run out while the client sent: that was no time in the queue. Once only, as the body is here now. */
 static void queue_anew(struct request *r)
 {
@@ -213,15 +231,9 @@ static void on_remote_refused(void *user, struct http_exchange *x, const char *r
     g->stats.remote_refused++;
     routes_refused(g->config.routes, r->target.function_key, r->revision, r->remote_node,
                    loop_now(g->config.loop));
-    if (r->granted) {
-        g->stats.refused_grants++;
-        r->ticket.attempt++;
-        if (r->uploading && whole_body_is_here(r))
-            queue_anew(r);
-        request_wait(r);
-    } else {
-        request_dispatch(r);
-    }
+    if (r->granted && r->uploading && whole_body_is_here(r))
+        queue_anew(r);
+    go_elsewhere(r);
 }
 
 static void on_remote_head(void *user, struct http_exchange *x, int status)

@@ -34,12 +34,12 @@ static int upload(const struct settings *s, const struct buffer *package, const 
     return is_there(s, url) ? EXIT_DONE : api_do(s, &q, &a, 0);
 }
 
-static bool has_bootstrap(const char *dir)
+static bool has_program(const char *dir, const char *program)
 {
     char file[3 * PATH_MAX];
     struct stat st;
 
-    snprintf(file, sizeof(file), "%s/bootstrap", dir);
+    snprintf(file, sizeof(file), "%s/%s", dir, program);
     return stat(file, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & 0111);
 }
 
@@ -49,6 +49,7 @@ static int resolve_code(const struct settings *s, const struct manifest *m, stru
 {
     struct json_object *code = json_at(o, "spec.code"), *path = json_at(o, "spec.code.path");
     cleanup_buffer struct buffer package = {0};
+    const char *program = json_at(o, "spec.port") ? json_text(o, "spec.handler") : "bootstrap";
     char dir[2 * PATH_MAX], digest[PACKAGE_DIGEST_TEXT];
     struct err e = {0};
     int r;
@@ -65,10 +66,10 @@ static int resolve_code(const struct settings *s, const struct manifest *m, stru
         snprintf(dir, sizeof(dir), "%s%s", m->dir, json_object_get_string(path));
     if (package_pack_dir(dir, NULL, &package, &e) < 0)
         return fail("%s: spec.code.path: %s", name, e.message);
-    if (strcmp(json_text(o, "spec.runtime"), "provided") == 0 && !has_bootstrap(dir))
-        return fail("%s: spec.code.path: %s has no executable file `bootstrap`, which is what the "
-                    "runtime `provided` starts. Is it built?",
-                    name, dir);
+    if (strcmp(json_text(o, "spec.runtime"), "provided") == 0 && !has_program(dir, program))
+        return fail("%s: spec.code.path: %s has no executable file `%s`, which is what is "
+                    "started. Is it built?",
+                    name, dir, program);
     package_digest(buffer_bytes(&package), buffer_size(&package), digest);
     r = upload(s, &package, digest);
     if (r != EXIT_DONE)

@@ -266,7 +266,8 @@ static int outcomes, refusal;
 
 static void on_outcome(void *user, const struct invoke_outcome *o)
 {
-    (void)user;
+    if (o->refused)
+        http_respond(user, 503, NULL, "refused late", 12);
     outcome = *o;
     outcomes++;
 }
@@ -280,7 +281,7 @@ static void on_request(struct http_exchange *x, void *user)
     snprintf(id, sizeof(id), "%.*s", given ? (int)given->n : 5, given ? given->at : "req-0");
     params.request_id = id;
     params.raw_path = http_head(x)->path;
-    refusal = pool_invoke(pool, x, &params, on_outcome, NULL);
+    refusal = pool_invoke(pool, x, &params, on_outcome, x);
     if (refusal < 0)
         http_respond(x, 503, "Rouse-Refused: x\r\n", "refused", 7);
 }

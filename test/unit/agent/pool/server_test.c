@@ -281,6 +281,23 @@ START_TEST(closed_without_an_answer)
 }
 END_TEST
 
+/* The process is going, and nobody has told yet: what was not sent can go elsewhere. */
+START_TEST(no_longer_listening)
+{
+    struct peer c;
+
+    if (!one_ready(2, 0))
+        return;
+    close(server_fd);
+    client_ask(&c, "req-1", NULL);
+    expect_answer(&c, "HTTP/1.1 503", "refused late");
+    ck_assert(!pool_has_slot(pool, FUNCTION, "r1"));
+    box_exit(box_of("i-1"), 3, 0, false);
+    expect_sent("status i-1 Failed Error");
+    end();
+}
+END_TEST
+
 START_TEST(its_process_ended)
 {
     struct peer c, s;
@@ -388,5 +405,6 @@ END_TEST
 
 UNIT_MAIN("server", ready_when_the_port_accepts, a_server_on_the_other_loopback,
           one_that_never_listens, a_request_as_it_is, no_events, slots_are_held_until_the_end,
-          closed_without_an_answer, its_process_ended, broken_off_in_the_middle, the_client_leaves,
-          a_time_out_ends_the_instance_of_one, time_outs_in_a_row_end_the_instance_of_many)
+          closed_without_an_answer, no_longer_listening, its_process_ended,
+          broken_off_in_the_middle, the_client_leaves, a_time_out_ends_the_instance_of_one,
+          time_outs_in_a_row_end_the_instance_of_many)
