@@ -18,7 +18,7 @@ SERVERS = {
 
 def part_cpu(field):
     for suffix, connections in (("", 64), ("_1000", 1000)):
-        results = field.rounds(SERVERS, ROUNDS, connections=connections, seconds=0.5, warmup=0.1)
+        results = field.rounds(SERVERS, ROUNDS, connections=connections, seconds=0.2, warmup=0.08)
         us = {n: [r["cpu_us"][0] for r in rows] for n, rows in results.items()}
         for n, values in us.items():
             median(f"http_server_cpu_{n}{suffix}", values, "us")

@@ -42,13 +42,13 @@ def compare(field, kind, suffix, **options):
 
 
 def part_http(field):
-    compare(field, "http", "", connections=64, seconds=0.5, warmup=0.1)
-    compare(field, "http", "_1000", connections=1000, seconds=0.5, warmup=0.1)
+    compare(field, "http", "", connections=64, seconds=0.15, warmup=0.08)
+    compare(field, "http", "_1000", connections=1000, seconds=0.15, warmup=0.08)
 
 
 def part_echo(field):
-    compare(field, "echo", "", connections=64, echo=64, seconds=0.35, warmup=0.1)
-    for n, rows in field.rounds(field.servers, 3, connections=64, echo=64, depth=16, seconds=0.25, warmup=0.1).items():
+    compare(field, "echo", "", connections=64, echo=64, seconds=0.15, warmup=0.05)
+    for n, rows in field.rounds(field.servers, 3, passes=1, connections=64, echo=64, depth=16, seconds=0.25, warmup=0.1).items():
         median(f"echo_16_in_flight_{n}", [r["rps"] for r in rows], "per_s")
 
 
@@ -68,10 +68,16 @@ def part_idle():
 
 
 def part_loops():
-    """Both servers may use both cpus, and the load keeps one of them busy as well: what differs is the number of loops."""
-    with Field(one=lambda: ours("reactor_http", cpus="0,1"), two=lambda: ours("reactor_http", "--loops", 2, cpus="0,1")) as field:
-        us = cpu(field.rounds(["one", "two"], ROUNDS, connections=64, seconds=0.5, warmup=0.1))
+    """On one cpu, as everything else here: what the second loop costs. On both cpus the load shares one of them, which
+    costs more than any loop does; two processes of one loop each, on the same port, show how much of it."""
+    with Field(one=lambda: ours("reactor_http"), two=lambda: ours("reactor_http", "--loops", 2)) as field:
+        us = cpu(field.rounds(["one", "two"], ROUNDS, connections=64, seconds=0.25, warmup=0.08))
         ratio("reactor_two_loops_cpu_vs_one", us["two"], us["one"])
+    with ours("reactor_http", "--loops", 2, cpus="0,1") as two, ours("reactor_http", cpus="0,1") as a, \
+            ours("reactor_http", cpus="0,1", port=a.port) as b:
+        rows = [(load(two.port, cpu_of=[[two.pid]], seconds=0.4, warmup=0.1)["cpu_us"][0],
+                 sum(load(a.port, cpu_of=[[a.pid], [b.pid]], seconds=0.4, warmup=0.1)["cpu_us"])) for _ in range(ROUNDS)]
+        ratio("reactor_two_loops_cpu_vs_two_processes", *zip(*rows))
 
 
 def part_calls(http, echo):

@@ -71,9 +71,9 @@ class Server:
         self.stop()
 
 
-def program(name, *args, env=None, label=None, cpu=SERVER_CPU):
+def program(name, *args, env=None, label=None, cpu=SERVER_CPU, port=0):
     """One of build/release/bench; they all take --port."""
-    port = free_port()
+    port = port or free_port()
     return Server(label or name, [BENCH / name, "--port", port, *args], port, env, cpu)
 
 
@@ -191,20 +191,33 @@ class Field:
     def __exit__(self, *_):
         self.stop()
 
-    def rounds(self, names, count, **options):
-        """{name: [result of each round]}, interleaved; each round begins with another server."""
+    def rounds(self, names, count, passes=3, **options):
+        """{name: [result of each round]}. A round is `passes` turns through all servers, each turn beginning with
+        another one: what drifts on the machine, drifts for all."""
         names = [n for n in names if n in self.servers]
         results = {n: [] for n in names}
-        for i in range(count):
-            for n in names[i % len(names):] + names[:i % len(names)]:
-                s = self.servers[n]
-                results[n].append(load(s.port, cpu_of=[[s.pid]], **options))
+        for _ in range(count):
+            runs = {n: [] for n in names}
+            for i in range(passes):
+                for n in names[i * len(names) // passes:] + names[:i * len(names) // passes]:
+                    s = self.servers[n]
+                    runs[n].append(load(s.port, cpu_of=[[s.pid]], **options))
+            for n in names:
+                results[n].append(joined(runs[n]))
         return results
 
 
-def ours(name, *args, backend="epoll", cpus=SERVER_CPU):
+def joined(runs):
+    """Several runs as one: CPU time by requests; throughput and latency are means."""
+    requests = sum(r["requests"] for r in runs)
+    one = {k: sum(r[k] for r in runs) / len(runs) for k in ("rps", "client_busy", "p50_us", "p99_us")}
+    return {**one, "requests": requests,
+            "cpu_us": [sum(r["cpu_us"][i] * r["requests"] for r in runs) / requests for i in range(len(runs[0]["cpu_us"]))]}
+
+
+def ours(name, *args, backend="epoll", cpus=SERVER_CPU, port=0):
     """One of our own servers on that backend of the reactor."""
-    s = program(name, *args, env={"ROUSE_REACTOR": backend}, label=f"{name} {backend}", cpu=cpus)
+    s = program(name, *args, env={"ROUSE_REACTOR": backend}, label=f"{name} {backend}", cpu=cpus, port=port)
     rings = [f for f in pathlib.Path(f"/proc/{s.pid}/fd").iterdir() if os.readlink(f) == "anon_inode:[io_uring]"]
     if (backend == "io_uring") != bool(rings):
         s.stop()
