@@ -8,11 +8,13 @@ from servers import Field, Skipped, calls_text, go_program, idle, load, memory_b
 
 ROUNDS = 5
 YARDSTICKS = ("epoll", "libuv", "libevent", "evio", "gnet")
+OTHERS = ("ring", "nginx", "ours", "uring")
 
 
 def makers(kind):
     echo = ["--echo"] if kind == "echo" else []
     m = {y: (lambda y=y: (go_program if y in ("evio", "gnet") else program)(f"yardstick_{y}", *echo)) for y in YARDSTICKS}
+    m["ring"] = lambda: program("yardstick_uring", *echo)
     if kind == "http":
         m["nginx"] = nginx
     m["ours"] = lambda: ours(f"reactor_{kind}")
@@ -26,7 +28,7 @@ def cpu(results):
 
 def compare(field, kind, suffix, **options):
     """CPU per request of all; ours, on both backends, over theirs."""
-    results = field.rounds([*YARDSTICKS, "nginx", "ours", "uring"], ROUNDS, **options)
+    results = field.rounds([*YARDSTICKS, *OTHERS], ROUNDS, **options)
     us = cpu(results)
     for n, values in us.items():
         median(f"{kind}_cpu_{n}{suffix}", values, "us")
@@ -73,8 +75,8 @@ def part_loops():
     with Field(one=lambda: ours("reactor_http"), two=lambda: ours("reactor_http", "--loops", 2)) as field:
         us = cpu(field.rounds(["one", "two"], ROUNDS, connections=64, seconds=0.25, warmup=0.08))
         ratio("reactor_two_loops_cpu_vs_one", us["two"], us["one"])
-    with ours("reactor_http", "--loops", 2, cpus="0,1") as two, ours("reactor_http", cpus="0,1") as a, \
-            ours("reactor_http", cpus="0,1", port=a.port) as b:
+    with ours("reactor_http", "--loops", 2, cpus="0,1") as two, ours("reactor_http", "--reuseport", cpus="0,1") as a, \
+            ours("reactor_http", "--reuseport", cpus="0,1", port=a.port) as b:
         rows = [(load(two.port, cpu_of=[[two.pid]], seconds=0.4, warmup=0.1)["cpu_us"][0],
                  sum(load(a.port, cpu_of=[[a.pid], [b.pid]], seconds=0.4, warmup=0.1)["cpu_us"])) for _ in range(ROUNDS)]
         ratio("reactor_two_loops_cpu_vs_two_processes", *zip(*rows))
@@ -82,7 +84,7 @@ def part_loops():
 
 def part_calls(http, echo):
     for kind, field, options in (("http", http, {}), ("echo", echo, {"echo": 64})):
-        for n in ("epoll", "libuv", "gnet", "nginx", "ours", "uring"):
+        for n in ("epoll", "libuv", "gnet", *OTHERS):
             if n in field.servers:
                 try:
                     calls = system_calls(field.servers[n], **options)
