@@ -42,7 +42,7 @@ static void put_headers(const char *key, const struct http_head *h, size_t from,
 /* What is read of one message. */
 struct message {
     struct http_head head;
-    size_t head_size, headers; /* fields of the head, without trailers */
+    size_t head_size;
     struct buffer body;
 };
 
@@ -62,8 +62,8 @@ static void put_message(const struct message *m, bool complete, size_t end)
     }
     printf(",\"minor\":%d,\"keep_alive\":%s,\"upgrade\":%s", h->minor,
            h->keep_alive ? "true" : "false", h->upgrade ? "true" : "false");
-    put_headers("headers", h, 0, m->headers);
-    put_headers("trailers", h, m->headers, h->header_count);
+    put_headers("headers", h, 0, h->header_count);
+    put_headers("trailers", h, h->header_count, h->header_count + h->trailer_count);
     printf(",\"body\":");
     put_str((const char *)buffer_bytes(&m->body), buffer_size(&m->body));
     printf(",\"complete\":%s,\"end\":%zu}", complete ? "true" : "false", end);
@@ -118,7 +118,6 @@ static enum verdict read_message(struct message *m, char kind, const uint8_t *in
         m->head_size = 0;
         return REFUSED;
     }
-    m->headers = h->header_count;
     *at += m->head_size;
     if (kind != 'Q' && (http_answer_is_bare(kind == 'H' ? STR("HEAD") : STR("GET"), h->status) ||
                         (kind == 'C' && h->status / 100 == 2)))

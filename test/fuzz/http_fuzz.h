@@ -66,7 +66,7 @@ static inline void check_head(const struct http_head *h, const char *in, size_t 
     check_view(h->query, in, n);
     check_view(h->host, in, n);
     check_view(h->reason, in, n);
-    MUST(h->header_count <= HTTP_HEADERS_MAX && (h->minor == 0 || h->minor == 1));
+    MUST(h->header_count + h->trailer_count <= HTTP_HEADERS_MAX && (h->minor == 0 || h->minor == 1));
     MUST(!h->chunked || (h->content_length < 0 && h->minor == 1));
     for (size_t i = 0; i < h->header_count; i++) {
         struct str name = h->headers[i].name, value = h->headers[i].value;
