@@ -263,7 +263,7 @@ int http_upgrade(struct http_exchange *x, const char *headers, struct conn **ret
                  uint8_t **ret_rest, size_t *ret_n)
 {
     struct http_connection *hc = x->hc;
-    struct http_feed *feed = hc ? hc->feed : NULL;
+    struct http_feed *feed = hc && x->server->feeding == hc ? x->server->feed : NULL;
     bool connect = str_eq(x->head.method, "CONNECT");
     struct conn *c;
     int r;
@@ -331,26 +331,60 @@ static void learn_client(struct http_connection *hc)
     struct sockaddr_storage sa = {0};
     socklen_t size = sizeof(sa);
 
-    snprintf(hc->client, sizeof(hc->client), "unix");
+    hc->client_kind = CLIENT_UNIX;
     if (getpeername(conn_fd(hc->conn), (struct sockaddr *)&sa, &size) < 0)
         return;
-    if (sa.ss_family == AF_INET)
-        inet_ntop(AF_INET, &((struct sockaddr_in *)&sa)->sin_addr, hc->client, sizeof(hc->client));
-    else if (sa.ss_family == AF_INET6)
-        inet_ntop(AF_INET6, &((struct sockaddr_in6 *)&sa)->sin6_addr, hc->client, sizeof(hc->client));
+    if (sa.ss_family == AF_INET) {
+        hc->client_kind = CLIENT_IP4;
+        memcpy(hc->client, &((struct sockaddr_in *)&sa)->sin_addr, 4);
+    } else if (sa.ss_family == AF_INET6) {
+        hc->client_kind = CLIENT_IP6;
+        memcpy(hc->client, &((struct sockaddr_in6 *)&sa)->sin6_addr, 16);
+    }
+}
+
+/* `out` holds 128 bytes. Ours, since inet_ntop() prints by printf: this is in every request. */
+static void ip4_text(const uint8_t ip[4], char *out)
+{
+    for (int i = 0; i < 4; i++) {
+        if (ip[i] > 99)
+            *out++ = (char)('0' + ip[i] / 100);
+        if (ip[i] > 9)
+            *out++ = (char)('0' + ip[i] / 10 % 10);
+        *out++ = (char)('0' + ip[i] % 10);
+        *out++ = i < 3 ? '.' : '\0';
+    }
+}
+
+static enum http_client_kind client_kind(const struct http_exchange *x)
+{
+    if (!x->hc)
+        return CLIENT_UNIX;
+    if (x->hc->client_kind == CLIENT_UNASKED)
+        learn_client(x->hc);
+    return x->hc->client_kind;
 }
 
 void http_client_text(const struct http_exchange *x, char out[128])
 {
-    if (x->hc && !*x->hc->client)
-        learn_client(x->hc);
-    snprintf(out, 128, "%s", x->hc ? x->hc->client : "unix");
+    switch (client_kind(x)) {
+    case CLIENT_IP4:
+        ip4_text(x->hc->client, out);
+        break;
+    case CLIENT_IP6:
+        inet_ntop(AF_INET6, x->hc->client, out, 128);
+        break;
+    case CLIENT_UNASKED:
+    case CLIENT_UNIX:
+        memcpy(out, "unix", 5);
+    }
 }
 
 bool http_client_on_loopback(const struct http_exchange *x)
 {
-    char client[128];
+    static const uint8_t one[16] = {[15] = 1};
+    enum http_client_kind kind = client_kind(x);
 
-    http_client_text(x, client);
-    return strncmp(client, "127.", 4) == 0 || strcmp(client, "::1") == 0;
+    return (kind == CLIENT_IP4 && x->hc->client[0] == 127) ||
+           (kind == CLIENT_IP6 && memcmp(x->hc->client, one, 16) == 0);
 }

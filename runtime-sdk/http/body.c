@@ -152,10 +152,12 @@ size_t http_body_feed(struct http_exchange *x, const uint8_t *in, size_t n)
     }
     if (!used)
         return 0;
-    http_connection_expect(hc, x->server->o.write_timeout_ns);
     x->received += size;
-    if (x->body_done)
+    if (x->body_done) {
         conn_pause(hc->conn);
+        if (hc->wait == WAIT_BODY)
+            http_connection_await(hc, WAIT_OWNER);
+    }
     if (x->answer == ANSWER_ENDED) {
         swallow(x, size);
     } else if (hold) {
@@ -189,8 +191,11 @@ void http_body_deliver(struct loop_deferred *d)
     } else if (x->body_done && !x->last_told) {
         pass(x, NULL, 0);
     }
-    if (x->hc && !x->body_done && !x->paused)
+    if (x->hc && !x->body_done && !x->paused) {
+        if (http_body_is_due(x))
+            http_connection_await(x->hc, WAIT_BODY); /* how long it was kept is not the client's fault */
         conn_resume(x->hc->conn);
+    }
 }
 
 void http_read_body(struct http_exchange *x, uint64_t limit)
@@ -204,8 +209,9 @@ void http_read_body(struct http_exchange *x, uint64_t limit)
         x->answer == ANSWER_NONE && !(limit && x->head.content_length > (int64_t)x->limit)) {
         x->continue_sent = true;
         conn_write(x->hc->conn, "HTTP/1.1 100 Continue\r\n\r\n", 25);
-        http_connection_expect(x->hc, x->server->o.write_timeout_ns);
     }
+    if (!x->body_done)
+        http_connection_await(x->hc, WAIT_BODY);
 }
 
 void http_pause_body(struct http_exchange *x)

@@ -1,4 +1,4 @@
-/* connection.c - one client's stream: finds the requests in it, watches its time. Loop's thread. */
+/* connection.c - one client's stream: finds the requests in it. Loop's thread. */
 #include "http/server_internal.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -7,20 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-void http_connection_expect(struct http_connection *hc, uint64_t ns)
-{
-    struct loop *l = hc->server->loop;
-
-    hc->deadline = loop_now(l) + ns;
-    if (!loop_timer_armed(&hc->timer) || hc->timer.at > hc->deadline)
-        loop_timer_set(l, &hc->timer, hc->deadline);
-}
-
 void http_connection_free(struct http_connection *hc)
 {
-    if (hc->feed)
-        hc->feed->over = true;
-    loop_timer_cancel(hc->server->loop, &hc->timer);
+    if (hc->server->feeding == hc)
+        hc->server->feed->over = true;
     http_server_remove(hc->server, hc);
     free(hc);
 }
@@ -54,8 +44,7 @@ void http_connection_close(struct http_connection *hc, bool linger)
         conn_close(hc->conn);
 }
 
-/* Leaves the exchange to its owner and answers in its place. */
-static void refuse_exchange(struct http_exchange *x, int status, const char *why, int error)
+void http_exchange_refuse(struct http_exchange *x, int status, const char *why, int error)
 {
     struct http_connection *hc = x->hc;
 
@@ -104,6 +93,16 @@ static struct http_exchange *begin(struct http_connection *hc, const uint8_t *in
     return x;
 }
 
+/* The time for a head counts from its first byte, whatever comes after. */
+static size_t incomplete(struct http_connection *hc)
+{
+    if (!hc->in_head) {
+        hc->in_head = true;
+        http_connection_await(hc, WAIT_HEAD);
+    }
+    return 0;
+}
+
 /* One head. Bytes used; 0: it is not complete. */
 static size_t take_head(struct http_connection *hc, const uint8_t *in, size_t n)
 {
@@ -113,13 +112,10 @@ static size_t take_head(struct http_connection *hc, const uint8_t *in, size_t n)
     size_t size;
     int r;
 
-    if (!hc->in_head) {
-        hc->in_head = true;
-        http_connection_expect(hc, s->o.header_timeout_ns);
-    }
     if (!hc->scan.seen) {
         if (in[0] == '\r' && (n == 1 || in[1] == '\n'))
-            return n == 1 ? 0 : 2; /* an empty line before a request is ignored, RFC 9112 2.2 */
+            return n == 1 ? incomplete(hc)
+                          : 2; /* an empty line before a request is ignored, RFC 9112 2.2 */
         if (!http_is(in[0], HTTP_TOKEN)) {
             http_connection_refuse(hc, 400, "", "the request line has no method");
             return n;
@@ -131,7 +127,7 @@ static size_t take_head(struct http_connection *hc, const uint8_t *in, size_t n)
         return n;
     }
     if (!size)
-        return 0;
+        return incomplete(hc);
     hc->scan = (struct http_scan){0};
     hc->in_head = false;
     x = begin(hc, in, size);
@@ -140,7 +136,6 @@ static size_t take_head(struct http_connection *hc, const uint8_t *in, size_t n)
     hc->exchange = x;
     s->stats.requests++;
     http_body_init(x);
-    http_connection_expect(hc, s->o.write_timeout_ns);
     return size;
 }
 
@@ -166,17 +161,21 @@ static bool feed_request(struct http_connection *hc, struct http_feed *feed)
         return used > 0;
     while (hc->exchange == x && !x->body_done && feed->at < feed->n && feed_body(hc, feed))
         ;
-    if (hc->exchange == x) /* else its body was malformed */
-        s->o.on_request(x, s->o.user);
+    if (hc->exchange != x) /* its body was malformed */
+        return true;
+    http_connection_await(hc, x->body_done ? WAIT_OWNER : WAIT_BODY);
+    s->o.on_request(x, s->o.user);
     return true;
 }
 
 static size_t on_data(struct conn *c, const uint8_t *in, size_t n)
 {
     struct http_connection *hc = conn_user(c);
+    struct http_server *s = hc->server;
     struct http_feed feed = {.in = in, .n = n};
 
-    hc->feed = &feed;
+    s->feeding = hc;
+    s->feed = &feed;
     while (feed.at < n && !feed.over) {
         struct http_exchange *x = hc->exchange;
 
@@ -193,10 +192,8 @@ static size_t on_data(struct conn *c, const uint8_t *in, size_t n)
             break;
         }
     }
-    if (feed.over)
-        return n;
-    hc->feed = NULL;
-    return feed.at;
+    s->feeding = NULL;
+    return feed.over ? n : feed.at;
 }
 
 static void on_drained(struct conn *c)
@@ -249,7 +246,7 @@ static void await_request(struct http_connection *hc)
         http_connection_close(hc, false);
         return;
     }
-    http_connection_expect(hc, hc->server->o.idle_timeout_ns);
+    http_connection_await(hc, WAIT_REQUEST);
     if (!conn_congested(hc->conn)) /* else on_drained() goes on: answers pile up no higher */
         conn_resume(hc->conn);
 }
@@ -271,44 +268,6 @@ void http_connection_next(struct http_connection *hc)
     http_exchange_free(x);
 }
 
-/* ---- time */
-
-static void on_timer(struct loop_timer *t)
-{
-    struct http_connection *hc = container_of(t, struct http_connection, timer);
-    struct http_server *s = hc->server;
-    struct http_exchange *x = hc->exchange;
-    uint64_t sent = conn_sent(hc->conn);
-
-    if (loop_now(s->loop) < hc->deadline) {
-        loop_timer_set(s->loop, t, hc->deadline);
-        return;
-    }
-    if (hc->closing)
-        return; /* the stream's own bound holds */
-    if (conn_pending(hc->conn)) {
-        if (hc->sent == sent) {
-            s->stats.timeouts++;
-            http_connection_cut(hc, -ETIMEDOUT);
-            return;
-        }
-        hc->sent = sent;
-    } else if (x && http_body_is_due(x)) {
-        s->stats.timeouts++;
-        refuse_exchange(x, 408, "the body stopped arriving", -ETIMEDOUT);
-        return;
-    } else if (!x) {
-        if (hc->in_head) {
-            s->stats.timeouts++;
-            http_connection_refuse(hc, 408, "", "the head took too long");
-        } else {
-            http_connection_close(hc, false);
-        }
-        return;
-    }
-    http_connection_expect(hc, s->o.write_timeout_ns);
-}
-
 int http_connection_open(struct http_server *s, int fd)
 {
     struct http_connection *hc = calloc(1, sizeof(*hc));
@@ -317,14 +276,13 @@ int http_connection_open(struct http_server *s, int fd)
     if (!hc)
         return -ENOMEM;
     hc->server = s;
-    hc->timer.fn = on_timer;
     list_init(&hc->link);
     r = conn_open(s->loop, fd, &connection_ops, NULL, hc, &hc->conn);
     if (r < 0) {
         free(hc);
         return r;
     }
-    http_server_add(s, hc);
-    http_connection_expect(hc, s->o.header_timeout_ns);
+    http_server_add(s);
+    http_connection_await(hc, WAIT_HEAD);
     return 0;
 }

@@ -38,30 +38,32 @@ static int refuse(int status, const char *why, const char **ret_why)
 int http_scan_head(struct http_scan *s, const uint8_t *in, size_t n, size_t *ret_size,
                    const char **ret_why)
 {
-    size_t limit = n < HTTP_HEAD_MAX ? n : HTTP_HEAD_MAX;
+    size_t limit = n < HTTP_HEAD_MAX ? n : HTTP_HEAD_MAX, seen = s->seen, line = s->line;
 
     *ret_size = 0;
-    while (s->seen < limit) {
-        const uint8_t *lf = memchr(in + s->seen, '\n', limit - s->seen);
+    while (seen < limit) {
+        const uint8_t *lf = memchr(in + seen, '\n', limit - seen);
         size_t at;
 
         if (!lf) {
-            s->seen = limit;
+            seen = limit;
             break;
         }
         at = (size_t)(lf - in);
-        if (at == s->line || lf[-1] != '\r')
+        if (at == line || lf[-1] != '\r')
             return refuse(400, "a line ends without CR", ret_why);
-        s->seen = at + 1;
-        if (at == s->line + 1) { /* only the CR before it */
+        seen = at + 1;
+        if (at == line + 1) { /* only the CR before it */
             *ret_size = at + 1;
             return 0;
         }
-        s->line = at + 1;
+        line = at + 1;
     }
-    if (s->line == 0 && s->seen > HTTP_TARGET_MAX + METHOD_MAX + 16)
+    s->seen = (uint32_t)seen;
+    s->line = (uint32_t)line;
+    if (line == 0 && seen > HTTP_TARGET_MAX + METHOD_MAX + 16)
         return refuse(414, "the request line is too long", ret_why);
-    if (s->seen >= HTTP_HEAD_MAX)
+    if (seen >= HTTP_HEAD_MAX)
         return refuse(431, "the head is larger than 32 KiB", ret_why);
     return 0;
 }

@@ -9,8 +9,8 @@
 
 /* ---- where a head ends */
 struct http_scan { /* zero-initialised at the start of each message */
-    size_t seen;   /* bytes looked at */
-    size_t line;   /* start of the line being read */
+    uint32_t seen; /* bytes looked at */
+    uint32_t line; /* start of the line being read */
 };
 /* Looks for the empty line in the `n` bytes that came so far, the same bytes as in the last call
  * and more. *ret_size is the size of the head with its empty line, or 0 while it is incomplete. */

@@ -21,12 +21,19 @@ static void tell_drained(struct loop_deferred *d)
         s->on_drained(s->drained_user);
 }
 
+static void cut_all(struct http_server *s)
+{
+    for (int w = 0; w < HTTP_WAITS; w++) {
+        list_for_each(link, &s->waits[w].connections)
+            http_connection_cut(list_entry(link, struct http_connection, link), -ECANCELED);
+    }
+}
+
 static void drain_deadline(struct loop_timer *t)
 {
     struct http_server *s = container_of(t, struct http_server, drain_timer);
 
-    list_for_each(link, &s->connections)
-        http_connection_cut(list_entry(link, struct http_connection, link), -ECANCELED);
+    cut_all(s);
 }
 
 int http_server_new(struct loop *l, const struct http_server_options *o, struct http_server **ret)
@@ -45,9 +52,15 @@ int http_server_new(struct loop *l, const struct http_server_options *o, struct 
         s->o.idle_timeout_ns = 75 * NS_PER_S;
     if (!s->o.write_timeout_ns)
         s->o.write_timeout_ns = 60 * NS_PER_S;
+    if (!s->o.body_timeout_ns)
+        s->o.body_timeout_ns = 30 * NS_PER_S;
     if (!s->o.max_connections)
         s->o.max_connections = 10000;
-    list_init(&s->connections);
+    http_patience_init(&s->waits[WAIT_REQUEST], l, s->o.idle_timeout_ns);
+    http_patience_init(&s->waits[WAIT_HEAD], l, s->o.header_timeout_ns);
+    http_patience_init(&s->waits[WAIT_BODY], l, s->o.body_timeout_ns);
+    http_patience_init(&s->waits[WAIT_OWNER], l, s->o.write_timeout_ns);
+    http_patience_init(&s->waits[WAIT_TAKEN], l, s->o.write_timeout_ns);
     list_init(&s->exchanges);
     list_init(&s->free_exchanges);
     list_init(&s->drained.link);
@@ -122,9 +135,8 @@ static void pause_listeners(struct http_server *s)
         listener_pause(s->listeners[i], full);
 }
 
-void http_server_add(struct http_server *s, struct http_connection *hc)
+void http_server_add(struct http_server *s)
 {
-    list_push_back(&s->connections, &hc->link);
     s->stats.accepted++;
     s->stats.connections++;
     pause_listeners(s);
@@ -146,6 +158,17 @@ static void close_listeners(struct http_server *s)
     s->listener_count = 0;
 }
 
+static void close_idle(struct http_server *s, enum http_wait w)
+{
+    list_for_each(link, &s->waits[w].connections)
+    {
+        struct http_connection *hc = list_entry(link, struct http_connection, link);
+
+        if (!hc->exchange && !hc->in_head)
+            http_connection_close(hc, false);
+    }
+}
+
 void http_server_drain(struct http_server *s, uint64_t deadline_ns, void (*on_drained)(void *user),
                        void *user)
 {
@@ -153,14 +176,10 @@ void http_server_drain(struct http_server *s, uint64_t deadline_ns, void (*on_dr
     s->on_drained = on_drained;
     s->drained_user = user;
     close_listeners(s);
-    list_for_each(link, &s->connections)
-    {
-        struct http_connection *hc = list_entry(link, struct http_connection, link);
-
-        /* A head that has begun is a request: it is still answered. */
-        if (!hc->exchange && !hc->in_head)
-            http_connection_close(hc, false);
-    }
+    /* A head that has begun is a request: it is still answered. */
+    close_idle(s, WAIT_REQUEST);
+    close_idle(s, WAIT_HEAD);
+    close_idle(s, WAIT_TAKEN);
     loop_timer_set(s->loop, &s->drain_timer, deadline_ns);
     if (!s->stats.connections)
         loop_defer(s->loop, &s->drained);
@@ -171,8 +190,7 @@ struct http_server *http_server_free(struct http_server *s)
     if (!s)
         return NULL;
     close_listeners(s);
-    list_for_each(link, &s->connections)
-        http_connection_cut(list_entry(link, struct http_connection, link), -ECANCELED);
+    cut_all(s);
     while (!list_empty(&s->exchanges)) { /* told here: nothing may outlive the server */
         struct http_exchange *x = list_entry(s->exchanges.next, struct http_exchange, link);
 
@@ -181,6 +199,8 @@ struct http_server *http_server_free(struct http_server *s)
     }
     while (!list_empty(&s->free_exchanges))
         free(list_entry(list_pop_front(&s->free_exchanges), struct http_exchange, link));
+    for (int w = 0; w < HTTP_WAITS; w++)
+        loop_timer_cancel(s->loop, &s->waits[w].timer);
     loop_timer_cancel(s->loop, &s->drain_timer);
     list_del(&s->drained.link);
     free(s);
@@ -239,12 +259,15 @@ void http_exchange_free(struct http_exchange *x)
 
 const char *http_server_date(struct http_server *s)
 {
-    time_t now = time(NULL);
+    uint64_t now = loop_now(s->loop), wall;
+    time_t second;
     struct tm tm;
 
-    if (now != s->date_second) {
-        s->date_second = now;
-        gmtime_r(&now, &tm);
+    if (now >= s->date_until) {
+        wall = clock_ns(CLOCK_REALTIME);
+        second = (time_t)(wall / NS_PER_S);
+        s->date_until = now + NS_PER_S - wall % NS_PER_S;
+        gmtime_r(&second, &tm);
         strftime(s->date, sizeof(s->date), "Date: %a, %d %b %Y %H:%M:%S GMT\r\n", &tm);
     }
     return s->date;

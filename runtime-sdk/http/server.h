@@ -20,9 +20,11 @@ struct http_server_options {
     size_t hold_limit;          /* 0: 64 KiB */
     uint64_t header_timeout_ns; /* 0: 10 s, whole head */
     uint64_t idle_timeout_ns;   /* 0: 75 s between requests */
-    uint64_t write_timeout_ns;  /* 0: 60 s without progress */
-    unsigned max_connections;   /* 0: 10000 */
-    bool connect;               /* CONNECT goes to on_request(); else it is answered 405 */
+    /* Both are looked at once a limit and ask for 1 KiB of progress: noticed within twice the limit. */
+    uint64_t body_timeout_ns;  /* 0: 30 s, a body that is read and does not come */
+    uint64_t write_timeout_ns; /* 0: 60 s, an answer that is not taken */
+    unsigned max_connections;  /* 0: 10000 */
+    bool connect;              /* CONNECT goes to on_request(); else it is answered 405 */
     void (*on_request)(struct http_exchange *x, void *user);
     void *user;
 };

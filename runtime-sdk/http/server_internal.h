@@ -1,5 +1,5 @@
-/* server_internal.h - what server.c, connection.c, body.c and answer.c share and nobody else
- * includes.
+/* server_internal.h - what server.c, connection.c, patience.c, body.c and answer.c share and nobody
+ * else includes.
  *
  * A connection lives as long as its stream. It has at most one exchange: the
  * next pipelined request is parsed when the current answer is complete. The
@@ -10,14 +10,12 @@
 #include "http/parser.h"
 #include "http/server.h"
 
-#include <netinet/in.h>
-#include <time.h>
-
 enum {
     HTTP_DISCARD_MAX = 256 * 1024, /* unread body that is swallowed to keep a connection */
     HTTP_EXCHANGES_KEPT = 64,      /* free exchanges a server keeps */
     HTTP_HEAD_INLINE = 2048,       /* a head's bytes in the exchange; longer ones are allocated */
     HTTP_LISTENERS_MAX = 16,
+    HTTP_PROGRESS = 1024, /* bytes that a body or an answer moves within its limit of time */
 };
 
 /* The bytes that on_data() is handling; lives on its stack. */
@@ -27,21 +25,39 @@ struct http_feed {
     bool over; /* the connection was taken away meanwhile */
 };
 
+/* What a connection is waited for. */
+enum http_wait {
+    WAIT_REQUEST, /* the first byte of the next one */
+    WAIT_HEAD,    /* its last */
+    WAIT_BODY,
+    WAIT_OWNER, /* nothing of the client's is due */
+    WAIT_TAKEN, /* the client does not take its answer */
+    HTTP_WAITS,
+};
+struct http_patience { /* the connections that are waited for in one way, the longest first */
+    struct loop *loop;
+    struct list connections;
+    struct loop_timer timer;
+    uint64_t limit_ns;
+};
+
+/* What an idle keep-alive connection costs beside its stream: keep it small. */
 struct http_connection {
-    struct list link; /* in the server's list */
+    struct list link; /* in one of the server's waits */
     struct http_server *server;
     struct conn *conn;
     struct http_exchange *exchange; /* NULL between requests */
-    struct http_feed *feed;
-    struct http_scan scan;
-    struct loop_timer timer; /* set at or before `deadline`, so that moving it on is free */
     uint64_t deadline;
-    uint64_t sent;                 /* conn_sent() when progress was last looked at */
-    bool in_head;                  /* the first byte of a head came */
-    bool closing;                  /* answered for the last time: input is dropped */
-    bool refuse_bare;              /* a refusal answers HEAD: it has no body */
-    char client[INET6_ADDRSTRLEN]; /* the peer's ip; "" until it is asked for */
+    uint64_t goal; /* bytes received or sent, by the deadline */
+    struct http_scan scan;
+    uint8_t client[16];   /* the peer's ip, when it has been asked for */
+    uint8_t client_kind;  /* enum http_client_kind */
+    uint8_t wait;         /* enum http_wait */
+    bool in_head : 1;     /* the first byte of a head came */
+    bool closing : 1;     /* answered for the last time: input is dropped */
+    bool refuse_bare : 1; /* the request that is refused was HEAD */
 };
+enum http_client_kind { CLIENT_UNASKED, CLIENT_UNIX, CLIENT_IP4, CLIENT_IP6 };
 
 enum http_answer_state { ANSWER_NONE, ANSWER_STARTED, ANSWER_ENDED };
 
@@ -77,7 +93,9 @@ struct http_server {
     struct loop *loop;
     struct http_server_options o;
     struct http_server_stats stats;
-    struct list connections;
+    struct http_patience waits[HTTP_WAITS];
+    struct http_connection *feeding; /* whose input is being handled, and what is left of it */
+    struct http_feed *feed;
     struct listener *listeners[HTTP_LISTENERS_MAX];
     unsigned listener_count;
     bool listeners_paused;
@@ -88,14 +106,14 @@ struct http_server {
     void *drained_user;
     struct loop_timer drain_timer;
     struct loop_deferred drained;
-    time_t date_second;
-    char date[40]; /* "Date: ...\r\n" of that second */
+    uint64_t date_until; /* monotonic ns */
+    char date[40];       /* "Date: ...\r\n" until then */
 };
 
 extern const struct http_exchange_ops http_no_ops;
 
 /* ---- server.c */
-void http_server_add(struct http_server *s, struct http_connection *hc);
+void http_server_add(struct http_server *s);
 void http_server_remove(struct http_server *s, struct http_connection *hc);
 struct http_exchange *http_exchange_new(struct http_connection *hc); /* NULL: no memory */
 void http_exchange_free(struct http_exchange *x);
@@ -116,8 +134,13 @@ void http_connection_close(struct http_connection *hc, bool linger);
 /* The answer is complete and on_done() has run: the next request, the rest of the body, or the end.
  */
 void http_connection_next(struct http_connection *hc);
-void http_connection_expect(struct http_connection *hc,
-                            uint64_t ns); /* moves the deadline to now + ns */
+/* Leaves the exchange to its owner, who is told `error`, and answers in its place. */
+void http_exchange_refuse(struct http_exchange *x, int status, const char *why, int error);
+
+/* ---- patience.c */
+void http_patience_init(struct http_patience *p, struct loop *l, uint64_t limit_ns);
+/* From now on; the limit begins anew. */
+void http_connection_await(struct http_connection *hc, enum http_wait w);
 
 /* ---- body.c */
 void http_body_init(struct http_exchange *x);
