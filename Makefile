@@ -49,6 +49,7 @@ DEPS_controller/metrics    := $(R)/base
 DEPS_controller/brain      := controller/activator controller/autoscaler controller/scheduler controller/nodes controller/store controller/metrics proto $(R)/package $(R)/control $(R)/http $(R)/reactor $(R)/flow $(R)/base
 DEPS_controller/api        := controller/brain controller/store controller/metrics $(R)/package $(R)/http $(R)/reactor $(R)/base
 
+LIBS_$(R)/reactor          := -luring
 LIBS_$(R)/control          := -lwebsockets -lprotobuf-c
 LIBS_$(R)/package          := -larchive -lcrypto
 LIBS_$(R)/cli              := -lcurl -lyaml -ljson-c

@@ -302,9 +302,12 @@ static int build(struct agent *a, struct err *e)
     if (r < 0)
         return r;
     raise_descriptor_limit();
+    if (a->options.reactor >= 0)
+        loop_backend_default((enum loop_backend)a->options.reactor);
     r = loop_new(&a->loop);
-    if (r == 0)
-        r = watch_signals(a);
+    if (r < 0)
+        return err_errno(e, -r, "event loop: %s", loop_backend_reason());
+    r = watch_signals(a);
     if (r == 0)
         r = report_new(&a->report);
     if (r == 0)
@@ -321,11 +324,14 @@ static void say_hello(const struct agent *a)
 {
     char metrics[128];
     const char *warning = launcher_warning(a->launcher);
+    const char *fallen_back = loop_backend_reason();
 
     metrics_server_address(a->metrics, metrics);
     log_info("node %s: gateway %s peer %s metrics %s controller %s cgroup %s", a->options.node,
              a->gateway_address, a->peer_address, metrics, a->options.controller,
              launcher_cgroup_layout(a->launcher));
+    log_info("reactor: %s%s%s", loop_backend_name(a->loop), *fallen_back ? "; io_uring: " : "",
+             fallen_back);
     if (warning)
         log_warn("sandbox: %s", warning);
     if (!runtimes_count(a->runtimes))

@@ -240,11 +240,14 @@ static void take_down(struct controller *c)
 static void say_hello(const struct controller *c)
 {
     char api[128], front[128], control[128];
+    const char *fallen_back = loop_backend_reason();
 
     api_address(c->api, api);
     front_address(c->front, front);
     control_server_address(c->control, control);
     log_info("api %s front %s control %s state %s", api, front, control, c->options.state);
+    log_info("reactor: %s%s%s", loop_backend_name(brain_loop(c->brain)),
+             *fallen_back ? "; io_uring: " : "", fallen_back);
 }
 
 static void raise_descriptor_limit(void)
@@ -299,6 +302,12 @@ int main(int argc, char **argv)
     }
     block_signals(&end);
     raise_descriptor_limit();
+    if (c.options.reactor >= 0)
+        loop_backend_default((enum loop_backend)c.options.reactor);
+    if (c.options.reactor == LOOP_IO_URING && *loop_backend_reason()) {
+        fprintf(stderr, "rouse-controller: --reactor io_uring: %s\n", loop_backend_reason());
+        return EXIT_USAGE;
+    }
     r = secrets(&c, &e);
     if (r == 0)
         r = build_brain(&c, &e);

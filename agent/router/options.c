@@ -38,6 +38,8 @@ const char options_help[] =
     "                              (32 times the machine's: functions wait more than they compute,\n"
     "                              and each is held to its own limit)\n"
     "  --queue-deadline DURATION   how long a request may wait for a slot, 1s to 10m (30s)\n"
+    "  --reactor auto|epoll|io_uring  how the kernel is asked (auto: io_uring where it can; over the\n"
+    "                              environment's ROUSE_REACTOR)\n"
     "  --label NAME=VALUE          of the node; may be given up to 64 times\n"
     "  --version, --help\n"
     "\n"
@@ -89,6 +91,16 @@ static int take_deadline(const char *value, struct options *o, struct err *e)
     if (quantity_duration(value, &v) < 0 || v < QUEUE_DEADLINE_MIN || v > QUEUE_DEADLINE_MAX)
         return bad(e, "--queue-deadline", value, "is not a duration between 1s and 10m");
     o->queue_deadline_ns = v;
+    return 0;
+}
+
+static int take_reactor(const char *value, struct options *o, struct err *e)
+{
+    enum loop_backend b;
+
+    if (loop_backend_parse(value, &b) < 0)
+        return bad(e, "--reactor", value, "is none of auto, epoll, io_uring");
+    o->reactor = (int)b;
     return 0;
 }
 
@@ -205,13 +217,16 @@ static int take(const char *name, char *value, struct options *o, struct err *e)
         return take_cpu(value, o, e);
     if (!strcmp(name, "--queue-deadline"))
         return take_deadline(value, o, e);
+    if (!strcmp(name, "--reactor"))
+        return take_reactor(value, o, e);
     return take_label(value, o, e);
 }
 
 static bool takes_value(const char *name)
 {
-    static const char *const parsed[] = {"--node", "--allocatable-memory", "--allocatable-cpu",
-                                         "--queue-deadline", "--label"};
+    static const char *const parsed[] = {
+        "--node", "--allocatable-memory", "--allocatable-cpu", "--queue-deadline", "--reactor",
+        "--label"};
     struct options scratch;
 
     for (size_t i = 0; i < sizeof(parsed) / sizeof(parsed[0]); i++)
@@ -232,6 +247,7 @@ int options_parse(int argc, char **argv, struct options *ret, enum options_mode 
         .memory = capacity_memory() / 10 * 9,
         .cpu_millis = capacity_cpus() * CPU_SHARE * 1000,
         .queue_deadline_ns = 30 * NS_PER_S,
+        .reactor = -1,
     };
     int r;
 

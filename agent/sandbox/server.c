@@ -300,7 +300,8 @@ _Noreturn void server_run(int sock, const struct launcher_config *config, const 
     s->network.reservation = -1;
     list_init(&s->outbox);
     become_launcher(sock);
-    r = loop_new(&s->loop);
+    /* It forks: a child must not hold a ring. */
+    r = loop_open(&(struct loop_options){.backend = LOOP_EPOLL}, &s->loop);
     if (r < 0)
         err_errno(&ready.error, -r, "the launcher's event loop");
     else

@@ -36,6 +36,8 @@ const char controller_help[] =
     "  --body-limit BYTES           a request's or an answer's body, 1Ki to 32Mi (6Mi)\n"
     "  --stable-window DURATION     the autoscaler's, 6s to 1h (60s)\n"
     "  --panic-window DURATION      1s to the stable window (6s)\n"
+    "  --reactor auto|epoll|io_uring  how the kernel is asked (auto: io_uring where it can; over the\n"
+    "                               environment's ROUSE_REACTOR)\n"
     "  --version, --help\n"
     "\n"
     "example: rouse-controller --state /var/lib/rouse/controller\n"
@@ -160,6 +162,14 @@ static int take(const char *name, const char *value, struct controller_options *
                             &o->queue_deadline_ns, e);
     if (!strcmp(name, "--queue-per-function"))
         return take_count(name, value, &o->queue_per_function, e);
+    if (!strcmp(name, "--reactor")) {
+        enum loop_backend b;
+
+        if (loop_backend_parse(value, &b) < 0)
+            return bad(e, name, value, "is none of auto, epoll, io_uring");
+        o->reactor = (int)b;
+        return 0;
+    }
     if (!strcmp(name, "--queue-total"))
         return take_count(name, value, &o->queue_total, e);
     if (!strcmp(name, "--body-limit")) {
@@ -209,6 +219,7 @@ int controller_options_parse(int argc, char **argv, struct controller_options *r
         .queue_total = 100000,
         .stable_window_s = 60,
         .panic_window_s = 6,
+        .reactor = -1,
     };
     int r;
 

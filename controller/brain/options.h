@@ -20,6 +20,7 @@ struct controller_options { /* strings point into argv or are static */
     uint64_t body_limit; /* bytes, each way; 0: the default */
     uint32_t queue_per_function, queue_total;
     uint32_t stable_window_s, panic_window_s;
+    int reactor; /* enum loop_backend; -1: not given */
 };
 
 /* -EINVAL with the flag, its value and what it should be in *e. */

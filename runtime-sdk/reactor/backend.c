@@ -1,7 +1,7 @@
 /* backend.c - which backend a loop takes: asked for, the process's default, or what the kernel can. */
 #include "base/cleanup.h"
 #include "base/log.h"
-#include "reactor/internal.h"
+#include "reactor/uring_internal.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -44,10 +44,12 @@ const struct backend *backend_choose(enum loop_backend b)
 {
     if (b == LOOP_AUTO)
         b = process_default();
-    return &backend_epoll;
+    if (b == LOOP_AUTO)
+        b = LOOP_EPOLL;
+    return b == LOOP_IO_URING ? &backend_uring : &backend_epoll;
 }
 
 const char *loop_backend_reason(void)
 {
-    return "";
+    return uring_abilities()->reason;
 }

@@ -19,6 +19,8 @@ struct backend {
     /* Hands what is asked for to the kernel, waits until `until` (monotonic ns; 0: not at all,
      * UINT64_MAX: for ever), reads l->now and runs what came. */
     int (*turn)(struct loop *l, uint64_t until);
+    /* The loop stops running: what is asked for reaches the kernel even so. */
+    void (*rest)(struct loop *l);
 
     int (*watch_set)(struct loop *l, struct loop_watch *w, uint32_t events); /* w->events is the old */
     void (*watch_cancel)(struct loop *l, struct loop_watch *w);
@@ -44,5 +46,3 @@ struct backend {
 extern const struct backend backend_epoll, backend_uring;
 /* Never NULL. */
 const struct backend *backend_choose(enum loop_backend b);
-/* NULL where the kernel has all that is needed, else a static or per-process text. Any thread. */
-const char *uring_unusable(void);

@@ -43,6 +43,11 @@ static int epoll_start(struct loop *l)
     return 0;
 }
 
+static void epoll_rest(struct loop *l)
+{
+    (void)l;
+}
+
 int epoll_watch_set(struct loop *l, struct loop_watch *w, uint32_t events)
 {
     struct epoll_event e = {.events = events & ~(uint32_t)LOOP_HANGUP, .data.ptr = w};
@@ -192,6 +197,7 @@ const struct backend backend_epoll = {
     .close = epoll_done,
     .start = epoll_start,
     .turn = epoll_turn,
+    .rest = epoll_rest,
     .watch_set = epoll_watch_set,
     .watch_cancel = epoll_watch_cancel,
     .conn_start = epoll_conn_start,

@@ -193,12 +193,14 @@ static int turn(struct loop *l)
 
 int loop_run(struct loop *l)
 {
-    int r = l->backend->start(l);
+    int r;
 
     l->running = true;
     l->now = clock_monotonic_ns();
+    r = l->backend->start(l);
     while (r == 0 && !atomic_exchange_explicit(&l->stopping, false, memory_order_acquire))
         r = turn(l);
+    l->backend->rest(l);
     l->running = false;
     return r;
 }

@@ -2,10 +2,9 @@
  *
  * A loop and all that hangs on it belong to the thread that runs it; only
  * loop_post(), loop_stop() may be called from another. Until the first
- * loop_run() it may be prepared on any one thread, and after the running thread
- * has ended another may take it apart; the first loop_run() binds it. One turn
- * is: wait, descriptors, mail, timers, deferred closes. `now` is read once a
- * turn.
+ * loop_run() it may be prepared on any one thread; when the running thread has
+ * ended, another may run it or take it apart. One turn is: wait, descriptors,
+ * mail, timers, deferred closes. `now` is read once a turn.
  *
  * The kernel is asked through epoll or through io_uring: the same API and the
  * same behaviour. A process that forks without exec keeps its loops on epoll. */

@@ -3,7 +3,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "reactor/conn.h"
-#include "unit.h"
+#include "backends.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -716,7 +716,7 @@ START_TEST(without_descriptors_a_listener_rests_and_goes_on)
 }
 END_TEST
 
-UNIT_MAIN("conn", addresses, writes_are_ordered_and_finished, water_marks,
+BACKENDS_MAIN("conn", addresses, writes_are_ordered_and_finished, water_marks,
           unconsumed_bytes_come_again, input_past_its_limit_closes,
           pause_keeps_and_resume_hands_over, half_close_is_told_and_the_other_way_still_works,
           a_paused_owner_learns_that_the_peer_left_and_loses_no_bytes,

@@ -1,7 +1,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "reactor/loop.h"
-#include "unit.h"
+#include "backends.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -381,7 +381,7 @@ START_TEST(stop_from_a_thread_and_before_the_run)
 }
 END_TEST
 
-UNIT_MAIN("loop", timers_run_in_order, equal_times_keep_the_order_of_setting,
+BACKENDS_MAIN("loop", timers_run_in_order, equal_times_keep_the_order_of_setting,
           a_timer_that_sets_itself_does_not_starve_the_loop,
           a_watch_cancelled_in_the_same_batch_does_not_run,
           an_early_watch_hears_first_what_was_written_first, an_early_watch_runs_before_its_batch,

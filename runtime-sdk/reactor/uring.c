@@ -1,0 +1,396 @@
+/* uring.c - the io_uring backend: one io_uring_enter(2) a turn hands over what is asked for and waits.
+ *
+ * On the loop's thread, which is the ring's one submitter (SINGLE_ISSUER) and
+ * the only one that runs its work, while it waits (DEFER_TASKRUN): completions
+ * come where the loop asks for them and interrupt nothing. */
+#include "reactor/uring_internal.h"
+#include "base/clock.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+void vector_push(struct uring_vector *v, uintptr_t x)
+{
+    if (v->count == v->capacity) {
+        v->capacity = v->capacity ? v->capacity * 2 : 64;
+        v->at = realloc(v->at, v->capacity * sizeof(*v->at));
+        if (!v->at)
+            abort(); /* a word for an object that was just allocated */
+    }
+    v->at[v->count++] = x;
+}
+
+void vector_remove(struct uring_vector *v, uintptr_t x)
+{
+    for (size_t i = 0; i < v->count; i++) {
+        if (v->at[i] == x) {
+            memmove(v->at + i, v->at + i + 1, (v->count - i - 1) * sizeof(*v->at));
+            v->count--;
+            return;
+        }
+    }
+}
+
+static int open_ring(struct uring *u)
+{
+    struct io_uring_params p = {
+        .flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_R_DISABLED |
+                 IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
+        .cq_entries = URING_CQ,
+    };
+    int r = io_uring_queue_init_params(URING_SQ, &u->ring, &p);
+
+    u->opened = r == 0;
+    return r;
+}
+
+static int uring_open(struct loop *l)
+{
+    const struct uring_abilities *can = uring_abilities();
+    struct uring *u;
+    int r;
+
+    if (can->reason[0])
+        return -EOPNOTSUPP;
+    u = l->kernel = calloc(1, sizeof(*u));
+    if (!u)
+        return -ENOMEM;
+    u->loop = l;
+    r = open_ring(u);
+    if (r < 0)
+        return r;
+    u->incremental = can->incremental && !(uring_without & WITHOUT_INCREMENTAL);
+    if (can->fixed && !(uring_without & WITHOUT_FIXED)) {
+        u->slots = URING_SLOTS;
+        while (u->slots && io_uring_register_files_sparse(&u->ring, u->slots) < 0)
+            u->slots /= 2; /* bounded by RLIMIT_NOFILE */
+        u->fixed = u->slots != 0;
+    }
+    return 0;
+}
+
+bool uring_mine(const struct uring *u)
+{
+    return u->started && u->thread == gettid();
+}
+
+static void run_completions(struct uring *u);
+
+/* The thread that ran the loop has ended, and the kernel has ended all it had asked for: the last
+ * completions are there. A new ring asks for it again, with plain descriptors: their slots are gone. */
+static int take_over(struct uring *u)
+{
+    bool buffers = u->buffers != NULL;
+    int r;
+
+    run_completions(u);
+    io_uring_queue_exit(&u->ring);
+    uring_buffers_close(u);
+    u->returned = 0;
+    u->fixed = false;
+    u->wake_armed = false;
+    uring_watches_forget(u);
+    r = open_ring(u);
+    return r == 0 && buffers ? uring_buffers_open(u) : r;
+}
+
+static int uring_start(struct loop *l)
+{
+    struct uring *u = uring_of(l);
+    int r;
+
+    if (uring_mine(u))
+        return 0;
+    if (u->started && (r = take_over(u)) < 0)
+        return r;
+    r = io_uring_register((unsigned)u->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
+    if (r < 0)
+        return r;
+    u->started = true;
+    u->thread = gettid();
+    io_uring_register_ring_fd(&u->ring); /* saves a look-up a turn; does without */
+    return 0;
+}
+
+struct io_uring_sqe *uring_sqe(struct uring *u)
+{
+    struct io_uring_sqe *e;
+
+    while (!(e = io_uring_get_sqe(&u->ring))) {
+        u->loop->stats.system_calls++;
+        io_uring_submit(&u->ring);
+    }
+    memset(e, 0, sizeof(*e));
+    return e;
+}
+
+void uring_cancel(struct uring *u, uint64_t name)
+{
+    struct io_uring_sqe *e = uring_sqe(u);
+
+    e->opcode = IORING_OP_ASYNC_CANCEL;
+    e->fd = -1;
+    e->addr = name;
+    e->flags = IOSQE_CQE_SKIP_SUCCESS;
+}
+
+static void prepare(struct uring *u)
+{
+    struct io_uring_sqe *e;
+
+    if (!u->wake_armed) {
+        e = uring_sqe(u);
+        e->opcode = IORING_OP_READ;
+        e->fd = u->loop->wake_fd;
+        e->addr = (uintptr_t)&u->wake_count;
+        e->len = sizeof(u->wake_count);
+        e->user_data = TAG_WAKE;
+        u->wake_armed = true;
+    }
+    if (u->polls_dirty.count)
+        uring_watches_prepare(u);
+    if (u->listeners.count)
+        uring_accepts_prepare(u);
+    for (size_t i = 0; i < u->dirty.count; i++)
+        uring_conn_prepare(u, (struct conn *)u->dirty.at[i]);
+    u->dirty.count = 0;
+}
+
+void uring_settle(struct uring *u)
+{
+    size_t left = 0;
+
+    if (!uring_mine(u))
+        return;
+    uring_watches_prepare(u);
+    /* Only what is closed: nothing that would end in an owner's function. */
+    for (size_t i = 0; i < u->dirty.count; i++) {
+        struct conn *c = (struct conn *)u->dirty.at[i];
+
+        if (c->state == CONN_CLOSED)
+            uring_conn_prepare(u, c);
+        else
+            u->dirty.at[left++] = u->dirty.at[i];
+    }
+    u->dirty.count = left;
+    u->loop->stats.system_calls++;
+    io_uring_submit_and_get_events(&u->ring);
+}
+
+static bool overflowed(const struct uring *u)
+{
+    return __atomic_load_n(u->ring.sq.kflags, __ATOMIC_RELAXED) & IORING_SQ_CQ_OVERFLOW;
+}
+
+static void complete(struct uring *u, const struct io_uring_cqe *cqe)
+{
+    unsigned tag = cqe->user_data & TAG_MASK;
+    void *object = (void *)(uintptr_t)(cqe->user_data & ~(uint64_t)TAG_MASK);
+
+    switch (tag) {
+    case TAG_RECV:
+    case TAG_POLL:
+        uring_conn_completed(u, object, tag, cqe);
+        break;
+    case TAG_SEND:
+        ((struct conn *)object)->sending = cqe->res;
+        break;
+    case TAG_ACCEPT:
+        uring_accept_completed(u, object, cqe);
+        break;
+    case TAG_WATCH:
+        uring_watch_completed(u, cqe);
+        break;
+    case TAG_WAKE:
+        u->wake_armed = false;
+        u->loop->stats.wakeups += cqe->res == sizeof(u->wake_count);
+        break;
+    default:
+        break;
+    }
+}
+
+/* Sends that did not take all post a completion: found before their outcome is acted on. */
+static void note_sends(struct uring *u)
+{
+    unsigned head = *u->ring.cq.khead, tail = io_uring_smp_load_acquire(u->ring.cq.ktail);
+
+    for (; head != tail; head++) {
+        struct io_uring_cqe *cqe = &u->ring.cq.cqes[head & u->ring.cq.ring_mask];
+
+        if ((cqe->user_data & TAG_MASK) == TAG_SEND) {
+            complete(u, cqe);
+            cqe->user_data = TAG_NONE;
+        }
+    }
+}
+
+static void run_completions(struct uring *u)
+{
+    unsigned left = io_uring_cq_ready(&u->ring);
+
+    while (left--) {
+        unsigned head = *u->ring.cq.khead;
+        struct io_uring_cqe cqe = u->ring.cq.cqes[head & u->ring.cq.ring_mask];
+
+        /* Given back first: a handler may look through what is left (uring_end_now). */
+        io_uring_cq_advance(&u->ring, 1);
+        complete(u, &cqe);
+    }
+}
+
+static int enter(struct uring *u, uint64_t until)
+{
+    struct __kernel_timespec ts;
+    struct io_uring_cqe *cqe;
+    uint64_t now;
+
+    u->loop->stats.system_calls++;
+    if (until == UINT64_MAX)
+        return io_uring_submit_and_wait(&u->ring, 1);
+    if (until && until > (now = clock_monotonic_ns())) {
+        ts.tv_sec = (int64_t)((until - now) / NS_PER_S);
+        ts.tv_nsec = (long long)((until - now) % NS_PER_S);
+        return io_uring_submit_and_wait_timeout(&u->ring, &cqe, 1, &ts, NULL);
+    }
+    return io_uring_submit_and_get_events(&u->ring);
+}
+
+static int run_turn(struct loop *l, uint64_t until)
+{
+    struct uring *u = uring_of(l);
+    int r;
+
+    prepare(u);
+    r = loop_fault(l, FAULT_WAIT, enter(u, u->held ? 0 : until));
+    /* -EBUSY, -EAGAIN: completions first; -ETIME: a timer. */
+    if (r < 0 && r != -EINTR && r != -ETIME && r != -EBUSY && r != -EAGAIN)
+        return r;
+    l->now = clock_monotonic_ns();
+    if (__builtin_expect(overflowed(u), 0)) {
+        do { /* what did not fit in the ring is told first: it may be a send's */
+            run_completions(u);
+            l->stats.system_calls++;
+            io_uring_get_events(&u->ring);
+        } while (overflowed(u));
+    }
+    if (u->sending.count) {
+        note_sends(u);
+        uring_conns_sent(u);
+    }
+    if (u->held)
+        uring_accepts_held(u);
+    run_completions(u);
+    if (u->buffers)
+        uring_buffers_return(u);
+    return 0;
+}
+
+static void uring_rest(struct loop *l)
+{
+    struct uring *u = uring_of(l);
+
+    if (!uring_mine(u))
+        return;
+    prepare(u);
+    enter(u, 0);
+    if (u->sending.count && !overflowed(u)) {
+        note_sends(u);
+        uring_conns_sent(u);
+    }
+}
+
+void uring_end_now(struct uring *u, uint64_t name,
+                   bool (*each)(void *object, const struct io_uring_cqe *cqe), void *object)
+{
+    struct io_uring_sync_cancel_reg reg = {
+        .addr = name, .fd = -1, .timeout = {.tv_sec = -1, .tv_nsec = -1}};
+    bool ended = false;
+
+    /* What is submitted and polled for is cancelled at once; its last completion is work that this
+     * thread runs when it asks for events. */
+    for (int tries = 0; !ended && tries < 100; tries++) {
+        unsigned head, tail;
+
+        u->loop->stats.system_calls += 2;
+        io_uring_register_sync_cancel(&u->ring, &reg);
+        io_uring_get_events(&u->ring);
+        head = *u->ring.cq.khead;
+        tail = io_uring_smp_load_acquire(u->ring.cq.ktail);
+        for (; head != tail && !ended; head++) {
+            struct io_uring_cqe *cqe = &u->ring.cq.cqes[head & u->ring.cq.ring_mask];
+
+            if (cqe->user_data == name) {
+                ended = each(object, cqe);
+                cqe->user_data = TAG_NONE;
+            }
+        }
+    }
+}
+
+/* Everything in the kernel is cancelled and every last completion is taken, so that what closed
+ * connections still hold is freed. */
+static void finish(struct uring *u)
+{
+    struct io_uring_sync_cancel_reg reg = {.fd = -1,
+                                           .flags = IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL,
+                                           .timeout = {.tv_sec = -1, .tv_nsec = -1}};
+
+    if (uring_mine(u)) {
+        uring_settle(u);
+        io_uring_register_sync_cancel(&u->ring, &reg);
+        io_uring_get_events(&u->ring);
+    }
+    for (unsigned left = io_uring_cq_ready(&u->ring); left--;) {
+        struct io_uring_cqe cqe = u->ring.cq.cqes[*u->ring.cq.khead & u->ring.cq.ring_mask];
+        unsigned tag = cqe.user_data & TAG_MASK;
+        struct conn *c = (struct conn *)(uintptr_t)(cqe.user_data & ~(uint64_t)TAG_MASK);
+
+        io_uring_cq_advance(&u->ring, 1);
+        if (tag == TAG_ACCEPT && cqe.res >= 0)
+            close(cqe.res);
+        /* A connection that is not closed is forgotten: its owner's memory may be gone, not its own. */
+        if ((tag == TAG_RECV || tag == TAG_POLL) && c->state == CONN_CLOSED)
+            uring_conn_completed(u, c, tag, &cqe);
+    }
+}
+
+static void uring_close(struct loop *l)
+{
+    struct uring *u = uring_of(l);
+
+    if (!u)
+        return;
+    if (u->opened) {
+        finish(u);
+        io_uring_queue_exit(&u->ring);
+    }
+    uring_buffers_close(u);
+    free(u->dirty.at);
+    free(u->sending.at);
+    free(u->listeners.at);
+    free(u->polls_dirty.at);
+    free(u->polls_free.at);
+    free(u->slots_free.at);
+    free(u->polls);
+    free(u);
+}
+
+const struct backend backend_uring = {
+    .name = "io_uring",
+    .open = uring_open,
+    .close = uring_close,
+    .start = uring_start,
+    .turn = run_turn,
+    .rest = uring_rest,
+    .watch_set = uring_watch_set,
+    .watch_cancel = uring_watch_cancel,
+    .conn_start = uring_conn_start,
+    .conn_want = uring_conn_want,
+    .conn_flush = uring_conn_flush,
+    .conn_stop = uring_conn_stop,
+    .accept_set = uring_accept_set,
+    .accept_done = uring_accept_done,
+};

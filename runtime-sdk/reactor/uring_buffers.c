@@ -1,0 +1,78 @@
+/* uring_buffers.c - the loop's ring of receive buffers: the kernel takes one when bytes come.
+ *
+ * No connection owns a buffer while it is idle. Where the kernel can, a buffer
+ * is filled bit by bit, so that many small requests share one and a large stream
+ * gets it whole; else every completion takes one. */
+#include "reactor/uring_internal.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+static void give(struct uring *u, unsigned id)
+{
+    io_uring_buf_ring_add(u->buffers, u->memory + (size_t)id * URING_BUFFER, URING_BUFFER,
+                          (unsigned short)id, io_uring_buf_ring_mask(URING_BUFFERS), u->returned++);
+}
+
+int uring_buffers_open(struct uring *u)
+{
+    size_t ring_size = URING_BUFFERS * sizeof(struct io_uring_buf);
+    struct io_uring_buf_reg reg = {.ring_entries = URING_BUFFERS, .bgid = URING_GROUP};
+    int r;
+
+    u->buffers = mmap(NULL, ring_size, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_PRIVATE, -1, 0);
+    u->memory = mmap(NULL, (size_t)URING_BUFFERS * URING_BUFFER, PROT_READ | PROT_WRITE,
+                     MAP_ANONYMOUS | MAP_PRIVATE, -1, 0);
+    if (u->buffers == MAP_FAILED || u->memory == MAP_FAILED)
+        return -ENOMEM;
+    reg.ring_addr = (uintptr_t)u->buffers;
+    reg.pad = u->incremental ? URING_PBUF_INC : 0; /* the flags, in newer headers */
+    r = io_uring_register_buf_ring(&u->ring, &reg, 0);
+    if (r < 0)
+        return r;
+    io_uring_buf_ring_init(u->buffers);
+    for (unsigned i = 0; i < URING_BUFFERS; i++)
+        give(u, i);
+    uring_buffers_return(u);
+    return 0;
+}
+
+void uring_buffers_close(struct uring *u)
+{
+    if (u->buffers && u->buffers != MAP_FAILED)
+        munmap(u->buffers, URING_BUFFERS * sizeof(struct io_uring_buf));
+    if (u->memory && u->memory != MAP_FAILED)
+        munmap(u->memory, (size_t)URING_BUFFERS * URING_BUFFER);
+    u->buffers = NULL;
+    u->memory = NULL;
+}
+
+uint8_t *uring_buffer(struct uring *u, uint32_t flags)
+{
+    unsigned id = flags >> IORING_CQE_BUFFER_SHIFT;
+
+    return u->memory + (size_t)id * URING_BUFFER + u->offset[id];
+}
+
+void uring_buffer_used(struct uring *u, uint32_t flags, int res)
+{
+    unsigned id = flags >> IORING_CQE_BUFFER_SHIFT;
+
+    if (!(flags & IORING_CQE_F_BUFFER))
+        return;
+    if (flags & URING_F_BUF_MORE) {
+        u->offset[id] += res > 0 ? (uint32_t)res : 0;
+        return;
+    }
+    u->offset[id] = 0;
+    give(u, id);
+}
+
+void uring_buffers_return(struct uring *u)
+{
+    if (!u->returned)
+        return;
+    io_uring_buf_ring_advance(u->buffers, u->returned);
+    u->returned = 0;
+}

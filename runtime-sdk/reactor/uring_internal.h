@@ -1,0 +1,149 @@
+/* uring_internal.h - the io_uring backend's state, shared by its files.
+ *
+ * Submission entries are made only between two handlers' runs, in
+ * uring_prepare(): whoever wants something of the kernel marks its object dirty,
+ * and what the object wants then is compared with what the kernel holds. So a
+ * pause and a resume in one turn cost nothing, and no entry names an object that
+ * has gone. What the kernel holds is named by the object's address and a tag; a
+ * connection's memory stays until the last completion of its operations. */
+#pragma once
+#include "reactor/conn_internal.h"
+
+#include <liburing.h>
+#include <sys/types.h>
+
+/* Newer than Debian 12's liburing; tried at run time. */
+#define URING_PBUF_INC   2 /* IOU_PBUF_RING_INC, Linux 6.12: a buffer is filled bit by bit */
+#define URING_F_BUF_MORE (1u << 4) /* IORING_CQE_F_BUF_MORE: and is not full yet */
+
+enum {
+    URING_SQ = 256,
+    URING_CQ = 4096,
+    URING_SLOTS = 16384, /* registered descriptors; connections past it use their plain ones */
+    URING_BUFFERS = 16,
+    URING_BUFFER = 65536,
+    URING_GROUP = 1,
+};
+
+/* The low bits of user_data. */
+enum {
+    TAG_NONE, /* nobody waits for it: failures of cancels and closes */
+    TAG_RECV,
+    TAG_POLL,
+    TAG_SEND,
+    TAG_ACCEPT,
+    TAG_WATCH, /* slot << 4, generation << 32 */
+    TAG_WAKE,
+    TAG_MASK = 15,
+};
+
+/* conn.armed: what the kernel holds, what is cancelled, and what is to be compared. */
+enum {
+    ARM_RECV = 1,
+    ARM_POLL = 2, /* for watch.events */
+    ARM_SEND = 4, /* `busy` */
+    ARM_ALL = ARM_RECV | ARM_POLL | ARM_SEND,
+    CANCEL_RECV = 8,
+    CANCEL_POLL = 16,
+    DIRTY = 32, /* is in uring.dirty */
+    WANT_CHECK = 64,
+    WANT_SEND = 128,
+};
+
+struct uring_poll {           /* a loop_watch's side that outlives it */
+    struct loop_watch *watch; /* NULL: cancelled, or the slot is free */
+    uint32_t generation;
+    uint32_t armed; /* events the kernel waits for; 0: none */
+    bool multishot; /* told of changes alone: what it asks for is always there and not meant */
+    bool dirty;
+};
+
+struct uring_vector { /* of pointers or numbers */
+    uintptr_t *at;
+    size_t count, capacity;
+};
+
+struct uring {
+    struct io_uring ring;
+    struct loop *loop;
+    bool opened;
+    bool started; /* a thread is its submitter: */
+    pid_t thread;
+    bool fixed;       /* descriptors are registered */
+    bool incremental; /* URING_PBUF_INC */
+    bool wake_armed;
+    uint64_t wake_count;
+    struct io_uring_buf_ring *buffers; /* NULL until the first connection */
+    uint8_t *memory;
+    uint32_t offset[URING_BUFFERS]; /* how far each buffer is filled */
+    int returned;                   /* buffers to give back */
+    struct uring_vector dirty, sending, listeners, polls_dirty, polls_free, slots_free;
+    struct uring_poll *polls;
+    size_t poll_count;
+    uint32_t slots_used, slots;
+    bool held; /* a listener that may go on has descriptors in hand */
+};
+
+/* What this kernel can; one probe a process. */
+struct uring_abilities {
+    char reason[160]; /* "": usable */
+    bool fixed, incremental;
+};
+const struct uring_abilities *uring_abilities(void);
+extern unsigned uring_without; /* a test's: abilities to do without, as an older kernel */
+enum { WITHOUT_FIXED = 1, WITHOUT_INCREMENTAL = 2 };
+
+static inline struct uring *uring_of(const struct loop *l)
+{
+    return l->kernel;
+}
+static inline uint64_t uring_name(const void *object, unsigned tag)
+{
+    return (uintptr_t)object | tag;
+}
+void vector_push(struct uring_vector *v, uintptr_t x);
+void vector_remove(struct uring_vector *v, uintptr_t x);
+
+/* A cleared submission entry; submits when there is no room. */
+struct io_uring_sqe *uring_sqe(struct uring *u);
+void uring_cancel(struct uring *u, uint64_t name);
+/* This thread may submit. */
+bool uring_mine(const struct uring *u);
+/* Outside a run: hands over what is dirty now. */
+void uring_settle(struct uring *u);
+/* Ends an operation at once; `each` gets its completions, true at the last one. */
+void uring_end_now(struct uring *u, uint64_t name,
+                   bool (*each)(void *object, const struct io_uring_cqe *cqe), void *object);
+
+/* ---- uring_buffers.c */
+int uring_buffers_open(struct uring *u);
+void uring_buffers_close(struct uring *u);
+/* Where a completion's bytes are; they stay until uring_buffer_used(). */
+uint8_t *uring_buffer(struct uring *u, uint32_t cqe_flags);
+void uring_buffer_used(struct uring *u, uint32_t cqe_flags, int res);
+void uring_buffers_return(struct uring *u);
+
+/* ---- uring_conn.c */
+int uring_conn_start(struct conn *c);
+void uring_conn_want(struct conn *c);
+void uring_conn_flush(struct conn *c);
+bool uring_conn_stop(struct conn *c, bool keep);
+void uring_conn_prepare(struct uring *u, struct conn *c);
+void uring_conn_completed(struct uring *u, struct conn *c, unsigned tag,
+                          const struct io_uring_cqe *cqe);
+/* The sends of the last submission have been executed. */
+void uring_conns_sent(struct uring *u);
+
+/* ---- uring_watch.c */
+int uring_watch_set(struct loop *l, struct loop_watch *w, uint32_t events);
+void uring_watch_cancel(struct loop *l, struct loop_watch *w);
+void uring_watches_prepare(struct uring *u);
+void uring_watches_forget(struct uring *u); /* the kernel holds none any more */
+void uring_watch_completed(struct uring *u, const struct io_uring_cqe *cqe);
+
+/* ---- uring_accept.c */
+int uring_accept_set(struct listener *ls, bool on);
+void uring_accept_done(struct listener *ls);
+void uring_accepts_prepare(struct uring *u);
+void uring_accept_completed(struct uring *u, struct listener *ls, const struct io_uring_cqe *cqe);
+void uring_accepts_held(struct uring *u);
