@@ -497,6 +497,15 @@ def test_a_program_that_cannot_be_run(platform):
     platform.delete("absent")
 
 
+def test_the_python_example(platform):
+    platform.rouse("apply", "-f", str(EXAMPLES / "python-http.yaml"))
+    assert platform.call("/visitors").text == "visitor 1, for 127.0.0.1\n"
+    assert platform.call("/visitors").text == "visitor 2, for 127.0.0.1\n"
+    with connect(platform.gateway) as s:
+        s.sendall(f"GET {url('python-http', 'clock')} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+        read_until(s, b"data: ")
+
+
 # ---------------------------------------------------------------- who may come
 
 def test_nobody_but_the_agent_reaches_the_port(web):
