@@ -249,7 +249,8 @@ def latencies(targets, rounds=3):
                     rows[p].append(load(port, path=path, connections=connections, seconds=0.8, warmup=0.2, rate=rate[p]))
             for p, r in rows.items():
                 lost = sum(x["unfinished"] for x in r)
+                late = statistics.median(x["late_p99_us"] for x in r)
                 for q in ("p50", "p99", "p999"):
                     m, spread = median_spread([x[q + "_us"] for x in r])
-                    bench(f"{p}latency_{q}_at_{share}{suffix}", m, "us", f"{spread}, at {rate[p]} per s"
+                    bench(f"{p}latency_{q}_at_{share}{suffix}", m, "us", f"{spread}, at {rate[p]} per s, of it the load's own p99 {late:.3g} us"
                           + (f", {lost} of them never answered" if lost else ""))

@@ -132,6 +132,8 @@ static void send_due(struct load *l)
         if (due > l->now || (l->last_due && due >= l->last_due))
             return;
         l->sent_due++;
+        if (l->counting && l->idle_n > 1)
+            histogram_add(&l->late, l->now - due);
         send_requests(l, pop_idle(l), 1, due);
     }
 }

@@ -42,6 +42,7 @@ struct load {
     uint64_t requests, errors;
     const char *error; /* the first one */
     struct histogram latency;
+    struct histogram late; /* open loop: sent after its time although a connection was free: the load's own fault */
 };
 
 uint64_t now_ns(void);

@@ -169,10 +169,10 @@ static void print(const struct load *l, uint64_t requests, double share)
            (unsigned long long)requests, span, (double)requests / span, (unsigned long long)l->errors,
            l->busy, share, h->count ? h->sum / (double)h->count / 1e3 : 0);
     printf("\"p50_us\": %.2f, \"p90_us\": %.2f, \"p99_us\": %.2f, \"p999_us\": %.2f, \"max_us\": %.2f, "
-           "\"cpu_ns\": [",
+           "\"late_p99_us\": %.2f, \"cpu_ns\": [",
            (double)histogram_at(h, 0.5) / 1e3, (double)histogram_at(h, 0.9) / 1e3,
            (double)histogram_at(h, 0.99) / 1e3, (double)histogram_at(h, 0.999) / 1e3,
-           (double)h->max / 1e3);
+           (double)h->max / 1e3, (double)histogram_at(&l->late, 0.99) / 1e3);
     for (unsigned i = 0; i < pids; i++)
         printf("%s%llu", i ? ", " : "", (unsigned long long)cpu[i]);
     printf("]}\n");
