@@ -6,7 +6,7 @@ import sys
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from harness import BIN, Platform, machine_state  # noqa: E402
+from harness import BIN, Platform, left_behind, machine_state  # noqa: E402
 
 
 def pytest_collection_modifyitems(items):
@@ -25,7 +25,7 @@ def _platform(nodes, flags=()):
     p = Platform(nodes=nodes, flags=flags)
     yield p
     p.down()
-    left = p.leftovers() + sorted(machine_state() - before)
+    left = left_behind(p, before)
     if not os.environ.get("ROUSE_E2E_KEEP"):
         shutil.rmtree(p.state, ignore_errors=True)
     assert not left, f"left behind: {left}"

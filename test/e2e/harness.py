@@ -3,6 +3,7 @@
 Everything a test starts lies below one temporary state directory; Platform.down()
 stops it and `leftovers()` says what is still on the machine with its id.
 """
+import contextlib
 import http.client
 import json
 import os
@@ -184,18 +185,58 @@ class Platform:
         return left
 
 
-def machine_state():
-    """Names of cgroups, links, namespaces and nftables tables of any Rouse platform on this machine."""
+def platform_id(state):
+    """What an agent names its cgroups, links and tables by: FNV-1a of its state directory, as agent/sandbox/names.c."""
+    h = 0xcbf29ce484222325
+    for octet in os.path.realpath(state).encode():
+        h = (h ^ octet) * 0x100000001b3 % (1 << 64)
+    return f"{(h ^ (h >> 32)) % (1 << 32):08x}"
+
+
+def neighbours(own):
+    """Ids of other platforms' agents that live on this machine now."""
+    found = set()
+    for p in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            argv = p.read_bytes().decode(errors="replace").split("\0")
+            if argv[0].endswith("rouse-agent") and "--state" in argv:
+                state = argv[argv.index("--state") + 1]
+                if own is None or not state.startswith(str(own)):
+                    found.add(platform_id(state))
+    return found
+
+
+def machine_state(own=None):
+    """Names of cgroups, links, namespaces and nftables tables of Rouse platforms on this machine, but for those of others that
+    live: all, or all beside the one whose state directory is `own`."""
+    others = neighbours(own)
+    names = {f"rouse-{i}" for i in others} | {f"r{i[:6]}" for i in others}
     found = set()
     for root in pathlib.Path("/sys/fs/cgroup").rglob("rouse-*"):
-        found.add(f"cgroup {root}")
+        if root.name not in names:
+            found.add(f"cgroup {root}")
     for cmd in (["ip", "-o", "link"], ["ip", "netns", "list"], ["nft", "list", "tables"]):
         out = subprocess.run(cmd, text=True, capture_output=True).stdout
         for line in out.splitlines():
             name = line.split(":")[1].strip().split("@")[0] if cmd[1] == "-o" else line
+            if any(name[:7] == n or name.endswith(n) for n in names):
+                continue
             if "rouse" in name or (cmd[1] == "-o" and name[:1] == "r" and name[1:7].isalnum() and len(name) > 7):
                 found.add(f"{' '.join(cmd)}: {name}")
     return found
+
+
+def left_behind(p, before):
+    """What belongs to another platform goes, or is known to, within a moment."""
+    left = []
+
+    def nothing():
+        left[:] = p.leftovers() + sorted(machine_state(p.state) - before)
+        return not left
+
+    with contextlib.suppress(AssertionError):
+        wait_until("nothing to be left behind", nothing, seconds=10)
+    return left
 
 
 def function(name, code=None, path=None, runtime="python3", handler="index.handler", **spec):

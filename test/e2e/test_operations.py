@@ -5,7 +5,7 @@ import signal
 import subprocess
 
 import pytest
-from harness import EXAMPLES, Platform, function, machine_state, wait_until
+from harness import EXAMPLES, Platform, function, left_behind, machine_state, wait_until
 
 
 def promtool(text):
@@ -55,7 +55,7 @@ def test_two_platforms_side_by_side(platform):
         assert platform.call("/first").text == "first"
     finally:
         other.down()
-        left = other.leftovers() + sorted(machine_state() - before)
+        left = left_behind(other, before)
         shutil.rmtree(other.state, ignore_errors=True)
     assert not left, left
     assert platform.call("/first").text == "first"
@@ -74,7 +74,7 @@ def test_killed_agent_is_cleaned_by_its_next_life():
             assert p.instances("k")[-1]["status"]["state"] == "Ready"
     finally:
         p.down()
-        left = p.leftovers() + sorted(machine_state() - before)
+        left = left_behind(p, before)
         shutil.rmtree(p.state, ignore_errors=True)
     assert not left, left
 
