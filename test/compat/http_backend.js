@@ -36,14 +36,21 @@ const server = http.createServer({ insecureHTTPParser: false, maxHeaderSize: 655
       response.end(id);
     });
   });
-server.on('connect', (request, socket) => {
-  tell({ id: 'connect', ...sum(request, '', true) });
-  socket.destroy();
-});
-server.on('upgrade', (request, socket) => {
-  tell({ id: 'upgrade', ...sum(request, '', true) });
-  socket.destroy();
-});
+// Every other tunnel is granted, and what comes through it told in the end.
+const tunnel = (name, agree, refuse) => (request, socket, head) => {
+  const granted = number++ % 2 === 0;
+  let bytes = head.toString('latin1');
+  tell({ id: name, granted, ...sum(request, '', true) });
+  socket.on('error', () => socket.destroy());
+  if (!granted) return void socket.end(refuse);
+  socket.write(agree);
+  socket.on('data', (data) => { bytes += data.toString('latin1'); });
+  socket.on('end', () => socket.end());
+  socket.on('close', () => tell({ case: request.headers['rouse-case'], tunnelled: bytes }));
+};
+server.on('connect', tunnel('connect', 'HTTP/1.1 200 OK\r\n\r\n', 'HTTP/1.1 403 Forbidden\r\nConnection: close\r\n\r\n'));
+server.on('upgrade', tunnel('upgrade', 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n',
+  'HTTP/1.1 426 Upgrade Required\r\nConnection: close, Upgrade\r\nUpgrade: x\r\nContent-Length: 0\r\n\r\n'));
 server.on('clientError', (error, socket) => {
   // The proxy cuts a request whose client has left.
   if (error.code !== 'ECONNRESET' && error.code !== 'HPE_INVALID_EOF_STATE') tell({ refused: `${error.code} ${error.reason || ''}`, bytes: (error.rawPacket || '').toString('latin1') });

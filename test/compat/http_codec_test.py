@@ -25,7 +25,8 @@ CASES = int(os.environ.get("ROUSE_HTTP_CASES", 8000))
 SEEDS = [int(os.environ["ROUSE_HTTP_SEED"])] if "ROUSE_HTTP_SEED" in os.environ else [20240229, random.SystemRandom().randrange(1 << 32)]
 REQUEST = "Q"
 KNOWN_METHODS = {m.decode() for m in http_cases.METHODS} | {"M-SEARCH"}
-METHOD_OF = {"G": "GET", "H": "HEAD", "C": "CONNECT"}  # of the request that a response answers
+METHOD_OF = {"G": "GET", "H": "HEAD", "C": "CONNECT", "U": "GET", "V": "HEAD"}  # of the request that a response answers
+UPGRADE = [("Connection", "upgrade"), ("Upgrade", "x")]  # what U and V ask for
 PLAIN_TRAILERS = {"x-sum", "x-two", "x-high"}  # whatever else comes in a trailer section may be left out
 
 
@@ -62,7 +63,7 @@ def h11_message(kind, data, start):
             c = h11.Connection(h11.SERVER, max_incomplete_event_size=1 << 17)
         else:
             c = h11.Connection(h11.CLIENT, max_incomplete_event_size=1 << 17)
-            c.send(h11.Request(method=METHOD_OF[kind], target="h:1" if kind == "C" else "/", headers=[("Host", "a")]))
+            c.send(h11.Request(method=METHOD_OF[kind], target="h:1" if kind == "C" else "/", headers=[("Host", "a")] + UPGRADE * (kind in "UV")))
             c.send(h11.EndOfMessage())
         c.receive_data(data[start:])
         if kind != REQUEST:

@@ -22,7 +22,8 @@ static struct http_client *client;
 
 /* The one case that is being played. */
 static struct {
-    unsigned number, wanted, answered, open; /* open: exchanges whose owner was not told the end */
+    unsigned number, wanted, answered;
+    unsigned open; /* exchanges and proxies whose owner was not told the end */
     struct conn *peer;
     struct buffer got;
     struct loop_timer deadline, leave;
@@ -53,13 +54,16 @@ static const struct http_exchange_ops exchange_ops = {.on_done = on_exchange_don
 static void on_refused(void *user, struct http_exchange *x, const char *reason)
 {
     (void)user, (void)reason;
+    play.open--;
     http_respond(x, 503, NULL, NULL, 0);
 }
 static void on_done(void *user, struct http_exchange *x, int error)
 {
     (void)user;
-    if (error && error != -EPIPE && error != -ECANCELED)
+    play.open--;
+    if (x && error && error != -EPIPE && error != -ECANCELED)
         http_respond(x, 502, NULL, NULL, 0);
+    look();
 }
 static const struct http_proxy_ops proxy_ops = {.on_refused = on_refused, .on_done = on_done};
 
@@ -67,14 +71,16 @@ static void on_request(struct http_exchange *x, void *user)
 {
     struct http_proxy *p;
     char set[64];
-    struct http_proxy_request r = {.address = backend, .set = set, .origin = true};
+    struct http_proxy_request r = {.address = backend, .set = set, .origin = true, .tunnel = true};
 
     (void)user;
-    play.open++;
+    play.open += 2;
     http_set_owner(x, &exchange_ops, NULL);
     snprintf(set, sizeof(set), "Rouse-Case: %u\r\n", play.number);
-    if (http_proxy_start(client, x, &r, &proxy_ops, NULL, &p) < 0)
+    if (http_proxy_start(client, x, &r, &proxy_ops, NULL, &p) < 0) {
+        play.open--;
         http_respond(x, 503, NULL, NULL, 0);
+    }
 }
 
 /* ---- the client */

@@ -58,13 +58,16 @@ def answers_of(requests, data):
     out, at, left = [], 0, list(requests)
     while at < len(data):
         method = left[0]["method"] if left else "GET"
-        message, why = h11_message({"HEAD": "H", "CONNECT": "C"}.get(method, "G"), data, at)
+        kinds = "UVC" if left and left[0]["upgrade"] else "GHC"
+        message, why = h11_message(kinds[{"HEAD": 1, "CONNECT": 2}.get(method, 0)], data, at)
         if why or not message or not message["complete"]:
             return out, f"{why or 'an answer that does not end'} at {at}"
         at = message["end"]
-        if message["status"] >= 200:
+        if message["status"] >= 200 or message["status"] == 101:
             out.append((message["status"], dict((n.lower(), v) for n, v in message["headers"]).get("x-id")))
             left = left[1:]
+        if message["status"] == 101 or (method == "CONNECT" and message["status"] < 300):
+            return out, None if at == len(data) else f"{data[at:]!r} from a silent tunnel"
     return out, None
 
 
@@ -74,9 +77,22 @@ def same(codec, backend):
             and (codec["host"] or "localhost") == dict((n.lower(), v) for n, v in backend["headers"])["host"])
 
 
-def finding(read, line, told):
+def asks_for_a_tunnel(message):
+    return message["method"] == "CONNECT" or (message["upgrade"] and not message["body"])
+
+
+def finding(case, read, line, told):
     """What is wrong with one case: `read` by the codec, `line` of the proxy, `told` by the backend. None: nothing."""
     requests = read["messages"]
+    tunnelled = [t["tunnelled"] for t in told if "tunnelled" in t]
+    told = [t for t in told if "tunnelled" not in t]
+    if told and told[-1].get("granted"):
+        # What is behind the head went through the tunnel as it is, and nothing else; then the client left.
+        asked = next((m for m in requests if asks_for_a_tunnel(m) and same(m, told[-1])), None)
+        if not asked or len(tunnelled) != 1 or not case.decode("latin-1")[asked["end"]:].startswith(tunnelled[0]):
+            return f"through the tunnel come {tunnelled}"
+    elif tunnelled or any(t.get("granted") for t in told):
+        return f"a request behind a tunnel: {told}"
     known = [m for m in requests if m["method"] in KNOWN_METHODS]
     if any("refused" in t for t in told):
         return "the backend refuses what was passed on"
@@ -85,6 +101,8 @@ def finding(read, line, told):
     for codec, backend in zip(whole, arrived):
         if not same(codec, backend) or codec["body"] != backend["body"] or backend["trailers"] not in ([], codec["trailers"]):
             return f"the backend reads {backend}, the codec {codec}"
+        if "granted" in backend and not asks_for_a_tunnel(codec):
+            return f"the backend is asked for a tunnel that the client did not ask for: {backend}"
     if len(arrived) > len(whole):
         return f"the backend reads a request that the codec does not: {arrived[len(whole)]}"
     for t in told:
@@ -100,7 +118,7 @@ def finding(read, line, told):
     # A request may be answered before it is whole, by an error.
     if len(answers) > max(len(requests), complete + refused) or (len(answers) < complete and len(answers) < cut):
         return f"{len(answers)} answers to {complete} requests: {answers}"
-    if len(answers) > complete and answers[-1][0] < 400:
+    if len(answers) > complete and answers[-1][0] < 400 and answers[-1][0] != 101:
         return f"what is no whole request is answered {answers[-1]}"
     ids = [i for _, i in answers if i]
     if ids != [t["id"] for t in arrived if t["id"].isdigit()][:len(ids)]:
@@ -118,7 +136,9 @@ def test_the_backend_reads_what_our_codec_saw(seed):
     answers = []
     for read in reads:
         ends = read["end"] == "refused" or (read["end"] == "complete" and not read["messages"][-1]["keep_alive"])
-        answers.append(UNTIL_HUNG_UP if ends else sum(m["complete"] for m in read["messages"]))
+        # Through a tunnel nobody hangs up.
+        tunnel = next((i + 1 for i, m in enumerate(read["messages"]) if asks_for_a_tunnel(m)), None)
+        answers.append(tunnel or (UNTIL_HUNG_UP if ends else sum(m["complete"] for m in read["messages"])))
     lines, told = play(cases, answers)
     by_case = collections.defaultdict(list)
     found = []
@@ -130,9 +150,10 @@ def test_the_backend_reads_what_our_codec_saw(seed):
         else:
             by_case[int(t["case"])].append(t)
     for i, (case, read, line) in enumerate(zip(cases, reads, lines)):
-        what = finding(read, line, by_case[i])
+        what = finding(case, read, line, by_case[i])
         if what:
             found.append(f"{what}\n  codec: {read}\n  client: {line}\n  case {i}: {case!r}")
     print(f"seed {seed}: {len(cases)} cases, {len(told)} requests at the backend")
     assert not found, f"seed {seed}: {len(found)} findings, the first ones:\n" + "\n".join(sorted(found, key=len)[:8])
     assert len(told) > len(cases) // 2 and any(not t.get("complete", True) for t in told)
+    assert any(t.get("tunnelled") for t in told) and any(t.get("granted") is False for t in told)

@@ -1,11 +1,10 @@
 /* module: runtime-sdk/http */
 /* A hostile client against the server itself: whatever comes, each exchange is told on_done() once,
- * and the connection ends. The first byte decides how the owner behaves and the size of the pieces.
+ * the connection ends, and what was written are answers. The first byte decides how the owner behaves and the size of the pieces.
  */
 #include "http/server.h"
+#include "http_answers.h"
 
-#include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -14,6 +13,7 @@ static struct http_server *server;
 static uint8_t mode;
 static int live;
 static struct http_exchange *waiting;
+static struct methods methods;
 
 static void answer(struct http_exchange *x)
 {
@@ -50,6 +50,7 @@ static void on_request(struct http_exchange *x, void *user)
 {
     (void)user;
     live++;
+    methods_add(&methods, http_head(x));
     http_set_owner(x, &ops, NULL);
     if (mode & 8)
         http_read_body(x, 64);
@@ -72,11 +73,20 @@ static void run_once(void)
     loop_run(loop);
 }
 
+static void take(int fd, struct buffer *b)
+{
+    uint8_t piece[4096];
+    ssize_t n;
+
+    while ((n = recv(fd, piece, sizeof(piece), 0)) > 0)
+        MUST(buffer_append(b, piece, (size_t)n) == 0);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
+    cleanup_buffer struct buffer got = {0};
     size_t piece, at = 1;
-    uint8_t taken[4096];
     int fds[2];
 
     if (!loop &&
@@ -88,6 +98,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     if (n < 1 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) < 0)
         return 0;
     mode = data[0];
+    methods.n = 0;
     piece = mode & 32 ? 7 : n;
     if (http_server_open(server, fds[0]) < 0)
         abort();
@@ -105,11 +116,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         else if (waiting)
             answer(waiting);
         run_once();
-        while (recv(fds[1], taken, sizeof(taken), 0) > 0)
-            ;
+        take(fds[1], &got);
     }
     close(fds[1]);
     while (http_server_stats(server)->connections || live)
         run_once();
+    check_answers(&got, &methods);
     return 0;
 }
