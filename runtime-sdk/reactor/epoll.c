@@ -85,7 +85,7 @@ static void run_event(struct loop *l, struct epoll_state *s, int i)
 
     s->events[i].data.ptr = NULL;
     if (w == &s->wake) { /* drained before the mail is taken: a post that comes later writes again */
-        l->stats.wakeups += read(l->wake_fd, &count, sizeof(count)) == sizeof(count);
+        loop_count(&l->stats.wakeups, read(l->wake_fd, &count, sizeof(count)) == sizeof(count));
         l->stats.system_calls++;
         return;
     }

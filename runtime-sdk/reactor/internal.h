@@ -49,6 +49,12 @@ struct loop {
     struct loop_stats stats;
 };
 
+/* A counter of `stats` that other threads read: rouse_server_stats(). */
+static inline void loop_count(uint64_t *counter, uint64_t by)
+{
+    __atomic_store_n(counter, *counter + by, __ATOMIC_RELAXED);
+}
+
 static inline int loop_fault(struct loop *l, enum fault_point at, int result)
 {
     return __builtin_expect(l->fault != NULL, 0) ? l->fault(l, at, result) : result;

@@ -181,7 +181,7 @@ static int turn(struct loop *l)
 
     if (r < 0)
         return r;
-    l->stats.turns++;
+    loop_count(&l->stats.turns, 1);
     run_mail(l);
     l->stats.timers += timers_run(&l->timers, l->now);
     l->stats.timer_steps = l->timers.steps;

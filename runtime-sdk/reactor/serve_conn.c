@@ -15,6 +15,8 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+#define LEAVE_NS                                                                                   \
+    (10 * NS_PER_S) /* for the last output to make progress, without an idle_timeout_ms */
 enum { ASK_START = 1, ASK_WAKE = 2, ASK_UNREF = 4 }; /* the last one counts */
 
 static const struct conn_ops ops;
@@ -77,21 +79,41 @@ static bool has_unread(const struct rouse_conn *c)
     return ioctl(conn_fd(c->conn), FIONREAD, &n) == 0 && n > 0;
 }
 
-static void close_stream(struct rouse_conn *c)
+static void wait_for_drained(struct rouse_conn *c)
 {
-    c->state = SERVE_CLOSING;
-    conn_flush(c->conn);
+    c->active_at = loop_now(c->loop->loop);
+    conn_pause(c->conn);
+    conn_drain(c->conn);
+    serve_loop_sweep(c->loop);
+}
+
+/* All output has gone out. */
+static void end_stream(struct rouse_conn *c)
+{
+    c->state = SERVE_ENDING;
     /* Closing with input unread resets the stream, and that may destroy an answer on its way. */
-    if (conn_pending(c->conn) || (!c->eof && has_unread(c)))
+    if (!c->eof && has_unread(c))
         conn_linger(c->conn);
     else
         conn_close(c->conn);
 }
 
+static void close_stream(struct rouse_conn *c)
+{
+    c->state = SERVE_CLOSING;
+    conn_flush(c->conn);
+    if (!conn_pending(c->conn)) {
+        end_stream(c);
+        return;
+    }
+    wait_for_drained(c);
+}
+
 static void cut(struct rouse_conn *c, int error, struct serve_count *counter)
 {
-    count_up(counter, 1);
-    c->state = SERVE_CLOSING;
+    if (counter)
+        count_up(counter, 1);
+    c->state = SERVE_ENDING;
     conn_abort(c->conn, error);
 }
 
@@ -102,8 +124,7 @@ static void act(struct rouse_conn *c, enum rouse_action action)
         break;
     case ROUSE_DETACH:
         c->state = SERVE_DETACHING;
-        conn_pause(c->conn);
-        conn_drain(c->conn);
+        wait_for_drained(c);
         break;
     case ROUSE_CLOSE:
         close_stream(c);
@@ -131,7 +152,7 @@ static void finish(struct rouse_conn *c, struct rouse_output *out, enum rouse_ac
         r = conn_write(c->conn, buffer_bytes(&out->bytes), n);
         serve_output_end(out);
         if (r < 0) { /* it is on its way to on_closed() */
-            c->state = SERVE_CLOSING;
+            c->state = SERVE_ENDING;
             return;
         }
         if (conn_congested(c->conn))
@@ -183,8 +204,7 @@ static size_t on_data(struct conn *conn, const uint8_t *bytes, size_t n)
     c->active_at = loop_now(c->loop->loop);
     count_up(&c->loop->counts.bytes_in, n - c->kept);
     if (!c->reuse_input && !copy_input(c, &in)) {
-        c->state = SERVE_CLOSING;
-        conn_abort(conn, -ENOMEM);
+        cut(c, -ENOMEM, NULL);
         return n;
     }
     out = output_of(c);
@@ -237,8 +257,7 @@ static void detach(struct rouse_conn *c)
     int fd = conn_detach(c->conn, &rest, &n);
 
     if (fd < 0) {
-        c->state = SERVE_CLOSING;
-        conn_abort(c->conn, fd);
+        cut(c, fd, NULL);
         return;
     }
     c->conn = NULL;
@@ -257,6 +276,8 @@ static void on_drained(struct conn *conn)
 
     if (c->state == SERVE_DETACHING) {
         detach(c);
+    } else if (c->state == SERVE_CLOSING) {
+        end_stream(c);
     } else if (c->state == SERVE_OPEN) {
         c->kept_at = loop_now(c->loop->loop);
         conn_resume(conn);
@@ -379,21 +400,25 @@ void serve_conn_hand_over(struct rouse_conn *c)
 
 /* ---- bounds of time */
 
-void serve_conn_sweep(struct rouse_conn *c, uint64_t now)
+bool serve_conn_sweep(struct rouse_conn *c, uint64_t now)
 {
     const struct rouse_events *e = events_of(c);
-    uint64_t sent = conn_sent(c->conn);
+    bool leaving = c->state == SERVE_CLOSING || c->state == SERVE_DETACHING;
+    uint64_t sent = conn_sent(c->conn), idle = e->idle_timeout_ms * NS_PER_MS;
 
-    if (c->state == SERVE_CLOSING)
-        return; /* has bounds of its own */
+    if (c->state == SERVE_ENDING)
+        return false; /* has bounds of its own */
     if (sent != c->sent_seen || (c->references > 1 && !conn_pending(c->conn))) {
         c->sent_seen = sent;
         c->active_at = now;
     }
-    if ((e->idle_timeout_ms && now - c->active_at >= e->idle_timeout_ms * NS_PER_MS) ||
+    if (leaving && !idle)
+        idle = LEAVE_NS;
+    if ((idle && now - c->active_at >= idle) ||
         (e->message_timeout_ms && c->kept && !conn_congested(c->conn) &&
          now - c->kept_at >= e->message_timeout_ms * NS_PER_MS))
         cut(c, -ETIMEDOUT, &c->loop->counts.timed_out);
+    return leaving;
 }
 
 void serve_conn_cut(struct rouse_conn *c)

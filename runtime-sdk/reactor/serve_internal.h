@@ -85,7 +85,13 @@ struct rouse_server {
     struct rouse_error error; /* the first */
 };
 
-enum serve_state { SERVE_OPEN, SERVE_DETACHING, SERVE_CLOSING, SERVE_GONE };
+enum serve_state {
+    SERVE_OPEN,
+    SERVE_DETACHING, /* once its output is out */
+    SERVE_CLOSING,   /* likewise */
+    SERVE_ENDING,    /* the rest is the stream's own */
+    SERVE_GONE,
+};
 
 struct rouse_conn {
     struct serve_loop *loop;
@@ -124,6 +130,8 @@ void serve_fail(struct rouse_server *s, int code, const char *what, const char *
 int serve_loop_open(struct serve_loop *sl);
 void serve_loop_begin(struct serve_loop *sl);
 void serve_loop_done(struct serve_loop *sl);
+/* A connection has output to finish before it leaves: sees to it that it gets on. */
+void serve_loop_sweep(struct serve_loop *sl);
 /* A connection has left; accepting may go on. */
 void serve_left(struct serve_loop *sl);
 
@@ -132,7 +140,8 @@ int serve_conn_new(struct serve_loop *to, unsigned address, int fd, struct rouse
 void serve_conn_start(struct rouse_conn *c); /* on its loop */
 void serve_conn_hand_over(struct rouse_conn *c);
 void serve_conn_settle(struct rouse_conn *c); /* closes it if it is done */
-void serve_conn_sweep(struct rouse_conn *c, uint64_t now);
+/* Cuts it off if it is late. True: it has to be looked at again even if no time-outs are set. */
+bool serve_conn_sweep(struct rouse_conn *c, uint64_t now);
 void serve_conn_cut(struct rouse_conn *c); /* the deadline of a shutdown */
 
 /* The datagram event of one packet. */

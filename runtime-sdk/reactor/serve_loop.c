@@ -24,7 +24,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define DRAIN_NS NS_PER_MS
+#define DRAIN_NS       NS_PER_MS
+#define SWEEP_LEAST_NS (5 * NS_PER_MS)
 enum { TICK_FIRST_MS = 1000 };
 
 /* ---- new connections */
@@ -139,13 +140,22 @@ static void on_tick(struct loop_timer *t)
 static void on_sweep(struct loop_timer *t)
 {
     struct serve_loop *sl = container_of(t, struct serve_loop, sweep);
+    const struct rouse_events *e = &sl->server->events;
+    bool again = e->idle_timeout_ms || e->message_timeout_ms;
     uint64_t now = loop_now(sl->loop);
 
     list_for_each(link, &sl->conns)
     {
-        serve_conn_sweep(list_entry(link, struct rouse_conn, link), now);
+        again |= serve_conn_sweep(list_entry(link, struct rouse_conn, link), now);
     }
-    loop_timer_set(sl->loop, t, now + sl->sweep_ns);
+    if (again)
+        loop_timer_set(sl->loop, t, now + sl->sweep_ns);
+}
+
+void serve_loop_sweep(struct serve_loop *sl)
+{
+    if (!loop_timer_armed(&sl->sweep))
+        loop_timer_set(sl->loop, &sl->sweep, loop_now(sl->loop) + sl->sweep_ns);
 }
 
 static void on_drain(struct loop_timer *t)
@@ -294,12 +304,11 @@ void serve_loop_begin(struct serve_loop *sl)
     }
     if (!shortest || (e->message_timeout_ms && e->message_timeout_ms < shortest))
         shortest = e->message_timeout_ms;
-    if (shortest) {
-        sl->sweep_ns = shortest * NS_PER_MS / 8; /* that much later at most */
-        if (sl->sweep_ns < 5 * NS_PER_MS)
-            sl->sweep_ns = 5 * NS_PER_MS;
-        loop_timer_set(sl->loop, &sl->sweep, now + sl->sweep_ns);
-    }
+    sl->sweep_ns = shortest ? shortest * NS_PER_MS / 8 : NS_PER_S; /* that much later at most */
+    if (sl->sweep_ns < SWEEP_LEAST_NS)
+        sl->sweep_ns = SWEEP_LEAST_NS;
+    if (shortest)
+        serve_loop_sweep(sl);
 }
 
 void serve_loop_done(struct serve_loop *sl)

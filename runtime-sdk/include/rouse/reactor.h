@@ -43,7 +43,8 @@ struct rouse_server; /* lives from serving() until rouse_serve() returns */
 struct rouse_conn;   /* lives until closed() or detached() has returned; longer while referenced */
 struct rouse_output; /* an answer being made; lives until the callback returns */
 
-/* What a callback wants done when it has returned. The output it made always goes first. */
+/* What a callback wants done when it has returned. The output it made always goes first; a peer that
+ * takes nothing of it for idle_timeout_ms, or 10 s if there is none, is cut off (-ETIMEDOUT). */
 enum rouse_action {
     ROUSE_NONE,
     ROUSE_DETACH,   /* hand the descriptor to detached(); a datagram: as ROUSE_NONE */

@@ -451,7 +451,7 @@ static enum rouse_action keep_alive(struct rouse_conn *c, struct rouse_conn_opti
 static enum rouse_action detach_at_d(struct rouse_conn *c, struct rouse_input *in,
                                      struct rouse_output *out)
 {
-    size_t n = 4 << 20;
+    size_t n = 8 << 20;
 
     (void)c;
     memset(rouse_reserve(out, n), 'x', n);
@@ -471,7 +471,7 @@ static enum rouse_action take(struct rouse_conn *c, int fd, const void *rest, si
 
 START_TEST(detach_after_the_output_with_the_rest)
 {
-    static char got[4 << 20];
+    static char got[8 << 20];
     int fd, seconds = 0, on = 0, flags;
     socklen_t size = sizeof(int);
     size_t have = 0;
@@ -480,7 +480,7 @@ START_TEST(detach_after_the_output_with_the_rest)
         .opened = keep_alive, .data = detach_at_d, .detached = take, .closed = stop_at_close};
     server.addresses[0] = "tcp://127.0.0.1:0";
     server_start(_i);
-    fd = dial_with(server.bound[0], 4096);
+    fd = dial_with(server.bound[0], 65536);
     say(fd, "drest");
     while (have < sizeof(got)) {
         ssize_t r = recv(fd, got + have, sizeof(got) - have, 0);
