@@ -24,7 +24,7 @@ struct invocation {
     bool gone;
     /* of an HTTP server's (proxied.c) */
     struct list of_server;    /* in http_link.running while it is in the function's hands */
-    struct http_proxy *proxy; /* NULL: its exchange is ours */
+    struct http_proxy *proxy; /* NULL: its exchange is ours. With x NULL: an upgraded stream */
     int status;               /* of the answer's head, once it came */
     struct conn *probe;       /* asks whether the server is still there */
 };

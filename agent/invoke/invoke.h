@@ -1,11 +1,15 @@
 /* invoke.h - one invocation as the router asks for it and as it came out. */
 #pragma once
+#include "base/clock.h"
 #include "http/message.h"
 
 enum invoke_shape {
     INVOKE_HTTP, /* the event is the HTTP v2.0 object; the result is an HTTP answer */
     INVOKE_RAW,  /* the body is the event; the result is the body (Lambda's Invoke) */
 };
+/* An upgraded stream on which nothing moves for so long is taken for dead: its ends may have gone without
+ * a word, and it holds a slot. */
+#define INVOKE_TUNNEL_IDLE_NS (3600 * NS_PER_S)
 struct invoke_params {
     const char *function_key, *revision;
     const char *request_id, *trace;
@@ -22,7 +26,7 @@ struct invoke_outcome {
     /* Nothing was run: the instance was not there any more. The exchange is whole and the caller's
      * again, and the rest says nothing. */
     bool refused;
-    int status; /* what was answered */
+    int status; /* what was answered; 101: the stream lives on */
     bool client_gone;
     bool lost;       /* the instance died with it */
     bool cold;       /* the first invocation of its instance */

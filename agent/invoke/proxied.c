@@ -1,6 +1,7 @@
 /* proxied.c - an invocation of a function that is an HTTP server: its exchange is passed on as it is.
  *
- * The slot is held from the request's head to the answer's last byte; then, or when the client leaves
+ * The slot is held from the request's head to the answer's last byte, or to the end of the stream that
+ * an upgrade made of the connection: that has no time-out, and lives until either side ends it. Then, or when the client leaves
  * or the time-out has passed, the connection to the function is what ends, since nothing else can tell
  * a server to stop. One that breaks off says nothing of why: if its process has ended, that will be
  * known in a moment, and is the better answer; so its port is asked. On the agent's loop. */
@@ -14,6 +15,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+
+#define END_NS (120 * NS_PER_MS) /* above a period of the CPU quota */
 
 static struct http_link *server_of(const struct invocation *i)
 {
@@ -104,18 +107,24 @@ static void on_not_there(struct conn *c, int error)
         link_closed(i->s.link, NULL);
 }
 
-/* The connection broke. A process that ends closes its port, too. */
-static void broke(struct invocation *i, const char *reason, const char *message)
+static void on_ask(struct loop_timer *t)
 {
     static const struct conn_ops ops = {
         .on_data = no_data, .on_connected = on_still_there, .on_closed = on_not_there};
-    int r;
+    struct invocation *i = container_of(t, struct invocation, timer);
+    int r = http_link_dial(server_of(i), &ops, i, &i->probe);
 
-    loop_timer_cancel(i->s.link->loop, &i->timer);
-    i->refusal = (struct failure){.status = 502, .reason = reason, .message = message};
-    r = http_link_dial(server_of(i), &ops, i, &i->probe);
-    if (r < 0 && r != -ENOTCONN)
+    if (r < 0 && r != -ENOTCONN) /* else its end is known, and will be told */
         fail(i);
+}
+
+/* The connection broke. A process that ends closes its port too, in no order, and may be stopped in
+ * the midst of it until its share of the CPU comes round again. */
+static void broke(struct invocation *i, const char *reason, const char *message)
+{
+    i->refusal = (struct failure){.status = 502, .reason = reason, .message = message};
+    i->timer.fn = on_ask;
+    loop_timer_set(i->s.link->loop, &i->timer, loop_now(i->s.link->loop) + END_NS);
 }
 
 void proxied_done(struct invocation *i)
@@ -154,14 +163,22 @@ static void on_head(void *user, struct http_exchange *x, int status)
 
     (void)x;
     i->status = status;
+    if (status != 101)
+        return;
+    loop_timer_cancel(i->s.link->loop, &i->timer);
+    server_of(i)->overdue = 0;
+    invocation_leave_exchange(i, status, false);
 }
 
 static void on_done(void *user, struct http_exchange *x, int error)
 {
     struct invocation *i = user;
 
-    (void)x;
     i->proxy = NULL;
+    if (!x) {
+        invocation_release(i);
+        return;
+    }
     invocation_own_exchange(i);
     switch (error) {
     case 0:
@@ -198,6 +215,8 @@ void proxied_cut(struct invocation *i, int status)
     struct http_exchange *x = i->x;
 
     http_proxy_cancel(TAKE_PTR(i->proxy));
+    if (!x) /* upgraded */
+        return;
     invocation_own_exchange(i);
     if (!http_respond_started(x))
         return;
@@ -219,7 +238,11 @@ int proxied_begin(struct invocation *i)
     cleanup_buffer struct buffer set = {0}, target = {0};
     struct http_link *h = server_of(i);
     char added[64 + 128];
-    struct http_proxy_request r = {.address = h->address, .origin = true, .answer_headers = added};
+    struct http_proxy_request r = {.address = h->address,
+                                   .origin = true,
+                                   .answer_headers = added,
+                                   .tunnel = http_head(i->x)->upgrade,
+                                   .tunnel_idle_ns = INVOKE_TUNNEL_IDLE_NS};
     int e;
 
     if (put_headers(&set, i) < 0 || put_target(&target, i) < 0)

@@ -21,8 +21,8 @@
 /* Beyond the function's timeout, for the hop and the owner's own 504; more while the client still uploads. */
 enum { REMOTE_GRACE_S = 2, UPLOAD_GRACE_S = 60 };
 
-static const char *const state_names[REQUEST_STATES] = {"New",    "Waiting",  "Local",
-                                                        "Remote", "Answered", "Gone"};
+static const char *const state_names[REQUEST_STATES] = {"New",      "Waiting", "Local", "Remote",
+                                                        "Answered", "Gone",    "Tunnel"};
 
 #define TO(s) (1u << (s))
 static const unsigned edges[REQUEST_STATES] = {
@@ -31,7 +31,7 @@ static const unsigned edges[REQUEST_STATES] = {
     [REQUEST_WAITING] = TO(REQUEST_NEW) | TO(REQUEST_ANSWERED) | TO(REQUEST_GONE),
     /* back to New: refused, nothing was run */
     [REQUEST_LOCAL] = TO(REQUEST_NEW),
-    [REQUEST_REMOTE] = TO(REQUEST_NEW) | TO(REQUEST_ANSWERED) | TO(REQUEST_GONE),
+    [REQUEST_REMOTE] = TO(REQUEST_NEW) | TO(REQUEST_ANSWERED) | TO(REQUEST_GONE) | TO(REQUEST_TUNNEL),
 };
 
 const char *request_state_name(enum request_state s)
@@ -83,8 +83,17 @@ static void request_free(struct request *r)
 
 void requests_done(struct gateway *g)
 {
-    struct list *l;
+    struct list *l, *next;
 
+    for (l = g->requests.next; l != &g->requests; l = next) {
+        struct request *r = list_entry(l, struct request, link);
+
+        next = l->next;
+        if (r->state != REQUEST_TUNNEL)
+            continue;
+        http_proxy_cancel(r->proxy);
+        request_free(r);
+    }
     while ((l = list_pop_front(&g->free_requests)))
         free(list_entry(l, struct request, link));
 }
@@ -238,10 +247,16 @@ static void on_remote_refused(void *user, struct http_exchange *x, const char *r
 
 static void on_remote_head(void *user, struct http_exchange *x, int status)
 {
+    static const struct http_exchange_ops nobody;
     struct request *r = user;
 
-    (void)x;
     r->remote_status = status;
+    if (status != 101)
+        return;
+    set_state(r, REQUEST_TUNNEL);
+    http_set_owner(x, &nobody, NULL);
+    r->x = NULL;
+    count(r, status);
 }
 
 /* The exchange is ours again; unless it is still to be answered, its on_done() is about to come. */
@@ -250,6 +265,10 @@ static void on_remote_done(void *user, struct http_exchange *x, int error)
     struct request *r = user;
     struct gateway *g = r->gateway;
 
+    if (!x) { /* the end of a tunnel */
+        request_free(r);
+        return;
+    }
     http_set_owner(x, &own_ops, r);
     switch (error) {
     case 0:
@@ -298,8 +317,9 @@ static bool go_remote(struct request *r, const struct attempt *t, const char *no
         .client_ip = r->client,
     };
     struct http_proxy_request p = {.address = address,
-                                   .deadline_ns = loop_now(g->config.loop) + limit_ns};
-    struct http_proxy *proxy;
+                                   .deadline_ns = loop_now(g->config.loop) + limit_ns,
+                                   .tunnel = http_head(r->x)->upgrade,
+                                   .tunnel_idle_ns = INVOKE_TUNNEL_IDLE_NS};
 
     snprintf(r->revision, sizeof(r->revision), "%s", t->revision);
     snprintf(r->remote_node, sizeof(r->remote_node), "%s", node);
@@ -312,7 +332,7 @@ static bool go_remote(struct request *r, const struct attempt *t, const char *no
     r->remote_status = 0;
     r->uploading = !whole_body_is_here(r);
     set_state(r, REQUEST_REMOTE);
-    if (http_proxy_start(g->client, r->x, &p, &remote_ops, r, &proxy) < 0) {
+    if (http_proxy_start(g->client, r->x, &p, &remote_ops, r, &r->proxy) < 0) {
         http_set_owner(r->x, &own_ops, r);
         set_state(r, REQUEST_NEW);
         return false;

@@ -20,6 +20,7 @@ enum request_state {
     REQUEST_REMOTE,   /* the proxy has it */
     REQUEST_ANSWERED, /* the answer goes out; the server's on_done() follows */
     REQUEST_GONE,     /* the client left before an answer */
+    REQUEST_TUNNEL,   /* upgraded: the exchange is over, the proxy has the stream */
     REQUEST_STATES
 };
 const char *request_state_name(enum request_state s);
@@ -54,17 +55,18 @@ struct request {
     uint64_t since_ns;
     struct target target; /* function_key is filled in when it becomes known */
     struct ticket ticket;
-    char *texts;    /* the ticket's method, host and path, one allocation */
-    bool known;     /* the function exists: a route or a grant said so */
-    bool granted;   /* the present try uses a leased slot */
-    bool uploading; /* ... and began before the body was here */
+    struct http_proxy *proxy; /* while it is remote, or a tunnel */
+    char *texts;              /* the ticket's method, host and path, one allocation */
+    bool known;               /* the function exists: a route or a grant said so */
+    bool granted;             /* the present try uses a leased slot */
+    bool uploading;           /* ... and began before the body was here */
     unsigned remote_tries;
     int remote_status;
     /* Not cleared when a request is used again but for its first byte. */
     char revision[64], remote_node[64];
     char client[128];
 };
-void requests_done(struct gateway *g); /* frees the kept ones */
+void requests_done(struct gateway *g); /* cuts the tunnels that are left, frees the kept ones */
 
 /* Takes a fresh exchange and brings it on its way. */
 void request_start(struct gateway *g, struct http_exchange *x);

@@ -19,6 +19,7 @@ enum {
     GRACE_S = 2,         /* beyond the function's timeout, for the hop and the owner's own 504 */
     UPLOAD_GRACE_S = 60, /* ... while the client still sends */
     DRAIN_S = 2,
+    TUNNEL_IDLE_S = 3600, /* an upgraded stream on which nothing moves is taken for dead */
 };
 
 struct front {
@@ -31,16 +32,25 @@ struct front {
     struct list passes;
 };
 
-enum pass_state { PASS_NEW, PASS_WAITING, PASS_PROXIED, PASS_ANSWERED, PASS_GONE, PASS_STATES };
-static const char *const state_names[PASS_STATES] = {"New", "Waiting", "Proxied", "Answered", "Gone"};
+enum pass_state {
+    PASS_NEW,
+    PASS_WAITING,
+    PASS_PROXIED,
+    PASS_ANSWERED,
+    PASS_GONE,
+    PASS_TUNNEL,
+    PASS_STATES
+};
+static const char *const state_names[PASS_STATES] = {"New",      "Waiting", "Proxied",
+                                                     "Answered", "Gone",    "Tunnel"};
 #define TO(s) (1u << (s))
 static const unsigned edges[PASS_STATES] = {
     [PASS_NEW] = TO(PASS_WAITING) | TO(PASS_PROXIED) | TO(PASS_ANSWERED) | TO(PASS_GONE),
     [PASS_WAITING] = TO(PASS_NEW) | TO(PASS_ANSWERED) | TO(PASS_GONE),
-    [PASS_PROXIED] = TO(PASS_NEW) | TO(PASS_ANSWERED) | TO(PASS_GONE),
+    [PASS_PROXIED] = TO(PASS_NEW) | TO(PASS_ANSWERED) | TO(PASS_GONE) | TO(PASS_TUNNEL),
 };
 
-/* One request on its way. Freed with its exchange. */
+/* One request on its way. Freed with its exchange, or with the stream that an upgrade made of it. */
 struct pass {
     struct front *front;
     struct list link; /* front.passes */
@@ -51,6 +61,7 @@ struct pass {
     char request_id[33];
     uint64_t since_ns;
     uint32_t attempt;
+    struct http_proxy *proxy; /* while it is passed on, or a tunnel */
     bool trusted, token_shown;
     bool uploading; /* the body was still coming when the grant was taken */
 };
@@ -169,13 +180,16 @@ static void on_gone(struct http_exchange *x, int error)
     set_state(p, PASS_GONE);
 }
 
-static void on_done(struct http_exchange *x)
+static void pass_free(struct pass *p)
 {
-    struct pass *p = http_user(x);
-
     cancel(p);
     list_del(&p->link);
     free(p);
+}
+
+static void on_done(struct http_exchange *x)
+{
+    pass_free(http_user(x));
 }
 
 static const struct http_exchange_ops own_ops = {.on_gone = on_gone, .on_done = on_done};
@@ -208,6 +222,10 @@ static void on_proxied(void *user, struct http_exchange *x, int error)
 {
     struct pass *p = user;
 
+    if (!x) { /* the end of a tunnel */
+        pass_free(p);
+        return;
+    }
     http_set_owner(x, &own_ops, p);
     switch (error) {
     case 0:
@@ -228,7 +246,20 @@ static void on_proxied(void *user, struct http_exchange *x, int error)
     }
 }
 
-static const struct http_proxy_ops hop_ops = {.on_refused = on_refused, .on_done = on_proxied};
+static void on_head(void *user, struct http_exchange *x, int status)
+{
+    static const struct http_exchange_ops nobody;
+    struct pass *p = user;
+
+    if (status != 101)
+        return;
+    set_state(p, PASS_TUNNEL);
+    http_set_owner(x, &nobody, NULL);
+    p->x = NULL;
+}
+
+static const struct http_proxy_ops hop_ops = {
+    .on_refused = on_refused, .on_head = on_head, .on_done = on_proxied};
 
 static int hop_headers(const struct pass *p, const struct grant *g, uint64_t deadline_ms,
                        struct buffer *to)
@@ -262,10 +293,11 @@ static void hop(struct pass *p, const struct grant *g)
     bool whole = !http_has_body(p->x) || http_held_all(p->x);
     uint64_t limit = g->timeout_ms * NS_PER_MS + (whole ? GRACE_S : UPLOAD_GRACE_S) * NS_PER_S;
     struct http_proxy_request q = {.address = g->peer_address,
-                                   .deadline_ns = loop_now(p->front->loop) + limit};
+                                   .deadline_ns = loop_now(p->front->loop) + limit,
+                                   .tunnel = http_head(p->x)->upgrade,
+                                   .tunnel_idle_ns = TUNNEL_IDLE_S * NS_PER_S};
     cleanup_buffer struct buffer set = {0};
     char added[64];
-    struct http_proxy *proxy;
 
     snprintf(added, sizeof(added), "Rouse-Request-Id: %s\r\n", p->request_id);
     q.answer_headers = added;
@@ -278,7 +310,7 @@ static void hop(struct pass *p, const struct grant *g)
     q.set = (const char *)buffer_bytes(&set);
     set_state(p, PASS_PROXIED);
     p->uploading = !whole_body_is_here(p->x);
-    if (http_proxy_start(p->front->client, p->x, &q, &hop_ops, p, &proxy) < 0)
+    if (http_proxy_start(p->front->client, p->x, &q, &hop_ops, p, &p->proxy) < 0)
         on_refused(p, p->x, "the call could not be made");
 }
 
@@ -430,12 +462,28 @@ static void take_last_mail(struct front *f)
     loop_run(f->loop);
 }
 
+static void cut_tunnels(struct front *f)
+{
+    struct list *l, *next;
+
+    for (l = f->passes.next; l != &f->passes; l = next) {
+        struct pass *p = list_entry(l, struct pass, link);
+
+        next = l->next;
+        if (p->state != PASS_TUNNEL)
+            continue;
+        http_proxy_cancel(p->proxy);
+        pass_free(p);
+    }
+}
+
 struct front *front_free(struct front *f)
 {
     if (!f)
         return NULL;
     f->server = http_server_free(f->server);
     f->client = http_client_free(f->client);
+    cut_tunnels(f);
     if (f->loop)
         take_last_mail(f);
     f->loop = loop_free(f->loop);

@@ -1,12 +1,15 @@
 """Functions that are HTTP servers: any program that listens on $PORT, and every way an exchange can end."""
+import base64
 import concurrent.futures
 import hashlib
 import http.client
 import json
 import os
 import socket
+import struct
 import subprocess
 import textwrap
+import threading
 
 import pytest
 from harness import EXAMPLES, function, http_request, wait_until
@@ -368,7 +371,8 @@ def test_the_program_ends(platform):
         read_until(s, b"half")
         assert platform.call(url("ends", "go?name=h")).status == 200
         assert rest_of(s) == b""
-    assert said(platform, "ends")["pid"]
+    # What was sent to it while it ended is lost with it; then there is a new one.
+    wait_until("a new instance", lambda: platform.call(url("ends", "say")).status == 200)
 
 
 def test_the_time_out_of_one_at_a_time(platform):
@@ -506,6 +510,138 @@ def test_the_python_example(platform):
         read_until(s, b"data: ")
 
 
+# ---------------------------------------------------------------- WebSocket
+
+class WebSocket:
+    """A client by hand (RFC 6455)."""
+
+    def __init__(self, address, path="/chat"):
+        key = base64.b64encode(os.urandom(16)).decode()
+        self.sock = connect(address)
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.sock.sendall(f"GET {path} HTTP/1.1\r\nHost: chat\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n"
+                          f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode())
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            part = self.sock.recv(1)
+            assert part, head
+            head += part
+        assert head.startswith(b"HTTP/1.1 101 "), head
+        accept = hashlib.sha1((key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()).digest()
+        assert b"sec-websocket-accept: " + base64.b64encode(accept).lower() in head.lower(), head
+        assert b"rouse-request-id: " in head.lower()
+        self.stream = self.sock.makefile("rb")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stream.close()
+        self.sock.close()
+
+    def send(self, data, type=2):
+        n = len(data)
+        head = struct.pack("!BB", 128 | type, 128 | n) if n < 126 else \
+            struct.pack("!BBH", 128 | type, 128 | 126, n) if n < 65536 else struct.pack("!BBQ", 128 | type, 128 | 127, n)
+        mask = os.urandom(4)
+        bits = int.from_bytes(data, "big") ^ int.from_bytes((mask * (n // 4 + 1))[:n], "big")
+        self.sock.sendall(head + mask + bits.to_bytes(n, "big"))
+
+    def receive(self):
+        """(type, data), or None at the end."""
+        head = self.stream.read(2)
+        if len(head) < 2:
+            return None
+        n = head[1]
+        if n > 125:
+            n = int.from_bytes(self.stream.read(2 if n == 126 else 8), "big")
+        return head[0] & 15, self.stream.read(n)
+
+    def echo(self, data, type=2):
+        self.send(data, type)
+        return self.receive() == (type, data)
+
+
+def chat(name="chat", **spec):
+    source = (EXAMPLES / "node-websocket/server.js").read_text()
+    return function(name, runtime="nodejs", handler="server.js", code={"inline": {"server.js": source}},
+                    **{"port": 3000, "concurrency": 3, "timeout": "1s", "scaling": {"max": 1, "idleTimeout": "1s"}, **spec})
+
+
+def in_flight(platform):
+    return sum(platform.metric("rouse_in_flight", node=n) for n in range(len(platform.nodes)))
+
+
+def test_the_websocket_example(platform):
+    platform.rouse("apply", "-f", str(EXAMPLES / "node-websocket/function.yaml"))
+    assert "<title>chat</title>" in platform.call("/chat").text
+    with WebSocket(platform.gateway) as a, WebSocket(platform.gateway) as b:
+        a.send("häß".encode(), type=1)
+        assert a.receive() == b.receive() == (1, "häß".encode())
+        assert "<title>chat</title>" in platform.call("/chat").text
+    platform.delete("node-websocket")
+
+
+def test_many_frames(platform):
+    platform.apply(chat("frames"))
+    with WebSocket(platform.gateway, "/frames") as ws:
+        for n in (0, 1, 125, 126, 65535, 65536, 1 << 20):
+            assert ws.echo(os.urandom(n)), n
+        frames = [os.urandom(i % 700) for i in range(3000)]
+        sender = threading.Thread(target=lambda: [ws.send(f) for f in frames])
+        sender.start()
+        for f in frames:
+            assert ws.receive() == (2, f)
+        sender.join()
+        ws.send(b"are you there", type=9)
+        assert ws.receive() == (10, b"are you there")
+        ws.send(struct.pack("!H", 1000), type=8)
+        assert ws.receive() == (8, struct.pack("!H", 1000)) and ws.receive() is None
+
+
+def test_a_websocket_holds_its_slot(platform):
+    platform.apply(chat("slots", concurrency=2))
+    with WebSocket(platform.gateway, "/slots") as one:
+        with WebSocket(platform.gateway, "/slots"):
+            assert in_flight(platform) == 2
+            with connect(platform.gateway) as s:
+                s.sendall(b"GET /slots HTTP/1.1\r\nHost: a\r\n\r\n")
+                assert platform.call("/healthz-of-nobody").status == 404
+                one.sock.shutdown(socket.SHUT_RDWR)
+                assert read_until(s, b"</script>").startswith(b"HTTP/1.1 200 "), "a slot became free"
+        wait_until("both to be gone", lambda: in_flight(platform) == 0)
+
+
+def test_a_websocket_keeps_its_instance(platform):
+    """It is no idle instance, and no time-out of the function's ends it."""
+    platform.apply(chat("stays"), chat("goes"))
+    platform.call("/goes")
+    with WebSocket(platform.gateway, "/stays") as ws:
+        before = {i["metadata"]["name"] for i in platform.instances("stays")}
+        wait_until("an idle one to go", lambda: not platform.instances("goes"))
+        assert ws.echo(b"still here") and {i["metadata"]["name"] for i in platform.instances("stays")} == before
+    wait_until("this one to go, too", lambda: not platform.instances("stays"))
+
+
+def test_a_drain_ends_a_websocket(platform):
+    platform.apply(chat("ends-well"))
+    with WebSocket(platform.gateway, "/ends-well") as ws:
+        platform.delete("ends-well")
+        assert ws.echo(b"not at once")
+        assert ws.receive() == (8, struct.pack("!H", 1001)), "the server was told by SIGTERM"
+        assert ws.receive() is None
+
+
+def test_an_upgrade_that_is_refused(platform):
+    platform.apply(chat("refuses"))
+    with connect(platform.gateway) as s:
+        s.sendall(b"GET /refuses HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+        assert read_until(s, b"\r\n\r\n").startswith(b"HTTP/1.1 400 ")
+    platform.apply(function("plain", "def handler(e, c):\n    return 'an event'\n"))
+    r = platform.call("/plain", headers={"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Key": "x"})
+    assert r.status == 200 and r.text == "an event"
+
+
 # ---------------------------------------------------------------- who may come
 
 def test_nobody_but_the_agent_reaches_the_port(web):
@@ -604,3 +740,22 @@ def test_through_the_controllers_front(far):
     cluster, _ = far
     r = cluster.front(url("web", "say?front"))
     assert r.status == 200 and r.json["path"] == "/say?front", r
+
+
+def test_websocket_through_another_node(far):
+    cluster, _ = far
+    cluster.apply(chat())
+    assert cluster.call("/chat", node=0).status == 200
+    with WebSocket(cluster.nodes[0]["gateway"]) as a, WebSocket(cluster.nodes[1]["gateway"]) as b, \
+            WebSocket(cluster.nodes[2]["gateway"]) as c:
+        for data in (b"hello", os.urandom(200000)):
+            a.send(data)
+            assert a.receive() == b.receive() == c.receive() == (2, data)
+        assert in_flight(cluster) == 3
+    wait_until("all to be gone", lambda: in_flight(cluster) == 0)
+
+
+def test_websocket_through_the_controllers_front(far):
+    cluster, _ = far
+    with WebSocket(cluster.info["front"]) as ws:
+        assert ws.echo(b"hello") and ws.echo(os.urandom(100000))

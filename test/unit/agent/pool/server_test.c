@@ -134,6 +134,10 @@ static bool peer_has_head(void *user)
     peer_read(p);
     return memmem(buffer_bytes(&p->in), buffer_size(&p->in), "GET /hello HTTP/1.1\r\n", 21) != NULL;
 }
+static bool stop_was_sent(void *user)
+{
+    return strstr(stops, user) != NULL;
+}
 static bool slot_is_free(void *user)
 {
     (void)user;
@@ -403,8 +407,116 @@ START_TEST(time_outs_in_a_row_end_the_instance_of_many)
 }
 END_TEST
 
+/* ---------------------------------------------------------------- upgrades */
+
+struct expectation {
+    struct peer *of;
+    const char *text;
+};
+static bool peer_has(void *user)
+{
+    struct expectation *e = user;
+
+    peer_read(e->of);
+    return memmem(buffer_bytes(&e->of->in), buffer_size(&e->of->in), e->text, strlen(e->text)) !=
+           NULL;
+}
+static void expect_bytes(struct peer *of, const char *text)
+{
+    wait_for(peer_has, (&(struct expectation){of, text}));
+}
+
+/* Both ends of a stream. */
+static bool upgraded(uint32_t timeout_ms, struct peer *c, struct peer *s)
+{
+    char head[2048];
+
+    if (!one_ready(1, timeout_ms))
+        return false;
+    peer_connect_tcp(c, front_port);
+    say(c, "GET /hello HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+           "Sec-WebSocket-Key: x\r\n\r\n");
+    *s = server_take(head, sizeof(head));
+    expect_text(head, "Upgrade: websocket\r\n");
+    expect_text(head, "Sec-WebSocket-Key: x\r\n");
+    say(s, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+           "Sec-WebSocket-Accept: y\r\n\r\nfirst");
+    expect_bytes(c, "Sec-WebSocket-Accept: y\r\n");
+    expect_bytes(c, "\r\n\r\nfirst");
+    wait_for(outcomes_are, &(int){1});
+    ck_assert_int_eq(outcome.status, 101);
+    ck_assert(!pool_has_slot(pool, FUNCTION, "r1"));
+    return true;
+}
+
+static uint64_t wait_until_ns;
+static bool time_has_come(void *user)
+{
+    (void)user;
+    return clock_monotonic_ns() > wait_until_ns;
+}
+
+START_TEST(an_upgraded_stream_has_no_time_out)
+{
+    struct peer c, s;
+
+    if (!upgraded(50, &c, &s))
+        return;
+    wait_until_ns = clock_monotonic_ns() + 100 * NS_PER_MS;
+    wait_for(time_has_come, NULL);
+    say(&c, "ping");
+    expect_bytes(&s, "ping");
+    say(&s, "pong");
+    expect_bytes(&c, "firstpong");
+    ck_assert_str_eq(stops, "");
+    peer_close(&s);
+    wait_for(peer_at_eof, &c);
+    peer_close(&c);
+    wait_for(slot_is_free, NULL);
+    ck_assert_int_eq(outcomes, 1);
+    finish();
+}
+END_TEST
+
+START_TEST(the_client_of_a_stream_leaves)
+{
+    struct peer c, s;
+
+    if (!upgraded(0, &c, &s))
+        return;
+    peer_close(&c);
+    wait_for(peer_at_eof, &s);
+    peer_close(&s);
+    wait_for(slot_is_free, NULL);
+    finish();
+}
+END_TEST
+
+START_TEST(a_drain_ends_a_stream_at_its_limit)
+{
+    struct peer c, s;
+
+    drain_limit_ns = 50 * NS_PER_MS;
+    if (!upgraded(0, &c, &s))
+        return;
+    ck_assert_int_eq(desire(NULL, "", "i-1", sequence), 0);
+    expect_sent("status i-1 Draining");
+    ck_assert_str_eq(stops, "");
+    wait_for(stop_was_sent, "i-1 2000\n");
+    say(&s, "bye");
+    expect_bytes(&c, "bye");
+    box_exit(box_of("i-1"), 0, 15, false);
+    expect_sent("status i-1 Stopped");
+    wait_for(peer_at_eof, &c);
+    peer_close(&c);
+    peer_close(&s);
+    finish();
+}
+END_TEST
+
 UNIT_MAIN("server", ready_when_the_port_accepts, a_server_on_the_other_loopback,
           one_that_never_listens, a_request_as_it_is, no_events, slots_are_held_until_the_end,
           closed_without_an_answer, no_longer_listening, its_process_ended,
           broken_off_in_the_middle, the_client_leaves, a_time_out_ends_the_instance_of_one,
-          time_outs_in_a_row_end_the_instance_of_many)
+          time_outs_in_a_row_end_the_instance_of_many, an_upgraded_stream_has_no_time_out,
+          the_client_of_a_stream_leaves, a_drain_ends_a_stream_at_its_limit)
