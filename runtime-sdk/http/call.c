@@ -9,10 +9,27 @@
 #include <string.h>
 #include <sys/uio.h>
 
+/* The nearer one of the whole call's end and the answer's silence. */
+static uint64_t due_at(const struct http_call *call)
+{
+    uint64_t silent = call->answer_timeout_ns ? call->heard_ns + call->answer_timeout_ns : UINT64_MAX;
+    uint64_t end = call->deadline_ns ? call->deadline_ns : UINT64_MAX;
+
+    return silent < end ? silent : end;
+}
+
 static void on_deadline(struct loop_timer *t)
 {
     struct http_call *call = container_of(t, struct http_call, deadline);
+    uint64_t now = loop_now(call->client->loop);
 
+    /* While this side sends, or does not read, silence is its own. */
+    if (!call->request_ended || call->paused || (call->on && conn_pending(call->on->conn)))
+        call->heard_ns = now;
+    if (now < due_at(call)) {
+        loop_timer_set(call->client->loop, t, due_at(call));
+        return;
+    }
     call->retried = true;
     call_lost(call, -ETIMEDOUT);
 }
@@ -99,7 +116,8 @@ static int put_on_link(struct http_call *call, const char *address, bool fresh)
 void call_lost(struct http_call *call, int error)
 {
     struct link *k = call->on;
-    bool again = k->used && !call->heard && !call->retried && call->content_length == 0;
+    bool again = k->used && !call->heard && !call->retried && call->content_length == 0 &&
+                 (call->is_safe || !reached_peer(call));
     cleanup_free char *address = again ? strdup(k->pool->address) : NULL;
 
     if (!address) {
@@ -109,6 +127,7 @@ void call_lost(struct http_call *call, int error)
     /* The peer closed a kept connection while this request was on its way. */
     call->sent = reached_peer(call);
     call->retried = true;
+    call->client->stats.retries++;
     call->on = NULL;
     k->call = NULL;
     link_drop(k);
@@ -163,6 +182,7 @@ int http_call_start(struct http_client *c, const struct http_call_request *r,
     call->deadline_ns = r->deadline_ns;
     call->retried = r->once;
     call->is_head = str_eq(r->method, "HEAD");
+    call->is_safe = call->is_head || str_eq(r->method, "GET") || str_eq(r->method, "OPTIONS");
     call->is_connect = str_eq(r->method, "CONNECT");
     call->upgrade = r->upgrade;
     call->content_length = r->content_length;
@@ -176,8 +196,11 @@ int http_call_start(struct http_client *c, const struct http_call_request *r,
         call_free(call);
         return e;
     }
-    if (r->deadline_ns)
-        loop_timer_set(c->loop, &call->deadline, r->deadline_ns);
+    c->stats.calls++;
+    call->answer_timeout_ns = r->answer_timeout_ns;
+    call->heard_ns = loop_now(c->loop);
+    if (due_at(call) != UINT64_MAX)
+        loop_timer_set(c->loop, &call->deadline, due_at(call));
     *ret = call;
     return 0;
 }

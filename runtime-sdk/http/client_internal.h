@@ -1,4 +1,4 @@
-/* client_internal.h - what client.c, link.c and call.c share and nobody else includes.
+/* client_internal.h - what client.c, pool.c, link.c and call.c share and nobody else includes.
  *
  * A link is a connection to one address; it serves one call at a time and lies
  * in its pool between calls. A call holds the request until it is written and
@@ -19,6 +19,8 @@ struct http_client {
     struct list calls;
     struct list idle; /* links of all pools, the longest idle first */
     struct loop_timer idle_timer;
+    struct list failing; /* pools whose address does not accept, the longest ago first */
+    struct http_client_stats stats;
     struct list free_calls;
     unsigned free_count;
 };
@@ -27,6 +29,9 @@ struct pool {
     struct map_node node;
     struct list idle; /* the most recently used first */
     unsigned idle_count, links;
+    unsigned failures; /* to connect, in a row */
+    uint64_t retry_ns; /* after failures: no new connection before */
+    struct list in_failing;
     char address[];
 };
 
@@ -44,6 +49,7 @@ struct link {
     struct list in_pool, in_client; /* while idle */
     uint64_t idle_since;
     bool used; /* it has served a call before */
+    bool connected;
 };
 
 enum call_state { CALL_HEAD, CALL_BODY, CALL_DONE };
@@ -55,11 +61,13 @@ struct http_call {
     const struct http_call_ops *ops;
     void *user;
     struct loop_timer deadline;
-    uint64_t deadline_ns;
+    uint64_t deadline_ns, answer_timeout_ns;
+    uint64_t heard_ns; /* when the answer was last waited for from */
 
     /* the request */
     bool is_head; /* HEAD: the answer has no body */
     bool is_connect, upgrade;
+    bool is_safe; /* RFC 9110 9.2.1: may be sent twice */
     bool chunked_request, request_ended;
     bool sent; /* on an earlier link */
     bool retried;
@@ -81,14 +89,17 @@ struct http_call {
     char head_inline[CALL_HEAD_INLINE];
 };
 
-/* ---- client.c */
-/* An idle link to the address, or a fresh one that is being dialled. */
+/* ---- pool.c */
+/* -EAGAIN: as many as may be are busy; -EHOSTDOWN: the address does not accept, for now. An idle link to the address, or a fresh one that is being dialled. */
 int link_get(struct http_client *c, const char *address, bool fresh, uint64_t deadline_ns,
              struct link **ret);
 void link_put(struct link *k); /* becomes idle */
 /* Closes the stream and frees the link; its call, if any, has been let go of. */
 void link_drop(struct link *k);
-void link_forget(struct link *k);          /* frees the link, whose stream is gone */
+void link_forget(struct link *k); /* frees the link, whose stream is gone */
+void link_connected(struct link *k);
+void link_failed(struct link *k); /* its stream is gone: was it ever there? */
+void pools_forget_failing(struct http_client *c, unsigned keep);
 struct conn *link_release(struct link *k); /* frees the link, its stream is the caller's */
 
 /* ---- link.c */

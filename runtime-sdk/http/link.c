@@ -199,6 +199,7 @@ static size_t on_data(struct conn *c, const uint8_t *in, size_t n)
         return n;
     }
     k->feed = &feed;
+    k->call->heard_ns = loop_now(k->client->loop);
     while ((r = step(k, &feed, in, n, &at)) > 0)
         ;
     if (feed.over)
@@ -228,10 +229,16 @@ static void on_eof(struct conn *c)
     }
 }
 
+static void on_connected(struct conn *c)
+{
+    link_connected(conn_user(c));
+}
+
 static void on_closed(struct conn *c, int error)
 {
     struct link *k = conn_user(c);
 
+    link_failed(k);
     if (k->call)
         call_lost(k->call, error ? error : -ECONNRESET);
     else
@@ -250,5 +257,6 @@ const struct conn_ops link_ops = {
     .on_data = on_data,
     .on_drained = on_drained,
     .on_eof = on_eof,
+    .on_connected = on_connected,
     .on_closed = on_closed,
 };

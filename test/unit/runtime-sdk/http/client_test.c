@@ -132,6 +132,19 @@ static void call_with(struct outcome *o, const struct http_call_request *given)
     ck_assert_int_eq(http_call_start(client, &r, &call_ops, o, &o->call), 0);
     ck_assert_int_eq(o->dones, 0);
 }
+static void stop_now(struct loop_deferred *d)
+{
+    (void)d;
+    loop_stop(loop);
+}
+/* One turn of the loop, without waiting. */
+static void run_once(void)
+{
+    static struct loop_deferred d = {.fn = stop_now};
+
+    loop_defer(loop, &d);
+    loop_run(loop);
+}
 static void get(struct outcome *o)
 {
     call_with(o, &(struct http_call_request){.method = STR("GET")});
@@ -449,9 +462,138 @@ START_TEST(idle_connections_expire_and_are_bounded)
 }
 END_TEST
 
+START_TEST(what_is_not_safe_is_not_sent_twice)
+{
+    static const char *const lines[] = {OK, "close", OK, NULL};
+    static const struct {
+        const char *method;
+        int accepts;
+    } rows[] = {{"GET", 2}, {"POST", 1}, {"DELETE", 1}};
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct outcome o;
+
+        start(lines);
+        get(&o);
+        buffer_done(&o.body);
+        buffer_clear(&heard);
+        call_with(&o, &(struct http_call_request){.method = str_of(rows[i].method)});
+        loop_run(loop);
+        ck_assert_int_eq(accepts, rows[i].accepts);
+        ck_assert_int_eq(o.error, rows[i].accepts == 2 ? 0 : -ECONNRESET);
+        ck_assert(o.sent);
+        ck_assert_uint_eq(http_client_stats(client)->retries, (unsigned)rows[i].accepts - 1);
+        buffer_done(&o.body);
+        finish();
+    }
+}
+END_TEST
+
+START_TEST(connections_of_an_address_are_bounded)
+{
+    static const char *const lines[] = {"", "", OK, NULL};
+    struct http_client_options o = {.max_links = 2};
+    struct outcome a, b, c;
+    struct http_call_request r = {.address = address, .method = STR("GET"), .target = STR("/")};
+
+    start(lines);
+    http_client_free(client);
+    ck_assert_int_eq(http_client_new(loop, &o, &client), 0);
+    call_with(&a, &(struct http_call_request){.method = STR("GET")});
+    call_with(&b, &(struct http_call_request){.method = STR("GET")});
+    r.address = address;
+    ck_assert_int_eq(http_call_start(client, &r, &call_ops, &c, &c.call), -EAGAIN);
+    ck_assert_uint_eq(http_client_stats(client)->over_limit, 1);
+    http_call_cancel(a.call); /* one is free again */
+    call_with(&c, &(struct http_call_request){.method = STR("GET")});
+    ck_assert_uint_eq(http_client_stats(client)->links, 2);
+    http_call_cancel(b.call);
+    http_call_cancel(c.call);
+    ck_assert_uint_eq(http_client_stats(client)->links, 0);
+    finish();
+}
+END_TEST
+
+START_TEST(an_address_that_does_not_accept_is_left_alone_for_a_while)
+{
+    static const char *const lines[] = {OK, NULL};
+    struct http_client_options co = {.backoff_ns = 30 * NS_PER_MS};
+    struct http_call_request r = {.address = address, .method = STR("GET"), .target = STR("/")};
+    const struct http_client_stats *s;
+    struct listener_options lo = {0};
+    struct outcome o;
+    uint64_t failed;
+    int e;
+
+    start(lines);
+    http_client_free(client);
+    ck_assert_int_eq(http_client_new(loop, &co, &client), 0);
+    s = http_client_stats(client);
+    listener_close(listener);
+    for (int i = 0; i < 3; i++) { /* each failure once, then nothing is tried until the while is over */
+        get(&o);
+        ck_assert_int_eq(o.error, -ECONNREFUSED);
+        ck_assert(!o.sent);
+        failed = loop_now(loop);
+        ck_assert_uint_eq(s->connect_failures, (unsigned)i + 1);
+        ck_assert_uint_eq(s->failing, 1);
+        ck_assert_int_eq(http_call_start(client, &r, &call_ops, &o, &o.call), -EHOSTDOWN);
+        while (loop_now(loop) < failed + (30 * NS_PER_MS << i))
+            run_once();
+    }
+    ck_assert_uint_eq(s->backed_off, 3);
+    ck_assert_uint_eq(s->dials, 3);
+    ck_assert_int_eq(listener_open(loop, address, &lo, script_accept, NULL, &listener), 0);
+    o = (struct outcome){0};
+    ck_assert_int_eq(http_call_start(client, &r, &call_ops, &o, &o.call), 0);
+    /* One finds out for all. */
+    e = http_call_start(client, &r, &call_ops, &o, &o.call);
+    ck_assert_int_eq(e, -EHOSTDOWN);
+    loop_run(loop);
+    ck_assert_int_eq(o.status, 200);
+    ck_assert_uint_eq(s->failing, 0);
+    buffer_done(&o.body);
+    get(&o);
+    ck_assert_uint_eq(s->reused, 1);
+    buffer_done(&o.body);
+    finish();
+}
+END_TEST
+
+START_TEST(silence_of_the_answer)
+{
+    static const char *const lines[] = {"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc", "", "",
+                                        NULL};
+    struct outcome o;
+
+    start(lines);
+    call_with(
+        &o, &(struct http_call_request){.method = STR("GET"), .answer_timeout_ns = 20 * NS_PER_MS});
+    loop_run(loop);
+    ck_assert_int_eq(o.error, -ETIMEDOUT);
+    ck_assert_int_eq(o.heads, 1);
+    buffer_done(&o.body);
+    buffer_clear(&heard);
+    served = 0; /* while the caller does not read, or has not sent all, it is its own */
+    call_with(&o, &(struct http_call_request){.method = STR("POST"),
+                                              .content_length = 8,
+                                              .answer_timeout_ns = 20 * NS_PER_MS});
+    for (uint64_t began = loop_now(loop); loop_now(loop) < began + 50 * NS_PER_MS;)
+        run_once();
+    ck_assert_int_eq(o.dones, 0);
+    http_call_write(o.call, "abcdefgh", 8);
+    loop_run(loop);
+    ck_assert_int_eq(o.error, -ETIMEDOUT);
+    buffer_done(&o.body);
+    finish();
+}
+END_TEST
+
 UNIT_MAIN("client", framings_of_an_answer, an_answer_that_the_end_of_the_stream_ends,
           an_answer_cut_short_is_an_error, kept_connections_are_used_again,
           a_dead_kept_connection_is_tried_again_once, the_second_try_succeeds,
           a_stale_kept_connection_is_not_used, nothing_was_sent_when_nobody_listens,
           bodies_of_a_request, an_answer_before_the_request_is_whole, deadlines, cancel_tells_nothing,
-          unasked_bytes_close_an_idle_connection, idle_connections_expire_and_are_bounded)
+          unasked_bytes_close_an_idle_connection, idle_connections_expire_and_are_bounded,
+          what_is_not_safe_is_not_sent_twice, connections_of_an_address_are_bounded,
+          an_address_that_does_not_accept_is_left_alone_for_a_while, silence_of_the_answer)
