@@ -108,6 +108,12 @@ int http_proxy_start(struct http_client *c, struct http_exchange *x,
     return 0;
 }
 
+void http_proxy_cancel(struct http_proxy *p)
+{
+    loop_timer_cancel(http_loop(p->x), &p->timer);
+    free(p);
+}
+
 /* ---------------------------------------------------------------- the world of one cell */
 struct cell {
     const char *state, *fault;
