@@ -18,7 +18,8 @@ enum fake_proxy_mode {
     PROXY_RESET,
     PROXY_TIMEOUT,
     PROXY_CUT,
-    PROXY_HOLD
+    PROXY_HOLD,
+    PROXY_SWITCH
 };
 struct http_proxy {
     struct loop_timer timer;
@@ -26,12 +27,14 @@ struct http_proxy {
     const struct http_proxy_ops *ops;
     void *user;
     enum fake_proxy_mode mode;
+    struct conn *stream; /* of a tunnel; x is NULL then */
 };
 static struct {
     enum fake_proxy_mode modes[8]; /* of the next calls; the last one goes on */
     size_t count, at;
     unsigned calls;
     char set[2048], address[64];
+    struct http_proxy *tunnel;
 } proxies;
 
 int http_client_new(struct loop *l, const struct http_client_options *o, struct http_client **ret)
@@ -57,6 +60,28 @@ static void proxy_gone(struct http_exchange *x, int error)
     proxy_end(http_user(x), -ECANCELED);
 }
 static const struct http_exchange_ops proxy_exchange_ops = {.on_gone = proxy_gone};
+
+/* As the real one: the exchange is over at the end of this turn, and the proxy is not. */
+static void proxy_switch(struct http_proxy *p)
+{
+    struct http_exchange *x = p->x;
+    uint8_t *rest;
+    size_t n;
+
+    ck_assert_int_eq(http_upgrade(x, NULL, &p->stream, &rest, &n), 0);
+    p->x = NULL;
+    proxies.tunnel = p;
+    p->ops->on_head(p->user, x, 101);
+}
+static void tunnel_ends(void)
+{
+    struct http_proxy *p = proxies.tunnel;
+
+    proxies.tunnel = NULL;
+    conn_close(p->stream);
+    p->ops->on_done(p->user, NULL, 0);
+    free(p);
+}
 
 static void proxy_act(struct loop_timer *t)
 {
@@ -86,6 +111,9 @@ static void proxy_act(struct loop_timer *t)
         return;
     case PROXY_HOLD:
         return;
+    case PROXY_SWITCH:
+        proxy_switch(p);
+        return;
     }
 }
 int http_proxy_start(struct http_client *c, struct http_exchange *x,
@@ -110,7 +138,9 @@ int http_proxy_start(struct http_client *c, struct http_exchange *x,
 
 void http_proxy_cancel(struct http_proxy *p)
 {
-    loop_timer_cancel(http_loop(p->x), &p->timer);
+    ck_assert_ptr_eq(p, proxies.tunnel);
+    proxies.tunnel = NULL;
+    conn_abort(p->stream, 0);
     free(p);
 }
 
@@ -217,6 +247,10 @@ static bool waits(void *user)
     (void)user;
     return tickets_stats(w.gateway->tickets)->open > 0;
 }
+static bool switched(void *user)
+{
+    return proxies.tunnel && client_status(user) == 101;
+}
 static bool all_requests_freed(void *user)
 {
     (void)user;
@@ -285,7 +319,8 @@ static bool setting(const char *word)
                   {"local-stale", -ESTALE, FAKE_ANSWER},
                   {"local-unknown", -ENOENT, FAKE_ANSWER}};
     static const char *const modes[] = {"peer-answers", "peer-refuses", "peer-resets",
-                                        "peer-hangs",   "peer-cuts",    "peer-holds"};
+                                        "peer-hangs",   "peer-cuts",    "peer-holds",
+                                        "peer-switches"};
 
     for (size_t i = 0; i < sizeof(locals) / sizeof(locals[0]); i++) {
         if (strcmp(word, locals[i].word) != 0)
@@ -346,6 +381,8 @@ static bool event(const struct cell *c, const char *word)
         refuse(200, "Nonsense");
     else if (!strcmp(word, "release"))
         fake_answer(w.pool.held);
+    else if (!strcmp(word, "stream-ends"))
+        tunnel_ends();
     else if (!strcmp(word, "drain"))
         gateway_drain(w.gateway, clock_monotonic_ns() + 700 * NS_PER_MS, on_drained, NULL);
     else
@@ -368,6 +405,8 @@ static bool await(const char *word, unsigned tickets, unsigned gone, unsigned ca
         return run_until(w.loop, waits, NULL);
     if (!strcmp(word, "*answer"))
         return run_until(w.loop, client_answered, &w.client);
+    if (!strcmp(word, "*switched"))
+        return run_until(w.loop, switched, &w.client);
     if (!strcmp(word, "*other"))
         return run_until(w.loop, client_answered, &w.other);
     return !strcmp(word, "*freed") && run_until(w.loop, all_requests_freed, NULL);
@@ -429,12 +468,14 @@ static void run_cell(const struct cell *c)
         ck_assert_str_eq(w.sent, c->sent);
     ck_assert_uint_eq(tickets_stats(w.gateway->tickets)->open, 0);
     gateway_free(w.gateway);
+    ck_assert_ptr_null(proxies.tunnel);
     routes_free(w.routes);
     report_free(w.report);
     loop_free(w.loop);
 }
 
 #define POST_LONG "POST /a HTTP/1.1\r\nContent-Length: 1001\r\n"
+#define UPGRADE   "GET /a HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
 #define CELLS                                                                                               \
     /* ---- new */                                                                                          \
     CELL(new_local, "new", "none", NULL, "local-free peers send *answer", 200,                              \
@@ -512,6 +553,11 @@ static void run_cell(const struct cell *c)
          "POST /z HTTP/1.1\r\nContent-Length: 6\r\n",                                                       \
          "local-free send *ticket grant-small *answer", 413, "RequestTooLarge", "T0:/z ")                   \
     /* ---- remote */                                                                                       \
+    CELL(remote_upgraded, "remote", "protocols are switched", UPGRADE,                                      \
+         "local-busy peers peer-switches send *switched stream-ends *answer *freed", 101,                   \
+         "HTTP/1.1 101", "")                                                                                \
+    CELL(remote_upgraded_end, "remote", "an upgraded stream outlives the gateway", UPGRADE,                 \
+         "local-busy peers peer-switches send *switched", 101, "HTTP/1.1 101", "")                          \
     CELL(remote_lost, "remote", "node lost after INVOKE", NULL, "peers peer-resets send *answer",           \
          502, "InstanceLost", "")                                                                           \
     CELL(remote_timeout, "remote", "no answer in time", NULL, "peers peer-hangs send *answer",              \
