@@ -1,9 +1,10 @@
-/* answer.c - the answer of an exchange: head, framing, end. One writev for a whole small answer. */
+/* answer.c - the answer of an exchange: its framing, its end, and the stream that may follow it. */
 #include "http/server_internal.h"
 #include "base/cleanup.h"
+#include "base/log.h"
 
 #include <arpa/inet.h>
-#include <ctype.h>
+#include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -11,38 +12,20 @@
 #include <string.h>
 #include <sys/uio.h>
 
-enum { LINE_MAX_SIZE = 64, HEAD_PARTS = 7 };
-
 static struct iovec part(const void *at, size_t n)
 {
     return (struct iovec){(void *)(uintptr_t)at, n};
 }
 #define PART(literal) part(literal, sizeof(literal) - 1)
 
-static struct iovec status_line(int status, char line[LINE_MAX_SIZE])
+/* A client may be gone, or the server's answer be the last word, at any time: hence from each to the end. */
+static void set_answer(struct http_exchange *x, enum http_answer_state to)
 {
-    int n;
+    static const char *const names[] = {"none", "started", "ended"};
 
-    if (status == 200)
-        return PART("HTTP/1.1 200 OK\r\n");
-    n = snprintf(line, LINE_MAX_SIZE, "HTTP/1.1 %03d %s\r\n", status, http_status_text(status));
-    return part(line, (size_t)n);
-}
-
-static struct iovec length_line(uint64_t length, char line[LINE_MAX_SIZE])
-{
-    static const char name[] = "Content-Length: ";
-    char *end = line + LINE_MAX_SIZE, *p = end;
-
-    *--p = '\n';
-    *--p = '\r';
-    do {
-        *--p = (char)('0' + length % 10);
-        length /= 10;
-    } while (length);
-    p -= sizeof(name) - 1;
-    memcpy(p, name, sizeof(name) - 1);
-    return part(p, (size_t)(end - p));
+    assert(to > x->answer);
+    log_debug("answer: %s -> %s", names[x->answer], names[to]);
+    x->answer = to;
 }
 
 /* The connection can serve another request after this answer. */
@@ -58,83 +41,67 @@ static bool may_keep(const struct http_exchange *x)
     return x->head.chunked || x->left <= HTTP_DISCARD_MAX;
 }
 
-/* Fills the parts of the head; returns how many. `lines` outlives their use. */
-static int head_parts(struct http_exchange *x, int status, const char *headers, int64_t length,
-                      char lines[2][LINE_MAX_SIZE], struct iovec parts[HEAD_PARTS])
+/* What the answer will be like; returns how its head says so. */
+static struct http_answer_head settle(struct http_exchange *x, int status, const char *headers,
+                                      int64_t length)
 {
     bool framed = status >= 200 && status != 204 && status != 304;
-    const char *date = http_server_date(x->server);
-    int n = 0;
+    struct http_answer_head h = {.status = status, .headers = headers, .length = framed ? length : -1};
 
     x->keep_alive = may_keep(x);
     x->answer_bare = http_answer_is_bare(x->head.method, status);
     x->answer_left = length;
-    parts[n++] = status_line(status, lines[0]);
-    if (headers)
-        parts[n++] = part(headers, strlen(headers));
-    parts[n++] = part(date, strlen(date));
-    if (framed && length >= 0) {
-        parts[n++] = length_line((uint64_t)length, lines[1]);
-    } else if (framed && x->head.minor > 0) {
-        x->answer_chunked = true;
-        parts[n++] = PART("Transfer-Encoding: chunked\r\n");
-    } else if (framed) {
-        x->keep_alive = x->keep_alive && x->answer_bare; /* the end of the stream ends the body */
-    }
+    if (framed && length < 0 && x->head.minor > 0)
+        h.chunked = x->answer_chunked = true;
+    else if (framed && length < 0) /* the end of the stream ends the body */
+        x->keep_alive = x->keep_alive && x->answer_bare;
     if (!x->keep_alive)
-        parts[n++] = PART("Connection: close\r\n");
+        h.connection = "Connection: close\r\n";
     else if (x->head.minor == 0)
-        parts[n++] = PART("Connection: keep-alive\r\n");
-    parts[n++] = PART("\r\n");
-    return n;
+        h.connection = "Connection: keep-alive\r\n";
+    return h;
 }
 
 static void end_answer(struct http_exchange *x)
 {
-    x->answer = ANSWER_ENDED;
+    set_answer(x, ANSWER_ENDED);
     loop_defer(x->server->loop, &x->done);
 }
 
 void http_respond(struct http_exchange *x, int status, const char *headers, const void *body, size_t n)
 {
-    struct iovec parts[HEAD_PARTS + 1];
-    char lines[2][LINE_MAX_SIZE];
-    int count;
+    struct http_answer_head h;
 
     if (!x->hc || x->answer != ANSWER_NONE)
         return;
-    count = head_parts(x, status, headers, (int64_t)n, lines, parts);
-    if (n && !x->answer_bare)
-        parts[count++] = part(body, n);
-    conn_writev(x->hc->conn, parts, count);
+    h = settle(x, status, headers, (int64_t)n);
+    http_write_head(x->hc, &h, body, x->answer_bare ? 0 : n);
     end_answer(x);
 }
 
 void http_respond_start(struct http_exchange *x, int status, const char *headers,
                         int64_t content_length)
 {
-    struct iovec parts[HEAD_PARTS];
-    char lines[2][LINE_MAX_SIZE];
-    int count;
+    struct http_answer_head h;
 
     if (!x->hc || x->answer != ANSWER_NONE)
         return;
-    count = head_parts(x, status, headers, content_length, lines, parts);
-    conn_writev(x->hc->conn, parts, count);
-    x->answer = ANSWER_STARTED;
+    h = settle(x, status, headers, content_length);
+    http_write_head(x->hc, &h, NULL, 0);
+    set_answer(x, ANSWER_STARTED);
 }
 
 void http_respond_write(struct http_exchange *x, const void *data, size_t n)
 {
-    char size[24];
-    int digits;
+    char size[HTTP_CHUNK_SIZE_TEXT];
 
     if (!x->hc || x->answer != ANSWER_STARTED || !n || x->answer_bare)
         return;
     if (x->answer_chunked) {
-        digits = snprintf(size, sizeof(size), "%zx\r\n", n);
         conn_writev(x->hc->conn,
-                    (struct iovec[]){part(size, (size_t)digits), part(data, n), PART("\r\n")}, 3);
+                    (struct iovec[]){part(size, http_chunk_size_text(n, size)), part(data, n),
+                                     PART("\r\n")},
+                    3);
     } else if (x->answer_left >= 0 && n > (uint64_t)x->answer_left) {
         http_abort(x); /* more than was declared: the client would read it as the next answer */
     } else {
@@ -163,14 +130,11 @@ void http_respond_end(struct http_exchange *x, const char *trailers)
 
 void http_respond_interim(struct http_exchange *x, int status, const char *headers)
 {
-    char line[LINE_MAX_SIZE];
-
-    if (!x->hc || x->answer != ANSWER_NONE || x->head.minor == 0)
-        return;
-    conn_writev(x->hc->conn,
-                (struct iovec[]){status_line(status, line),
-                                 part(headers, headers ? strlen(headers) : 0), PART("\r\n")},
-                3);
+    if (x->hc && x->answer == ANSWER_NONE && x->head.minor > 0)
+        http_write_head(x->hc,
+                        &(struct http_answer_head){
+                            .status = status, .headers = headers, .length = -1, .interim = true},
+                        NULL, 0);
 }
 
 bool http_respond_started(const struct http_exchange *x)
@@ -204,7 +168,8 @@ void http_exchange_gone(struct http_exchange *x, int error)
         http_exchange_free(x); /* only the rest of its body was being swallowed */
         return;
     }
-    x->answer = ANSWER_ENDED;
+    if (!ended)
+        set_answer(x, ANSWER_ENDED);
     if (!ended && x->ops->on_gone)
         x->ops->on_gone(x, error);
     loop_defer(x->server->loop, &x->done);
@@ -225,38 +190,9 @@ void http_exchange_done(struct loop_deferred *d)
         http_exchange_free(x);
 }
 
-/* "Not Found" -> "NotFound". */
-static void reason_of(int status, char out[LINE_MAX_SIZE])
-{
-    const char *text = http_status_text(status);
-    size_t n = 0;
-
-    for (; *text && n + 1 < LINE_MAX_SIZE; text++) {
-        if (isalpha((unsigned char)*text))
-            out[n++] = *text;
-    }
-    out[n] = '\0';
-}
-
 void http_set_refusal_headers(struct http_exchange *x, const char *headers)
 {
     snprintf(x->refusal_headers, sizeof(x->refusal_headers), "%s", headers);
-}
-
-void http_write_error(struct http_connection *hc, int status, const char *headers, const char *why)
-{
-    char line[LINE_MAX_SIZE], reason[LINE_MAX_SIZE], length[LINE_MAX_SIZE], body[256];
-    const char *date = http_server_date(hc->server);
-    int n;
-
-    reason_of(status, reason);
-    n = snprintf(body, sizeof(body), "{\"reason\":\"%s\",\"message\":\"%s\"}", reason, why);
-    conn_writev(hc->conn,
-                (struct iovec[]){status_line(status, line),
-                                 PART("Content-Type: application/json\r\n"), part(date, strlen(date)),
-                                 length_line((uint64_t)n, length), part(headers, strlen(headers)),
-                                 PART("Connection: close\r\n\r\n"), part(body, (size_t)n)},
-                hc->refuse_bare ? 6 : 7);
 }
 
 int http_upgrade(struct http_exchange *x, const char *headers, struct conn **ret,

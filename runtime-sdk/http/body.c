@@ -10,8 +10,6 @@ void http_body_init(struct http_exchange *x)
 {
     x->left = x->head.content_length > 0 ? (uint64_t)x->head.content_length : 0;
     x->body_done = !x->head.chunked && !x->left;
-    if (x->body_done)
-        conn_pause(x->hc->conn);
 }
 
 bool http_has_body(const struct http_exchange *x)
@@ -153,11 +151,8 @@ size_t http_body_feed(struct http_exchange *x, const uint8_t *in, size_t n)
     if (!used)
         return 0;
     x->received += size;
-    if (x->body_done) {
-        conn_pause(hc->conn);
-        if (hc->wait == WAIT_BODY)
-            http_connection_await(hc, WAIT_OWNER);
-    }
+    if (x->body_done && hc->wait == WAIT_BODY)
+        http_connection_await(hc, WAIT_OWNER);
     if (x->answer == ANSWER_ENDED) {
         swallow(x, size);
     } else if (hold) {

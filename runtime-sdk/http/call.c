@@ -1,13 +1,26 @@
 /* call.c - a call of the client: its request, its deadline, its end. Loop's thread. */
 #include "http/client_internal.h"
 #include "base/cleanup.h"
+#include "base/log.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
+
+/* Head, then body, then done; an answer without a body, or an upgrade, skips the middle. A second try
+ * begins where the first one was: at the head. */
+void call_set_state(struct http_call *call, enum call_state to)
+{
+    static const char *const names[] = {"head", "body", "done"};
+
+    assert(to > call->state);
+    log_debug("call: %s -> %s", names[call->state], names[to]);
+    call->state = to;
+}
 
 /* The nearer one of the whole call's end and the answer's silence. */
 static uint64_t due_at(const struct http_call *call)
@@ -217,15 +230,13 @@ const struct http_head *http_call_head(const struct http_call *c)
 
 void http_call_write(struct http_call *call, const void *data, size_t n)
 {
-    char size[24];
-    int digits;
+    char size[HTTP_CHUNK_SIZE_TEXT];
 
     if (!call->on || call->request_ended || !n)
         return;
     if (call->chunked_request) {
-        digits = snprintf(size, sizeof(size), "%zx\r\n", n);
         conn_writev(call->on->conn,
-                    (struct iovec[]){{size, (size_t)digits},
+                    (struct iovec[]){{size, http_chunk_size_text(n, size)},
                                      {(void *)(uintptr_t)data, n},
                                      {(void *)(uintptr_t) "\r\n", 2}},
                     3);

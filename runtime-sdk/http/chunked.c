@@ -164,3 +164,16 @@ int http_chunked_next(struct http_chunked *c, const uint8_t *in, size_t n, size_
     *ret_used = i;
     return 0;
 }
+
+size_t http_chunk_size_text(size_t n, char out[HTTP_CHUNK_SIZE_TEXT])
+{
+    static const char digits[] = "0123456789abcdef";
+    int shift = n ? (63 - __builtin_clzll(n)) & ~3 : 0;
+    char *p = out;
+
+    for (; shift >= 0; shift -= 4)
+        *p++ = digits[n >> shift & 15];
+    *p++ = '\r';
+    *p++ = '\n';
+    return (size_t)(p - out);
+}

@@ -106,6 +106,7 @@ struct conn *link_release(struct link *k); /* frees the link, its stream is the 
 extern const struct conn_ops link_ops;
 
 /* ---- call.c */
+void call_set_state(struct http_call *call, enum call_state to);
 /* The link broke before the answer was whole: a second try, or the end. Takes the link. */
 void call_lost(struct http_call *call, int error);
 void call_done(struct http_call *call, int error);

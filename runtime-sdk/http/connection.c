@@ -183,7 +183,11 @@ static size_t on_data(struct conn *c, const uint8_t *in, size_t n)
             feed.at = n;
         } else if (x) {
             /* The next request waits for this one's answer. */
-            if (x->body_done || !feed_body(hc, &feed))
+            if (x->body_done) {
+                conn_pause(c);
+                break;
+            }
+            if (!feed_body(hc, &feed))
                 break;
         } else if (conn_congested(c)) {
             conn_pause(c); /* earlier answers first */

@@ -13,7 +13,7 @@ static void complete(struct link *k, bool rest)
 {
     struct http_call *call = k->call;
 
-    call->state = CALL_DONE;
+    call_set_state(call, CALL_DONE);
     call->on = NULL;
     call->sent = true;
     k->call = NULL;
@@ -62,7 +62,7 @@ static int hand_over(struct link *k, const uint8_t *in, size_t n)
             return -ENOMEM;
         memcpy(rest, in, n);
     }
-    call->state = CALL_DONE;
+    call_set_state(call, CALL_DONE);
     call->on = NULL;
     call->sent = true;
     k->call = NULL;
@@ -115,7 +115,7 @@ static ssize_t take_head(struct link *k, const uint8_t *in, size_t n)
         }
         return (ssize_t)size;
     }
-    call->state = CALL_BODY;
+    call_set_state(call, CALL_BODY);
     if (call->is_head || http_answer_is_bare(STR("GET"), call->head.status))
         call->left = 0;
     else

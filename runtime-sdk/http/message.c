@@ -16,8 +16,10 @@ bool str_ieq_n(struct str a, struct str b)
     if (a.n != b.n)
         return false;
     for (size_t i = 0; i < a.n; i++) {
-        if (a.at[i] != b.at[i] &&
-            http_lower((unsigned char)a.at[i]) != http_lower((unsigned char)b.at[i]))
+        unsigned char differs = (unsigned char)(a.at[i] ^ b.at[i]);
+
+        if (differs && (differs != 0x20 ||
+                        http_lower((unsigned char)a.at[i]) != http_lower((unsigned char)b.at[i])))
             return false;
     }
     return true;

@@ -8,17 +8,18 @@
 enum { METHOD_MAX = 32 };
 
 #define T  (HTTP_TOKEN | HTTP_TEXT | HTTP_TARGET)
-#define TH (T | HTTP_HOSTCHAR)
+#define TH (T | HTTP_HOSTCHAR | HTTP_REGNAME)
 #define V  (HTTP_TEXT | HTTP_TARGET)
 #define VH (V | HTTP_HOSTCHAR)
+#define VN (VH | HTTP_REGNAME)
 /* Tokens are RFC 9110's tchar; text is what a field value may hold (no CTL but HTAB); a target may
  * hold every visible octet of ASCII but '#', which begins a fragment and is never sent. */
 /* clang-format off */
 const uint8_t http_octets[256] = {
     ['\t'] = HTTP_TEXT, [' '] = HTTP_TEXT,
     ['!'] = TH, ['"'] = V, ['#'] = HTTP_TOKEN | HTTP_TEXT, ['$'] = TH, ['%'] = TH, ['&'] = TH,
-    ['\''] = TH, ['('] = VH, [')'] = VH, ['*'] = TH, ['+'] = TH, [','] = VH, ['-'] = TH, ['.'] = TH,
-    ['/'] = V, ['0' ... '9'] = TH, [':'] = VH, [';'] = VH, ['<'] = V, ['='] = VH, ['>'] = V,
+    ['\''] = TH, ['('] = VN, [')'] = VN, ['*'] = TH, ['+'] = TH, [','] = VN, ['-'] = TH, ['.'] = TH,
+    ['/'] = V, ['0' ... '9'] = TH, [':'] = VH, [';'] = VN, ['<'] = V, ['='] = VN, ['>'] = V,
     ['?'] = V, ['@'] = V, ['A' ... 'Z'] = TH, ['['] = VH, ['\\'] = V, [']'] = VH, ['^'] = T,
     ['_'] = TH, ['`'] = T, ['a' ... 'z'] = TH, ['{'] = V, ['|'] = T, ['}'] = V, ['~'] = TH,
     [0x80 ... 0xff] = HTTP_TEXT,
@@ -28,6 +29,7 @@ const uint8_t http_octets[256] = {
 #undef TH
 #undef V
 #undef VH
+#undef VN
 
 static int refuse(int status, const char *why, const char **ret_why)
 {

@@ -68,8 +68,12 @@ struct http_chunked { /* zero-initialised is the start of a body */
 int http_chunked_next(struct http_chunked *c, const uint8_t *in, size_t n, size_t *ret_used,
                       const uint8_t **ret_data, size_t *ret_size);
 
+/* The line before a chunk of `n` bytes; its size. */
+enum { HTTP_CHUNK_SIZE_TEXT = 18 };
+size_t http_chunk_size_text(size_t n, char out[HTTP_CHUNK_SIZE_TEXT]);
+
 /* ---- octets */
-enum { HTTP_TOKEN = 1, HTTP_TEXT = 2, HTTP_TARGET = 4, HTTP_HOSTCHAR = 8 };
+enum { HTTP_TOKEN = 1, HTTP_TEXT = 2, HTTP_TARGET = 4, HTTP_HOSTCHAR = 8, HTTP_REGNAME = 16 };
 extern const uint8_t http_octets[256];
 static inline bool http_is(unsigned char c, int kind)
 {

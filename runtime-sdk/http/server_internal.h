@@ -152,8 +152,21 @@ bool http_body_will_be_held(const struct http_exchange *x);
 bool http_body_is_due(const struct http_exchange *x);
 void http_body_deliver(struct loop_deferred *d);
 
+/* ---- answer_head.c */
+struct http_answer_head {
+    int status;
+    bool interim; /* 1xx */
+    bool chunked;
+    int64_t length;         /* -1: none */
+    const char *headers;    /* complete lines, or NULL */
+    const char *connection; /* a complete line, or NULL */
+};
+/* The head and `n` bytes of a body behind it. */
+void http_write_head(struct http_connection *hc, const struct http_answer_head *h, const void *body,
+                     size_t n);
+void http_write_error(struct http_connection *hc, int status, const char *headers, const char *why);
+
 /* ---- answer.c */
 /* The exchange is over for its owner: on_gone() unless the answer had ended, later on_done(). */
 void http_exchange_gone(struct http_exchange *x, int error);
 void http_exchange_done(struct loop_deferred *d);
-void http_write_error(struct http_connection *hc, int status, const char *headers, const char *why);

@@ -37,8 +37,7 @@ bool http_authority_ok(struct str authority)
         if (!p)
             return false;
     } else {
-        while (p < end && *p != ':' && *p != '[' && *p != ']' &&
-               http_is((unsigned char)*p, HTTP_HOSTCHAR))
+        while (p < end && http_is((unsigned char)*p, HTTP_REGNAME))
             p++;
         if (p == authority.at)
             return false;
