@@ -205,7 +205,7 @@ static void complete(struct uring *u, const struct io_uring_cqe *cqe)
         break;
     case TAG_WAKE:
         u->wake_armed = false;
-        u->loop->stats.wakeups += cqe->res == sizeof(u->wake_count);
+        loop_count(&u->loop->stats.wakeups, cqe->res == sizeof(u->wake_count));
         break;
     default:
         break;
@@ -264,10 +264,11 @@ static int run_turn(struct loop *l, uint64_t until)
     int r;
 
     prepare(u);
-    r = loop_fault(l, FAULT_WAIT, enter(u, u->held ? 0 : until));
+    r = loop_fault(l, FAULT_WAIT, enter(u, u->held || u->owed ? 0 : until));
     /* -EBUSY, -EAGAIN: completions first; -ETIME: a timer. */
     if (r < 0 && r != -EINTR && r != -ETIME && r != -EBUSY && r != -EAGAIN)
         return r;
+    u->owed = false;
     l->now = clock_monotonic_ns();
     if (__builtin_expect(overflowed(u), 0)) {
         do { /* what did not fit in the ring is told first: it may be a send's */

@@ -53,9 +53,18 @@ static void prepare(struct uring *u, struct listener *ls)
 
 void uring_accepts_prepare(struct uring *u)
 {
-    for (size_t i = 0; i < u->listeners.count; i++)
-        prepare(u, (struct listener *)u->listeners.at[i]);
-    u->listeners.count = 0;
+    size_t kept = 0;
+
+    for (size_t i = 0; i < u->listeners.count; i++) {
+        struct listener *ls = (struct listener *)u->listeners.at[i];
+
+        prepare(u, ls);
+        if (ls->on && ls->held_at < ls->held_count) { /* uring_accepts_held() of this turn looks for it */
+            ls->watch.events |= LISTED;
+            u->listeners.at[kept++] = (uintptr_t)ls;
+        }
+    }
+    u->listeners.count = kept;
 }
 
 static void hold(struct listener *ls, int fd)

@@ -162,6 +162,8 @@ static void send_out(struct uring *u, struct conn *c)
     c->armed |= ARM_SEND;
     c->sending = (int32_t)e->len;
     vector_push(&u->sending, (uintptr_t)c);
+    /* A send that takes all ends no wait, but on_drained() or the end of a close depends on it. */
+    u->owed |= c->congested || c->shut || c->state != CONN_OPEN;
 }
 
 static void let_go(struct uring *u, struct conn *c)

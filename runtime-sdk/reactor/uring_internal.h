@@ -82,6 +82,7 @@ struct uring {
     size_t poll_count;
     uint32_t slots_used, slots;
     bool held; /* a listener that may go on has descriptors in hand */
+    bool owed; /* a send is handed over whose outcome an owner waits for: this turn does not wait */
 };
 
 /* What this kernel can; one probe a process. */
