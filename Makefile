@@ -164,6 +164,14 @@ $(B)/lib/librouse.a: $(SDK_OBJ)
 	$(Q)ld -r -o $(@D)/librouse.o $^
 	$(Q)objcopy --wildcard --keep-global-symbol='rouse_*' $(@D)/librouse.o
 	$(Q)ar rcs $@ $(@D)/librouse.o
+# librouse-reactor.a: <rouse/reactor.h> for programs that are no functions, made likewise.
+REACTOR_OBJ = $(OBJ_runtime-sdk/reactor) $(OBJ_runtime-sdk/base)
+$(B)/lib/librouse-reactor.a: $(REACTOR_OBJ)
+	@mkdir -p $(@D)
+	@rm -f $@
+	$(Q)ld -r -o $(@D)/librouse-reactor.o $^
+	$(Q)objcopy --wildcard --keep-global-symbol='rouse_*' $(@D)/librouse-reactor.o
+	$(Q)ar rcs $@ $(@D)/librouse-reactor.o
 # Example functions in C: deploy/examples/NAME/*.c -> a static build/<variant>/examples/NAME/bootstrap.
 EXAMPLES := $(patsubst deploy/examples/%/bootstrap.c,$(B)/examples/%/bootstrap,$(wildcard deploy/examples/*/bootstrap.c))
 $(B)/examples/%/bootstrap: deploy/examples/%/bootstrap.c deploy/examples/%/function.yaml $(B)/lib/librouse.a
@@ -243,8 +251,8 @@ $(B)/test/compat/%: $(B)/obj/test/compat/%.c.o $$(call archives_of,$$(call drive
 
 # ---------------------------------------------------------------- targets
 .PHONY: all run stop check check-unit check-asan check-tsan check-fuzz check-compat check-e2e \
-        unit fuzzers bench-programs drivers runtimes bench stress fmt lint install clean help
-all: $(BINARIES) $(B)/lib/librouse.a $(EXAMPLES) ## build the three programs, the SDK and the examples
+        unit fuzzers bench-programs drivers runtimes bench stress fmt lint install install-reactor clean help
+all: $(BINARIES) $(B)/lib/librouse.a $(B)/lib/librouse-reactor.a $(EXAMPLES) ## build the three programs, the SDK and the examples
 unit: $(UNIT_BIN)
 drivers: $(DRIVER_BIN)
 fuzzers:
@@ -276,7 +284,7 @@ lint: ## includes, shell scripts, formatting
 	@test/run lint
 fmt: ## clang-format over the C files
 	@git ls-files '*.c' '*.h' | xargs clang-format -i
-install: all runtimes ## install programs, runtimes and SDK below PREFIX
+install: all runtimes install-reactor ## install programs, runtimes and SDK below PREFIX
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/rouse/runtimes $(DESTDIR)$(PREFIX)/include
 	install -m 755 $(BINARIES) $(DESTDIR)$(PREFIX)/bin
 	install -m 644 $(B)/lib/librouse.a $(DESTDIR)$(PREFIX)/lib
@@ -284,6 +292,12 @@ install: all runtimes ## install programs, runtimes and SDK below PREFIX
 	cd build/runtimes && for r in $(RUNTIMES); do \
 	  d=$(DESTDIR)$(PREFIX)/lib/rouse/runtimes && rm -rf $$d/.$$r.new $$d/.$$r.previous && cp -a $$r $$d/.$$r.new && \
 	  { [ ! -e $$d/$$r ] || mv $$d/$$r $$d/.$$r.previous; } && mv $$d/.$$r.new $$d/$$r || exit 1; done
+install-reactor: $(B)/lib/librouse-reactor.a ## install the reactor by itself: library, header, pkg-config file
+	install -d $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include/rouse
+	install -m 644 $< $(DESTDIR)$(PREFIX)/lib
+	install -m 644 runtime-sdk/include/rouse/reactor.h $(DESTDIR)$(PREFIX)/include/rouse
+	sed 's|@PREFIX@|$(PREFIX)|; s|@LIBS@|$(call libs_of,runtime-sdk/reactor)|' runtime-sdk/reactor/rouse-reactor.pc.in \
+	  >$(DESTDIR)$(PREFIX)/lib/pkgconfig/rouse-reactor.pc
 clean: ## remove build/
 	rm -rf build
 help: ## this list

@@ -75,8 +75,7 @@ static int take_shape(const struct http_head *h, enum invoke_shape *ret)
 static int read_call(const struct peer_server *s, const struct http_head *h, struct peer_request *r)
 {
     const struct str *path = http_head_get(h, "Rouse-Path"),
-                     *trusted = http_head_get(h, "Rouse-Trusted"),
-                     *name = http_head_get(h, "Rouse-Route");
+                     *trusted = http_head_get(h, "Rouse-Trusted");
     uint64_t slot = 0, deadline = 0, timeout = 0, body_limit = 0;
     const struct route *route;
 
@@ -89,7 +88,7 @@ static int read_call(const struct peer_server *s, const struct http_head *h, str
         take_number(h, "Rouse-Body-Limit", &body_limit) < 0 || take_shape(h, &r->params.shape) < 0)
         return -EINVAL;
     take_text(h, "Rouse-Client", r->client_ip, sizeof(r->client_ip));
-    route = routes_get(routes_now(s->config.routes), r->function_key);
+    route = routes_get(s->config.routes, r->function_key);
     if (!timeout && route)
         timeout = route->timeout_ms;
     if (!body_limit)
@@ -99,7 +98,6 @@ static int read_call(const struct peer_server *s, const struct http_head *h, str
     r->params.request_id = r->request_id;
     r->params.trace = "";
     r->params.raw_path = path && path->n ? *path : h->path;
-    routes_name_parse(name ? *name : STR(""), &r->params.route, &r->params.route_any);
     r->params.slot = slot;
     r->params.deadline_ms = deadline;
     r->params.timeout_ms = (uint32_t)timeout;

@@ -59,7 +59,7 @@ void conn_flush(struct conn *c);
 size_t conn_pending(const struct conn *c);
 uint64_t conn_sent(const struct conn *c); /* bytes the kernel has taken so far */
 bool conn_congested(const struct conn *c);
-void conn_drain(struct conn *c); /* on_drained() follows, once, when nothing is pending any more */
+void conn_drain(struct conn *c);  /* on_drained() follows, once, when nothing is pending any more */
 void conn_pause(struct conn *c);  /* stop reading */
 void conn_resume(struct conn *c); /* on_data() runs again for kept bytes, not before the return */
 /* Half-close: the peer gets the end of the stream behind what is pending, reading goes on. What is
@@ -80,7 +80,7 @@ int conn_detach(struct conn *c, uint8_t **ret_rest, size_t *ret_n);
 struct listener;
 struct listener_options {
     bool reuseport;
-    bool v6only; /* [::] is all IPv6 addresses, not IPv4's too */
+    bool v6only;      /* [::] is all IPv6 addresses, not IPv4's too */
     mode_t unix_mode; /* 0: 0600 */
     int backlog;      /* 0: 4096 */
     unsigned max_connections; /* 0: 10000, those conn_open()ed in on_accept(); past it new ones wait in the backlog */

@@ -510,7 +510,7 @@ START_TEST(detach_after_the_output_with_the_rest)
 END_TEST
 
 /* Without reuse_input_buffer the bytes stay, whatever other connections send meanwhile. */
-static const char *mine[2];
+static const char *_Atomic mine[2];
 static enum rouse_action remember(struct rouse_conn *c, struct rouse_input *in,
                                   struct rouse_output *out)
 {
