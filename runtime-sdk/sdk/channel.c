@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,6 +58,19 @@ struct channel *channel_free(struct channel *ch)
     return NULL;
 }
 
+/* Not in recv(2) itself: there the kernel wakes a reader also when its peer has taken what it sent
+ * before (unix_write_space), for nothing. */
+static int wait_for_input(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+
+    while (poll(&p, 1, -1) < 0) {
+        if (errno != EINTR)
+            return -errno;
+    }
+    return 0;
+}
+
 int channel_receive(struct channel *ch, struct frame *ret)
 {
     buffer_consume(&ch->in, ch->taken);
@@ -71,6 +85,8 @@ int channel_receive(struct channel *ch, struct frame *ret)
         if (r)
             return r;
         r = channel_flush(ch);
+        if (r == 0)
+            r = wait_for_input(ch->fd);
         if (r < 0)
             return r;
         to = buffer_reserve(&ch->in, RECEIVE_SIZE);
