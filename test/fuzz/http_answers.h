@@ -28,6 +28,7 @@ static inline size_t answer_size(const uint8_t *in, size_t n, int method, int *r
 
     *ret_status = 0;
     MUST(http_scan_head(&scan, in, n, &size, &why) == 0);
+    MUST(memcmp(in, "HTTP/1.1 ", n < 9 ? n : 9) == 0);
     if (!size)
         return n;
     copy = copy_of(in, size);
