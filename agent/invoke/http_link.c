@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define PROBE_MIN_NS  NS_PER_MS
+#define PROBE_MIN_NS  (NS_PER_MS / 4)
 #define PROBE_MAX_NS  (20 * NS_PER_MS)
 #define PROBE_SHARE   16 /* a start is noticed at most this part of it late */
 #define PROBE_WAIT_NS NS_PER_S
@@ -148,7 +148,7 @@ int http_link_new(struct runtime_link *l, int fd, struct http_link **ret)
     h->began_ns = loop_now(l->loop);
     h->next.fn = on_next;
     h->cut.fn = on_cut;
-    loop_timer_set(l->loop, &h->next, h->began_ns + PROBE_MIN_NS);
+    loop_timer_set(l->loop, &h->next, h->began_ns);
     *ret = h;
     return 0;
 }

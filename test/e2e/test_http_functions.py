@@ -62,12 +62,13 @@ class Handler(BaseHTTPRequestHandler):
         while size := int(self.rfile.readline(), 16):
             yield self.rfile.read(size)
             self.rfile.readline()
-        while self.rfile.readline().strip():
-            pass
+        while line := self.rfile.readline().strip():
+            self.trailers.append(line.decode())
 
     def handle_request(self):
         url = urlsplit(self.path)
         what, q = url.path.rstrip("/").rsplit("/", 1)[-1], {k: v[0] for k, v in parse_qs(url.query).items()}
+        self.trailers = []
         if what not in ("digest", "echo", "early"):
             for _ in self.body():
                 pass
@@ -90,11 +91,14 @@ class Handler(BaseHTTPRequestHandler):
             self.answer("gone")
             event(q["name"]).set()
         elif what == "digest":
-            h, n = hashlib.sha256(), 0
+            h, n, self.trailers = hashlib.sha256(), 0, []
             for part in self.body():
                 h.update(part)
                 n += len(part)
-            self.answer({"size": n, "sha256": h.hexdigest()})
+            self.answer({"size": n, "sha256": h.hexdigest(), "trailers": self.trailers})
+        elif what == "hints":
+            self.wfile.write(b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n")
+            self.answer("hinted")
         elif what == "echo":
             self.begin_chunks("application/octet-stream")
             for part in self.body():
@@ -278,19 +282,34 @@ def test_trailers_of_the_answer(web):
         assert b"\r\n0\r\nX-Count: 2\r\n\r\n" in read_until(s, b"X-Count: 2\r\n\r\n")
 
 
+def test_trailers_of_the_request(web):
+    with connect(web.gateway) as s:
+        s.sendall(f"POST {url('web', 'digest')} HTTP/1.1\r\nHost: a\r\nTE: trailers\r\n"
+                  "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX-Sum: 6\r\n\r\n".encode())
+        assert b'"size": 3' in (seen := read_until(s, b"]}")) and b"X-Sum: 6" in seen, seen
+
+
+def test_early_hints(web):
+    with connect(web.gateway) as s:
+        s.sendall(f"GET {url('web', 'hints')} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+        seen = read_until(s, b"hinted")
+        assert seen.startswith(b"HTTP/1.1 103 ") and b"rel=preload" in seen.split(b"\r\n\r\n")[0]
+        assert b"HTTP/1.1 200 " in seen
+
+
 FIFTY = 50 << 20
 
 
 def test_fifty_mebibytes_up(web):
     body = os.urandom(1 << 20) * 50
     assert said(web, "web", "digest", method="POST", body=body) == {
-        "size": FIFTY, "sha256": hashlib.sha256(body).hexdigest()}
+        "size": FIFTY, "sha256": hashlib.sha256(body).hexdigest(), "trailers": []}
 
 
 def test_fifty_mebibytes_up_in_chunks(web):
     part = os.urandom(1 << 20)
     r = web.call(url("web", "digest"), method="POST", body=(part for _ in range(50)))
-    assert r.json == {"size": FIFTY, "sha256": hashlib.sha256(part * 50).hexdigest()}
+    assert r.json == {"size": FIFTY, "sha256": hashlib.sha256(part * 50).hexdigest(), "trailers": []}
 
 
 def test_fifty_mebibytes_down(web):
