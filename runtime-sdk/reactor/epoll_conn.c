@@ -1,7 +1,11 @@
 /* epoll_conn.c - a connection on epoll: told when it can be read or written, then recv(2) and send(2).
  *
  * On the loop's thread. A request that fits one read costs one recv, one send
- * and its share of one wait: a short read is not followed by another. */
+ * and its share of one wait: a short read is not followed by another. TCP is
+ * watched edge triggered, so that the kernel does not look at every socket again
+ * when the next wait begins; whoever leaves bytes in the kernel changes the watch
+ * or sets it again, either of which looks. Unix sockets read short at the border
+ * of two senders' bytes, and are watched level triggered. */
 #include "reactor/epoll_internal.h"
 
 #include <errno.h>
@@ -33,23 +37,46 @@ void epoll_conn_want(struct conn *c)
     }
     if (c->blocked)
         want |= LOOP_WRITE;
+    if (want && c->stream_tcp)
+        want |= EPOLLET;
     r = loop_watch_set(c->loop, &c->watch, want);
     if (r < 0)
         conn_abort(c, r);
 }
 
-static void read_some(struct conn *c)
+static bool reads(const struct conn *c)
+{
+    return c->state == CONN_LINGERING || (c->state == CONN_OPEN && !c->eof && !c->end_kept);
+}
+
+/* There may be more, and no new event will say so. */
+static void look_again(struct conn *c)
+{
+    if (!(c->watch.events & EPOLLET) || !reads(c))
+        return;
+    if (c->paused)
+        epoll_conn_want(c); /* looks when it is resumed */
+    else
+        epoll_watch_set(c->loop, &c->watch, c->watch.events);
+}
+
+static void read_some(struct conn *c, uint32_t events)
 {
     uint8_t *to = epoll_of(c->loop)->read_buffer;
     ssize_t n = recv(c->watch.fd, to, LOOP_READ_BUFFER, 0);
 
     c->loop->stats.system_calls++;
-    if (n > 0)
+    if (n > 0) {
         conn_got_input(c, to, (size_t)n);
-    else if (n == 0)
+        if (n == LOOP_READ_BUFFER || (events & (LOOP_PEER_CLOSED | LOOP_HANGUP)))
+            look_again(c);
+    } else if (n == 0) {
         conn_got_end(c, 0);
-    else if (errno != EAGAIN && errno != EINTR)
+    } else if (errno == EINTR) {
+        look_again(c);
+    } else if (errno != EAGAIN) {
         conn_got_end(c, -errno);
+    }
 }
 
 static void readable(struct conn *c, uint32_t events)
@@ -60,8 +87,8 @@ static void readable(struct conn *c, uint32_t events)
             conn_got_left(c);
         else
             epoll_conn_want(c);
-    } else if (c->state == CONN_LINGERING || (c->state == CONN_OPEN && !c->eof)) {
-        read_some(c);
+    } else if (reads(c)) {
+        read_some(c, events);
     }
 }
 
@@ -85,9 +112,10 @@ static void on_event(struct loop_watch *w, uint32_t events)
 
 int epoll_conn_start(struct conn *c)
 {
+    uint32_t want = c->state == CONN_CONNECTING ? LOOP_WRITE : LOOP_READ | LOOP_PEER_CLOSED;
+
     c->watch.fn = on_event;
-    return epoll_watch_set(c->loop, &c->watch,
-                           c->state == CONN_CONNECTING ? LOOP_WRITE : LOOP_READ | LOOP_PEER_CLOSED);
+    return epoll_watch_set(c->loop, &c->watch, c->stream_tcp ? want | EPOLLET : want);
 }
 
 void epoll_conn_flush(struct conn *c)
