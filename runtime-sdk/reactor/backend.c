@@ -44,9 +44,9 @@ const struct backend *backend_choose(enum loop_backend b)
 {
     if (b == LOOP_AUTO)
         b = process_default();
-    if (b == LOOP_AUTO)
-        b = LOOP_EPOLL;
-    return b == LOOP_IO_URING ? &backend_uring : &backend_epoll;
+    if (b == LOOP_EPOLL || (b == LOOP_AUTO && *loop_backend_reason()))
+        return &backend_epoll;
+    return &backend_uring;
 }
 
 const char *loop_backend_reason(void)

@@ -43,7 +43,7 @@ struct conn {
     bool congested : 1;
     bool linger : 1;
     bool shut : 1, fin_sent : 1; /* conn_shutdown(); and done */
-    bool in_data : 1; /* on_data() is on the stack with loop->current */
+    bool in_data : 1;            /* on_data() is on the stack with loop->current */
     bool stream_tcp : 1;
     bool told : 1; /* on_closed() has run */
     bool held : 1; /* the backend frees it, by conn_release() */

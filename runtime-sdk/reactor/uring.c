@@ -43,6 +43,10 @@ static int open_ring(struct uring *u)
     int r = io_uring_queue_init_params(URING_SQ, &u->ring, &p);
 
     u->opened = r == 0;
+    for (unsigned i = 0; r == 0 && i < u->ring.sq.ring_entries; i++)
+        u->ring.sq.array[i] = i;
+    u->absolute =
+        r == 0 && (p.features & URING_FEAT_MIN_TIMEOUT) && !(uring_without & WITHOUT_ABSOLUTE);
     return r;
 }
 
@@ -243,19 +247,35 @@ static void run_completions(struct uring *u)
 
 static int enter(struct uring *u, uint64_t until)
 {
+    struct io_uring_sq *sq = &u->ring.sq;
+    unsigned submit = sq->sqe_tail - *sq->ktail, want = 0;
+    unsigned flags = IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG;
     struct __kernel_timespec ts;
-    struct io_uring_cqe *cqe;
-    uint64_t now;
+    struct io_uring_getevents_arg arg = {.sigmask_sz = _NSIG / 8};
 
-    u->loop->stats.system_calls++;
-    if (until == UINT64_MAX)
-        return io_uring_submit_and_wait(&u->ring, 1);
-    if (until && until > (now = clock_monotonic_ns())) {
-        ts.tv_sec = (int64_t)((until - now) / NS_PER_S);
-        ts.tv_nsec = (long long)((until - now) % NS_PER_S);
-        return io_uring_submit_and_wait_timeout(&u->ring, &cqe, 1, &ts, NULL);
+    /* The array of indices maps each slot to itself since open_ring(). */
+    sq->sqe_head = sq->sqe_tail;
+    io_uring_smp_store_release(sq->ktail, sq->sqe_tail);
+    if (until != UINT64_MAX && until && !u->absolute) { /* relative then */
+        uint64_t now = clock_monotonic_ns();
+
+        until = until > now ? until - now : 0;
+    } else if (until <= u->loop->now) {
+        until = 0;
     }
-    return io_uring_submit_and_get_events(&u->ring);
+    if (until && until != UINT64_MAX) {
+        ts.tv_sec = (int64_t)(until / NS_PER_S);
+        ts.tv_nsec = (long long)(until % NS_PER_S);
+        arg.ts = (uintptr_t)&ts;
+        flags |= u->absolute ? URING_ENTER_ABS_TIMER : 0;
+    }
+    if (until)
+        want = 1;
+    if (u->ring.enter_ring_fd != u->ring.ring_fd)
+        flags |= IORING_ENTER_REGISTERED_RING;
+    u->loop->stats.system_calls++;
+    return io_uring_enter2((unsigned)u->ring.enter_ring_fd, submit, want, flags,
+                           (sigset_t *)(void *)&arg, sizeof(arg));
 }
 
 static int run_turn(struct loop *l, uint64_t until)

@@ -11,18 +11,21 @@
 
 static void give(struct uring *u, unsigned id)
 {
-    io_uring_buf_ring_add(u->buffers, u->memory + (size_t)id * URING_BUFFER, URING_BUFFER,
-                          (unsigned short)id, io_uring_buf_ring_mask(URING_BUFFERS), u->returned++);
+    io_uring_buf_ring_add(u->buffers, u->memory + (size_t)id * u->buffer_size, u->buffer_size,
+                          (unsigned short)id, io_uring_buf_ring_mask(u->buffer_count), u->returned++);
 }
 
 int uring_buffers_open(struct uring *u)
 {
-    size_t ring_size = URING_BUFFERS * sizeof(struct io_uring_buf);
-    struct io_uring_buf_reg reg = {.ring_entries = URING_BUFFERS, .bgid = URING_GROUP};
+    struct io_uring_buf_reg reg = {.bgid = URING_GROUP};
     int r;
 
-    u->buffers = mmap(NULL, ring_size, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_PRIVATE, -1, 0);
-    u->memory = mmap(NULL, (size_t)URING_BUFFERS * URING_BUFFER, PROT_READ | PROT_WRITE,
+    u->buffer_count = u->incremental ? URING_BUFFERS : URING_WHOLE_BUFFERS;
+    u->buffer_size = u->incremental ? URING_BUFFER : URING_WHOLE_BUFFER;
+    reg.ring_entries = u->buffer_count;
+    u->buffers = mmap(NULL, u->buffer_count * sizeof(struct io_uring_buf), PROT_READ | PROT_WRITE,
+                      MAP_ANONYMOUS | MAP_PRIVATE, -1, 0);
+    u->memory = mmap(NULL, (size_t)u->buffer_count * u->buffer_size, PROT_READ | PROT_WRITE,
                      MAP_ANONYMOUS | MAP_PRIVATE, -1, 0);
     if (u->buffers == MAP_FAILED || u->memory == MAP_FAILED)
         return -ENOMEM;
@@ -32,7 +35,7 @@ int uring_buffers_open(struct uring *u)
     if (r < 0)
         return r;
     io_uring_buf_ring_init(u->buffers);
-    for (unsigned i = 0; i < URING_BUFFERS; i++)
+    for (unsigned i = 0; i < u->buffer_count; i++)
         give(u, i);
     uring_buffers_return(u);
     return 0;
@@ -41,9 +44,9 @@ int uring_buffers_open(struct uring *u)
 void uring_buffers_close(struct uring *u)
 {
     if (u->buffers && u->buffers != MAP_FAILED)
-        munmap(u->buffers, URING_BUFFERS * sizeof(struct io_uring_buf));
+        munmap(u->buffers, u->buffer_count * sizeof(struct io_uring_buf));
     if (u->memory && u->memory != MAP_FAILED)
-        munmap(u->memory, (size_t)URING_BUFFERS * URING_BUFFER);
+        munmap(u->memory, (size_t)u->buffer_count * u->buffer_size);
     u->buffers = NULL;
     u->memory = NULL;
 }
@@ -52,7 +55,7 @@ uint8_t *uring_buffer(struct uring *u, uint32_t flags)
 {
     unsigned id = flags >> IORING_CQE_BUFFER_SHIFT;
 
-    return u->memory + (size_t)id * URING_BUFFER + u->offset[id];
+    return u->memory + (size_t)id * u->buffer_size + u->offset[id];
 }
 
 void uring_buffer_used(struct uring *u, uint32_t flags, int res)

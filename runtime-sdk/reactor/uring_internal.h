@@ -16,12 +16,19 @@
 #define URING_PBUF_INC   2 /* IOU_PBUF_RING_INC, Linux 6.12: a buffer is filled bit by bit */
 #define URING_F_BUF_MORE (1u << 4) /* IORING_CQE_F_BUF_MORE: and is not full yet */
 
+#define URING_FEAT_MIN_TIMEOUT (1u << 15) /* IORING_FEAT_MIN_TIMEOUT, Linux 6.12 */
+#define URING_ENTER_ABS_TIMER  (1u << 5)  /* and with it IORING_ENTER_ABS_TIMER */
+
 enum {
     URING_SQ = 256,
     URING_CQ = 4096,
     URING_SLOTS = 16384, /* registered descriptors; connections past it use their plain ones */
-    URING_BUFFERS = 16,
-    URING_BUFFER = 65536,
+    /* Receive buffers: filled bit by bit few large ones, else many small ones. They are also what may
+     * come for a connection before its pause reaches the kernel. */
+    URING_BUFFERS = 8,
+    URING_BUFFER = 32768,
+    URING_WHOLE_BUFFERS = 128,
+    URING_WHOLE_BUFFER = 4096,
     URING_GROUP = 1,
 };
 
@@ -71,12 +78,14 @@ struct uring {
     pid_t thread;
     bool fixed;       /* descriptors are registered */
     bool incremental; /* URING_PBUF_INC */
+    bool absolute;    /* URING_ENTER_ABS_TIMER */
     bool wake_armed;
     uint64_t wake_count;
     struct io_uring_buf_ring *buffers; /* NULL until the first connection */
     uint8_t *memory;
-    uint32_t offset[URING_BUFFERS]; /* how far each buffer is filled */
-    int returned;                   /* buffers to give back */
+    unsigned buffer_count, buffer_size;
+    uint32_t offset[URING_WHOLE_BUFFERS]; /* how far each buffer is filled */
+    int returned;                         /* buffers to give back */
     struct uring_vector dirty, sending, listeners, polls_dirty, polls_free, slots_free;
     struct uring_poll *polls;
     size_t poll_count;
@@ -92,7 +101,7 @@ struct uring_abilities {
 };
 const struct uring_abilities *uring_abilities(void);
 extern unsigned uring_without; /* a test's: abilities to do without, as an older kernel */
-enum { WITHOUT_FIXED = 1, WITHOUT_INCREMENTAL = 2 };
+enum { WITHOUT_FIXED = 1, WITHOUT_INCREMENTAL = 2, WITHOUT_ABSOLUTE = 4 };
 
 static inline struct uring *uring_of(const struct loop *l)
 {

@@ -147,6 +147,9 @@ static void probe(void)
     }
     if (r == 0 && ring_open(&ring) == 0) {
         abilities.fixed = try_release(&ring);
+        io_uring_queue_exit(&ring);
+    }
+    if (r == 0 && ring_open(&ring) == 0) {
         if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) == 0) {
             abilities.incremental = try_receive(&ring, page2, page + 4096, fds, true) == 0;
             close(fds[0]);

@@ -23,7 +23,7 @@ static inline int backends_main(const char *name, const TTest *const *cases, siz
     loop_backend_default(LOOP_IO_URING);
     snprintf(suite, sizeof(suite), "%s on io_uring", name);
     failed |= unit_main(suite, cases, n);
-    uring_without = WITHOUT_FIXED | WITHOUT_INCREMENTAL;
+    uring_without = WITHOUT_FIXED | WITHOUT_INCREMENTAL | WITHOUT_ABSOLUTE;
     snprintf(suite, sizeof(suite), "%s on io_uring as of Linux 6.1", name);
     return failed | unit_main(suite, cases, n);
 }

@@ -717,14 +717,14 @@ START_TEST(without_descriptors_a_listener_rests_and_goes_on)
 END_TEST
 
 BACKENDS_MAIN("conn", addresses, writes_are_ordered_and_finished, water_marks,
-          unconsumed_bytes_come_again, input_past_its_limit_closes,
-          pause_keeps_and_resume_hands_over, half_close_is_told_and_the_other_way_still_works,
-          a_paused_owner_learns_that_the_peer_left_and_loses_no_bytes,
-          kept_bytes_come_before_the_end, shutdown_ends_one_way_behind_what_is_pending,
-          linger_lets_the_peer_read_the_last_bytes, close_flushes_what_is_pending,
-          abort_tells_once_and_not_inside_the_call, abort_inside_on_data,
-          a_write_to_a_gone_peer_is_an_error_not_a_signal, detach_gives_descriptor_and_rest,
-          dial_tcp, dial_unix, a_stale_socket_file_is_replaced_and_a_living_one_is_not,
-          a_refused_dial_is_told_later, a_dial_ends_at_its_deadline, a_reset_is_told,
-          past_its_limit_connections_wait_in_the_backlog,
-          without_descriptors_a_listener_rests_and_goes_on)
+              unconsumed_bytes_come_again, input_past_its_limit_closes,
+              pause_keeps_and_resume_hands_over, half_close_is_told_and_the_other_way_still_works,
+              a_paused_owner_learns_that_the_peer_left_and_loses_no_bytes,
+              kept_bytes_come_before_the_end, shutdown_ends_one_way_behind_what_is_pending,
+              linger_lets_the_peer_read_the_last_bytes, close_flushes_what_is_pending,
+              abort_tells_once_and_not_inside_the_call, abort_inside_on_data,
+              a_write_to_a_gone_peer_is_an_error_not_a_signal, detach_gives_descriptor_and_rest,
+              dial_tcp, dial_unix, a_stale_socket_file_is_replaced_and_a_living_one_is_not,
+              a_refused_dial_is_told_later, a_dial_ends_at_its_deadline, a_reset_is_told,
+              past_its_limit_connections_wait_in_the_backlog,
+              without_descriptors_a_listener_rests_and_goes_on)

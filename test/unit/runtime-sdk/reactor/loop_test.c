@@ -382,8 +382,8 @@ START_TEST(stop_from_a_thread_and_before_the_run)
 END_TEST
 
 BACKENDS_MAIN("loop", timers_run_in_order, equal_times_keep_the_order_of_setting,
-          a_timer_that_sets_itself_does_not_starve_the_loop,
-          a_watch_cancelled_in_the_same_batch_does_not_run,
-          an_early_watch_hears_first_what_was_written_first, an_early_watch_runs_before_its_batch,
-          a_hangup_is_told, deferred_work_runs_once_and_may_defer_more, mail_from_many_threads,
-          stop_from_a_thread_and_before_the_run)
+              a_timer_that_sets_itself_does_not_starve_the_loop,
+              a_watch_cancelled_in_the_same_batch_does_not_run,
+              an_early_watch_hears_first_what_was_written_first, an_early_watch_runs_before_its_batch,
+              a_hangup_is_told, deferred_work_runs_once_and_may_defer_more, mail_from_many_threads,
+              stop_from_a_thread_and_before_the_run)
