@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "base/random.h"
 #include "http/server.h"
+#include "http/trace.h"
 #include "invoke/text.h"
 
 #include <ctype.h>
@@ -75,6 +76,7 @@ static void respond_call(struct lambda *a, struct http_exchange *x, const struct
 {
     const struct runtime_link_config *config = &a->link->config;
     struct buffer h = {0};
+    char trace[HTTP_XRAY_SIZE];
 
     buffer_printf(
         &h,
@@ -83,8 +85,9 @@ static void respond_call(struct lambda *a, struct http_exchange *x, const struct
         "Lambda-Runtime-Deadline-Ms: %llu\r\n"
         "Lambda-Runtime-Invoked-Function-Arn: arn:aws:lambda:local:000000000000:function:%s\r\n",
         c->request_id, (unsigned long long)c->deadline_ms, config->function);
-    if (c->trace && *c->trace)
-        buffer_printf(&h, "Lambda-Runtime-Trace-Id: %s\r\n", c->trace);
+    http_trace_xray(c->trace ? c->trace : "", trace);
+    if (*trace)
+        buffer_printf(&h, "Lambda-Runtime-Trace-Id: %s\r\n", trace);
     buffer_append(&h, "", 1);
     http_respond(x, 200, (const char *)buffer_bytes(&h), event, n);
     buffer_done(&h);

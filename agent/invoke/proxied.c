@@ -240,6 +240,7 @@ int proxied_begin(struct invocation *i)
     char added[64 + 128];
     struct http_proxy_request r = {.address = h->address,
                                    .origin = true,
+                                   .trace = i->params.trace,
                                    .answer_headers = added,
                                    .tunnel = http_head(i->x)->upgrade,
                                    .tunnel_idle_ns = INVOKE_TUNNEL_IDLE_NS};

@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/metrics.h"
+#include "base/random.h"
 #include "router/request.h"
 
 #include <errno.h>
@@ -110,6 +111,7 @@ int gateway_new(const struct gateway_config *c, struct gateway **ret)
     list_init(&g->requests);
     list_init(&g->free_requests);
     request_ids_init(&g->ids);
+    g->traces = random_u64();
     g->node = strdup(c->node);
     g->config.node = g->node;
     g->peer_secret = strdup("");

@@ -4,8 +4,10 @@
 #include "router/peer.h"
 #include "base/clock.h"
 #include "base/metrics.h"
+#include "base/random.h"
 #include "http/secret.h"
 #include "http/server.h"
+#include "http/trace.h"
 #include "router/target.h"
 
 #include <errno.h>
@@ -21,6 +23,7 @@ struct peer_server {
     char *secret; /* NULL before the first */
     bool draining;
     struct peer_server_stats stats;
+    uint64_t traces; /* random_next()'s */
 };
 
 /* What a call's headers say, copied: the pool may keep it until the answer. */
@@ -29,6 +32,7 @@ struct peer_request {
     struct invoke_params params;
     char function_key[FUNCTION_KEY_MAX], revision[PEER_TEXT_MAX];
     char request_id[PEER_TEXT_MAX], client_ip[PEER_TEXT_MAX];
+    char trace[HTTP_TRACE_SIZE];
 };
 
 static int take_text(const struct http_head *h, const char *name, char *to, size_t size)
@@ -72,7 +76,7 @@ static int take_shape(const struct http_head *h, enum invoke_shape *ret)
     return 0;
 }
 
-static int read_call(const struct peer_server *s, const struct http_head *h, struct peer_request *r)
+static int read_call(struct peer_server *s, const struct http_head *h, struct peer_request *r)
 {
     const struct str *path = http_head_get(h, "Rouse-Path"),
                      *trusted = http_head_get(h, "Rouse-Trusted");
@@ -96,7 +100,11 @@ static int read_call(const struct peer_server *s, const struct http_head *h, str
     r->params.function_key = r->function_key;
     r->params.revision = r->revision;
     r->params.request_id = r->request_id;
-    r->params.trace = "";
+    http_trace_of(h,
+                  (const uint64_t[3]){random_next(&s->traces), random_next(&s->traces),
+                                      random_next(&s->traces)},
+                  r->trace);
+    r->params.trace = r->trace;
     r->params.raw_path = path && path->n ? *path : h->path;
     r->params.slot = slot;
     r->params.deadline_ms = deadline;
@@ -173,6 +181,7 @@ int peer_server_new(const struct peer_server_config *c, struct peer_server **ret
     if (!s)
         return -ENOMEM;
     s->config = *c;
+    s->traces = random_u64();
     r = http_server_new(c->loop, &o, &s->server);
     if (r < 0) {
         free(s);

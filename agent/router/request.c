@@ -198,7 +198,7 @@ static bool go_local(struct request *r, const struct attempt *t)
         .function_key = r->target.function_key,
         .revision = r->revision,
         .request_id = r->id,
-        .trace = "",
+        .trace = r->trace,
         .shape = shape_of(r),
         .raw_path = r->target.raw_path,
         .slot = t->slot,
@@ -328,6 +328,7 @@ static bool go_remote(struct request *r, const struct attempt *t, const char *no
         buffer_append(&added, "", 1) < 0)
         return false;
     p.set = (const char *)buffer_bytes(&set);
+    p.trace = r->trace;
     p.answer_headers = (const char *)buffer_bytes(&added);
     r->remote_status = 0;
     r->uploading = !whole_body_is_here(r);
@@ -552,6 +553,10 @@ void request_start(struct gateway *g, struct http_exchange *x)
     r->x = x;
     r->since_ns = clock_monotonic_ns();
     request_id_make(&g->ids, r->id);
+    http_trace_of(http_head(x),
+                  (const uint64_t[3]){random_next(&g->traces), random_next(&g->traces),
+                                      random_next(&g->traces)},
+                  r->trace);
     http_client_text(x, r->client);
     http_set_owner(x, &own_ops, r);
     if (http_has_body(x)) {

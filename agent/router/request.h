@@ -4,6 +4,7 @@
  * On the agent's loop. A request is freed by the pool's on_done() if the pool
  * has its exchange, else by the server's; the proxy gives the exchange back. */
 #pragma once
+#include "http/trace.h"
 #include "http/client.h"
 #include "http/server.h"
 #include "pool/pool.h"
@@ -42,6 +43,7 @@ struct gateway {
     struct list requests, free_requests;
     unsigned free_count;
     struct gateway_stats stats;
+    uint64_t traces; /* random_next()'s */
 };
 
 enum { REQUEST_REMOTE_TRIES = 2, REQUESTS_KEPT = 256 };
@@ -65,6 +67,7 @@ struct request {
     /* Not cleared when a request is used again but for its first byte. */
     char revision[64], remote_node[64];
     char client[128];
+    char trace[HTTP_TRACE_SIZE];
 };
 void requests_done(struct gateway *g); /* cuts the tunnels that are left, frees the kept ones */
 

@@ -8,6 +8,7 @@
 #include "base/random.h"
 #include "http/secret.h"
 #include "http/proxy.h"
+#include "http/trace.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -30,6 +31,7 @@ struct front {
     struct http_client *client;
     struct mail stop;
     struct list passes;
+    uint64_t traces; /* random_next()'s */
 };
 
 enum pass_state {
@@ -297,10 +299,15 @@ static void hop(struct pass *p, const struct grant *g)
                                    .tunnel = http_head(p->x)->upgrade,
                                    .tunnel_idle_ns = TUNNEL_IDLE_S * NS_PER_S};
     cleanup_buffer struct buffer set = {0};
-    char added[64];
+    char added[64], trace[HTTP_TRACE_SIZE];
 
     snprintf(added, sizeof(added), "Rouse-Request-Id: %s\r\n", p->request_id);
     q.answer_headers = added;
+    http_trace_of(http_head(p->x),
+                  (const uint64_t[3]){random_next(&p->front->traces), random_next(&p->front->traces),
+                                      random_next(&p->front->traces)},
+                  trace);
+    q.trace = trace;
     if (hop_headers(p, g, clock_wall_ms() + limit / NS_PER_MS, &set) < 0 ||
         buffer_append(&set, "", 1) < 0) {
         answer(p,
@@ -416,6 +423,7 @@ int front_new(const struct front_config *c, struct front **ret)
         return -ENOMEM;
     f->config = *c;
     f->stop.fn = on_stop;
+    f->traces = random_u64();
     list_init(&f->passes);
     f->token = c->token ? strdup(c->token) : NULL;
     f->peer_secret = strdup(c->peer_secret);

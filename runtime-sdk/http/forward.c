@@ -2,6 +2,7 @@
 #include "http/forward.h"
 #include "base/cleanup.h"
 #include "http/parser.h"
+#include "http/trace.h"
 
 #include <errno.h>
 #include <strings.h>
@@ -109,11 +110,21 @@ static int add_line(struct buffer *b, struct str name, struct str value)
     return 0;
 }
 
+/* Trace fields that whoever reads them next would have to refuse. */
+static bool is_broken_trace(const struct http_header *field, bool kept)
+{
+    if (str_ieq(field->name, "traceparent"))
+        return !kept;
+    return str_ieq(field->name, "tracestate") && !(kept && http_trace_state_ok(field->value));
+}
+
 /* `skip`, lower case, is written by the caller. */
 static int add_fields(struct buffer *b, const struct http_head *h, const struct http_forward *f,
                       const char *skip)
 {
     bool more = any_names_more(h);
+    char own_trace[HTTP_TRACE_SIZE];
+    bool kept = f->trace && http_trace_of(h, (const uint64_t[3]){0}, own_trace);
     int e = 0;
 
     for (size_t i = 0; i < h->header_count; i++) {
@@ -122,10 +133,12 @@ static int add_fields(struct buffer *b, const struct http_head *h, const struct 
         if (str_ieq(name, skip) || (!f->trailers && str_ieq(name, "trailer")) ||
             (of_this_hop(name) && !(f->upgrade && str_ieq(name, "upgrade"))) ||
             (!f->own && is_platform_header(name)) || (more && any_names(h, name)) ||
-            lines_have(f->set, name))
+            (f->trace && is_broken_trace(&h->headers[i], kept)) || lines_have(f->set, name))
             continue;
         e |= add_line(b, name, h->headers[i].value);
     }
+    if (f->trace && !kept)
+        e |= add_line(b, STR("traceparent"), str_of(f->trace));
     if (f->set)
         e |= buffer_puts(b, f->set);
     return e;

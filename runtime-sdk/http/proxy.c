@@ -402,8 +402,10 @@ int http_proxy_start(struct http_client *c, struct http_exchange *x,
     /* A server may ignore the wish (RFC 9110 7.8), as this one does where a body comes with it. */
     p->tunnel = r->tunnel && x->head.upgrade && !http_has_body(x);
     p->wait.fn = waited;
-    f = (struct http_forward){
-        .set = r->set, .upgrade = p->tunnel, .trailers = x->head.chunked && !sends_length(p)};
+    f = (struct http_forward){.set = r->set,
+                              .trace = r->trace,
+                              .upgrade = p->tunnel,
+                              .trailers = x->head.chunked && !sends_length(p)};
     e = http_forward_request(&p->headers, &x->head, &f);
     e |= buffer_append(&p->target, r->target.at, r->target.n);
     p->address = strdup(r->address);

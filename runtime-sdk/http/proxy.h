@@ -32,6 +32,7 @@ struct http_proxy_request {
     bool origin;
     const char *set;            /* "Name: value\r\n"... */
     const char *answer_headers; /* added to the answer; e.g. Rouse-Request-Id */
+    const char *trace;          /* as in http_forward; NULL: what the client says goes on unread */
     uint64_t deadline_ns;       /* monotonic; 0: none. Ends where a tunnel begins */
     bool tunnel;
     uint64_t tunnel_idle_ns; /* cut when no byte moved for so long; 0: 5 min */

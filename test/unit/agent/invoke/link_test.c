@@ -141,7 +141,7 @@ static void begin_ready(uint32_t concurrency)
 static void call(struct runtime_call *c, const char *id, const char *event)
 {
     c->request_id = id;
-    c->trace = "Root=1";
+    c->trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     c->deadline_ms = 1583348638390;
     if (!c->result_limit)
         c->result_limit = 6 << 20;
@@ -178,7 +178,8 @@ START_TEST(frames_whole_way)
     ck_assert_int_eq(frame_invoke_parse(&f, &inv), 0);
     ck_assert_uint_eq(inv.deadline_ms, 1583348638390);
     ck_assert_int_eq(memcmp(inv.request_id, "req-1", 5), 0);
-    ck_assert_int_eq(memcmp(inv.trace, "Root=1", 6), 0);
+    ck_assert_int_eq(memcmp(inv.trace, "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", 55),
+                     0);
     ck_assert_int_eq(memcmp(inv.event, "{\"a\":1}", 7), 0);
     frame_send_text(&rt, FRAME_LOG, 0, 1, "a line");
     frame_send_text(&rt, FRAME_RESPONSE, FRAME_FIN | FRAME_TEXT, 1, "hi");
@@ -235,7 +236,7 @@ START_TEST(frames_large_event_and_result)
     do {
         f = frame_take(&rt, &b);
         ck_assert_int_eq(f.type, total ? FRAME_BODY : FRAME_INVOKE);
-        total += total ? f.length : f.length - 16 - 1 - 6;
+        total += total ? f.length : f.length - 16 - 1 - 55;
     } while (!(f.flags & FRAME_FIN));
     ck_assert_uint_eq(total, size);
     frame_send(&rt, FRAME_RESPONSE, FRAME_BYTES, 1, big, FRAME_PAYLOAD_MAX);
@@ -502,7 +503,9 @@ START_TEST(lambda_whole_way)
     expect_text(text, "Lambda-Runtime-Aws-Request-Id: req-1\r\n");
     expect_text(text, "Lambda-Runtime-Deadline-Ms: 1583348638390\r\n");
     expect_text(text, "Lambda-Runtime-Invoked-Function-Arn: arn:aws:lambda:");
-    expect_text(text, "Lambda-Runtime-Trace-Id: Root=1\r\n");
+    expect_text(text,
+                "Lambda-Runtime-Trace-Id: "
+                "Root=1-0af76519-16cd43dd8448eb211c80319c;Parent=b7ad6b7169203331;Sampled=1\r\n");
     expect_text(text, "Content-Type: application/json\r\n");
     expect_text(text, "\r\n\r\n{\"a\":1}");
     free(text);
