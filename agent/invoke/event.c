@@ -1,5 +1,6 @@
 /* event.c - no tree, no allocation but the buffer's: every warm request comes through here. */
 #include "invoke/event.h"
+#include "http/route_pattern.h"
 #include "invoke/text.h"
 
 #include <errno.h>
@@ -261,6 +262,55 @@ static int put_query(struct buffer *to, struct str query)
     return r == 0 ? PUT(to, "}") : r;
 }
 
+/* ---------------------------------------------------------------- the route */
+
+/* "GET /users/{id}"; "ANY ..." of a trigger that takes all methods. */
+static int put_route_key(struct buffer *to, const struct event_request *r)
+{
+    struct str method = r->route_any ? STR("ANY") : r->head->method;
+    int e;
+
+    if (!r->route.n)
+        return PUT(to, ",\"routeKey\":\"$default\"");
+    e = PUT(to, ",\"routeKey\":\"");
+    if (e == 0)
+        e = buffer_json_string(to, method.at, method.n);
+    if (e == 0)
+        e = PUT(to, " ");
+    if (e == 0)
+        e = buffer_json_string(to, r->route.at, r->route.n);
+    return e == 0 ? PUT(to, "\"") : e;
+}
+
+static int put_path_parameters(struct buffer *to, const struct event_request *r)
+{
+    struct route_param params[ROUTE_PARAMS_MAX];
+    size_t count;
+    int e;
+
+    if (!r->route.n || !memchr(r->route.at, '{', r->route.n))
+        return 0;
+    count = route_params(r->route, r->raw_path, params);
+    if (!count)
+        return 0;
+    e = PUT(to, ",\"pathParameters\":{");
+    for (size_t i = 0; i < count && e == 0; i++) {
+        char text[HTTP_TARGET_MAX];
+        struct str value = params[i].value;
+        int n = value.n <= sizeof(text) ? http_percent_decode(value, text, sizeof(text)) : -EINVAL;
+
+        if (i)
+            e = PUT(to, ",");
+        if (e == 0)
+            e = put_str(to, params[i].name);
+        if (e == 0)
+            e = PUT(to, ":");
+        if (e == 0)
+            e = put_str(to, n < 0 ? value : (struct str){text, (size_t)n});
+    }
+    return e == 0 ? PUT(to, "}") : e;
+}
+
 /* ---------------------------------------------------------------- context and body */
 
 static const char *time_text(struct event_clock *c, uint64_t now_ms)
@@ -318,10 +368,10 @@ static int put_context(struct buffer *to, const struct event_request *r)
     if (e == 0)
         e = json_string_append(to, r->request_id, strlen(r->request_id));
     if (e == 0)
-        e = buffer_printf(
-            to,
-            ",\"routeKey\":\"$default\",\"stage\":\"$default\",\"time\":\"%s\",\"timeEpoch\":%llu}",
-            time_text(r->clock, r->now_ms), (unsigned long long)r->now_ms);
+        e = put_route_key(to, r);
+    if (e == 0)
+        e = buffer_printf(to, ",\"stage\":\"$default\",\"time\":\"%s\",\"timeEpoch\":%llu}",
+                          time_text(r->clock, r->now_ms), (unsigned long long)r->now_ms);
     return e;
 }
 
@@ -343,8 +393,12 @@ static int put_body(struct buffer *to, const struct event_request *r)
 
 int event_append(struct buffer *to, const struct event_request *r)
 {
-    int e = PUT(to, "{\"version\":\"2.0\",\"routeKey\":\"$default\",\"rawPath\":");
+    int e = PUT(to, "{\"version\":\"2.0\"");
 
+    if (e == 0)
+        e = put_route_key(to, r);
+    if (e == 0)
+        e = PUT(to, ",\"rawPath\":");
     if (e == 0)
         e = put_str(to, r->raw_path);
     if (e == 0)
@@ -357,6 +411,8 @@ int event_append(struct buffer *to, const struct event_request *r)
         e = put_headers(to, r->head);
     if (e == 0)
         e = put_query(to, r->head->query);
+    if (e == 0)
+        e = put_path_parameters(to, r);
     if (e == 0)
         e = put_context(to, r);
     return e == 0 ? put_body(to, r) : e;

@@ -12,6 +12,8 @@ struct event_clock {
 struct event_request {
     const struct http_head *head;
     struct str raw_path;
+    struct str route; /* the trigger's pattern, for routeKey and pathParameters; empty: "$default" */
+    bool route_any;   /* it takes all methods */
     const char *function; /* its name: requestContext.apiId */
     const char *request_id;
     const char *client_ip;

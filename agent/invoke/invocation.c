@@ -324,6 +324,8 @@ static int build_event(struct invocation *i, const uint8_t *body, size_t n)
     struct event_request r = {
         .head = http_head(i->x),
         .raw_path = i->params.raw_path,
+        .route = i->params.route,
+        .route_any = i->params.route_any,
         .function = i->s.function,
         .request_id = i->params.request_id,
         .client_ip = i->params.client_ip,
@@ -462,7 +464,7 @@ static int copy_params(struct invocation *i, const struct invoke_params *p)
 {
     const char *ip = p->client_ip ? p->client_ip : "", *trace = p->trace ? p->trace : "";
     size_t id_size = strlen(p->request_id), trace_size = strlen(trace), ip_size = strlen(ip);
-    size_t size = id_size + trace_size + ip_size + p->raw_path.n + 4;
+    size_t size = id_size + trace_size + ip_size + p->raw_path.n + p->route.n + 5;
     char *at = (char *)buffer_reserve(&i->texts, size);
 
     if (!at)
@@ -471,7 +473,8 @@ static int copy_params(struct invocation *i, const struct invoke_params *p)
     at = put_text(at, p->request_id, id_size, &i->params.request_id);
     at = put_text(at, trace, trace_size, &i->params.trace);
     at = put_text(at, ip, ip_size, &i->params.client_ip);
-    put_text(at, p->raw_path.n ? p->raw_path.at : "", p->raw_path.n, &i->params.raw_path.at);
+    at = put_text(at, p->raw_path.n ? p->raw_path.at : "", p->raw_path.n, &i->params.raw_path.at);
+    put_text(at, p->route.n ? p->route.at : "", p->route.n, &i->params.route.at);
     buffer_commit(&i->texts, size);
     i->params.function_key = i->params.revision = NULL;
     i->call.request_id = i->params.request_id;

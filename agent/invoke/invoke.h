@@ -15,7 +15,9 @@ struct invoke_params {
     const char *request_id, *trace;
     enum invoke_shape shape;
     struct str raw_path; /* the path the function sees (prefix of /function/NS/NAME taken off) */
-    uint64_t slot;       /* 0: any free one; else the activator's lease */
+    struct str route; /* the pattern of the trigger that matched, "/users/{id}"; empty: none did */
+    bool route_any;   /* it takes all methods */
+    uint64_t slot;    /* 0: any free one; else the activator's lease */
     uint64_t deadline_ms; /* epoch, the entry's; 0: none. The function's timeout counts from INVOKE */
     uint32_t timeout_ms;
     uint64_t body_limit;

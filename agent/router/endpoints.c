@@ -1,6 +1,4 @@
-/* endpoints.c - endpoints by instance and by revision, and the random pick among them.
- *
- * On the agent's loop. */
+/* endpoints.c - endpoints by instance and by revision, and the random pick among them. */
 #include "router/endpoints.h"
 #include "base/cleanup.h"
 
@@ -11,182 +9,254 @@
 
 enum { SET_NAME_MAX = 400 }; /* namespace/name (127) and a revision, with room */
 
-struct endpoint_set {
-    struct map_node node;
-    struct held_endpoint **items;
-    size_t count, capacity;
-    char name[];
-};
+/* Immutable once published, but for the refusal, which any loop notes and any may overlook. */
 struct held_endpoint {
-    struct map_node node;
+    struct epoch_garbage garbage;
+    uint64_t version;
     struct endpoint endpoint;
-    char *instance, *node_name, *peer_address;
-    uint64_t refused_until_ns;
-    struct endpoint_set *set;
-    size_t at; /* in set->items */
+    _Atomic uint64_t refused_until_ns;
+    const char *set_name;
+    char texts[]; /* of all of these */
+};
+struct endpoint_set {
+    struct epoch_garbage garbage;
+    uint64_t version; /* of the edit that made it; it alone may append */
+    size_t count, capacity;
+    struct held_endpoint *items[];
 };
 
-int endpoints_init(struct endpoints *e, const char *self)
+static void release(struct epoch_garbage *g)
 {
-    *e = (struct endpoints){.self = strdup(self)};
-    return e->self ? 0 : -ENOMEM;
+    free(g); /* the first member of both */
 }
 
-void endpoints_done(struct endpoints *e)
+static void endpoint_drop(struct epoch_edit *edit, struct held_endpoint *h)
 {
-    endpoints_clear(e);
-    map_done(&e->by_instance);
-    map_done(&e->sets);
-    free(e->self);
-    e->self = NULL;
+    if (h->version == edit->version)
+        free(h);
+    else
+        epoch_retire(edit, &h->garbage, release);
 }
 
-static bool set_name(char out[SET_NAME_MAX], const char *function_key, const char *revision)
+static void set_drop(struct epoch_edit *edit, struct endpoint_set *s)
 {
-    return snprintf(out, SET_NAME_MAX, "%s@%s", function_key, revision) < SET_NAME_MAX;
+    if (s->version == edit->version)
+        free(s);
+    else
+        epoch_retire(edit, &s->garbage, release);
 }
 
 static struct endpoint_set *set_find(const struct endpoints *e, const char *function_key,
                                      const char *revision)
 {
     char name[SET_NAME_MAX];
-    struct map_node *n = set_name(name, function_key, revision) ? map_get_str(&e->sets, name) : NULL;
+    int n = snprintf(name, sizeof(name), "%s@%s", function_key, revision);
 
-    return n ? map_entry(n, struct endpoint_set, node) : NULL;
+    return n > 0 && n < SET_NAME_MAX ? radix_get(e->sets, name, (size_t)n) : NULL;
 }
 
-static struct endpoint_set *set_make(struct endpoints *e, const char *function_key,
-                                     const char *revision)
+/* A copy without `gone` (or NULL) and with room for `capacity`. */
+static struct endpoint_set *set_copy(const struct epoch_edit *edit, const struct endpoint_set *from,
+                                     size_t capacity, const struct held_endpoint *gone)
 {
-    struct endpoint_set *s = set_find(e, function_key, revision);
-    char name[SET_NAME_MAX];
-    size_t n;
+    struct endpoint_set *s = malloc(sizeof(*s) + capacity * sizeof(s->items[0]));
 
-    if (s || !set_name(name, function_key, revision))
-        return s;
-    n = strlen(name);
-    s = calloc(1, sizeof(*s) + n + 1);
     if (!s)
         return NULL;
-    memcpy(s->name, name, n + 1);
-    if (map_put(&e->sets, &s->node, s->name, n) < 0) {
-        free(s);
-        return NULL;
-    }
+    s->version = edit->version;
+    s->capacity = capacity;
+    s->count = 0;
+    for (size_t i = 0; from && i < from->count; i++)
+        if (from->items[i] != gone)
+            s->items[s->count++] = from->items[i];
     return s;
 }
 
-static void set_drop_if_empty(struct endpoints *e, struct endpoint_set *s)
+static int set_replace(struct epoch_edit *edit, struct endpoints *e, const char *name,
+                       struct endpoint_set *old, struct endpoint_set *made)
 {
-    if (s->count)
-        return;
-    map_del(&e->sets, &s->node);
-    free(s->items);
-    free(s);
+    int r = !made         ? -ENOMEM
+            : made->count ? radix_put(edit, &e->sets, name, strlen(name), made)
+                          : radix_del(edit, &e->sets, name, strlen(name));
+
+    if (r < 0 || !made->count)
+        free(made);
+    if (r == 0 && old)
+        set_drop(edit, old);
+    return r;
 }
 
-static int set_add(struct endpoint_set *s, struct held_endpoint *h)
+static int set_add(struct epoch_edit *edit, struct endpoints *e, struct held_endpoint *h)
 {
-    if (s->count == s->capacity) {
-        size_t capacity = s->capacity ? s->capacity * 2 : 4;
-        struct held_endpoint **to = reallocarray(s->items, capacity, sizeof(*to));
+    struct endpoint_set *old = radix_get(e->sets, h->set_name, strlen(h->set_name)), *made;
+    size_t count = old ? old->count : 0;
 
-        if (!to)
-            return -ENOMEM;
-        s->items = to;
-        s->capacity = capacity;
+    if (old && old->version == edit->version && count < old->capacity) {
+        old->items[old->count++] = h;
+        return 0;
     }
-    h->set = s;
-    h->at = s->count;
-    s->items[s->count++] = h;
+    made = set_copy(edit, old, old && old->version == edit->version ? 2 * count : count + 1, NULL);
+    if (made)
+        made->items[made->count++] = h;
+    return set_replace(edit, e, h->set_name, old, made);
+}
+
+static int set_remove(struct epoch_edit *edit, struct endpoints *e, const struct held_endpoint *h)
+{
+    struct endpoint_set *old = radix_get(e->sets, h->set_name, strlen(h->set_name));
+
+    return set_replace(edit, e, h->set_name, old, set_copy(edit, old, old->count, h));
+}
+
+int endpoints_remove(struct epoch_edit *edit, struct endpoints *e, const char *instance)
+{
+    struct held_endpoint *h = radix_get(e->by_instance, instance, strlen(instance));
+    int r = h ? set_remove(edit, e, h) : 0;
+
+    if (!h || r < 0)
+        return r;
+    r = radix_del(edit, &e->by_instance, instance, strlen(instance));
+    if (r < 0)
+        return r;
+    e->count--;
+    endpoint_drop(edit, h);
     return 0;
 }
 
-static void held_endpoint_free(struct held_endpoint *h)
+static char *put_text(char *at, const char *text, const char **ret)
 {
-    free(h->instance);
-    free(h->node_name);
-    free(h->peer_address);
-    free(h);
+    *ret = at;
+    return stpcpy(at, text) + 1;
 }
 
-static void held_endpoint_remove(struct endpoints *e, struct held_endpoint *h)
+static struct held_endpoint *endpoint_new(const struct epoch_edit *edit,
+                                          const Rouse__Control__V1__Endpoint *m)
 {
-    struct endpoint_set *s = h->set;
+    size_t set_size = strlen(m->function_key) + 1 + strlen(m->revision);
+    struct held_endpoint *h = malloc(sizeof(*h) + strlen(m->instance) + strlen(m->node) +
+                                     strlen(m->peer_address) + set_size + 4);
+    char *at;
 
-    s->items[h->at] = s->items[--s->count];
-    s->items[h->at]->at = h->at;
-    set_drop_if_empty(e, s);
-    map_del(&e->by_instance, &h->node);
-    held_endpoint_free(h);
+    if (!h)
+        return NULL;
+    h->version = edit->version;
+    atomic_init(&h->refused_until_ns, 0);
+    at = put_text(h->texts, m->instance, &h->endpoint.instance);
+    at = put_text(at, m->node, &h->endpoint.node);
+    at = put_text(at, m->peer_address, &h->endpoint.peer_address);
+    h->set_name = at;
+    sprintf(at, "%s@%s", m->function_key, m->revision);
+    h->endpoint.slots = m->slots;
+    return h;
 }
 
-void endpoints_remove(struct endpoints *e, const char *instance)
+int endpoints_put(struct epoch_edit *edit, struct endpoints *e, const Rouse__Control__V1__Endpoint *m)
 {
-    struct map_node *n = map_get_str(&e->by_instance, instance);
-
-    if (n)
-        held_endpoint_remove(e, map_entry(n, struct held_endpoint, node));
-}
-
-void endpoints_clear(struct endpoints *e)
-{
-    map_for_each(it, &e->by_instance)
-        held_endpoint_remove(e, map_entry(it, struct held_endpoint, node));
-}
-
-int endpoints_put(struct endpoints *e, const Rouse__Control__V1__Endpoint *m)
-{
+    int r = endpoints_remove(edit, e, m->instance);
     struct held_endpoint *h;
-    struct endpoint_set *s;
 
-    endpoints_remove(e, m->instance);
-    h = calloc(1, sizeof(*h));
+    if (r < 0)
+        return r;
+    if (strlen(m->function_key) + 1 + strlen(m->revision) >= SET_NAME_MAX)
+        return 0; /* no function has such a name: nobody asks */
+    h = endpoint_new(edit, m);
     if (!h)
         return -ENOMEM;
-    h->instance = strdup(m->instance);
-    h->node_name = strdup(m->node);
-    h->peer_address = strdup(m->peer_address);
-    s = set_make(e, m->function_key, m->revision);
-    if (!h->instance || !h->node_name || !h->peer_address || !s ||
-        map_put(&e->by_instance, &h->node, h->instance, strlen(h->instance)) < 0)
-        goto no_memory;
-    if (set_add(s, h) < 0) {
-        map_del(&e->by_instance, &h->node);
-        goto no_memory;
+    r = radix_put(edit, &e->by_instance, m->instance, strlen(m->instance), h);
+    if (r < 0) {
+        free(h);
+        return r == -EINVAL ? 0 : r;
     }
-    h->endpoint = (struct endpoint){h->instance, h->node_name, h->peer_address, m->slots};
-    return 0;
-no_memory:
-    if (s)
-        set_drop_if_empty(e, s);
-    held_endpoint_free(h);
-    return -ENOMEM;
+    e->count++;
+    return set_add(edit, e, h);
 }
 
-const struct endpoint *endpoints_pick(const struct endpoints *e, const char *function_key,
-                                      const char *revision, const char *not_node, uint64_t now_ns,
-                                      uint64_t random)
+/* ---------------------------------------------------------------- whole */
+
+static void retire_endpoint(void *user, void *value)
 {
-    struct endpoint_set *s = set_find(e, function_key, revision);
+    endpoint_drop(user, value);
+}
+
+static void retire_set(void *user, void *value)
+{
+    set_drop(user, value);
+}
+
+void endpoints_retire(struct epoch_edit *edit, struct endpoints *e)
+{
+    radix_each(e->by_instance, retire_endpoint, edit);
+    radix_each(e->sets, retire_set, edit);
+    radix_retire(edit, e->by_instance);
+    radix_retire(edit, e->sets);
+    *e = (struct endpoints){0};
+}
+
+static void abandon_endpoint(void *user, void *value)
+{
+    const struct epoch_edit *edit = user;
+
+    if (((struct held_endpoint *)value)->version == edit->version)
+        free(value);
+}
+
+static void abandon_set(void *user, void *value)
+{
+    const struct epoch_edit *edit = user;
+
+    if (((struct endpoint_set *)value)->version == edit->version)
+        free(value);
+}
+
+void endpoints_abandon(struct epoch_edit *edit, struct endpoints *e)
+{
+    radix_each(e->by_instance, abandon_endpoint, edit);
+    radix_each(e->sets, abandon_set, edit);
+    radix_abandon(edit, e->by_instance);
+    radix_abandon(edit, e->sets);
+    *e = (struct endpoints){0};
+}
+
+static void free_value(void *user, void *value)
+{
+    (void)user;
+    free(value);
+}
+
+void endpoints_free(struct endpoints *e)
+{
+    radix_each(e->by_instance, free_value, NULL);
+    radix_each(e->sets, free_value, NULL);
+    radix_free(e->by_instance);
+    radix_free(e->sets);
+    *e = (struct endpoints){0};
+}
+
+/* ---------------------------------------------------------------- looking */
+
+const struct endpoint *endpoints_pick(const struct endpoints *e, const char *self,
+                                      const char *function_key, const char *revision,
+                                      const char *not_node, uint64_t now_ns, uint64_t random)
+{
+    const struct endpoint_set *s = set_find(e, function_key, revision);
 
     /* From a random place onwards: an even choice as long as few are passed over. */
     for (size_t i = 0; s && i < s->count; i++) {
-        struct held_endpoint *h = s->items[(random + i) % s->count];
+        const struct held_endpoint *h = s->items[(random + i) % s->count];
 
-        if (h->refused_until_ns <= now_ns && strcmp(h->node_name, e->self) &&
-            (!not_node || strcmp(h->node_name, not_node)))
+        if (atomic_load_explicit(&h->refused_until_ns, memory_order_relaxed) <= now_ns &&
+            strcmp(h->endpoint.node, self) && (!not_node || strcmp(h->endpoint.node, not_node)))
             return &h->endpoint;
     }
     return NULL;
 }
 
-void endpoints_refused(struct endpoints *e, const char *function_key, const char *revision,
+void endpoints_refused(const struct endpoints *e, const char *function_key, const char *revision,
                        const char *node, uint64_t until_ns)
 {
-    struct endpoint_set *s = set_find(e, function_key, revision);
+    const struct endpoint_set *s = set_find(e, function_key, revision);
 
     for (size_t i = 0; s && i < s->count; i++)
-        if (!strcmp(s->items[i]->node_name, node))
-            s->items[i]->refused_until_ns = until_ns;
+        if (!strcmp(s->items[i]->endpoint.node, node))
+            atomic_store_explicit(&s->items[i]->refused_until_ns, until_ns, memory_order_relaxed);
 }

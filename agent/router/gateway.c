@@ -260,6 +260,9 @@ void gateway_metrics(const struct gateway *g, struct buffer *out)
     gauge(out, "rouse_gateway_controller_connected", "1 while the control channel stands.", !g->away);
     gauge(out, "rouse_gateway_functions", "Functions in the route table.", (double)counts.functions);
     gauge(out, "rouse_gateway_paths", "HTTP paths in the route table.", (double)counts.paths);
+    gauge(out, "rouse_gateway_routes_refused",
+          "Triggers that this version cannot hold; the activator answers for them.",
+          (double)counts.refused);
     gauge(out, "rouse_gateway_endpoints", "Ready instances in the route table, of all nodes.",
           (double)counts.endpoints);
 }

@@ -79,7 +79,8 @@ static int take_shape(const struct http_head *h, enum invoke_shape *ret)
 static int read_call(struct peer_server *s, const struct http_head *h, struct peer_request *r)
 {
     const struct str *path = http_head_get(h, "Rouse-Path"),
-                     *trusted = http_head_get(h, "Rouse-Trusted");
+                     *trusted = http_head_get(h, "Rouse-Trusted"),
+                     *name = http_head_get(h, "Rouse-Route");
     uint64_t slot = 0, deadline = 0, timeout = 0, body_limit = 0;
     const struct route *route;
 
@@ -92,7 +93,7 @@ static int read_call(struct peer_server *s, const struct http_head *h, struct pe
         take_number(h, "Rouse-Body-Limit", &body_limit) < 0 || take_shape(h, &r->params.shape) < 0)
         return -EINVAL;
     take_text(h, "Rouse-Client", r->client_ip, sizeof(r->client_ip));
-    route = routes_get(s->config.routes, r->function_key);
+    route = routes_get(routes_now(s->config.routes), r->function_key);
     if (!timeout && route)
         timeout = route->timeout_ms;
     if (!body_limit)
@@ -106,6 +107,7 @@ static int read_call(struct peer_server *s, const struct http_head *h, struct pe
                   r->trace);
     r->params.trace = r->trace;
     r->params.raw_path = path && path->n ? *path : h->path;
+    routes_name_parse(name ? *name : STR(""), &r->params.route, &r->params.route_any);
     r->params.slot = slot;
     r->params.deadline_ms = deadline;
     r->params.timeout_ms = (uint32_t)timeout;

@@ -20,6 +20,7 @@ struct peer_call {
     uint64_t body_limit;
     enum invoke_shape shape;
     struct str raw_path;
+    struct str route_method, route; /* "GET" or "ANY", the pattern; the latter empty: no trigger's */
     bool trusted;
     const char *client_ip;
 };

@@ -24,5 +24,8 @@ int peer_call_headers(const struct peer_call *c, struct buffer *to)
                           c->shape == INVOKE_RAW ? "raw" : "http", (int)c->raw_path.n,
                           c->raw_path.at, c->trusted, c->client_ip);
 
+    if (r == 0 && c->route.n)
+        r = buffer_printf(to, "Rouse-Route: %.*s %.*s\r\n", (int)c->route_method.n,
+                          c->route_method.at, (int)c->route.n, c->route.at);
     return r < 0 ? r : buffer_append(to, "", 1);
 }

@@ -73,6 +73,7 @@ static void request_free(struct request *r)
     tickets_cancel(&r->ticket);
     list_del(&r->link);
     free(r->texts);
+    free(r->kept_route);
     if (g->free_count == REQUESTS_KEPT) {
         free(r);
         return;
@@ -138,6 +139,38 @@ static void answer(struct request *r, const struct answer *a)
 static void request_wait(struct request *r);
 static void request_dispatch(struct request *r);
 
+/* ---------------------------------------------------------------- the route */
+
+static const struct routes_view *view(const struct request *r)
+{
+    return routes_now(r->gateway->config.routes);
+}
+
+/* A view lasts as long as the turn: what goes on afterwards has a copy. */
+static int keep_route(struct request *r)
+{
+    char *copy;
+
+    if (!r->route.n || r->route.at == r->kept_route)
+        return 0;
+    copy = malloc(r->route.n);
+    if (!copy)
+        return -ENOMEM;
+    memcpy(copy, r->route.at, r->route.n);
+    free(r->kept_route);
+    r->route.at = r->kept_route = copy;
+    return 0;
+}
+
+/* It came by a view that may be gone, and nothing was run: where it leads is asked anew. */
+static void forget_route(struct request *r)
+{
+    if (!r->route.n || r->route.at == r->kept_route)
+        return;
+    r->route = STR("");
+    r->target.function_key[0] = '\0';
+}
+
 /* ---------------------------------------------------------------- local */
 /* Nothing was run where it was sent. */
 static void go_elsewhere(struct request *r)
@@ -147,6 +180,7 @@ static void go_elsewhere(struct request *r)
         r->ticket.attempt++;
         request_wait(r);
     } else {
+        forget_route(r);
         request_dispatch(r);
     }
 }
@@ -201,6 +235,8 @@ static bool go_local(struct request *r, const struct attempt *t)
         .trace = r->trace,
         .shape = shape_of(r),
         .raw_path = r->target.raw_path,
+        .route = r->route,
+        .route_any = r->route_any,
         .slot = t->slot,
         .deadline_ms = clock_wall_ms() + remote_limit_ns(r, t->timeout_ms) / NS_PER_MS,
         .timeout_ms = t->timeout_ms,
@@ -238,7 +274,7 @@ static void on_remote_refused(void *user, struct http_exchange *x, const char *r
     http_set_owner(x, &own_ops, r);
     set_state(r, REQUEST_NEW);
     g->stats.remote_refused++;
-    routes_refused(g->config.routes, r->target.function_key, r->revision, r->remote_node,
+    routes_refused(view(r), r->target.function_key, r->revision, r->remote_node,
                    loop_now(g->config.loop));
     if (r->granted && r->uploading && whole_body_is_here(r))
         queue_anew(r);
@@ -314,6 +350,8 @@ static bool go_remote(struct request *r, const struct attempt *t, const char *no
         .body_limit = t->body_limit,
         .shape = shape_of(r),
         .raw_path = r->target.raw_path,
+        .route_method = r->route_any ? STR("ANY") : http_head(r->x)->method,
+        .route = r->route,
         .client_ip = r->client,
     };
     struct http_proxy_request p = {.address = address,
@@ -323,7 +361,7 @@ static bool go_remote(struct request *r, const struct attempt *t, const char *no
 
     snprintf(r->revision, sizeof(r->revision), "%s", t->revision);
     snprintf(r->remote_node, sizeof(r->remote_node), "%s", node);
-    if (peer_call_headers(&call, &set) < 0 ||
+    if (keep_route(r) < 0 || peer_call_headers(&call, &set) < 0 ||
         buffer_printf(&added, "Rouse-Request-Id: %s\r\n", r->id) < 0 ||
         buffer_append(&added, "", 1) < 0)
         return false;
@@ -350,7 +388,7 @@ static bool go_to_endpoint(struct request *r, const struct attempt *t)
 
     if (r->remote_tries >= REQUEST_REMOTE_TRIES)
         return false;
-    e = routes_pick(g->config.routes, r->target.function_key, t->revision, not_node,
+    e = routes_pick(view(r), r->target.function_key, t->revision, not_node,
                     loop_now(g->config.loop), random_u64());
     if (!e)
         return false;
@@ -387,6 +425,8 @@ static int prepare_ticket(struct request *r)
     const struct http_head *h = http_head(r->x);
     char *at;
 
+    if (keep_route(r) < 0)
+        return -ENOMEM;
     if (r->texts)
         return 0;
     at = r->texts = malloc(h->method.n + h->host.n + h->path.n + 3);
@@ -441,10 +481,16 @@ static void on_grant(struct ticket *ticket, const Rouse__Control__V1__Grant *m)
     struct attempt t = {m->revision, m->slot, m->timeout_ms, m->body_limit};
 
     set_state(r, REQUEST_NEW);
-    if (!r->target.function_key[0])
+    if (!r->target.function_key[0]) {
         snprintf(r->target.function_key, sizeof(r->target.function_key), "%s", m->function_key);
+        routes_name_parse(str_of(m->route), &r->route, &r->route_any);
+    }
     r->known = true;
     r->granted = true;
+    if (keep_route(r) < 0) {
+        answer(r, &answers[ANSWER_NO_MEMORY]);
+        return;
+    }
     if (t.body_limit && http_head(r->x)->content_length > (int64_t)t.body_limit) {
         answer(r, &answers[ANSWER_BODY_TOO_LARGE]);
         return;
@@ -484,7 +530,7 @@ void request_refuse_waiting(struct request *r)
 bool request_serve_waiting(struct request *r)
 {
     struct gateway *g = r->gateway;
-    const struct route *route = routes_get(g->config.routes, r->target.function_key);
+    const struct route *route = routes_get(view(r), r->target.function_key);
     struct attempt t;
 
     if (!route)
@@ -492,8 +538,7 @@ bool request_serve_waiting(struct request *r)
     t = (struct attempt){route->revision, 0, route->timeout_ms, route->body_limit};
     r->remote_tries = 0;
     if (!pool_has_slot(g->config.pool, r->target.function_key, t.revision) &&
-        !routes_pick(g->config.routes, r->target.function_key, t.revision, NULL,
-                     loop_now(g->config.loop), 0))
+        !routes_pick(view(r), r->target.function_key, t.revision, NULL, loop_now(g->config.loop), 0))
         return false;
     tickets_cancel(&r->ticket);
     set_state(r, REQUEST_NEW);
@@ -505,17 +550,28 @@ bool request_serve_waiting(struct request *r)
 }
 
 /* ---------------------------------------------------------------- the start */
-static void request_dispatch(struct request *r)
+/* By its key if it is known, else by host, path and method; NULL: the activator may know. */
+static const struct route *find_route(struct request *r)
 {
-    struct routes *routes = r->gateway->config.routes;
     const struct http_head *h = http_head(r->x);
-    const struct route *route = NULL;
-    struct attempt t;
+    struct routes_match m;
 
     if (r->target.function_key[0])
-        route = routes_get(routes, r->target.function_key);
-    else if (routes_match(routes, h->method, h->path, &route) == ROUTE_FOUND)
-        snprintf(r->target.function_key, sizeof(r->target.function_key), "%s", route->function_key);
+        return routes_get(view(r), r->target.function_key);
+    if (routes_match(view(r), h->host, h->method, h->path, &m) != ROUTE_FOUND)
+        return NULL;
+    snprintf(r->target.function_key, sizeof(r->target.function_key), "%s", m.route->function_key);
+    r->route = m.pattern;
+    r->route_any = m.any_method;
+    return m.route;
+}
+
+static void request_dispatch(struct request *r)
+{
+    const struct http_head *h = http_head(r->x);
+    const struct route *route = find_route(r);
+    struct attempt t;
+
     if (!route) {
         request_wait(r);
         return;

@@ -62,6 +62,9 @@ struct request {
     bool known;               /* the function exists: a route or a grant said so */
     bool granted;             /* the present try uses a leased slot */
     bool uploading;           /* ... and began before the body was here */
+    struct str route; /* pattern of the trigger that matched, or empty; a view into the routes or ... */
+    char *kept_route; /* ... this copy, before anything waits */
+    bool route_any;
     unsigned remote_tries;
     int remote_status;
     /* Not cleared when a request is used again but for its first byte. */

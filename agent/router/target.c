@@ -1,5 +1,6 @@
 /* target.c - parses the platform's own paths. Pure. */
 #include "router/target.h"
+#include "http/route_pattern.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -88,16 +89,25 @@ static bool parse_invoke(struct str rest, struct target *t)
     return key_set(t, ns, name);
 }
 
+/* What no route may have (dot segments, ...) leads to no function by its name either. */
+static bool is_passed_on(struct str path)
+{
+    char buffer[HTTP_TARGET_MAX];
+    struct str canonical;
+
+    return path.n <= sizeof(buffer) && route_path_canonical(path, buffer, &canonical) == 0;
+}
+
 void target_parse(struct str path, struct target *ret)
 {
     struct str rest = path;
 
     *ret = (struct target){.kind = TARGET_PATH, .raw_path = path};
     if (take_prefix(&rest, function_prefix)) {
-        if (parse_function(rest, ret))
+        if (is_passed_on(path) && parse_function(rest, ret))
             ret->kind = TARGET_FUNCTION;
     } else if (take_prefix(&rest, invoke_prefix)) {
-        if (parse_invoke(rest, ret))
+        if (is_passed_on(path) && parse_invoke(rest, ret))
             ret->kind = TARGET_INVOKE;
     }
     if (ret->kind == TARGET_PATH) {

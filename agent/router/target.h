@@ -3,7 +3,8 @@
  * Pure. Two prefixes belong to the platform: /function/NAMESPACE/NAME/... and
  * Lambda's /2015-03-31/functions/NAME/invocations, where NAME is "name" (in
  * namespace default) or "namespace:name". Names that cannot be a function's are
- * TARGET_PATH too: the activator says what is unknown. */
+ * TARGET_PATH too, and so are paths that reach none (http/route_pattern.h): the
+ * activator says what is unknown. */
 #pragma once
 #include "http/message.h"
 

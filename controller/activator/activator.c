@@ -3,6 +3,7 @@
 #include "base/clock.h"
 
 #include <errno.h>
+#include <string.h>
 
 struct peer {
     uint64_t id;
@@ -228,6 +229,7 @@ static int make_room(struct activator *a, const struct activator_queue *q, uint3
 int activator_submit(struct activator *a, struct activator_queue *q, const struct ticket_request *r,
                      uint64_t now, struct ticket **ret)
 {
+    const char *route = r->route ? r->route : "";
     struct ticket *t;
     struct peer *p;
     int e;
@@ -239,7 +241,7 @@ int activator_submit(struct activator *a, struct activator_queue *q, const struc
     e = make_room(a, q, r->held, now);
     if (e < 0)
         return e;
-    t = calloc(1, sizeof(*t));
+    t = calloc(1, sizeof(*t) + strlen(route) + 1);
     p = t ? peer_of(a, r->key.peer, true) : NULL;
     if (!p) {
         free(t);
@@ -251,6 +253,7 @@ int activator_submit(struct activator *a, struct activator_queue *q, const struc
     t->deadline_ns = r->deadline_ns;
     t->held = r->held;
     t->attempt = r->attempt;
+    strcpy(t->route, route);
     e = heap_add(a, t);
     if (e == 0 && (e = map_put(&a->tickets, &t->node, (const char *)&t->key, sizeof(t->key))) < 0)
         heap_del(a, t);

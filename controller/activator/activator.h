@@ -2,7 +2,7 @@
  * functions.
  *
  * Pure and single-threaded (the brain's): no clock, no socket. A ticket is
- * about 150 bytes; the request's own bytes stay at its entry. Bounds in count
+ * about 150 bytes and its route; the request's own bytes stay at its entry. Bounds in count
  * and in held bytes hold per function and in all; when all is full, a function
  * with less than its share pushes out the newest ticket of the largest queue. */
 #pragma once
@@ -43,12 +43,14 @@ struct ticket {
     size_t heap_at;
     uint32_t held, attempt;
     bool pushed_out; /* refused for another function's sake: see activator_pushed_out() */
+    char route[];    /* see the request's */
 };
 struct ticket_request {
     struct ticket_key key;
     uint64_t waited_ns;
     uint64_t deadline_ns; /* absolute */
     uint32_t held, attempt;
+    const char *route; /* what the grant tells of the trigger that led here; copied; NULL: "" */
 };
 
 int activator_new(const struct activator_limits *l, struct activator **ret);

@@ -85,6 +85,7 @@ struct outing { /* a ticket and whose it is */
 
 static void on_released(struct front_ticket *t)
 {
+    free(t->route);
     free(container_of(t, struct outing, ticket));
 }
 
@@ -112,6 +113,7 @@ static void on_answer(struct front_ticket *t)
         return;
     p->ticket = NULL;
     answered(p, &t->grant);
+    free(t->route);
     free(o);
 }
 
@@ -269,6 +271,8 @@ static int hop_headers(const struct pass *p, const struct grant *g, uint64_t dea
     char client[128];
 
     http_client_text(p->x, client);
+    if (g->route && *g->route)
+        buffer_printf(to, "Rouse-Route: %s\r\n", g->route);
     if (p->token_shown) /* the platform's token is not the function's business */
         buffer_puts(to, "Authorization: -\r\n");
     return buffer_printf(to,

@@ -19,6 +19,7 @@ struct front_ticket {
     uint64_t waited_ns;
     uint32_t held, attempt;
     struct grant grant; /* the answer */
+    char *route;        /* ... and the text that it points to; freed with the ticket */
     struct loop *home;  /* the front's */
     void (*on_answer)(struct front_ticket *t);
     void (*on_released)(struct front_ticket *t);

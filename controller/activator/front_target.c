@@ -1,5 +1,6 @@
 #include "activator/front_target.h"
 #include "base/buffer.h"
+#include "http/route_pattern.h"
 #include "http/server.h"
 
 #include <stdio.h>
@@ -80,9 +81,13 @@ static void parse_invoke(struct str s, struct front_target *t)
 
 void front_target_parse(struct str path, struct front_target *ret)
 {
-    struct str rest = path;
+    char buffer[HTTP_TARGET_MAX];
+    struct str rest = path, canonical;
 
     *ret = (struct front_target){.path = path};
+    /* The activator has no function for such a path, by its name neither. */
+    if (path.n > sizeof(buffer) || route_path_canonical(path, buffer, &canonical) < 0)
+        return;
     if (take_prefix(&rest, "/function/"))
         parse_function(rest, ret);
     else if (take_prefix(&rest, "/2015-03-31/functions/"))

@@ -10,6 +10,7 @@ struct grant {
     uint64_t slot;
     uint32_t timeout_ms;
     uint64_t body_limit;
+    const char *route; /* as Grant.route in control.proto; lives as long as what carries the grant */
     /* refused */
     int status;
     char reason[32], message[256], allow[128];

@@ -29,6 +29,8 @@ int schema_format_value(enum schema_format f, const char *text, int64_t *ret)
     case FORMAT_DURATION:
         r = quantity_duration(text, &v);
         break;
+    case FORMAT_ROUTE_PATH:
+    case FORMAT_ROUTE_HOST:
     case FORMAT_NONE:
         break;
     }
@@ -120,10 +122,14 @@ static int read_format(struct json_object *o, struct schema *s)
     s->maximum_text = text_of(o, "x-rouse-maximum");
     if (!name)
         return 0;
-    s->format = strcmp(name, "memory") == 0     ? FORMAT_MEMORY
-                : strcmp(name, "cpu") == 0      ? FORMAT_CPU
-                : strcmp(name, "duration") == 0 ? FORMAT_DURATION
-                                                : FORMAT_NONE;
+    s->format = strcmp(name, "memory") == 0       ? FORMAT_MEMORY
+                : strcmp(name, "cpu") == 0        ? FORMAT_CPU
+                : strcmp(name, "duration") == 0   ? FORMAT_DURATION
+                : strcmp(name, "route-path") == 0 ? FORMAT_ROUTE_PATH
+                : strcmp(name, "route-host") == 0 ? FORMAT_ROUTE_HOST
+                                                  : FORMAT_NONE;
+    if (s->format >= FORMAT_ROUTE_PATH)
+        return 0;
     if (!s->format || !s->minimum_text || !s->maximum_text)
         return -EINVAL;
     s->has_minimum = s->has_maximum = true;

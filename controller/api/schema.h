@@ -19,7 +19,14 @@ enum schema_type {
     SCHEMA_BOOLEAN,
     SCHEMA_INT_OR_STRING
 };
-enum schema_format { FORMAT_NONE, FORMAT_MEMORY, FORMAT_CPU, FORMAT_DURATION };
+enum schema_format {
+    FORMAT_NONE,
+    FORMAT_MEMORY, /* these three have a value and bounds */
+    FORMAT_CPU,
+    FORMAT_DURATION,
+    FORMAT_ROUTE_PATH, /* these are texts with rules: http/route_pattern.h */
+    FORMAT_ROUTE_HOST,
+};
 enum schema_list { LIST_ATOMIC, LIST_SET, LIST_MAP };
 
 struct schema;

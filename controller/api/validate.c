@@ -3,6 +3,7 @@
 #include "api/validate.h"
 
 #include "base/cleanup.h"
+#include "http/route_pattern.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -184,6 +185,20 @@ static void check_format(const struct schema *s, const char *text, const char *p
                      VALUE_SHOWN_MAX, text, s->minimum_text);
 }
 
+/* The rule that a path or host breaks; the pattern that is published says less. */
+static bool breaks_rule(const struct schema *s, const char *text, const char *path,
+                        struct problems *p)
+{
+    char why[ROUTE_WHY_MAX];
+    int r = s->format == FORMAT_ROUTE_PATH ? route_pattern_check(str_of(text), why)
+                                           : route_host_check(str_of(text), why);
+
+    if (r < 0)
+        problems_add(p, PROBLEM_INVALID, path, "Invalid value: \"%.*s\": %s", VALUE_SHOWN_MAX, text,
+                     why);
+    return r < 0;
+}
+
 static void check_enum(const struct schema *s, const char *text, const char *path, struct problems *p)
 {
     cleanup_buffer struct buffer known = {0};
@@ -215,6 +230,8 @@ static void check_string(const struct schema *s, struct json_object *o, const ch
                      (long long)s->max_size);
         return;
     }
+    if (s->format >= FORMAT_ROUTE_PATH && breaks_rule(s, text, path, p))
+        return;
     if (n < s->min_size)
         problems_add(p, PROBLEM_INVALID, path,
                      "Invalid value: \"%s\": %s in body should be at least %lld chars long", text,
@@ -225,7 +242,7 @@ static void check_string(const struct schema *s, struct json_object *o, const ch
         problems_add(p, PROBLEM_INVALID, path,
                      "Invalid value: \"%.*s\": %s in body should match '%s'", VALUE_SHOWN_MAX, text,
                      path, s->pattern);
-    else if (s->format)
+    else if (s->format && s->format < FORMAT_ROUTE_PATH)
         check_format(s, text, path, p);
     for (size_t i = 0; s->reserved && i < json_object_array_length(s->reserved); i++) {
         const char *prefix = json_object_get_string(json_object_array_get_idx(s->reserved, i));

@@ -2,7 +2,8 @@
 #include "base/cleanup.h"
 #include "brain/brain.h"
 
-#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 /* On the front's loop. */
 static void back(struct mail *m)
@@ -19,6 +20,11 @@ static void released(struct mail *m)
     t->on_released(t);
 }
 
+static const struct grant no_memory = {.status = 503,
+                                       .reason = "NoMemory",
+                                       .message = "the controller is out of memory",
+                                       .retry_after_s = 1};
+
 /* On the brain's. */
 static void send_back(struct front_ticket *t)
 {
@@ -33,6 +39,9 @@ static void on_grant(void *user, uint64_t id, const struct grant *g)
 
     (void)id;
     t->grant = *g;
+    t->grant.route = t->route = strdup(g->route ? g->route : "");
+    if (!t->route)
+        t->grant = no_memory;
     send_back(t);
 }
 
@@ -44,9 +53,7 @@ static void submit(struct mail *m)
                                 t->waited_ns, t->attempt, on_grant, t);
     if (t->id)
         return;
-    t->grant = (struct grant){.status = 503, .retry_after_s = 1};
-    snprintf(t->grant.reason, sizeof(t->grant.reason), "NoMemory");
-    snprintf(t->grant.message, sizeof(t->grant.message), "the controller is out of memory");
+    t->grant = no_memory;
     send_back(t);
 }
 

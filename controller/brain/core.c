@@ -73,7 +73,7 @@ struct core *core_free(struct core *c)
     list_for_each(it, &c->gone) fn_free(c, list_entry(it, struct fn, active_link));
     map_done(&c->functions);
     map_done(&c->instances);
-    map_done(&c->paths);
+    route_done(c);
     c->nodes = nodes_free(c->nodes);
     c->activator = activator_free(c->activator);
     for (size_t i = 0; c->changes && i < CHANGES_MAX; i++)

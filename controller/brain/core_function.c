@@ -411,7 +411,8 @@ static void status_write(struct core *c, struct fn *f)
     condition(&s->conditions[3], "RouteConflict", lost != NULL, lost ? "PathTaken" : "NoConflict");
     if (lost) {
         snprintf(s->conditions[3].message, sizeof(s->conditions[3].message),
-                 "path %.120s belongs to %.110s", lost->path->text, lost->lost_to->spec->key);
+                 "path %.75s%s%.50s belongs to %.100s", lost->trigger->path,
+                 *lost->host ? " of host " : "", lost->host, lost->lost_to->spec->key);
         strcpy(s->conditions[0].message, s->conditions[3].message);
     }
     a->status.key = actions_strdup(c->out, f->spec->key);

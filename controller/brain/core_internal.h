@@ -8,6 +8,7 @@
  * Routes, SlotWanted core_publish.c   objects for the API                 core_metrics.c  figures
  */
 #pragma once
+#include "http/route_table.h"
 #include "activator/activator.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -124,14 +125,15 @@ struct fn {               /* a function */
     uint64_t status_at;      /* last written */
     bool status_urgent;
     /* routing */
-    struct claim *claims; /* one a trigger */
+    struct claim *claims; /* one a trigger, or one a host of it; in the triggers' order */
     size_t claim_count;
     uint64_t change; /* last routes sequence that has it in the log */
 };
 
-struct path {
-    struct map_node node;
-    char *text;
+struct path { /* a pattern of one host, or of any; in core.table as long as somebody claims it */
+    struct map_node node; /* core.paths by its identity */
+    int key_size;
+    char key[ROUTE_KEY_MAX];
     struct list claims; /* the oldest function first */
 };
 struct claim {
@@ -139,6 +141,7 @@ struct claim {
     struct path *path;
     struct fn *fn;
     const struct http_trigger *trigger;
+    const char *host;   /* "": any */
     struct fn *lost_to; /* NULL: this function's */
 };
 
@@ -188,6 +191,8 @@ struct core {
     uint64_t started, now;
     struct actions *out; /* of this call */
     struct map functions, instances, paths;
+    struct route_table table; /* to a struct path; this thread alone reads it */
+    struct epoch_domain epochs;
     struct nodes *nodes;
     struct activator *activator;
     struct list active, dirty, status, deleting, leaving, added, dead, backoff, slots, nodes_dirty,
@@ -247,9 +252,14 @@ void fn_free(struct core *c, struct fn *f);
 /* ---- core_route.c */
 int route_claim(struct core *c, struct fn *f); /* its triggers; marks whose routes changed */
 void route_unclaim(struct core *c, struct fn *f);
-/* 0 and the function; -ENOENT; -EPERM: the method is not allowed, `allow` says which are. */
-int route_resolve(struct core *c, const char *method, const char *path, struct fn **ret,
-                  char *allow, size_t size);
+struct resolved_route { /* zero-initialise */
+    char allow[ROUTE_METHODS_TEXT];
+    char name[ROUTE_PATTERN_MAX + 40]; /* "GET /users/{id}", "ANY ..."; "" of a function by its name */
+};
+/* 0 and the function; -ENOENT; -EPERM: the method is not allowed, ret->allow says which are. */
+int route_resolve(struct core *c, const char *method, const char *host, const char *path,
+                  struct fn **ret_fn, struct resolved_route *ret);
+void route_done(struct core *c);
 
 /* ---- core_instance.c */
 int instance_create(struct core *c, struct revision *r, struct node *n, uint64_t schedule_us);

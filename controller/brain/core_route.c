@@ -1,5 +1,5 @@
-/* core_route.c - the table of paths: exact path and method to a function; the oldest function wins
- * a conflict. */
+/* core_route.c - who has which path: host, pattern and method to a function; the oldest function wins
+ * a conflict of two patterns that are the same but for their parameters' names. */
 #include "brain/core_internal.h"
 
 #include <stdio.h>
@@ -31,27 +31,58 @@ static bool overlap(const struct http_trigger *a, const struct http_trigger *b)
     return false;
 }
 
-static struct path *path_find(struct core *c, const char *text, size_t n)
-{
-    struct map_node *m = map_get(&c->paths, text, n);
-
-    return m ? map_entry(m, struct path, node) : NULL;
-}
-
-static int path_make(struct core *c, const char *text, struct path **ret)
+static int path_make(struct core *c, const char *host, const char *pattern, struct path **ret)
 {
     struct path *p = calloc(1, sizeof(*p));
+    struct route_table made = c->table;
+    struct epoch_edit e;
+    struct map_node *n;
+    int r = -ENOMEM;
 
-    if (!p || !(p->text = strdup(text)) ||
-        map_put(&c->paths, &p->node, p->text, strlen(p->text)) < 0) {
-        if (p)
-            free(p->text);
+    if (!p)
+        return r;
+    p->key_size = route_key(str_of(host), str_of(pattern), p->key);
+    n = p->key_size > 0 ? map_get(&c->paths, p->key, (size_t)p->key_size) : NULL;
+    if (p->key_size < 0 || n) {
+        r = p->key_size < 0 ? -EINVAL : 0;
         free(p);
-        return -ENOMEM;
+        *ret = n ? map_entry(n, struct path, node) : NULL;
+        return r;
     }
     list_init(&p->claims);
+    epoch_edit_begin(&c->epochs, &e);
+    r = route_table_add(&e, &made, str_of(host), str_of(pattern), ROUTE_METHODS_ALL, p, NULL);
+    if (r == 0)
+        r = map_put(&c->paths, &p->node, p->key, (size_t)p->key_size);
+    if (r < 0) {
+        route_table_abandon(&e, &made);
+        free(p);
+        return r;
+    }
+    c->table = made;
+    epoch_commit(&e);
     *ret = p;
     return 0;
+}
+
+/* Nobody claims it any more; `last` tells what it was. */
+static void path_free(struct core *c, struct path *p, const struct claim *last)
+{
+    struct epoch_edit e;
+
+    epoch_edit_begin(&c->epochs, &e);
+    if (route_table_del(&e, &c->table, str_of(last->host), str_of(last->trigger->path), p) < 0)
+        abort(); /* it is there; without memory for that much nothing can be decided */
+    epoch_commit(&e);
+    map_del(&c->paths, &p->node);
+    free(p);
+}
+
+void route_done(struct core *c)
+{
+    map_done(&c->paths);
+    route_table_free(&c->table);
+    epoch_domain_done(&c->epochs);
 }
 
 /* Who has what of a path; claims are sorted by age. */
@@ -77,30 +108,49 @@ static void settle(struct core *c, struct path *p)
     }
 }
 
+static int claim_one(struct core *c, struct fn *f, const struct http_trigger *t, const char *host)
+{
+    struct claim *claim = &f->claims[f->claim_count];
+    struct path *p;
+    struct list *at;
+    int r = path_make(c, host, t->path, &p);
+
+    if (r == -EINVAL) { /* stored by a version that took it as it stands */
+        core_log(c, true, "function %s: path %.200s is no pattern in this version", f->spec->key,
+                 t->path);
+        return 0;
+    }
+    if (r < 0)
+        return r;
+    *claim = (struct claim){.path = p, .fn = f, .trigger = t, .host = host};
+    at = p->claims.next;
+    while (at != &p->claims && !older(f, list_entry(at, struct claim, link)->fn))
+        at = at->next;
+    list_add_before(at, &claim->link);
+    f->claim_count++;
+    settle(c, p);
+    return 0;
+}
+
 int route_claim(struct core *c, struct fn *f)
 {
-    size_t n = f->spec->trigger_count;
+    size_t n = 0;
+    int r = 0;
 
+    for (size_t i = 0; i < f->spec->trigger_count; i++)
+        n += f->spec->triggers[i].host_count ?: 1;
     f->claims = calloc(n ? n : 1, sizeof(*f->claims));
     if (!f->claims)
         return -ENOMEM;
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < f->spec->trigger_count && r == 0; i++) {
         const struct http_trigger *t = &f->spec->triggers[i];
-        struct claim *claim = &f->claims[f->claim_count];
-        struct path *p = path_find(c, t->path, strlen(t->path));
-        struct list *at;
 
-        if (!p && path_make(c, t->path, &p) < 0)
-            return -ENOMEM;
-        *claim = (struct claim){.path = p, .fn = f, .trigger = t};
-        at = p->claims.next;
-        while (at != &p->claims && !older(f, list_entry(at, struct claim, link)->fn))
-            at = at->next;
-        list_add_before(at, &claim->link);
-        f->claim_count++;
-        settle(c, p);
+        if (!t->host_count)
+            r = claim_one(c, f, t, "");
+        for (size_t h = 0; h < t->host_count && r == 0; h++)
+            r = claim_one(c, f, t, t->hosts[h]);
     }
-    return 0;
+    return r;
 }
 
 void route_unclaim(struct core *c, struct fn *f)
@@ -109,13 +159,10 @@ void route_unclaim(struct core *c, struct fn *f)
         struct path *p = f->claims[i].path;
 
         list_del(&f->claims[i].link);
-        if (list_empty(&p->claims)) {
-            map_del(&c->paths, &p->node);
-            free(p->text);
-            free(p);
-        } else {
+        if (list_empty(&p->claims))
+            path_free(c, p, &f->claims[i]);
+        else
             settle(c, p);
-        }
     }
     free(f->claims);
     f->claims = NULL;
@@ -145,38 +192,43 @@ static struct fn *by_name(struct core *c, const char *path)
     return NULL;
 }
 
-static void allow_add(char *allow, size_t size, const char *method)
+static uint32_t methods_of(const struct http_trigger *t)
 {
-    size_t n = strlen(allow);
+    uint32_t methods = t->method_count ? 0 : ROUTE_METHODS_ALL;
 
-    for (const char *at = allow; (at = strstr(at, method)); at++)
-        if ((at == allow || at[-1] == ' ') && (!at[strlen(method)] || at[strlen(method)] == ','))
-            return;
-    snprintf(allow + n, size - n, "%s%s", n ? ", " : "", method);
+    for (size_t i = 0; i < t->method_count; i++)
+        methods |= route_method(str_of(t->methods[i]));
+    return methods;
 }
 
-int route_resolve(struct core *c, const char *method, const char *path, struct fn **ret,
-                  char *allow, size_t size)
+int route_resolve(struct core *c, const char *method, const char *host, const char *path,
+                  struct fn **ret_fn, struct resolved_route *ret)
 {
-    struct path *p = path_find(c, path, strcspn(path, "?"));
+    struct str sent = {path, strcspn(path, "?")}, canonical;
+    char buffer[HTTP_TARGET_MAX];
+    uint32_t allow = 0;
+    struct route_match m;
 
-    *allow = 0;
-    if (!p) {
-        *ret = by_name(c, path);
-        return *ret ? 0 : -ENOENT;
+    if (sent.n > sizeof(buffer) || route_path_canonical(sent, buffer, &canonical) < 0)
+        return -ENOENT;
+    if (route_table_match(&c->table, str_of(host), str_of(method), sent, &m) != ROUTE_FOUND) {
+        *ret_fn = by_name(c, path);
+        return *ret_fn ? 0 : -ENOENT;
     }
-    list_for_each(it, &p->claims)
+    list_for_each(it, &((struct path *)m.value)->claims)
     {
         struct claim *claim = list_entry(it, struct claim, link);
 
         if (claim->lost_to)
             continue;
         if (takes(claim->trigger, method)) {
-            *ret = claim->fn;
+            *ret_fn = claim->fn;
+            snprintf(ret->name, sizeof(ret->name), "%.32s %s",
+                     claim->trigger->method_count ? method : "ANY", claim->trigger->path);
             return 0;
         }
-        for (size_t i = 0; i < claim->trigger->method_count; i++)
-            allow_add(allow, size, claim->trigger->methods[i]);
+        allow |= methods_of(claim->trigger);
     }
-    return *allow ? -EPERM : -ENOENT;
+    route_methods_text(allow, ret->allow);
+    return *ret->allow ? -EPERM : -ENOENT;
 }

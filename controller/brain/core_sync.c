@@ -6,7 +6,9 @@
  * S is older than the log, or of another incarnation, gets everything. */
 #include "brain/core_internal.h"
 
-enum { ROUTES_PART = 2000 }; /* routes and endpoints a message, well below 4 MiB */
+/* Routes and endpoints a message, and about how many bytes: with the largest function on top (256
+ * triggers of 16 hosts) well below the channel's 4 MiB. */
+enum { ROUTES_PART = 2000, ROUTES_PART_BYTES = 1 << 20 };
 
 static Epoch *epoch(struct core *c, uint64_t sequence)
 {
@@ -74,11 +76,32 @@ bool sync_acked(const struct core *c, uint64_t sequence)
 
 /* ---- Routes */
 
+/* As the function has it, but without hosts. */
+static HttpTrigger *trigger(struct core *c, const struct claim *claim)
+{
+    const struct http_trigger *from = claim->trigger;
+    HttpTrigger *t = actions_alloc(c->out, sizeof(*t));
+
+    rouse__control__v1__http_trigger__init(t);
+    t->path = actions_strdup(c->out, from->path);
+    t->methods = actions_alloc(c->out, from->method_count * sizeof(char *));
+    for (size_t m = 0; m < from->method_count; m++)
+        t->methods[t->n_methods++] = actions_strdup(c->out, from->methods[m]);
+    t->hosts = actions_alloc(c->out, from->host_count * sizeof(char *));
+    return t;
+}
+
+static void add_host(struct core *c, HttpTrigger *t, const struct claim *claim)
+{
+    t->hosts[t->n_hosts++] = actions_strdup(c->out, claim->host);
+}
+
 static Route *route(struct core *c, const struct fn *f)
 {
     struct actions *a = c->out;
     const struct function *spec = f->active->spec;
     Route *r = actions_alloc(a, sizeof(*r));
+    const struct claim *last = NULL;
 
     rouse__control__v1__route__init(r);
     r->function_key = actions_strdup(a, f->spec->key);
@@ -88,20 +111,27 @@ static Route *route(struct core *c, const struct fn *f)
     r->body_limit = core_body_limit(c, spec);
     r->triggers = actions_alloc(a, f->claim_count * sizeof(*r->triggers));
     for (size_t i = 0; i < f->claim_count; i++) {
-        const struct http_trigger *from = f->claims[i].trigger;
-        HttpTrigger *t;
+        const struct claim *claim = &f->claims[i];
 
-        if (f->claims[i].lost_to)
+        if (claim->lost_to)
             continue;
-        t = actions_alloc(a, sizeof(*t));
-        rouse__control__v1__http_trigger__init(t);
-        t->path = actions_strdup(a, from->path);
-        t->methods = actions_alloc(a, from->method_count * sizeof(char *));
-        for (size_t m = 0; m < from->method_count; m++)
-            t->methods[t->n_methods++] = actions_strdup(a, from->methods[m]);
-        r->triggers[r->n_triggers++] = t;
+        if (!last || last->trigger != claim->trigger)
+            r->triggers[r->n_triggers++] = trigger(c, claim);
+        last = claim;
+        if (*claim->host)
+            add_host(c, r->triggers[r->n_triggers - 1], claim);
     }
     return r;
+}
+
+/* About what it takes in a message. */
+static size_t route_bytes(const struct fn *f)
+{
+    size_t n = 256;
+
+    for (size_t i = 0; i < f->claim_count; i++)
+        n += 80 + strlen(f->claims[i].trigger->path) + strlen(f->claims[i].host);
+    return n;
 }
 
 static Endpoint *endpoint(struct core *c, const struct instance *i)
@@ -132,9 +162,11 @@ static Routes *routes_new(struct core *c, size_t items)
     return m;
 }
 
+/* NULL: too much for one message, and it must be one, as a path may pass from one function to another
+ * in it. */
 static Routes *routes_delta(struct core *c, uint64_t since)
 {
-    size_t from = c->change_count;
+    size_t from = c->change_count, bytes = 0;
     Routes *m;
 
     while (from && c->changes[(c->change_first + from - 1) % CHANGES_MAX].sequence > since)
@@ -156,8 +188,12 @@ static Routes *routes_delta(struct core *c, uint64_t since)
 
             if (!f || !fn_live(f))
                 m->removed_routes[m->n_removed_routes++] = actions_strdup(c->out, it->key);
-            else if (f->change == it->sequence)
+            else if (f->change == it->sequence) {
                 m->routes[m->n_routes++] = route(c, f);
+                bytes += route_bytes(f);
+            }
+            if (bytes > ROUTES_PART_BYTES)
+                return NULL;
         }
     }
     return m;
@@ -172,10 +208,11 @@ static void send_routes(struct core *c, struct node *n, Routes *m)
 }
 
 /* The rest of a full send is a delta on the same epoch. */
-static Routes *next_part(struct core *c, struct node *n, Routes *m)
+static Routes *next_part(struct core *c, struct node *n, Routes *m, size_t *bytes)
 {
-    if (m->n_routes + m->n_endpoints < ROUTES_PART)
+    if (m->n_routes + m->n_endpoints < ROUTES_PART && *bytes < ROUTES_PART_BYTES)
         return m;
+    *bytes = 0;
     send_routes(c, n, m);
     m = routes_new(c, ROUTES_PART);
     m->since = epoch(c, c->routes_sequence);
@@ -185,6 +222,7 @@ static Routes *next_part(struct core *c, struct node *n, Routes *m)
 static void send_all_routes(struct core *c, struct node *n)
 {
     Routes *m = routes_new(c, ROUTES_PART);
+    size_t bytes = 0;
 
     map_for_each(it, &c->functions)
     {
@@ -193,7 +231,8 @@ static void send_all_routes(struct core *c, struct node *n)
         if (!fn_live(f))
             continue;
         m->routes[m->n_routes++] = route(c, f);
-        m = next_part(c, n, m);
+        bytes += route_bytes(f);
+        m = next_part(c, n, m, &bytes);
     }
     map_for_each(it, &c->instances)
     {
@@ -202,7 +241,7 @@ static void send_all_routes(struct core *c, struct node *n)
         if (!i->endpoint)
             continue;
         m->endpoints[m->n_endpoints++] = endpoint(c, i);
-        m = next_part(c, n, m);
+        m = next_part(c, n, m, &bytes);
     }
     send_routes(c, n, m);
 }
@@ -214,28 +253,40 @@ static bool held_back(const struct core *c, const struct node *n)
     return n->routes_kept && core_adopting(c);
 }
 
+struct delta {
+    bool made;
+    uint64_t since;
+    Routes *message;
+};
+
+/* What n lacks, mostly the same for all; NULL: it is sent everything. */
+static Routes *delta_for(struct core *c, const struct node *n, struct delta *d)
+{
+    if (!n->routes_sent || n->routes_sent < c->changes_from)
+        return NULL;
+    if (!d->made || d->since != n->routes_sent)
+        *d = (struct delta){true, n->routes_sent, routes_delta(c, n->routes_sent)};
+    return d->message;
+}
+
 void sync_routes(struct core *c)
 {
-    Routes *delta = NULL;
-    uint64_t since = 0;
+    struct delta delta = {0};
 
     if (c->routes_changed)
         c->routes_sequence++;
     c->routes_changed = false;
     for (size_t k = 0; k < nodes_count(c->nodes); k++) {
         struct node *n = nodes_at(c->nodes, k);
+        Routes *m;
 
         if (!n->peer || (!n->routes_due && n->routes_sent == c->routes_sequence) || held_back(c, n))
             continue;
-        if (n->routes_sent && n->routes_sent >= c->changes_from) {
-            if (!delta || since != n->routes_sent) {
-                since = n->routes_sent;
-                delta = routes_delta(c, since);
-            }
-            send_routes(c, n, delta);
-        } else {
+        m = delta_for(c, n, &delta);
+        if (m)
+            send_routes(c, n, m);
+        else
             send_all_routes(c, n);
-        }
         n->routes_sent = c->routes_sequence;
         n->routes_due = n->routes_kept = false;
     }

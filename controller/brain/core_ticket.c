@@ -107,6 +107,7 @@ static void grant(struct core *c, struct ticket *t, const struct instance *i, ui
         g->slot = slot;
         g->timeout_ms = i->rev->spec->timeout_ms;
         g->body_limit = core_body_limit(c, i->rev->spec);
+        g->route = actions_strdup(c->out, t->route);
         m->body_case = ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_GRANT;
         m->grant = g;
     } else {
@@ -120,6 +121,7 @@ static void grant(struct core *c, struct ticket *t, const struct instance *i, ui
         g->slot = slot;
         g->timeout_ms = i->rev->spec->timeout_ms;
         g->body_limit = core_body_limit(c, i->rev->spec);
+        g->route = actions_strdup(c->out, t->route);
     }
     histogram_observe(&c->wait, (double)(c->now - t->since_ns) / (double)NS_PER_S);
     activator_remove(c->activator, t, c->now);
@@ -203,20 +205,19 @@ void slot_free(struct core *c, struct node *n, const SlotFree *m)
 
 struct ticket_in {
     struct ticket_key key;
-    const char *function_key, *method, *path;
+    const char *function_key, *method, *host, *path;
     uint64_t waited_ns, deadline_in_ns; /* the latter 0: as long as may be */
     uint32_t held, attempt;
 };
 
-static int resolve(struct core *c, const struct ticket_in *in, struct fn **ret, char *allow,
-                   size_t size)
+static int resolve(struct core *c, const struct ticket_in *in, struct fn **ret_fn,
+                   struct resolved_route *ret)
 {
-    *allow = 0;
     if (!in->function_key || !*in->function_key)
-        return route_resolve(c, in->method ? in->method : "", in->path ? in->path : "", ret, allow,
-                             size);
-    *ret = fn_find(c, in->function_key);
-    return *ret ? 0 : -ENOENT;
+        return route_resolve(c, in->method ? in->method : "", in->host ? in->host : "",
+                             in->path ? in->path : "", ret_fn, ret);
+    *ret_fn = fn_find(c, in->function_key);
+    return *ret_fn ? 0 : -ENOENT;
 }
 
 /* What the log says of it is for the function's owner, in its status; callers may be anybody. */
@@ -252,16 +253,19 @@ static void refuse_full(struct core *c, const struct fn *f, struct ticket_key ke
 static void submit(struct core *c, const struct ticket_in *in)
 {
     uint64_t limit = c->config.queue_deadline_ns;
-    char allow[128];
-    struct ticket_request q = {
-        .key = in->key, .waited_ns = in->waited_ns, .held = in->held, .attempt = in->attempt};
+    struct resolved_route route = {0};
+    struct ticket_request q = {.key = in->key,
+                               .waited_ns = in->waited_ns,
+                               .held = in->held,
+                               .attempt = in->attempt,
+                               .route = route.name};
     struct fn *f = NULL;
     struct ticket *t;
-    int r = resolve(c, in, &f, allow, sizeof(allow));
+    int r = resolve(c, in, &f, &route);
 
     if (r == -EPERM) {
         refuse(c, in->key, REFUSED_METHOD,
-               &(struct refusal_text){.message = "method not allowed", .allow = allow});
+               &(struct refusal_text){.message = "method not allowed", .allow = route.allow});
         return;
     }
     if (r < 0 || !fn_live(f)) {
@@ -296,6 +300,7 @@ void ticket_of_agent(struct core *c, struct node *n, const Ticket *t)
         .key = {n->peer, t->id},
         .function_key = t->function_key,
         .method = t->method,
+        .host = t->host,
         .path = t->path,
         .waited_ns = t->waited_ms < UINT32_MAX ? t->waited_ms * NS_PER_MS : UINT32_MAX * NS_PER_MS,
         .deadline_in_ns = t->deadline_in_ms < UINT32_MAX ? t->deadline_in_ms * NS_PER_MS : 0,
@@ -310,6 +315,7 @@ void core_ticket(struct core *c, uint64_t now, const struct core_ticket *t, stru
     const struct ticket_in in = {.key = {0, t->id},
                                  .function_key = t->function_key,
                                  .method = t->method,
+                                 .host = t->host,
                                  .path = t->path,
                                  .waited_ns = t->waited_ns,
                                  .held = t->held,

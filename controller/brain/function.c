@@ -23,7 +23,10 @@ struct function *function_unref(struct function *f)
     for (size_t i = 0; i < f->trigger_count; i++) {
         for (size_t m = 0; m < f->triggers[i].method_count; m++)
             free(f->triggers[i].methods[m]);
+        for (size_t h = 0; h < f->triggers[i].host_count; h++)
+            free(f->triggers[i].hosts[h]);
         free(f->triggers[i].methods);
+        free(f->triggers[i].hosts);
         free(f->triggers[i].path);
     }
     free(f->env);

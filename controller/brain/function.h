@@ -12,9 +12,11 @@ struct env_var {
     char *name, *value;
 };
 struct http_trigger {
-    char *path;     /* begins with '/', exact */
+    char *path;     /* a pattern: http/route_pattern.h */
     char **methods; /* upper case; method_count 0: all */
     size_t method_count;
+    char **hosts; /* lower case, "*." may come first; host_count 0: any */
+    size_t host_count;
 };
 struct function_scaling {
     uint32_t min, max;

@@ -103,26 +103,33 @@ static int read_env(struct json_object *spec, struct function *f)
     return r;
 }
 
-static int read_http(struct json_object *http, struct http_trigger *t)
+static int read_texts(struct json_object *o, const char *name, char ***ret, size_t *ret_count)
 {
-    struct json_object *methods;
+    struct json_object *list;
     size_t n;
-    int r = copy_text(http, "path", &t->path);
 
-    if (r < 0 || !json_object_object_get_ex(http, "methods", &methods) ||
-        !json_object_is_type(methods, json_type_array))
-        return r;
-    n = json_object_array_length(methods);
-    t->methods = calloc(n + 1, sizeof(*t->methods));
-    if (!t->methods)
+    if (!json_object_object_get_ex(o, name, &list) || !json_object_is_type(list, json_type_array))
+        return 0;
+    n = json_object_array_length(list);
+    *ret = calloc(n + 1, sizeof(**ret));
+    if (!*ret)
         return -ENOMEM;
     for (size_t i = 0; i < n; i++) {
-        t->methods[i] = strdup(json_object_get_string(json_object_array_get_idx(methods, i)) ?: "");
-        if (!t->methods[i])
+        (*ret)[i] = strdup(json_object_get_string(json_object_array_get_idx(list, i)) ?: "");
+        if (!(*ret)[i])
             return -ENOMEM;
-        t->method_count++;
+        ++*ret_count;
     }
     return 0;
+}
+
+static int read_http(struct json_object *http, struct http_trigger *t)
+{
+    int r = copy_text(http, "path", &t->path);
+
+    if (r == 0)
+        r = read_texts(http, "methods", &t->methods, &t->method_count);
+    return r < 0 ? r : read_texts(http, "hosts", &t->hosts, &t->host_count);
 }
 
 static int read_triggers(struct json_object *spec, struct function *f)

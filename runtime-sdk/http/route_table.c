@@ -252,7 +252,7 @@ int route_table_add(struct epoch_edit *e, struct route_table *t, struct str host
         return n;
     old = radix_get(t->root, key, (size_t)n);
     for (size_t i = 0; old && i < old->count; i++)
-        if (old->entries[i]->methods & methods) {
+        if (old->entries[i]->value != value && (old->entries[i]->methods & methods)) {
             if (ret_holder)
                 *ret_holder = old->entries[i]->value;
             return -EEXIST;

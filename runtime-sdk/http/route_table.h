@@ -40,7 +40,7 @@ enum route_found route_table_match(const struct route_table *t, struct str host,
                                    struct str path, struct route_match *ret);
 
 /* `host` is empty for any; `methods` are bits. `value` belongs to the caller and outlives every
- * version that has it. -EEXIST: another value has one of the methods there, *ret_holder. -EINVAL:
+ * version that has it. -EEXIST: another value has one of the methods there, *ret_holder (may be NULL). -EINVAL:
  * no pattern or host. -ENOMEM. */
 int route_table_add(struct epoch_edit *e, struct route_table *t, struct str host,
                     struct str pattern, uint32_t methods, void *value, void **ret_holder);

@@ -101,7 +101,7 @@ def go_program(name, *args):
             r = subprocess.run([go, "build", "-o", out, "."], cwd=scratch, text=True, capture_output=True, timeout=100,
                                env={"HOME": str(scratch), **os.environ, "GOFLAGS": "-mod=readonly -buildvcs=false"})
         except subprocess.TimeoutExpired:
-            raise Skipped("its modules could not be fetched in 100 s") from None
+            raise Skipped("it could not be fetched and built in 100 s") from None
         if r.returncode:
             raise Skipped("it could not be built: " + r.stderr.strip().splitlines()[-1][:200])
     return program(name, *args)

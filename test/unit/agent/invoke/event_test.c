@@ -253,5 +253,60 @@ START_TEST(base64)
 }
 END_TEST
 
-UNIT_MAIN("event", fixed_fields, headers_and_cookies, query_parameters, many_parameters_are_bounded,
-          bodies, utf8, base64)
+static struct json_object *build_routed(struct str route, bool any, const char *path)
+{
+    static struct http_head h = {.method = STR("POST"), .minor = 1, .host = STR("api.example.org")};
+    struct event_clock clock = {0};
+    struct buffer b = {0};
+    struct event_request r = {
+        .head = &h,
+        .raw_path = view(path),
+        .route = route,
+        .route_any = any,
+        .function = "hello",
+        .request_id = "req-1",
+        .client_ip = "10.0.0.7",
+        .clock = &clock,
+    };
+    struct json_object *o;
+    char *text;
+
+    ck_assert_int_eq(event_append(&b, &r), 0);
+    ck_assert(utf8_valid(buffer_bytes(&b), buffer_size(&b)));
+    text = buffer_take_string(&b);
+    o = json_tokener_parse(text);
+    ck_assert_msg(o != NULL, "not JSON: %s", text);
+    free(text);
+    return o;
+}
+
+START_TEST(the_route_and_its_parameters)
+{
+    struct json_object *o = build_routed(STR("/users/{id}/posts/{post}/*"), false,
+                                         "/users/a%2Fb%20c/posts/%c3%a9+%FF/x/y");
+
+    ck_assert_str_eq(at(o, "routeKey"), "POST /users/{id}/posts/{post}/*");
+    ck_assert_str_eq(at(o, "requestContext/routeKey"), "POST /users/{id}/posts/{post}/*");
+    ck_assert_str_eq(at(o, "pathParameters/id"), "a/b c");
+    ck_assert_str_eq(at(o, "pathParameters/post"),
+                     "\xc3\x83\xc2\xa9+\xc3\xbf"); /* no UTF-8: ISO 8859-1 */
+    ck_assert_str_eq(at(o, "rawPath"), "/users/a%2Fb%20c/posts/%c3%a9+%FF/x/y");
+    json_object_put(o);
+    o = build_routed(STR("/caf/{name}"), true, "/caf/%c3%a9%22%5C");
+    ck_assert_str_eq(at(o, "routeKey"), "ANY /caf/{name}");
+    ck_assert_str_eq(at(o, "pathParameters/name"), "\xc3\xa9\"\\");
+    json_object_put(o);
+    o = build_routed(STR("/a\"b"), true, "/a\"b");
+    ck_assert_str_eq(at(o, "routeKey"), "ANY /a\"b");
+    ck_assert_ptr_null(at(o, "pathParameters"));
+    json_object_put(o);
+    o = build_routed((struct str){NULL, 0}, false, "/x");
+    ck_assert_str_eq(at(o, "routeKey"), "$default");
+    ck_assert_str_eq(at(o, "requestContext/routeKey"), "$default");
+    ck_assert_ptr_null(at(o, "pathParameters"));
+    json_object_put(o);
+}
+END_TEST
+
+UNIT_MAIN("event", the_route_and_its_parameters, fixed_fields, headers_and_cookies,
+          query_parameters, many_parameters_are_bounded, bodies, utf8, base64)

@@ -87,6 +87,9 @@ int pool_invoke(struct pool *p, struct http_exchange *x, const struct invoke_par
              p->name, params->function_key, params->revision, (int)params->raw_path.n,
              params->raw_path.at, params->shape, params->client_ip, params->trusted,
              params->request_id);
+    if (params->route.n)
+        snprintf(i->text + strlen(i->text), sizeof(i->text) - strlen(i->text), " route=%s %.*s;",
+                 params->route_any ? "ANY" : "one", (int)params->route.n, params->route.at);
     http_set_owner(x, &fake_ops, i);
     if (p->mode == FAKE_HOLD)
         p->held = i;

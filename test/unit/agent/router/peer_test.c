@@ -35,7 +35,7 @@ static int to_controller(void *user, const Rouse__Control__V1__AgentMessage *m)
 }
 
 /* default/a at /a with an endpoint on n2. */
-static void apply_routes(void)
+static void apply_routes_at(const char *path, const char *method)
 {
     Rouse__Control__V1__Epoch epoch = ROUSE__CONTROL__V1__EPOCH__INIT;
     Rouse__Control__V1__HttpTrigger trigger = ROUSE__CONTROL__V1__HTTP_TRIGGER__INIT;
@@ -43,7 +43,9 @@ static void apply_routes(void)
     Rouse__Control__V1__Route route = ROUSE__CONTROL__V1__ROUTE__INIT;
     Rouse__Control__V1__Routes m = ROUSE__CONTROL__V1__ROUTES__INIT;
 
-    trigger.path = (char *)"/a";
+    trigger.path = (char *)path;
+    trigger.methods = (char *[]){(char *)method};
+    trigger.n_methods = method != NULL;
     route.function_key = there.function_key = (char *)"default/a";
     route.revision = there.revision = (char *)"r1";
     route.timeout_ms = 10000;
@@ -59,6 +61,11 @@ static void apply_routes(void)
     m.endpoints = (Rouse__Control__V1__Endpoint *[]){&there};
     m.n_endpoints = 1;
     ck_assert_int_eq(routes_apply(w.routes, &m), 0);
+}
+
+static void apply_routes(void)
+{
+    apply_routes_at("/a", NULL);
 }
 
 static void start(void)
@@ -312,7 +319,7 @@ START_TEST(a_body_crosses)
 }
 END_TEST
 
-static void grant_there(const char *address)
+static void grant_there_by(const char *address, const char *route)
 {
     Rouse__Control__V1__Grant g = ROUSE__CONTROL__V1__GRANT__INIT;
 
@@ -323,7 +330,13 @@ static void grant_there(const char *address)
     g.peer_address = (char *)address;
     g.slot = 5;
     g.timeout_ms = 10000;
+    g.route = (char *)route;
     gateway_grant(w.gateway, &g);
+}
+
+static void grant_there(const char *address)
+{
+    grant_there_by(address, "GET /{granted}");
 }
 
 START_TEST(a_busy_node_costs_nothing)
@@ -339,6 +352,45 @@ START_TEST(a_busy_node_costs_nothing)
     ck_assert(run_until(w.loop, answered, NULL));
     expect(200, "n2 ran");
     ck_assert_uint_eq(w.there.slot, 5);
+    stop();
+}
+END_TEST
+
+START_TEST(the_route_crosses)
+{
+    start();
+    ask(w.peer_address, WITH_SECRET CALL_LINES "Rouse-Route: GET /p/{x}\r\n\r\n");
+    expect(200, " route=one /p/{x};");
+    ask(w.gateway_address, GET_A);
+    expect(200, " route=ANY /a;");
+    apply_routes_at("/{name}", "GET");
+    ask(w.gateway_address, GET_A);
+    expect(200, " route=one /{name};");
+    /* By its name there is none, and a client cannot make one up. */
+    ask(w.gateway_address, "GET /function/default/a HTTP/1.1\r\nHost: h\r\nRouse-Route: GET /forged\r\n"
+                           "Connection: close\r\n\r\n");
+    expect(200, "n2 ran");
+    ck_assert_ptr_null(strstr(w.client.answer, "route="));
+    stop();
+}
+END_TEST
+
+/* The entry does not know the path yet: the grant tells, and a try that is refused does not lose it. */
+START_TEST(the_route_of_a_grant_crosses)
+{
+    unsigned first = 1, second = 2;
+
+    start();
+    apply_routes_at("/other", NULL);
+    client_send(&w.client, w.loop, w.gateway_address, GET_A);
+    ck_assert(run_until(w.loop, ticket_came, &first));
+    w.there.result = -EAGAIN;
+    grant_there(w.peer_address);
+    ck_assert(run_until(w.loop, ticket_came, &second));
+    w.there.result = 0;
+    grant_there_by(w.peer_address, "");
+    ck_assert(run_until(w.loop, answered, NULL));
+    expect(200, " route=one /{granted};");
     stop();
 }
 END_TEST
@@ -453,7 +505,7 @@ END_TEST
 UNIT_MAIN("peer", without_the_secret_nothing, before_the_first_welcome_nothing,
           a_call_is_what_its_headers_say, what_does_not_parse_is_malformed, refusals_say_why,
           a_call_that_meets_a_draining_node_goes_elsewhere, a_request_crosses, a_body_crosses,
-          a_busy_node_costs_nothing, a_grant_to_a_dead_peer_asks_again,
-          a_node_that_dies_with_the_request,
+          the_route_crosses, the_route_of_a_grant_crosses, a_busy_node_costs_nothing,
+          a_grant_to_a_dead_peer_asks_again, a_node_that_dies_with_the_request,
           a_kept_connection_that_dies_with_the_request_is_not_run_twice,
           a_client_that_leaves_frees_the_other_node, operators_ask)

@@ -3,6 +3,8 @@
 #include "unit.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -77,10 +79,15 @@ static int apply(struct routes *r, Epoch *since, uint64_t sequence, Route **rout
     return routes_apply(r, &m);
 }
 
-static enum route_match match(const struct routes *r, const char *method, const char *path,
+static enum route_found match(const struct routes *r, const char *method, const char *path,
                               const struct route **ret)
 {
-    return routes_match(r, str_of(method), str_of(path), ret);
+    struct routes_match m;
+    enum route_found found = routes_match(routes_now(r), STR("h"), str_of(method), str_of(path), &m);
+
+    if (found == ROUTE_FOUND)
+        *ret = m.route;
+    return found;
 }
 
 START_TEST(whole_replaces_everything)
@@ -100,7 +107,7 @@ START_TEST(whole_replaces_everything)
     ck_assert_int_eq(
         apply(r, NULL, 2, (Route *[]){make_route(&b, "default/b", "r1", "/b", NULL)}, 1, NULL, 0), 0);
     ck_assert_int_eq(match(r, "GET", "/a", &found), ROUTE_UNKNOWN);
-    ck_assert_ptr_null(routes_get(r, "default/a"));
+    ck_assert_ptr_null(routes_get(routes_now(r), "default/a"));
     ck_assert_int_eq(match(r, "GET", "/b", &found), ROUTE_FOUND);
     ck_assert(routes_epoch(r, &incarnation, &sequence));
     ck_assert_uint_eq(incarnation, 7);
@@ -209,17 +216,17 @@ START_TEST(endpoints_are_picked_by_revision_and_node)
     ck_assert_int_eq(routes_new("n1", &r), 0);
     ck_assert_int_eq(apply(r, NULL, 1, NULL, 0, (Endpoint *[]){&own, &second, &third, &old}, 4), 0);
     for (uint64_t random = 0; random < 12; random++) {
-        const struct endpoint *e = routes_pick(r, "default/a", "r1", NULL, 0, random);
+        const struct endpoint *e = routes_pick(routes_now(r), "default/a", "r1", NULL, 0, random);
 
         ck_assert_ptr_nonnull(e);
         ck_assert_str_ne(e->node, "n1");
         ck_assert_str_ne(e->node, "n4");
         seen[!strcmp(e->node, "n3")] = true;
-        ck_assert_str_eq(routes_pick(r, "default/a", "r1", "n2", 0, random)->node, "n3");
+        ck_assert_str_eq(routes_pick(routes_now(r), "default/a", "r1", "n2", 0, random)->node, "n3");
     }
     ck_assert(seen[0] && seen[1]);
-    ck_assert_ptr_null(routes_pick(r, "default/a", "r9", NULL, 0, 0));
-    ck_assert_ptr_null(routes_pick(r, "default/b", "r1", NULL, 0, 0));
+    ck_assert_ptr_null(routes_pick(routes_now(r), "default/a", "r9", NULL, 0, 0));
+    ck_assert_ptr_null(routes_pick(routes_now(r), "default/b", "r1", NULL, 0, 0));
     routes_free(r);
 }
 END_TEST
@@ -232,10 +239,12 @@ START_TEST(a_refusal_is_remembered_for_its_time)
 
     ck_assert_int_eq(routes_new("n1", &r), 0);
     ck_assert_int_eq(apply(r, NULL, 1, NULL, 0, (Endpoint *[]){&a, &b}, 2), 0);
-    routes_refused(r, "default/a", "r1", "n2", 1000);
-    ck_assert_ptr_null(routes_pick(r, "default/a", "r1", NULL, 1000, 0));
-    ck_assert_ptr_null(routes_pick(r, "default/a", "r1", NULL, 999 + ROUTES_REFUSED_NS, 1));
-    ck_assert_ptr_nonnull(routes_pick(r, "default/a", "r1", NULL, 1000 + ROUTES_REFUSED_NS, 1));
+    routes_refused(routes_now(r), "default/a", "r1", "n2", 1000);
+    ck_assert_ptr_null(routes_pick(routes_now(r), "default/a", "r1", NULL, 1000, 0));
+    ck_assert_ptr_null(
+        routes_pick(routes_now(r), "default/a", "r1", NULL, 999 + ROUTES_REFUSED_NS, 1));
+    ck_assert_ptr_nonnull(
+        routes_pick(routes_now(r), "default/a", "r1", NULL, 1000 + ROUTES_REFUSED_NS, 1));
     routes_free(r);
 }
 END_TEST
@@ -252,14 +261,14 @@ START_TEST(endpoints_move_and_go)
     ck_assert_int_eq(apply(r, NULL, 1, NULL, 0, (Endpoint *[]){&a}, 1), 0);
     ck_assert_int_eq(apply(r, &since, 2, NULL, 0, (Endpoint *[]){&moved}, 1), 0);
     ck_assert_uint_eq(routes_counts(r).endpoints, 1);
-    ck_assert_ptr_null(routes_pick(r, "default/a", "r1", NULL, 0, 0));
-    ck_assert_str_eq(routes_pick(r, "default/a", "r2", NULL, 0, 0)->node, "n3");
+    ck_assert_ptr_null(routes_pick(routes_now(r), "default/a", "r1", NULL, 0, 0));
+    ck_assert_str_eq(routes_pick(routes_now(r), "default/a", "r2", NULL, 0, 0)->node, "n3");
     m.since = &second;
     m.epoch = &third;
     m.removed_endpoints = (char *[]){(char *)"i1", (char *)"i9"};
     m.n_removed_endpoints = 2;
     ck_assert_int_eq(routes_apply(r, &m), 0);
-    ck_assert_ptr_null(routes_pick(r, "default/a", "r2", NULL, 0, 0));
+    ck_assert_ptr_null(routes_pick(routes_now(r), "default/a", "r2", NULL, 0, 0));
     ck_assert_uint_eq(routes_counts(r).endpoints, 0);
     routes_free(r);
 }
@@ -296,6 +305,176 @@ START_TEST(ten_thousand_routes)
 }
 END_TEST
 
+START_TEST(patterns_and_hosts)
+{
+    struct one_route a, b, c;
+    char *hosts[] = {(char *)"api.example.com", (char *)"*.example.org"};
+    struct routes_match m;
+    struct routes *r;
+
+    ck_assert_int_eq(routes_new("n1", &r), 0);
+    make_route(&a, "default/a", "r1", "/users/{id}", "GET");
+    make_route(&b, "default/b", "r1", "/users/*", NULL);
+    make_route(&c, "default/c", "r1", "/users/{id}", NULL);
+    c.trigger.hosts = hosts;
+    c.trigger.n_hosts = 2;
+    ck_assert_int_eq(apply(r, NULL, 1, (Route *[]){&a.route, &b.route, &c.route}, 3, NULL, 0), 0);
+    ck_assert_uint_eq(routes_counts(r).paths, 4);
+    ck_assert_int_eq(routes_match(routes_now(r), STR("x"), STR("GET"), STR("/users/7"), &m),
+                     ROUTE_FOUND);
+    ck_assert_str_eq(m.route->function_key, "default/a");
+    ck_assert(str_eq(m.pattern, "/users/{id}") && !m.any_method);
+    ck_assert_int_eq(routes_match(routes_now(r), STR("x"), STR("GET"), STR("/users/7/8"), &m),
+                     ROUTE_FOUND);
+    ck_assert_str_eq(m.route->function_key, "default/b");
+    ck_assert(m.any_method);
+    ck_assert_int_eq(
+        routes_match(routes_now(r), STR("API.example.com:80"), STR("GET"), STR("/users/7"), &m),
+        ROUTE_FOUND);
+    ck_assert_str_eq(m.route->function_key, "default/c");
+    ck_assert_int_eq(
+        routes_match(routes_now(r), STR("w.example.org"), STR("GET"), STR("/users/7"), &m),
+        ROUTE_FOUND);
+    ck_assert_str_eq(m.route->function_key, "default/c");
+    ck_assert_int_eq(routes_match(routes_now(r), STR("x"), STR("PUT"), STR("/users/7"), &m),
+                     ROUTE_WRONG_METHOD);
+    routes_free(r);
+}
+END_TEST
+
+/* What cannot be held is left to the activator; the rest of the message counts. */
+START_TEST(what_cannot_be_held_is_left_out)
+{
+    struct one_route a, b, bad;
+    const struct route *found = NULL;
+    Epoch since = epoch_of(7, 1);
+    struct routes *r;
+
+    ck_assert_int_eq(routes_new("n1", &r), 0);
+    ck_assert_int_eq(apply(r, NULL, 1,
+                           (Route *[]){make_route(&a, "default/a", "r1", "/x", NULL),
+                                       make_route(&b, "default/b", "r1", "/x", "GET"),
+                                       make_route(&bad, "default/bad", "r1", "/y/{", NULL)},
+                           3, NULL, 0),
+                     0);
+    ck_assert_uint_eq(routes_counts(r).refused, 2);
+    ck_assert_uint_eq(routes_counts(r).functions, 3);
+    ck_assert_int_eq(match(r, "GET", "/x", &found), ROUTE_FOUND);
+    ck_assert_str_eq(found->function_key, "default/a");
+    /* The path passes on in one message, whoever is named first. */
+    ck_assert_int_eq(apply(r, &since, 2,
+                           (Route *[]){make_route(&b, "default/b", "r1", "/x", NULL),
+                                       make_route(&a, "default/a", "r1", "/z", NULL),
+                                       make_route(&bad, "default/bad", "r1", NULL, NULL)},
+                           3, NULL, 0),
+                     0);
+    ck_assert_uint_eq(routes_counts(r).refused, 0);
+    ck_assert_int_eq(match(r, "GET", "/x", &found), ROUTE_FOUND);
+    ck_assert_str_eq(found->function_key, "default/b");
+    ck_assert_int_eq(match(r, "GET", "/z", &found), ROUTE_FOUND);
+    ck_assert_str_eq(found->function_key, "default/a");
+    routes_free(r);
+}
+END_TEST
+
+START_TEST(names_of_routes)
+{
+    struct str pattern;
+    bool any;
+
+    routes_name_parse(STR("GET /a/{b}"), &pattern, &any);
+    ck_assert(str_eq(pattern, "/a/{b}") && !any);
+    routes_name_parse(STR("ANY /"), &pattern, &any);
+    ck_assert(str_eq(pattern, "/") && any);
+    routes_name_parse(STR(""), &pattern, &any);
+    ck_assert_uint_eq(pattern.n, 0);
+    routes_name_parse(STR("nonsense"), &pattern, &any);
+    ck_assert_uint_eq(pattern.n, 0);
+}
+END_TEST
+
+/* ---------------------------------------------------------------- other loops */
+
+struct other_loop {
+    struct routes *routes;
+    struct routes_reader reader;
+    _Atomic unsigned turns, wrong;
+    _Atomic int stop;
+};
+
+static void *turn(void *user)
+{
+    struct other_loop *l = user;
+
+    while (!atomic_load(&l->stop)) {
+        const struct routes_view *v = routes_enter(&l->reader);
+        const struct endpoint *e;
+        struct routes_match m;
+
+        /* A version is one: the revision that a path leads to has its endpoint in it. */
+        for (int i = 0; i < 20; i++) {
+            if (routes_match(v, STR("h"), STR("GET"), STR("/moves/7"), &m) != ROUTE_FOUND) {
+                atomic_fetch_add(&l->wrong, 1);
+                continue;
+            }
+            e = routes_pick(v, "default/a", m.route->revision, NULL, 1000, 3);
+            if (!e || strcmp(e->instance, m.route->revision) != 0)
+                atomic_fetch_add(&l->wrong, 1);
+            else if (i == 0)
+                routes_refused(v, "default/a", "none", e->node, 1);
+        }
+        routes_leave(&l->reader);
+        atomic_fetch_add(&l->turns, 1);
+    }
+    return NULL;
+}
+
+START_TEST(other_loops_look_while_deltas_come)
+{
+    struct one_route a, extra;
+    struct other_loop l = {0};
+    pthread_t thread;
+    uint64_t sequence = 1;
+
+    ck_assert_int_eq(routes_new("n1", &l.routes), 0);
+    for (int i = 0; i < 2000 || atomic_load(&l.turns) < 100; i++, sequence++) {
+        Epoch epoch = epoch_of(7, sequence), since = epoch_of(7, sequence - 1);
+        Routes m = ROUSE__CONTROL__V1__ROUTES__INIT;
+        char revision[16], before[16], path[24];
+        Endpoint e;
+
+        snprintf(revision, sizeof(revision), "r%d", i);
+        snprintf(before, sizeof(before), "r%d", i - 1);
+        snprintf(path, sizeof(path), "/move%d/{x}", i % 30);
+        e = make_endpoint(revision, "default/a", revision, "n2");
+        m.epoch = &epoch;
+        m.since = i % 100 ? &since : NULL; /* now and then everything anew */
+        m.routes = (Route *[]){make_route(&a, "default/a", revision, "/moves/{x}", NULL),
+                               make_route(&extra, "default/b", revision, path, NULL)};
+        m.n_routes = 2;
+        m.endpoints = (Endpoint *[]){&e};
+        m.n_endpoints = 1;
+        m.removed_endpoints = (char *[]){before};
+        m.n_removed_endpoints = 1;
+        ck_assert_int_eq(routes_apply(l.routes, &m), 0);
+        if (i == 0) {
+            routes_reader_init(l.routes, &l.reader);
+            ck_assert_int_eq(pthread_create(&thread, NULL, turn, &l), 0);
+        }
+        if (i % 64 == 0)
+            sched_yield();
+    }
+    atomic_store(&l.stop, 1);
+    pthread_join(thread, NULL);
+    routes_reader_done(&l.reader);
+    ck_assert_uint_eq(atomic_load(&l.wrong), 0);
+    ck_assert_uint_eq(routes_counts(l.routes).endpoints, 1);
+    routes_free(l.routes);
+}
+END_TEST
+
 UNIT_MAIN("routes", whole_replaces_everything, methods_are_exact, delta_changes_what_it_names,
           a_delta_on_another_epoch_changes_nothing, endpoints_are_picked_by_revision_and_node,
-          a_refusal_is_remembered_for_its_time, endpoints_move_and_go, ten_thousand_routes)
+          a_refusal_is_remembered_for_its_time, endpoints_move_and_go, ten_thousand_routes,
+          patterns_and_hosts, what_cannot_be_held_is_left_out, names_of_routes,
+          other_loops_look_while_deltas_come)

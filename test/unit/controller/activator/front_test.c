@@ -190,6 +190,7 @@ START_TEST(granted)
     ck_assert_ptr_nonnull(strstr(rig.seen, "Rouse-Path: /hello\n"));
     ck_assert_ptr_nonnull(strstr(rig.seen, "Rouse-Trusted: 1\n"));
     ck_assert_ptr_null(strstr(rig.seen, "Rouse-Trusted: 7"));
+    ck_assert_ptr_null(strstr(rig.seen, "Rouse-Route"));
     ck_assert_ptr_null(strstr(rig.seen, "letmein"));
     ck_assert_ptr_nonnull(strstr(rig.seen, "X-Mine: yes\n"));
     stop();
@@ -199,6 +200,12 @@ END_TEST
 START_TEST(by_name)
 {
     start();
+    rig.grant.route = "GET /{x}";
+    ck_assert_ptr_nonnull(strstr(call("GET /y HTTP/1.1\r\n" END), "served"));
+    ck_assert_ptr_nonnull(strstr(rig.seen, "Rouse-Route: GET /{x}\n"));
+    call("GET /function/prod/a-b/../c HTTP/1.1\r\n" END);
+    ck_assert_str_eq(rig.key, "");
+    rig.grant.route = NULL;
     ck_assert_ptr_nonnull(strstr(call("GET /function/prod/a-b/c/d HTTP/1.1\r\n" END), "served"));
     ck_assert_str_eq(rig.key, "prod/a-b");
     ck_assert_ptr_nonnull(strstr(rig.seen, "Rouse-Path: /c/d\n"));

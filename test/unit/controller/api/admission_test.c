@@ -165,9 +165,34 @@ START_TEST(bounds_and_types)
          "Duplicate value: {\"name\":\"A\"}"},
         {BASE ",\"env\":[{\"name\":\"A\",\"value\":\"a\\u0000b\"}]", "spec.env[0].value", "NUL"},
         {BASE ",\"triggers\":[{\"http\":{\"path\":\"no-slash\"}}]", "spec.triggers[0].http.path",
-         "should match"},
+         "Invalid value: \"no-slash\": a path begins with /"},
         {BASE ",\"triggers\":[{\"http\":{\"path\":\"/a?b\"}}]", "spec.triggers[0].http.path",
-         "should match"},
+         "escape it as %XX"},
+        {BASE ",\"triggers\":[{\"http\":{\"path\":\"\"}}]", "spec.triggers[0].http.path",
+         "begins with /"},
+        {BASE ",\"triggers\":[{\"http\":{\"path\":\"/{id}/{id}\"}}]", "spec.triggers[0].http.path",
+         "Invalid value: \"/{id}/{id}\": two parameters are called \"id\""},
+        {BASE ",\"triggers\":[{\"http\":{\"path\":\"/a/{id\"}}]", "spec.triggers[0].http.path",
+         "\"{id\" is not closed"},
+        {BASE ",\"triggers\":[{\"http\":{\"path\":\"/a/*/b\"}}]", "spec.triggers[0].http.path",
+         "* is not the last segment"},
+        {BASE ",\"triggers\":[{\"http\":{\"path\":\"/a//b\"}}]", "spec.triggers[0].http.path",
+         "an empty segment"},
+        {BASE ",\"triggers\":[{\"http\":{\"path\":\"/a/../b\"}}]", "spec.triggers[0].http.path",
+         ". or .."},
+        {BASE ",\"triggers\":[{\"http\":{\"path\":\"/%66unction/x\"}}]",
+         "spec.triggers[0].http.path", "platform's own"},
+        {BASE ",\"triggers\":[{\"http\":{\"path\":\"/a\",\"hosts\":[\"A.b\"]}}]",
+         "spec.triggers[0].http.hosts[0]", "Invalid value: \"A.b\": a host name is lower-case"},
+        {BASE ",\"triggers\":[{\"http\":{\"path\":\"/a\",\"hosts\":[\"a.*.b\"]}}]",
+         "spec.triggers[0].http.hosts[0]", "whole first label only"},
+        {BASE ",\"triggers\":[{\"http\":{\"path\":\"/a\",\"hosts\":[\"a:80\"]}}]",
+         "spec.triggers[0].http.hosts[0]", "without a port"},
+        {BASE ",\"triggers\":[{\"http\":{\"path\":\"/a\",\"hosts\":[\"a.b\",\"a.b\"]}}]",
+         "spec.triggers[0].http.hosts[1]", "Duplicate value"},
+        {BASE
+         ",\"triggers\":[{\"http\":{\"path\":\"/a\",\"hosts\":[\"1\",\"2\",\"3\",\"4\",\"5\",\"6\",\"7\",\"8\",\"9\",\"10\",\"11\",\"12\",\"13\",\"14\",\"15\",\"16\",\"17\"]}}]",
+         "spec.triggers[0].http.hosts", "at most 16"},
         {BASE ",\"triggers\":[{\"http\":{\"path\":\"/function/x\"}}]", "spec.triggers[0].http.path",
          "platform's own"},
         {BASE ",\"triggers\":[{\"http\":{\"path\":\"/a\",\"methods\":[\"get\"]}}]",
@@ -199,6 +224,27 @@ START_TEST(metadata_is_checked)
     taken("{\"generateName\":\"f-\"}", BASE);
     taken("{\"name\":\"f\",\"labels\":{\"x.dev/a\":\"\"},\"annotations\":{\"k\":\"any thing\"}}",
           BASE);
+}
+END_TEST
+
+/* What is published as a regular expression for others takes at least what we take. */
+START_TEST(paths_and_hosts_that_are_taken)
+{
+    static const char *const paths[] = {
+        "/",        "/*",          "/a/",      "/users/{id}", "/{a}/{b}/*",
+        "/a:b@c;d", "/caf%C3%A9/", "/x.y-z~_", "/[a]^|",      "/.well-known/*"};
+    static const char *const hosts[] = {"localhost", "*.example.com", "a-b.c0", "10.0.0.1"};
+    char spec[512];
+
+    for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
+        snprintf(spec, sizeof(spec), BASE ",\"triggers\":[{\"http\":{\"path\":\"%s\"}}]", paths[i]);
+        taken("{\"name\":\"f\"}", spec);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(hosts); i++) {
+        snprintf(spec, sizeof(spec),
+                 BASE ",\"triggers\":[{\"http\":{\"path\":\"/a\",\"hosts\":[\"%s\"]}}]", hosts[i]);
+        taken("{\"name\":\"f\"}", spec);
+    }
 }
 END_TEST
 
@@ -284,11 +330,14 @@ START_TEST(values_generations_and_revisions)
     ck_assert_str_eq(b->uid, a->uid);
     /* Scaling and triggers: a new generation, the same revision. */
     c = admit(BASE ",\"timeout\":\"1m30s\",\"env\":[{\"name\":\"A\"}],\"scaling\":{\"max\":5},"
-                   "\"triggers\":[{\"http\":{\"path\":\"/x\"}}]",
+                   "\"triggers\":[{\"http\":{\"path\":\"/x/{id}\",\"hosts\":[\"a.b\",\"*.c\"]}}]",
               first, &changed);
     ck_assert(changed);
     ck_assert_int_eq((int)c->function->generation, 2);
     ck_assert_str_eq(c->function->revision, f->revision);
+    ck_assert_str_eq(c->function->triggers[0].path, "/x/{id}");
+    ck_assert_uint_eq(c->function->triggers[0].host_count, 2);
+    ck_assert_str_eq(c->function->triggers[0].hosts[1], "*.c");
     content_unref(c);
     c = admit(BASE ",\"timeout\":\"1m30s\",\"env\":[{\"name\":\"A\",\"value\":\"b\"}]", first,
               &changed);
@@ -352,5 +401,6 @@ START_TEST(json_is_bounded)
 END_TEST
 
 UNIT_MAIN("admission", what_this_version_refuses, bounds_and_types, metadata_is_checked,
-          the_designs_example_is_taken, unknown_fields, values_generations_and_revisions,
-          a_server_and_its_program, the_mark_of_deletion, json_is_bounded)
+          paths_and_hosts_that_are_taken, the_designs_example_is_taken, unknown_fields,
+          values_generations_and_revisions, a_server_and_its_program, the_mark_of_deletion,
+          json_is_bounded)

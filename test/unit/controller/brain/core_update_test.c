@@ -297,6 +297,111 @@ START_TEST(conflict_is_said)
 }
 END_TEST
 
-UNIT_MAIN("core_update", update_at_zero, update_under_load, update_of_an_idle_one_and_a_silent_agent,
-          a_ticket_waits_across_an_update, update_that_fails_leaves_the_old_one, deleted,
-          deleted_while_an_agent_is_deaf, paths, conflict_is_said)
+static struct function *with_hosts(struct function *f, const char *a, const char *b)
+{
+    struct http_trigger *t = &f->triggers[0];
+
+    t->hosts = calloc(2, sizeof(char *));
+    t->hosts[t->host_count++] = strdup(a);
+    if (b)
+        t->hosts[t->host_count++] = strdup(b);
+    return f;
+}
+
+static const char *owner_of(struct agent *a, const char *host, const char *method, const char *path)
+{
+    static char text[128];
+    uint64_t t = ticket_of_host(w, a, host, method, path);
+    const struct answer *answer;
+
+    settle(w);
+    answer = answer_of(w, t);
+    if (answer && !answer->granted)
+        snprintf(text, sizeof(text), "%u %s", answer->status, answer->allow);
+    else
+        snprintf(text, sizeof(text), "%s", a->instances[a->count - 1].key);
+    return text;
+}
+
+START_TEST(patterns)
+{
+    struct agent *a;
+
+    world_init(w, NULL);
+    a = join(w, 0, 8192 * MI);
+    apply(w, NULL, make_function("default/rest", "r1", "/users/*", NULL));
+    apply(w, NULL, make_function("default/user", "r1", "/users/{id}", "GET"));
+    apply(w, NULL,
+          with_hosts(make_function("default/api", "r1", "/*", NULL), "api.example.com",
+                     "*.example.org"));
+    pass(w, MS(200));
+    ck_assert_str_eq(owner_of(a, "x", "GET", "/users/a/b"), "default/rest");
+    ck_assert_str_eq(owner_of(a, "x", "GET", "/users/a"), "default/user");
+    ck_assert_str_eq(owner_of(a, "x", "PUT", "/users/a"), "405 GET");
+    ck_assert_str_eq(owner_of(a, "api.example.com:80", "PUT", "/users/a?b"), "default/api");
+    ck_assert_str_eq(owner_of(a, "w.example.org", "PUT", "/other"), "default/api");
+    ck_assert_str_eq(owner_of(a, "x", "GET", "/other"), "404 ");
+    ck_assert_str_eq(owner_of(a, "x", "GET", "/users/../other"), "404 ");
+    ck_assert_str_eq(owner_of(a, "x", "GET", "/function/default/user/.."), "404 ");
+    ck_assert_str_eq(owner_of(a, "api.example.com", "GET", "/function/default/none"), "404 ");
+    world_done(w);
+}
+END_TEST
+
+START_TEST(a_grant_tells_the_route)
+{
+    struct agent *a;
+    uint64_t t, named, any;
+
+    world_init(w, NULL);
+    a = join(w, 0, 8192 * MI);
+    apply(w, NULL, make_function("default/user", "r1", "/users/{id}", "GET"));
+    apply(w, NULL, make_function("default/any", "r1", "/any/*", NULL));
+    pass(w, MS(200));
+    t = ticket_on(w, a, NULL, "GET", "/users/7", 0, 0);
+    any = ticket_on(w, a, NULL, "PUT", "/any/7", 0, 0);
+    named = ticket_on(w, a, "default/user", NULL, NULL, 0, 0);
+    settle(w);
+    ready_all(w, a);
+    settle(w);
+    for (size_t i = 0; i < a->count; i++)
+        offer(w, a, &a->instances[i]);
+    settle(w);
+    ck_assert_ptr_nonnull(answer_of(w, t));
+    ck_assert_ptr_nonnull(answer_of(w, named));
+    ck_assert_ptr_nonnull(answer_of(w, any));
+    ck_assert_str_eq(answer_of(w, t)->route, "GET /users/{id}");
+    ck_assert_str_eq(answer_of(w, any)->route, "ANY /any/*");
+    ck_assert_str_eq(answer_of(w, named)->route, "");
+    world_done(w);
+}
+END_TEST
+
+START_TEST(same_patterns_conflict)
+{
+    struct function *both;
+
+    world_init(w, NULL);
+    apply(w, NULL, make_function("default/a", "r1", "/users/{id}", NULL));
+    apply(w, NULL, make_function("default/b", "r1", "/users/{name}", NULL));
+    ck_assert_str_eq(w->status_key, "default/b");
+    ck_assert_int_eq(w->status.conditions[3].status, CONDITION_TRUE);
+    ck_assert_str_eq(w->status.conditions[3].message, "path /users/{name} belongs to default/a");
+    apply(w, NULL, make_function("default/c", "r1", "/users/*", NULL));
+    ck_assert_str_eq(w->status_key, "default/c");
+    ck_assert_int_eq(w->status.conditions[3].status, CONDITION_FALSE);
+    apply(w, NULL, with_hosts(make_function("default/d", "r1", "/users/{x}", NULL), "a.b", NULL));
+    ck_assert_int_eq(w->status.conditions[3].status, CONDITION_FALSE);
+    both = with_hosts(make_function("default/e", "r1", "/users/{y}", NULL), "a.b", "c.d");
+    apply(w, NULL, both);
+    ck_assert_str_eq(w->status_key, "default/e");
+    ck_assert_str_eq(w->status.conditions[3].message,
+                     "path /users/{y} of host a.b belongs to default/d");
+    world_done(w);
+}
+END_TEST
+
+UNIT_MAIN("core_update", update_at_zero, update_under_load,
+          update_of_an_idle_one_and_a_silent_agent, a_ticket_waits_across_an_update,
+          update_that_fails_leaves_the_old_one, deleted, deleted_while_an_agent_is_deaf, paths,
+          conflict_is_said, patterns, a_grant_tells_the_route, same_patterns_conflict)

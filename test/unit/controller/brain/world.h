@@ -24,7 +24,7 @@ struct answer {
     uint64_t peer, ticket, slot;
     bool granted;
     unsigned status;
-    char reason[32], message[256], allow[64], instance[64], revision[32];
+    char reason[32], message[256], allow[64], instance[64], revision[32], route[64];
     uint32_t retry_after;
 };
 struct agent {
@@ -204,6 +204,7 @@ static inline void take_message(struct world *w, uint64_t peer, const Controller
             .peer = peer, .ticket = m->grant->ticket, .slot = m->grant->slot, .granted = true};
         snprintf(to->instance, sizeof(to->instance), "%s", m->grant->instance);
         snprintf(to->revision, sizeof(to->revision), "%s", m->grant->revision);
+        snprintf(to->route, sizeof(to->route), "%s", m->grant->route);
         return;
     case ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_REFUSE:
         w->answer_count++;
@@ -506,6 +507,23 @@ static inline void stop_drained(struct world *w, struct agent *a)
 
     while ((i = nth(a, STATE_DRAINING, 0)))
         tell(w, a, i, STATE_STOPPED);
+}
+
+static inline uint64_t ticket_of_host(struct world *w, struct agent *a, const char *host,
+                                      const char *method, const char *path)
+{
+    AgentMessage m = ROUSE__CONTROL__V1__AGENT_MESSAGE__INIT;
+    Ticket t = ROUSE__CONTROL__V1__TICKET__INIT;
+
+    t.id = ++w->next_ticket;
+    t.host = (char *)host;
+    t.method = (char *)method;
+    t.path = (char *)path;
+    t.deadline_in_ms = 30000;
+    m.body_case = ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_TICKET;
+    m.ticket = &t;
+    send_message(w, a->peer, &m);
+    return t.id;
 }
 
 static inline uint64_t ticket_on(struct world *w, struct agent *a, const char *key,

@@ -177,6 +177,44 @@ static const ProtobufCMessage *desired(void)
     return &m.base;
 }
 
+static const ProtobufCMessage *routes(void)
+{
+    static Rouse__Control__V1__Epoch epoch = ROUSE__CONTROL__V1__EPOCH__INIT,
+                                     since = ROUSE__CONTROL__V1__EPOCH__INIT;
+    static char *methods[] = {TEXT("GET"), TEXT("POST")};
+    static char *hosts[] = {TEXT("api.example.com"), TEXT("*.example.org")};
+    static Rouse__Control__V1__HttpTrigger users = ROUSE__CONTROL__V1__HTTP_TRIGGER__INIT,
+                                           rest = ROUSE__CONTROL__V1__HTTP_TRIGGER__INIT;
+    static Rouse__Control__V1__HttpTrigger *triggers[] = {&users, &rest};
+    static Rouse__Control__V1__Route route = ROUSE__CONTROL__V1__ROUTE__INIT;
+    static Rouse__Control__V1__Route *list[] = {&route};
+    static Rouse__Control__V1__Routes r = ROUSE__CONTROL__V1__ROUTES__INIT;
+    static Rouse__Control__V1__ControllerMessage m = ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__INIT;
+
+    epoch.incarnation = since.incarnation = 7;
+    epoch.sequence = 301;
+    since.sequence = 300;
+    users.path = TEXT("/users/{id}");
+    users.methods = methods;
+    users.n_methods = 2;
+    users.hosts = hosts;
+    users.n_hosts = 2;
+    rest.path = TEXT("/static/*");
+    route.function_key = TEXT("default/hello");
+    route.revision = TEXT("r1");
+    route.timeout_ms = 3000;
+    route.concurrency = 1;
+    route.triggers = triggers;
+    route.n_triggers = 2;
+    r.epoch = &epoch;
+    r.since = &since;
+    r.routes = list;
+    r.n_routes = 1;
+    m.body_case = ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_ROUTES;
+    m.routes = &r;
+    return &m.base;
+}
+
 static const ProtobufCMessage *grant(void)
 {
     static Rouse__Control__V1__Grant g = ROUSE__CONTROL__V1__GRANT__INIT;
@@ -191,6 +229,7 @@ static const ProtobufCMessage *grant(void)
     g.slot = 9;
     g.timeout_ms = 3000;
     g.body_limit = 6u << 20;
+    g.route = TEXT("GET /users/{id}");
     m.body_case = ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_GRANT;
     m.grant = &g;
     return &m.base;
@@ -217,7 +256,8 @@ static const struct {
     {"agent-hello", hello},         {"agent-failed-instance", failed_instance},
     {"agent-ticket", ticket},       {"agent-report", report},
     {"agent-log-chunk", log_chunk}, {"controller-desired", desired},
-    {"controller-grant", grant},    {"controller-refuse", refuse},
+    {"controller-routes", routes},  {"controller-grant", grant},
+    {"controller-refuse", refuse},
 };
 enum { EXPECTED = sizeof(expected) / sizeof(expected[0]) };
 
