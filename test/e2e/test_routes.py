@@ -2,7 +2,7 @@
 import json
 
 import pytest
-from harness import Load, function, wait_until
+from harness import EXAMPLES, Load, function, wait_until
 
 ECHO = """
 import json
@@ -135,6 +135,20 @@ def test_the_same_pattern_is_a_conflict(platform):
     r = ask(platform, "/same/1")
     assert r["key"] == "ANY /same/{b}" and r["params"] == {"b": "1"}
     assert wait_until("no conflict", lambda: condition(platform, "second", "RouteConflict")["status"] == "False")
+
+
+def test_the_example(platform):
+    platform.delete("user")  # it has the example's paths
+    platform.rouse("apply", "-f", str(EXAMPLES / "routes.yaml"))
+    r = wait_until("the older function's paths", lambda: (a := platform.call("/users/7/posts/first%20one")).status == 200 and a)
+    assert r.json == {"route": "ANY /users/{id}/posts/{post}", "parameters": {"id": "7", "post": "first one"}}
+    r = platform.call("/users/7", method="DELETE")
+    assert r.status == 405 and r.headers["Allow"] == "GET, PUT", r
+    r = platform.call("/any/page", headers={"Host": "www.example.com"})
+    assert r.status == 200 and r.text == "www.example.com/any/page", r
+    platform.delete("users")
+    platform.delete("site")
+    platform.apply(echo("user", http("/users/{id}", ["GET", "POST"]), http("/users/{id}/posts/{post}")))
 
 
 def test_a_change_of_routes_makes_no_revision(platform):
