@@ -132,9 +132,8 @@ struct fn {               /* a function */
 
 struct path { /* a pattern of one host, or of any; in core.table as long as somebody claims it */
     struct map_node node; /* core.paths by its identity */
-    int key_size;
-    char key[ROUTE_KEY_MAX];
-    struct list claims; /* the oldest function first */
+    struct list claims;   /* the oldest function first */
+    char key[];
 };
 struct claim {
     struct list link; /* path.claims */

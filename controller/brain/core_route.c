@@ -33,27 +33,28 @@ static bool overlap(const struct http_trigger *a, const struct http_trigger *b)
 
 static int path_make(struct core *c, const char *host, const char *pattern, struct path **ret)
 {
-    struct path *p = calloc(1, sizeof(*p));
+    char key[ROUTE_KEY_MAX];
+    int n = route_key(str_of(host), str_of(pattern), key), r;
+    struct map_node *known = n > 0 ? map_get(&c->paths, key, (size_t)n) : NULL;
     struct route_table made = c->table;
     struct epoch_edit e;
-    struct map_node *n;
-    int r = -ENOMEM;
+    struct path *p;
 
-    if (!p)
-        return r;
-    p->key_size = route_key(str_of(host), str_of(pattern), p->key);
-    n = p->key_size > 0 ? map_get(&c->paths, p->key, (size_t)p->key_size) : NULL;
-    if (p->key_size < 0 || n) {
-        r = p->key_size < 0 ? -EINVAL : 0;
-        free(p);
-        *ret = n ? map_entry(n, struct path, node) : NULL;
-        return r;
+    if (n < 0)
+        return n;
+    if (known) {
+        *ret = map_entry(known, struct path, node);
+        return 0;
     }
+    p = calloc(1, sizeof(*p) + (size_t)n);
+    if (!p)
+        return -ENOMEM;
+    memcpy(p->key, key, (size_t)n);
     list_init(&p->claims);
     epoch_edit_begin(&c->epochs, &e);
     r = route_table_add(&e, &made, str_of(host), str_of(pattern), ROUTE_METHODS_ALL, p, NULL);
     if (r == 0)
-        r = map_put(&c->paths, &p->node, p->key, (size_t)p->key_size);
+        r = map_put(&c->paths, &p->node, p->key, (size_t)n);
     if (r < 0) {
         route_table_abandon(&e, &made);
         free(p);

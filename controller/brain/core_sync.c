@@ -8,7 +8,7 @@
 
 /* Routes and endpoints a message, and about how many bytes: with the largest function on top (256
  * triggers of 16 hosts) well below the channel's 4 MiB. */
-enum { ROUTES_PART = 2000, ROUTES_PART_BYTES = 1 << 20 };
+enum { ROUTES_PART = 2000, ROUTES_PART_BYTES = 3 << 19 };
 
 static Epoch *epoch(struct core *c, uint64_t sequence)
 {
@@ -129,8 +129,13 @@ static size_t route_bytes(const struct fn *f)
 {
     size_t n = 256;
 
-    for (size_t i = 0; i < f->claim_count; i++)
-        n += 80 + strlen(f->claims[i].trigger->path) + strlen(f->claims[i].host);
+    for (size_t i = 0; i < f->claim_count; i++) {
+        const struct claim *it = &f->claims[i];
+
+        n += 8 + strlen(it->host);
+        if (!i || it->trigger != it[-1].trigger)
+            n += 80 + strlen(it->trigger->path);
+    }
     return n;
 }
 

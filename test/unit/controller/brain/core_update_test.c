@@ -401,7 +401,62 @@ START_TEST(same_patterns_conflict)
 }
 END_TEST
 
-UNIT_MAIN("core_update", update_at_zero, update_under_load,
-          update_of_an_idle_one_and_a_silent_agent, a_ticket_waits_across_an_update,
-          update_that_fails_leaves_the_old_one, deleted, deleted_while_an_agent_is_deaf, paths,
-          conflict_is_said, patterns, a_grant_tells_the_route, same_patterns_conflict)
+/* As large as admission lets it be. */
+static struct function *make_large(const char *key)
+{
+    struct function *f = make_function(key, "r1", NULL, NULL);
+
+    f->trigger_count = 256;
+    f->triggers = calloc(f->trigger_count, sizeof(*f->triggers));
+    for (size_t i = 0; i < f->trigger_count; i++) {
+        struct http_trigger *t = &f->triggers[i];
+
+        t->path = malloc(1024);
+        snprintf(t->path, 1024, "/%s/%zu/%0*d", key, i, 1000, 0);
+        t->hosts = calloc(16, sizeof(char *));
+        for (size_t h = 0; h < 16; h++) {
+            t->hosts[h] = malloc(256);
+            snprintf(t->hosts[t->host_count++], 256, "h%zu%s", h,
+                     ".aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+                     ".bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+                     ".ccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc"
+                     ".ddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd");
+        }
+    }
+    return f;
+}
+
+/* world.h holds every message to the channel's limit. */
+START_TEST(routes_fit_into_messages)
+{
+    struct actions out = {0};
+    struct agent *a;
+    char key[32];
+
+    world_init(w, NULL);
+    a = join(w, 0, 4096 * MI);
+    apply(w, NULL, make_large("default/one"));
+    ck_assert(!a->routes_full && a->routed_count == 1);
+    for (int i = 0; i < 6; i++) { /* in one turn */
+        struct function *f;
+
+        snprintf(key, sizeof(key), "default/more-%d", i);
+        f = make_large(key);
+        core_function(w->core, w->now, NULL, f, &out);
+        function_unref(f);
+    }
+    take_actions(w, &out);
+    settle(w);
+    ck_assert_uint_eq(a->routed_count, 7);
+    ck_assert_uint_gt(a->routes_messages, 4);
+    leave(w, a);
+    a = join(w, 0, 4096 * MI);
+    ck_assert_uint_eq(a->routed_count, 7);
+    world_done(w);
+}
+END_TEST
+
+UNIT_MAIN("core_update", update_at_zero, update_under_load, update_of_an_idle_one_and_a_silent_agent,
+          a_ticket_waits_across_an_update, update_that_fails_leaves_the_old_one, deleted,
+          deleted_while_an_agent_is_deaf, paths, conflict_is_said, patterns,
+          a_grant_tells_the_route, same_patterns_conflict, routes_fit_into_messages)

@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "brain/core.h"
+#include "control/channel.h"
 #include "instance_state.h"
 #include "unit.h"
 
@@ -167,6 +168,7 @@ static inline void drop_route(struct agent *a, const char *key)
 
 static inline void take_routes(struct agent *a, const Routes *m)
 {
+    ck_assert_uint_lt(protobuf_c_message_get_packed_size(&m->base) + 64, CONTROL_MESSAGE_MAX);
     a->routes_messages++;
     a->routes_full = !m->since;
     if (!m->since) {
