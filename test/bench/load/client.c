@@ -132,10 +132,11 @@ static void send_due(struct load *l)
         if (due > l->now || (l->last_due && due >= l->last_due))
             return;
         l->sent_due++;
-        if (l->counting && l->idle_n > 1)
+        if (l->counting && due > l->starved)
             histogram_add(&l->late, l->now - due);
         send_requests(l, pop_idle(l), 1, due);
     }
+    l->starved = l->now;
 }
 
 static void answered(struct load *l, struct client *c, unsigned n)

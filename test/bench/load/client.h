@@ -42,7 +42,8 @@ struct load {
     uint64_t requests, errors;
     const char *error; /* the first one */
     struct histogram latency;
-    struct histogram late; /* open loop: sent after its time although a connection was free: the load's own fault */
+    struct histogram late; /* open loop: sent after its time, connections being free: the load's own fault */
+    uint64_t starved; /* when a request last waited for a free connection: what was due before is not the load's fault */
 };
 
 uint64_t now_ns(void);
