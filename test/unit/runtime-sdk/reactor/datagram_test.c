@@ -53,7 +53,7 @@ static int dial_udp(const char *bound, char text[128])
 static void hear_packet(int fd, const char *text)
 {
     char got[256];
-    ssize_t n = recv(fd, got, sizeof(got) - 1, 0);
+    ssize_t n = receive(fd, got, sizeof(got) - 1, 0);
 
     ck_assert_msg(n >= 0, "no packet: %s", strerror(errno));
     got[n] = '\0';
@@ -161,7 +161,7 @@ START_TEST(largest_and_empty_packets)
     fd = dial_udp(server.bound[0], from);
     memset(big, 'x', sizeof(big));
     ck_assert_int_eq(send(fd, big, sizeof(big), 0), (ssize_t)sizeof(big));
-    ck_assert_int_eq(recv(fd, got, sizeof(got), 0), (ssize_t)sizeof(big));
+    ck_assert_int_eq(receive(fd, got, sizeof(got), 0), (ssize_t)sizeof(big));
     ck_assert_int_eq(memcmp(big, got, sizeof(big)), 0);
     ck_assert_int_eq(send(fd, "", 0, 0), 0); /* no answer to nothing */
     say(fd, "x");

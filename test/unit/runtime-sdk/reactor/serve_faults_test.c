@@ -27,7 +27,7 @@ static void hear_pattern(int fd, size_t from, size_t n)
     static char got[65536];
 
     while (n) {
-        ssize_t r = recv(fd, got, n < sizeof(got) ? n : sizeof(got), 0), good = 0;
+        ssize_t r = receive(fd, got, n < sizeof(got) ? n : sizeof(got), 0), good = 0;
 
         ck_assert_msg(r > 0, "%zu bytes are missing: %s", n, r ? strerror(errno) : "the end");
         while (good < r && got[good] == pattern(from + (size_t)good))
@@ -153,7 +153,7 @@ static unsigned hear_loop(int fd)
 {
     char c = 0;
 
-    ck_assert_int_eq(recv(fd, &c, 1, 0), 1);
+    ck_assert_int_eq(receive(fd, &c, 1, 0), 1);
     return (unsigned)(c - '0');
 }
 

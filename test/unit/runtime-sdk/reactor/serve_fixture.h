@@ -129,6 +129,17 @@ static inline void say(int fd, const char *text)
     ck_assert_int_eq(send(fd, text, n, MSG_NOSIGNAL), (ssize_t)n);
 }
 
+/* recv(2) with a time-out is not restarted: the end of another thread's ring interrupts it. */
+static inline ssize_t receive(int fd, void *to, size_t n, int flags)
+{
+    ssize_t r;
+
+    do
+        r = recv(fd, to, n, flags);
+    while (r < 0 && errno == EINTR);
+    return r;
+}
+
 /* Reads exactly what is expected. */
 static inline void hear(int fd, const char *text)
 {
@@ -136,7 +147,7 @@ static inline void hear(int fd, const char *text)
     size_t n = strlen(text), have = 0;
 
     while (have < n) {
-        ssize_t r = recv(fd, got + have, n - have, 0);
+        ssize_t r = receive(fd, got + have, n - have, 0);
 
         ck_assert_msg(r > 0, "expected '%s', have %zu bytes, then %s", text, have,
                       r ? strerror(errno) : "the end");
@@ -149,7 +160,7 @@ static inline void hear(int fd, const char *text)
 static inline void hear_end(int fd)
 {
     char c;
-    ssize_t r = recv(fd, &c, 1, 0);
+    ssize_t r = receive(fd, &c, 1, 0);
 
     ck_assert_msg(r == 0, "expected the end: %s", r > 0 ? "a byte" : strerror(errno));
 }

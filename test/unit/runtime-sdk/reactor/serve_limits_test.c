@@ -113,7 +113,7 @@ START_TEST(slow_readers_cost_bounded_memory)
     for (int i = 1; i < PEERS; i++)
         close(fds[i]);
     for (size_t have = 0; have < (size_t)ASKED * 1024;) {
-        ssize_t n = recv(fds[0], got, sizeof(got), 0);
+        ssize_t n = receive(fds[0], got, sizeof(got), 0);
 
         ck_assert_msg(n > 0, "after %zu bytes: %s", have, n ? strerror(errno) : "the end");
         have += (size_t)n;
@@ -135,7 +135,7 @@ START_TEST(kept_requests_come_again)
     fd = dial(server.bound[0]);
     ck_assert_int_eq(send(fd, ask, ASKED, 0), ASKED);
     for (size_t have = 0; have < (size_t)ASKED * 1024;) {
-        ssize_t n = recv(fd, got, sizeof(got), 0);
+        ssize_t n = receive(fd, got, sizeof(got), 0);
 
         ck_assert_msg(n > 0, "after %zu bytes: %s", have, n ? strerror(errno) : "the end");
         have += (size_t)n;

@@ -483,7 +483,7 @@ START_TEST(detach_after_the_output_with_the_rest)
     fd = dial_with(server.bound[0], 65536);
     say(fd, "drest");
     while (have < sizeof(got)) {
-        ssize_t r = recv(fd, got + have, sizeof(got) - have, 0);
+        ssize_t r = receive(fd, got + have, sizeof(got) - have, 0);
 
         ck_assert_int_gt(r, 0);
         ck_assert_int_eq(taken.fd, have == 0 ? -1 : taken.fd);
