@@ -3,6 +3,7 @@ import contextlib
 import pathlib
 import re
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -11,6 +12,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
 from harness import TOP, Platform, free_offset, function, wait_until  # noqa: E402,F401
 
 SERVER_CPU, CLIENT_CPU = "1", "0"
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))    # what was started is stopped
 
 
 def bench(name, value, unit, spread=None):
