@@ -9,7 +9,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/quantity.h"
-#include "code/cache.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -94,13 +93,13 @@ struct instance *instance_free(struct instance *i)
     p = i->pool;
     slot_revoke_leases(i);
     work_close(i);
-    code_cache_forget(p->config.code, i);
+    outside_code_forget(p, i);
     if (i->code_held)
-        code_cache_release(p->config.code, i->revision->spec->package);
+        outside_code_release(p, i->revision->spec->package);
     loop_timer_cancel(p->loop, &i->timer);
     loop_timer_cancel(p->loop, &i->overdue);
     loop_timer_cancel(p->loop, &i->reap);
-    list_del(&i->free);
+    slot_unlist(i);
     list_del(&i->of_revision);
     i->revision->count--;
     if (is_live(i->state))
@@ -141,7 +140,7 @@ void instance_stop(struct instance *i, uint64_t grace_ns)
     i->stop_sent = true;
     if (i->link)
         runtime_link_deafen(i->link);
-    launcher_stop_sandbox(i->pool->config.launcher, i->id, grace_ns);
+    outside_stop(i->pool, i->id, grace_ns);
 }
 
 static void end_failed(struct instance *i, const char *lost_reason, const char *lost_message)
@@ -282,7 +281,7 @@ void instance_drain(struct instance *i, const char *reason)
     switch (from) {
     case STATE_PENDING:
     case STATE_FETCHING:
-        code_cache_forget(i->pool->config.code, i);
+        outside_code_forget(i->pool, i);
         end_stopped(i);
         break;
     case STATE_CREATING: /* on_started() or on_failed() goes on */
@@ -362,7 +361,7 @@ static void on_code(void *user, const char *dir, const struct err *e)
     if (r == 0) {
         spec.argv = command_argv(&command);
         spec.env = (const char *const *)env;
-        r = launcher_create(i->pool->config.launcher, &spec);
+        r = outside_create(i->pool, &spec);
         environment_free(env);
     }
     command_done(&command);
@@ -440,7 +439,7 @@ static void on_lost(void *user)
     loop_stop(p->loop);
 }
 
-const struct launcher_ops instance_launcher_ops = {
+const struct launcher_ops pool_launcher_ops = {
     .on_started = on_started, .on_failed = on_failed, .on_exit = on_exit_of, .on_lost = on_lost};
 
 void instance_ready(struct instance *i, unsigned slots)
@@ -514,7 +513,7 @@ int instance_create(struct pool *p, const Rouse__Control__V1__DesiredInstance *d
         return 0;
     }
     set_state(i, STATE_FETCHING);
-    e = code_cache_get(p->config.code, r->spec->package, on_code, i);
+    e = outside_code_get(p, r->spec->package, on_code, i);
     if (e < 0)
         instance_fail(i, "FetchFailed",
                       e == -EINVAL ? "its package has no valid digest" : strerror(-e));

@@ -6,6 +6,7 @@
  * work.c       what its runtime says, and what became of its invocations
  * slots.c      free, leased to the activator, taken
  * status.c     InstanceStatus, Hello, load
+ * outside.c    launcher and code cache: called, or asked across a bridge
  * environment.c  what the function finds in its environment
  * command.c    what is executed in its sandbox */
 #pragma once
@@ -15,6 +16,7 @@
 #include "pool/log_pipe.h"
 #include "pool/logs.h"
 #include "pool/pool.h"
+#include "pool/slot_hints.h"
 #include "report/report.h"
 #include "runtime/runtimes.h"
 #include "sandbox/launcher.h"
@@ -41,6 +43,7 @@ struct revision {
     unsigned count;   /* in `instances` */
     unsigned live;    /* of them: wanted and not ended */
     uint32_t wanted;  /* how many slots the activator still wants */
+    unsigned hint;    /* its place in the pool's hints */
     char *key;
 };
 
@@ -102,6 +105,7 @@ struct tombstone {
 
 struct pool {
     struct pool_config config;
+    struct pool_bridge bridge;
     char *state_dir, *node;
     struct loop *loop;
     struct invocations *invocations;
@@ -138,7 +142,6 @@ struct instance *instance_find(struct pool *p, const char *id);
 /* Ends the current start phase and begins the next: its length in ns. */
 uint64_t instance_phase_end(struct instance *i);
 struct instance *instance_free(struct instance *i);
-extern const struct launcher_ops instance_launcher_ops;
 
 /* ---- work.c */
 int work_open(struct instance *i, const struct sandbox_started *s);
@@ -153,8 +156,10 @@ bool slot_any_free(const struct instance *i);
 void slot_take(struct instance *i);
 void slot_release(struct instance *i);
 void slot_update(struct instance *i); /* after its state or slots changed */
+void slot_unlist(struct instance *i);
 void slots_offer(struct revision *r); /* free slots go to the activator as far as it wants them */
 void slot_revoke_leases(struct instance *i);
+void slot_give_back(struct pool *p, uint64_t id); /* a lease that nobody wants */
 int slot_claim(struct pool *p, uint64_t id, const struct revision *r,
                struct instance **ret); /* -ESTALE */
 
@@ -165,6 +170,15 @@ struct tombstone *status_tombstone(struct pool *p, const char *id);
 void status_tell(struct pool *p, struct tombstone *t);
 struct tombstone *tombstone_free(struct pool *p, struct tombstone *t);
 void status_fill_load(void *user, Rouse__Control__V1__Report *m);
+
+/* ---- outside.c: on the far side of the bridge, if there is one */
+int outside_attach(struct pool *p);
+int outside_create(struct pool *p, const struct sandbox_spec *s);
+void outside_stop(struct pool *p, const char *id, uint64_t grace_ns);
+int outside_code_get(struct pool *p, const char *digest,
+                     void (*on_ready)(void *user, const char *dir, const struct err *e), void *of);
+void outside_code_release(struct pool *p, const char *digest);
+void outside_code_forget(struct pool *p, void *of);
 
 /* ---- environment.c */
 int environment_build(const struct instance *i, char ***ret); /* NULL-terminated; environment_free() */

@@ -1,4 +1,6 @@
-/* log_writer.h - a thread that appends to log files, so that a slow disk never stops the loop. */
+/* log_writer.h - a thread that appends to log files, so that a slow disk never stops the loop.
+ *
+ * Loops may share one: log_writer_append() is for any thread. */
 #pragma once
 #include "base/buffer.h"
 

@@ -37,7 +37,7 @@ struct follower {
 };
 struct logs {
     struct loop *loop;
-    struct log_writer *writer;
+    struct log_writer *writer, *own_writer; /* own: NULL if it is shared */
     char *dir;
     struct map functions;
     struct list used, dirty, followers;
@@ -97,7 +97,7 @@ static void on_flush(struct loop_timer *t)
         log_flush(list_entry(l->dirty.next, struct function_log, dirty));
 }
 
-int logs_new(struct loop *loop, const char *state_dir,
+int logs_new(struct loop *loop, const char *state_dir, struct log_writer *writer,
              int (*send)(void *user, const Rouse__Control__V1__AgentMessage *m), void *user,
              struct logs **ret)
 {
@@ -114,8 +114,11 @@ int logs_new(struct loop *loop, const char *state_dir,
     list_init(&l->dirty);
     list_init(&l->followers);
     r = asprintf(&l->dir, "%s/logs", state_dir) < 0 ? -ENOMEM : file_mkdirs(l->dir, 0750);
-    if (r == 0)
-        r = log_writer_new(&l->writer);
+    l->writer = writer;
+    if (r == 0 && !writer)
+        r = log_writer_new(&l->own_writer);
+    if (!writer)
+        l->writer = l->own_writer;
     if (r < 0) {
         free(l->dir);
         free(l);
@@ -143,7 +146,7 @@ struct logs *logs_free(struct logs *l)
     logs_forget_followers(l);
     map_for_each(it, &l->functions) log_destroy(map_entry(it, struct function_log, node));
     map_done(&l->functions);
-    log_writer_free(l->writer);
+    log_writer_free(l->own_writer);
     loop_timer_cancel(l->loop, &l->flush);
     free(l->dir);
     free(l);

@@ -3,7 +3,6 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "code/cache.h"
 
 #include <errno.h>
 #include <string.h>
@@ -18,7 +17,12 @@ int pool_new(const struct pool_config *c, struct pool **ret)
     if (!p)
         return -ENOMEM;
     p->config = *c;
+    if (c->bridge) {
+        p->bridge = *c->bridge;
+        p->config.bridge = &p->bridge;
+    }
     p->loop = c->loop;
+    p->last_slot = c->slot_base;
     list_init(&p->tombstones);
     rouse__control__v1__epoch__init(&p->epoch);
     p->state_dir = strdup(c->state_dir);
@@ -26,9 +30,9 @@ int pool_new(const struct pool_config *c, struct pool **ret)
     if (p->state_dir && p->node)
         r = invocations_new(p->loop, &p->invocations);
     if (r == 0)
-        r = logs_new(p->loop, p->state_dir, c->send, c->user, &p->logs);
+        r = logs_new(p->loop, p->state_dir, c->log_writer, c->send, c->user, &p->logs);
     if (r == 0)
-        r = launcher_attach(c->launcher, p->loop, &instance_launcher_ops, p);
+        r = outside_attach(p);
     if (r < 0) {
         logs_free(p->logs);
         invocations_free(p->invocations);
@@ -209,6 +213,11 @@ void pool_slot_wanted(struct pool *p, const Rouse__Control__V1__SlotWanted *w)
         return;
     r->wanted = w->count;
     slots_offer(r);
+}
+
+void pool_slot_back(struct pool *p, uint64_t slot)
+{
+    slot_give_back(p, slot);
 }
 
 void pool_log_request(struct pool *p, const Rouse__Control__V1__LogRequest *r)

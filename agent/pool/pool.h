@@ -2,7 +2,8 @@
  *
  * The pool is the one owner of its instances' slots. It makes real what the
  * controller's Desired says (fetch, create, initialise, drain, stop), tells
- * every change of state at once, and runs invocations. All on the agent's loop. */
+ * every change of state at once, and runs invocations. All on its loop; an agent
+ * with several loops has a pool on each. */
 #pragma once
 #include "control.pb-c.h"
 #include "http/server.h"
@@ -11,13 +12,36 @@
 
 struct pool;
 struct launcher;
+struct launcher_ops;
+struct log_writer;
+struct slot_hints;
+struct sandbox_spec;
+struct err;
 struct runtimes;
 struct code_cache;
 struct report;
 
+/* The way to the launcher and the code cache where they are another loop's. As launcher_create(),
+ * launcher_stop_sandbox() and code_cache_*(), but that what goes wrong may be told later, by
+ * on_failed() or on_ready(). What the launcher says comes through pool_launcher_ops. */
+struct pool_bridge {
+    int (*create)(void *user, const struct sandbox_spec *s);
+    int (*stop)(void *user, const char *id, uint64_t grace_ns);
+    int (*code_get)(void *user, const char *digest,
+                    void (*on_ready)(void *user, const char *dir, const struct err *e), void *of);
+    void (*code_release)(void *user, const char *digest);
+    void (*code_forget)(void *user, void *of);
+    void *user;
+};
+extern const struct launcher_ops pool_launcher_ops; /* their user is the pool */
+
 struct pool_config {
     struct loop *loop;
-    struct launcher *launcher; /* attached by the pool */
+    struct launcher *launcher;        /* attached by the pool if there is no bridge */
+    const struct pool_bridge *bridge; /* copied; NULL: launcher and code are this loop's */
+    struct log_writer *log_writer;    /* shared; NULL: one of its own */
+    struct slot_hints *hints;         /* written by this pool alone; NULL: nobody reads them */
+    uint64_t slot_base;               /* slot ids count from here */
     struct runtimes *runtimes;
     struct code_cache *code;
     struct report *report;
@@ -41,6 +65,10 @@ int pool_desired(struct pool *p, const Rouse__Control__V1__Desired *d);
 void pool_slot_wanted(struct pool *p, const Rouse__Control__V1__SlotWanted *w);
 void pool_log_request(struct pool *p, const Rouse__Control__V1__LogRequest *r);
 void pool_cordon(struct pool *p, bool cordoned);
+/* The activator did not want that lease of ours after all: it ends at once. */
+void pool_slot_back(struct pool *p, uint64_t slot);
+/* The end of that instance, which send() took, did not reach the controller after all. */
+void pool_untold(struct pool *p, const char *instance);
 /* Fills hello->instances and hello->desired; pool_hello_done() frees what it allocated. */
 void pool_hello(struct pool *p, Rouse__Control__V1__Hello *hello);
 void pool_hello_done(struct pool *p, Rouse__Control__V1__Hello *hello);

@@ -66,6 +66,7 @@ struct revision *revision_get(struct pool *p, const char *function_key, const ch
     if (!r)
         return NULL;
     r->pool = p;
+    r->hint = slot_hint_place(function_key, revision);
     list_init(&r->instances);
     list_init(&r->free);
     r->key = malloc(n + 1);

@@ -15,14 +15,24 @@ bool slot_any_free(const struct instance *i)
     return i->state == STATE_READY && !i->closing && i->in_flight + i->leased < i->slots;
 }
 
+void slot_unlist(struct instance *i)
+{
+    if (list_empty(&i->free))
+        return;
+    list_del(&i->free);
+    slot_hint_add(i->pool->config.hints, i->revision->hint, -1);
+}
+
 void slot_update(struct instance *i)
 {
     bool free = slot_any_free(i), listed = !list_empty(&i->free);
 
-    if (free && !listed)
+    if (free && !listed) {
         list_push_front(&i->revision->free, &i->free);
-    else if (!free && listed)
-        list_del(&i->free);
+        slot_hint_add(i->pool->config.hints, i->revision->hint, 1);
+    } else if (!free && listed) {
+        slot_unlist(i);
+    }
 }
 
 void slot_take(struct instance *i)
@@ -137,6 +147,20 @@ void slot_revoke_leases(struct instance *i)
 {
     while (!list_empty(&i->leases))
         lease_end(list_entry(i->leases.next, struct lease, link));
+}
+
+void slot_give_back(struct pool *p, uint64_t id)
+{
+    struct map_node *n = map_get(&p->leases, &id, sizeof(id));
+    struct lease *l = n ? map_entry(n, struct lease, node) : NULL;
+    struct revision *r;
+
+    if (!l)
+        return;
+    r = l->instance->revision;
+    r->wanted = 0;
+    lease_end(l);
+    slots_offer(r);
 }
 
 int slot_claim(struct pool *p, uint64_t id, const struct revision *r, struct instance **ret)

@@ -124,6 +124,20 @@ void status_tell(struct pool *p, struct tombstone *t)
         t->told = true;
 }
 
+void pool_untold(struct pool *p, const char *id)
+{
+    struct instance *i = instance_find(p, id);
+    struct tombstone *t = status_tombstone(p, id);
+
+    if (i && instance_state_final(i->state)) {
+        i->end_told = false;
+        status_send(i);
+    } else if (t) {
+        t->told = false;
+        status_tell(p, t);
+    }
+}
+
 /* ---------------------------------------------------------------- hello */
 
 struct hello_entry {

@@ -93,6 +93,7 @@ int gateway_new(const struct gateway_config *c, struct gateway **ret)
         .loop = c->loop,
         .limit = c->tickets_limit,
         .held_limit = c->held_limit,
+        .id_base = c->ticket_base,
         .send = c->send,
         .user = c->user,
     };
@@ -150,7 +151,7 @@ struct gateway *gateway_free(struct gateway *g)
 
 int gateway_listen(struct gateway *g, const char *address)
 {
-    struct listener_options o = {0};
+    struct listener_options o = {.reuseport = g->config.reuseport};
 
     return http_server_listen(g->server, address, &o);
 }
@@ -244,12 +245,15 @@ void gateway_metrics(const struct gateway *g, struct buffer *out)
             (double)s->requests);
     metrics_family(out, ways, "counter", "Requests handed to an instance, by where it was.");
     metrics_sample(out, ways, (double)s->local, "way", "local", NULL);
+    metrics_sample(out, ways, (double)s->sibling, "way", "sibling", NULL);
     metrics_sample(out, ways, (double)s->remote, "way", "remote", NULL);
     metrics_family(out, answers_name, "counter", "Answers by this entry itself, by class of status.");
     for (size_t i = 2; i < ARRAY_LEN(classes); i++)
         metrics_sample(out, answers_name, (double)s->answers[i], "class", classes[i], NULL);
     counter(out, "rouse_gateway_peer_refused_total", "Requests that another node refused to run.",
             (double)s->remote_refused);
+    counter(out, "rouse_gateway_sibling_refused_total",
+            "Requests that another loop of this agent refused to run.", (double)s->sibling_refused);
     counter(out, "rouse_gateway_peer_lost_total", "Requests lost with another node.",
             (double)s->remote_lost);
     counter(out, "rouse_gateway_refused_grants_total",

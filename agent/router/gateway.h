@@ -4,7 +4,8 @@
  * has the active revision, else it waits as a ticket until the activator grants
  * a slot or refuses. The bytes stay in its connection meanwhile. While the
  * controller is away, waiting requests take what becomes free here or at a peer
- * that is known. On the agent's loop. */
+ * that is known. An agent with several loops has a gateway on each; what one has
+ * no slot for, its siblings are asked first. On its own loop. */
 #pragma once
 #include "base/buffer.h"
 #include "control.pb-c.h"
@@ -14,6 +15,7 @@ struct gateway;
 struct pool;
 struct report;
 struct routes;
+struct siblings;
 struct tickets;
 
 struct gateway_config {
@@ -25,6 +27,9 @@ struct gateway_config {
     uint64_t queue_deadline_ns; /* 0: 30 s; how long a request may wait for a slot */
     unsigned tickets_limit;     /* 0: as tickets.h */
     uint64_t held_limit;
+    uint64_t ticket_base;            /* as tickets.h's id_base */
+    const struct siblings *siblings; /* NULL: this agent has one loop */
+    bool reuseport;                  /* the address is shared with other loops' gateways */
     int (*send)(void *user,
                 const Rouse__Control__V1__AgentMessage *m); /* to the controller; -ENOTCONN is fine */
     void *user;

@@ -1,7 +1,7 @@
 /* peer.c - the peer server: checks the secret, reads the call, hands the exchange to the pool.
  *
  * On the agent's loop. */
-#include "router/peer.h"
+#include "router/peer_internal.h"
 #include "base/clock.h"
 #include "base/metrics.h"
 #include "base/random.h"
@@ -14,26 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PEER_TEXT_MAX = 128 };
 #define PEER_BODY_LIMIT (6ull << 20) /* where neither the caller nor the route names one */
-
-struct peer_server {
-    struct peer_server_config config;
-    struct http_server *server;
-    char *secret; /* NULL before the first */
-    bool draining;
-    struct peer_server_stats stats;
-    uint64_t traces; /* random_next()'s */
-};
-
-/* What a call's headers say, copied: the pool may keep it until the answer. */
-struct peer_request {
-    struct http_exchange *x;
-    struct invoke_params params;
-    char function_key[FUNCTION_KEY_MAX], revision[PEER_TEXT_MAX];
-    char request_id[PEER_TEXT_MAX], client_ip[PEER_TEXT_MAX];
-    char trace[HTTP_TRACE_SIZE];
-};
 
 static int take_text(const struct http_head *h, const char *name, char *to, size_t size)
 {
@@ -117,7 +98,7 @@ static int read_call(struct peer_server *s, const struct http_head *h, struct pe
     return 0;
 }
 
-static const char *refusal(int error)
+const char *peer_refusal(int error)
 {
     switch (error) {
     case -ESTALE:
@@ -136,7 +117,7 @@ static void on_invoked(void *user, const struct invoke_outcome *o)
     struct peer_request *r = user;
 
     if (o->refused)
-        http_respond(r->x, 503, refusal(-EAGAIN), NULL, 0);
+        http_respond(r->x, 503, peer_refusal(-EAGAIN), NULL, 0);
     free(r);
 }
 
@@ -165,10 +146,12 @@ static void on_request(struct http_exchange *x, void *user)
         r->x = x;
     if (e == 0)
         e = s->draining ? -ESHUTDOWN : pool_invoke(s->config.pool, x, &r->params, on_invoked, r);
+    if (e < 0 && r && e != -ESHUTDOWN && peer_pass_on(s, x, r))
+        return;
     if (e < 0) {
         s->stats.refused++;
         free(r);
-        http_respond(x, 503, refusal(e), NULL, 0);
+        http_respond(x, 503, peer_refusal(e), NULL, 0);
     }
 }
 
@@ -178,14 +161,19 @@ int peer_server_new(const struct peer_server_config *c, struct peer_server **ret
     /* Calls of many clients share few connections, which idle longer than the callers keep them. */
     struct http_server_options o = {
         .on_request = on_request, .user = s, .idle_timeout_ns = 120 * NS_PER_S};
+    struct http_client_options client = {0};
     int r;
 
     if (!s)
         return -ENOMEM;
     s->config = *c;
     s->traces = random_u64();
+    list_init(&s->passed);
     r = http_server_new(c->loop, &o, &s->server);
+    if (r == 0 && c->siblings)
+        r = http_client_new(c->loop, &client, &s->client);
     if (r < 0) {
+        http_server_free(s->server);
         free(s);
         return r;
     }
@@ -198,6 +186,9 @@ struct peer_server *peer_server_free(struct peer_server *s)
     if (!s)
         return NULL;
     http_server_free(s->server);
+    peer_pass_done(s);
+    if (s->client)
+        http_client_free(s->client);
     free(s->secret);
     free(s);
     return NULL;
@@ -205,7 +196,7 @@ struct peer_server *peer_server_free(struct peer_server *s)
 
 int peer_server_listen(struct peer_server *s, const char *address)
 {
-    struct listener_options o = {0};
+    struct listener_options o = {.reuseport = s->config.reuseport};
 
     return http_server_listen(s->server, address, &o);
 }
@@ -247,9 +238,10 @@ void peer_server_metrics(const struct peer_server *s, struct buffer *out)
         "rouse_peer_forbidden_total", "Calls without the platform's peer secret.",
         "rouse_peer_malformed_total", "Calls whose Rouse-* headers do not parse.",
         "rouse_peer_refused_total",   "Calls that could not run here at once.",
+        "rouse_peer_passed_on_total", "Calls that another loop of this agent had the slot for.",
     };
     const uint64_t values[] = {s->stats.calls, s->stats.forbidden, s->stats.malformed,
-                               s->stats.refused};
+                               s->stats.refused, s->stats.passed_on};
 
     for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
         metrics_family(out, help[2 * i], "counter", help[2 * i + 1]);

@@ -4,12 +4,15 @@
  * secret (Rouse-Peer) and says in Rouse-* headers what it wants; without the
  * secret it gets 403 and nothing else. What cannot run here at once is refused
  * before any body byte: 503 with "Rouse-Refused: busy|stale|unknown|draining".
- * On the agent's loop. */
+ * In an agent with several loops each has a peer server on the shared address; a
+ * call that came to one without the slot is passed on to the sibling that has
+ * it, and there runs or is refused. On its own loop. */
 #pragma once
 #include "base/buffer.h"
 #include "pool/pool.h"
 #include "reactor/loop.h"
 #include "router/routes.h"
+#include "router/siblings.h"
 
 /* ---- the caller's side: the headers of one call */
 struct peer_call {
@@ -32,10 +35,12 @@ struct peer_server;
 struct peer_server_config {
     struct loop *loop;
     struct pool *pool;
-    const struct routes *routes; /* limits of a function, where the caller does not name them */
+    const struct routes *routes;     /* limits of a function, where the caller does not name them */
+    const struct siblings *siblings; /* whom to pass calls on to; NULL: nobody */
+    bool reuseport;                  /* the address is shared with other loops' peer servers */
 };
 struct peer_server_stats {
-    uint64_t calls, forbidden, malformed, refused;
+    uint64_t calls, forbidden, malformed, refused, passed_on;
     unsigned connections;
 };
 

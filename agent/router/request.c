@@ -273,9 +273,13 @@ static void on_remote_refused(void *user, struct http_exchange *x, const char *r
     log_debug("request %s: node %s refused: %s", r->id, r->remote_node, reason);
     http_set_owner(x, &own_ops, r);
     set_state(r, REQUEST_NEW);
-    g->stats.remote_refused++;
-    routes_refused(view(r), r->target.function_key, r->revision, r->remote_node,
-                   loop_now(g->config.loop));
+    if (r->at_sibling) {
+        g->stats.sibling_refused++;
+    } else {
+        g->stats.remote_refused++;
+        routes_refused(view(r), r->target.function_key, r->revision, r->remote_node,
+                       loop_now(g->config.loop));
+    }
     if (r->granted && r->uploading && whole_body_is_here(r))
         queue_anew(r);
     go_elsewhere(r);
@@ -333,14 +337,13 @@ static const struct http_proxy_ops remote_ops = {
 };
 
 /* True if the proxy took it. */
-static bool go_remote(struct request *r, const struct attempt *t, const char *node,
-                      const char *address)
+static bool go_hop(struct request *r, const struct attempt *t, const char *address, const char *secret)
 {
     struct gateway *g = r->gateway;
     uint64_t limit_ns = remote_limit_ns(r, t->timeout_ms);
     cleanup_buffer struct buffer set = {0}, added = {0};
     struct peer_call call = {
-        .secret = g->peer_secret,
+        .secret = secret,
         .request_id = r->id,
         .function_key = r->target.function_key,
         .revision = r->revision,
@@ -360,7 +363,6 @@ static bool go_remote(struct request *r, const struct attempt *t, const char *no
                                    .tunnel_idle_ns = INVOKE_TUNNEL_IDLE_NS};
 
     snprintf(r->revision, sizeof(r->revision), "%s", t->revision);
-    snprintf(r->remote_node, sizeof(r->remote_node), "%s", node);
     if (keep_route(r) < 0 || peer_call_headers(&call, &set) < 0 ||
         buffer_printf(&added, "Rouse-Request-Id: %s\r\n", r->id) < 0 ||
         buffer_append(&added, "", 1) < 0)
@@ -376,8 +378,48 @@ static bool go_remote(struct request *r, const struct attempt *t, const char *no
         set_state(r, REQUEST_NEW);
         return false;
     }
+    return true;
+}
+
+static bool go_remote(struct request *r, const struct attempt *t, const char *node,
+                      const char *address)
+{
+    struct gateway *g = r->gateway;
+
+    snprintf(r->remote_node, sizeof(r->remote_node), "%s", node);
+    r->at_sibling = false;
+    if (!go_hop(r, t, address, g->peer_secret))
+        return false;
     g->stats.remote++;
     return true;
+}
+
+/* Another loop of this agent, which has the leased slot or seems to have a free one. */
+static bool go_sibling(struct request *r, const struct attempt *t)
+{
+    struct gateway *g = r->gateway;
+    const struct siblings *s = g->config.siblings;
+    int at = -1;
+
+    if (t->slot)
+        at = siblings_owner(s, t->slot);
+    else if (s && r->sibling_tries < REQUEST_SIBLING_TRIES)
+        at = siblings_free(s, r->target.function_key, t->revision, s->self + ++r->sibling_tries);
+    if (at < 0)
+        return false;
+    r->at_sibling = true;
+    if (!go_hop(r, t, s->addresses[at], s->secret))
+        return false;
+    g->stats.sibling++;
+    return true;
+}
+
+/* A free slot of this node: of this loop, or of another. */
+static bool go_here(struct request *r, const struct attempt *t)
+{
+    if (siblings_owner(r->gateway->config.siblings, t->slot) >= 0)
+        return go_sibling(r, t);
+    return go_local(r, t) || (!t->slot && go_sibling(r, t));
 }
 
 static bool go_to_endpoint(struct request *r, const struct attempt *t)
@@ -495,7 +537,7 @@ static void on_grant(struct ticket *ticket, const Rouse__Control__V1__Grant *m)
         answer(r, &answers[ANSWER_BODY_TOO_LARGE]);
         return;
     }
-    if (strcmp(m->node, g->node) ? go_remote(r, &t, m->node, m->peer_address) : go_local(r, &t))
+    if (strcmp(m->node, g->node) ? go_remote(r, &t, m->node, m->peer_address) : go_here(r, &t))
         return;
     g->stats.refused_grants++;
     r->ticket.attempt++;
@@ -536,14 +578,15 @@ bool request_serve_waiting(struct request *r)
     if (!route)
         return false;
     t = (struct attempt){route->revision, 0, route->timeout_ms, route->body_limit};
-    r->remote_tries = 0;
+    r->remote_tries = r->sibling_tries = 0;
     if (!pool_has_slot(g->config.pool, r->target.function_key, t.revision) &&
+        siblings_free(g->config.siblings, r->target.function_key, t.revision, 0) < 0 &&
         !routes_pick(view(r), r->target.function_key, t.revision, NULL, loop_now(g->config.loop), 0))
         return false;
     tickets_cancel(&r->ticket);
     set_state(r, REQUEST_NEW);
     r->granted = false;
-    if (go_local(r, &t) || go_to_endpoint(r, &t))
+    if (go_here(r, &t) || go_to_endpoint(r, &t))
         return true;
     request_wait(r);
     return false;
@@ -582,7 +625,7 @@ static void request_dispatch(struct request *r)
         answer(r, &answers[ANSWER_BODY_TOO_LARGE]);
         return;
     }
-    if (!go_local(r, &t) && !go_to_endpoint(r, &t))
+    if (!go_here(r, &t) && !go_to_endpoint(r, &t))
         request_wait(r);
 }
 

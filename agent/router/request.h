@@ -11,6 +11,7 @@
 #include "router/gateway.h"
 #include "router/request_id.h"
 #include "router/routes.h"
+#include "router/siblings.h"
 #include "router/target.h"
 #include "router/tickets.h"
 
@@ -28,7 +29,8 @@ const char *request_state_name(enum request_state s);
 bool request_state_edge(enum request_state from, enum request_state to);
 
 struct gateway_stats {
-    uint64_t requests, local, remote, remote_refused, remote_lost, gone, refused_grants;
+    uint64_t requests, local, sibling, remote, remote_refused, remote_lost, gone, refused_grants;
+    uint64_t sibling_refused;
     uint64_t answers[6]; /* by this entry itself, by class of status */
 };
 struct gateway {
@@ -46,7 +48,7 @@ struct gateway {
     uint64_t traces; /* random_next()'s */
 };
 
-enum { REQUEST_REMOTE_TRIES = 2, REQUESTS_KEPT = 256 };
+enum { REQUEST_REMOTE_TRIES = 2, REQUEST_SIBLING_TRIES = 2, REQUESTS_KEPT = 256 };
 
 struct request {
     struct gateway *gateway;
@@ -65,7 +67,8 @@ struct request {
     struct str route; /* pattern of the trigger that matched, or empty; a view into the routes or ... */
     char *kept_route; /* ... this copy, before anything waits */
     bool route_any;
-    unsigned remote_tries;
+    bool at_sibling; /* the present hop is to another loop of this agent */
+    unsigned remote_tries, sibling_tries;
     int remote_status;
     /* Not cleared when a request is used again but for its first byte. */
     char revision[64], remote_node[64];

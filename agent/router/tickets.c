@@ -37,6 +37,7 @@ int tickets_new(const struct tickets_config *c, struct tickets **ret)
         ts->config.limit = TICKETS_MAX;
     if (!ts->config.held_limit)
         ts->config.held_limit = TICKETS_HELD_MAX;
+    ts->next_id = c->id_base;
     list_init(&ts->all);
     *ret = ts;
     return 0;

@@ -19,6 +19,7 @@ struct tickets_config {
     struct loop *loop;
     unsigned limit;      /* 0: TICKETS_MAX */
     uint64_t held_limit; /* bytes; 0: TICKETS_HELD_MAX */
+    uint64_t id_base;    /* ids count from here */
     /* To the controller; -ENOTCONN is fine, tickets_resubmit() follows some day. */
     int (*send)(void *user, const Rouse__Control__V1__AgentMessage *m);
     void *user;

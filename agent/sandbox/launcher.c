@@ -359,7 +359,7 @@ int launcher_freeze(struct launcher *l, const char *id, bool frozen)
 int launcher_usage(struct launcher *l, const char *id, struct sandbox_usage *ret)
 {
     struct cgroup_usage u;
-    int r = find(l, id) ? cgroup_usage(&l->cgroups, id, &u) : -ENOENT;
+    int r = id_valid(id) ? cgroup_usage(&l->cgroups, id, &u) : -ENOENT;
 
     if (r == 0)
         *ret = (struct sandbox_usage){.memory = u.memory, .cpu_ns = u.cpu_ns};

@@ -76,7 +76,7 @@ int launcher_create(struct launcher *l, const struct sandbox_spec *s); /* -EMSGS
 int launcher_stop_sandbox(struct launcher *l, const char *id, uint64_t grace_ns);
 int launcher_freeze(struct launcher *l, const char *id, bool frozen);
 int launcher_usage(struct launcher *l, const char *id,
-                   struct sandbox_usage *ret); /* reads the cgroup; -ENOENT */
+                   struct sandbox_usage *ret); /* reads the cgroup; any thread; -ENOENT */
 /* "v1", "v2" or "hybrid", and what cannot be enforced here, one line; NULL if all can. */
 const char *launcher_cgroup_layout(const struct launcher *l);
 const char *launcher_warning(const struct launcher *l);
