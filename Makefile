@@ -18,7 +18,7 @@ MAKEFLAGS += --no-builtin-rules
 # ---------------------------------------------------------------- modules
 MODULES := proto \
   $(addprefix runtime-sdk/,base reactor http wire control flow package sdk cli) \
-  $(addprefix agent/,router sandbox pool runtime code invoke report) \
+  $(addprefix agent/,shard router sandbox pool runtime code invoke report) \
   $(addprefix controller/,brain api store activator autoscaler scheduler nodes metrics) \
   test/bench/load
 
@@ -40,6 +40,7 @@ DEPS_agent/report    := proto $(R)/flow $(R)/reactor $(R)/base
 DEPS_agent/invoke    := agent/report $(R)/http $(R)/wire $(R)/reactor $(R)/base
 DEPS_agent/pool      := agent/invoke agent/sandbox agent/code agent/runtime agent/report proto $(R)/wire $(R)/http $(R)/reactor $(R)/base
 DEPS_agent/router    := agent/pool agent/invoke agent/runtime agent/report proto $(R)/control $(R)/http $(R)/flow $(R)/reactor $(R)/base
+DEPS_agent/shard    := agent/router agent/pool agent/invoke agent/code agent/sandbox agent/runtime agent/report proto $(R)/control $(R)/http $(R)/flow $(R)/reactor $(R)/base
 DEPS_controller/store      := $(R)/package $(R)/reactor $(R)/base
 DEPS_controller/autoscaler := $(R)/flow $(R)/base
 DEPS_controller/scheduler  := $(R)/base
@@ -140,7 +141,7 @@ $(B)/obj/%.S.o: %.S $(wildcard proto/*.json)
 archives_of = $(foreach m,$(sort $(call closure,$(1))),$(B)/lib/$(m).a)
 link = $(Q)$(CC) $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LDFLAGS) -pthread
 
-AGENT_MODULES      := agent/router agent/code
+AGENT_MODULES      := agent/shard agent/code
 CONTROLLER_MODULES := controller/api
 $(B)/bin/rouse-agent: $(B)/obj/agent/main.c.o $(sort $(foreach m,$(AGENT_MODULES),$(call archives_of,$(m))))
 	@mkdir -p $(@D)

@@ -3,17 +3,13 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "code/cache.h"
-#include "pool/pool.h"
-#include "report/report.h"
-#include "router/gateway.h"
 #include "router/metrics_server.h"
 #include "router/options.h"
-#include "router/peer.h"
-#include "router/routes.h"
 #include "router/session.h"
 #include "router/state_dir.h"
 #include "runtime/runtimes.h"
 #include "sandbox/launcher.h"
+#include "shard/shard.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -32,36 +28,16 @@ struct agent {
     struct runtimes *runtimes;
     struct loop *loop;
     struct code_cache *code;
-    struct report *report;
-    struct pool *pool;
-    struct routes *routes;
-    struct gateway *gateway;
-    struct peer_server *peer;
+    struct shards *shards;
     struct metrics_server *metrics;
     struct session *session;
     char gateway_address[128], peer_address[128];
     struct loop_watch signals;
-    int draining; /* servers that still finish requests */
     bool stopping;
     int status;
 };
 
 /* ---------------------------------------------------------------- what the parts say to each other */
-static int send_message(void *user, const Rouse__Control__V1__AgentMessage *m)
-{
-    struct agent *a = user;
-
-    return session_send(a->session, m);
-}
-
-static void on_slot_free(void *user, const char *function_key, const char *revision)
-{
-    struct agent *a = user;
-
-    if (a->gateway)
-        gateway_slot_free(a->gateway, function_key, revision);
-}
-
 static void on_rejected(void *user, const char *reason)
 {
     struct agent *a = user;
@@ -74,15 +50,6 @@ static void on_rejected(void *user, const char *reason)
     loop_stop(a->loop);
 }
 
-static void fill_metrics(void *user, struct buffer *out)
-{
-    struct agent *a = user;
-
-    report_metrics(a->report, out);
-    gateway_metrics(a->gateway, out);
-    peer_server_metrics(a->peer, out);
-}
-
 static bool is_ready(void *user)
 {
     struct agent *a = user;
@@ -90,13 +57,19 @@ static bool is_ready(void *user)
     return session_ready(a->session) && !a->stopping;
 }
 
+static void collect_metrics(void *user)
+{
+    struct agent *a = user;
+
+    shards_collect_metrics(a->shards);
+}
+
 /* ---------------------------------------------------------------- the end */
 static void on_drained(void *user)
 {
     struct agent *a = user;
 
-    if (--a->draining == 0)
-        loop_stop(a->loop);
+    loop_stop(a->loop);
 }
 
 /* So that the controller places nothing here while what is here drains. */
@@ -125,9 +98,7 @@ static void on_signal(struct loop_watch *w, uint32_t events)
     log_info("%s: finishing running requests, %d s at most", strsignal((int)info.ssi_signo), DRAIN_S);
     a->stopping = true;
     send_leaving(a);
-    a->draining = 2;
-    gateway_drain(a->gateway, deadline, on_drained, a);
-    peer_server_drain(a->peer, deadline, on_drained, a);
+    shards_drain(a->shards, deadline, on_drained, a);
 }
 
 struct last_mail {
@@ -153,16 +124,13 @@ static void empty_mailbox(struct loop *loop)
 
 static void take_down(struct agent *a)
 {
-    a->pool = pool_free(a->pool);
-    a->gateway = gateway_free(a->gateway);
-    a->peer = peer_server_free(a->peer);
+    shards_end(a->shards);
     a->metrics = metrics_server_free(a->metrics);
     a->code = code_cache_free(a->code);
     a->session = session_free(a->session);
     empty_mailbox(a->loop);
     a->launcher = launcher_free(a->launcher);
-    a->routes = routes_free(a->routes);
-    a->report = report_free(a->report);
+    a->shards = shards_free(a->shards);
     a->runtimes = runtimes_free(a->runtimes);
     a->loop = loop_free(a->loop);
     free(a->token);
@@ -194,64 +162,46 @@ static void raise_descriptor_limit(void)
     }
 }
 
-static int build_pool(struct agent *a, struct err *e)
+static int build_code(struct agent *a, struct err *e)
 {
     struct code_cache_config code = {
         .loop = a->loop, .state_dir = a->state.path, .api_url = a->options.api, .token = a->token};
-    struct pool_config pool = {
+
+    return code_cache_new(&code, &a->code, e);
+}
+
+static int build_shards(struct agent *a, struct err *e)
+{
+    const struct options *o = &a->options;
+    struct shards_config c = {
+        .count = o->loops,
         .loop = a->loop,
         .launcher = a->launcher,
         .runtimes = a->runtimes,
-        .report = a->report,
+        .code = a->code,
         .state_dir = a->state.path,
-        .node = a->options.node,
-        .send = send_message,
-        .on_slot_free = on_slot_free,
+        .node = o->node,
+        .gateway_address = o->gateway_address,
+        .peer_address = o->peer_address,
+        .queue_deadline_ns = o->queue_deadline_ns,
+        .on_rejected = on_rejected,
         .user = a,
     };
-    int r = code_cache_new(&code, &a->code, e);
 
-    if (r < 0)
-        return r;
-    pool.code = a->code;
-    r = pool_new(&pool, &a->pool);
-    return r < 0 ? err_errno(e, -r, "pool") : 0;
+    return shards_new(&c, &a->shards, e);
 }
 
-static int build_servers(struct agent *a, struct err *e)
+static int build_metrics(struct agent *a, struct err *e)
 {
-    const struct options *o = &a->options;
-    struct gateway_config gateway = {
-        .loop = a->loop,
-        .pool = a->pool,
-        .report = a->report,
-        .routes = a->routes,
-        .node = o->node,
-        .queue_deadline_ns = o->queue_deadline_ns,
-        .send = send_message,
-        .user = a,
-    };
-    struct peer_server_config peer = {.loop = a->loop, .pool = a->pool, .routes = a->routes};
-    struct metrics_server_config metrics = {
-        .loop = a->loop, .token = a->token, .fill = fill_metrics, .ready = is_ready, .user = a};
-    int r;
+    struct metrics_server_config c = {
+        .loop = a->loop, .token = a->token, .collect = collect_metrics, .ready = is_ready, .user = a};
+    int r = metrics_server_new(&c, &a->metrics);
 
-    r = gateway_new(&gateway, &a->gateway);
     if (r == 0)
-        r = peer_server_new(&peer, &a->peer);
-    if (r == 0)
-        r = metrics_server_new(&metrics, &a->metrics);
+        r = metrics_server_listen(a->metrics, a->options.metrics_address);
     if (r < 0)
-        return err_errno(e, -r, "servers");
-    r = gateway_listen(a->gateway, o->gateway_address);
-    if (r < 0)
-        return err_errno(e, -r, "--gateway-address %s", o->gateway_address);
-    r = peer_server_listen(a->peer, o->peer_address);
-    if (r < 0)
-        return err_errno(e, -r, "--peer-address %s", o->peer_address);
-    r = metrics_server_listen(a->metrics, o->metrics_address);
-    if (r < 0)
-        return err_errno(e, -r, "--metrics-address %s", o->metrics_address);
+        return err_errno(e, -r, "--metrics-address %s", a->options.metrics_address);
+    shards_set_metrics(a->shards, a->metrics);
     return 0;
 }
 
@@ -271,19 +221,15 @@ static int build_session(struct agent *a, struct err *e)
         .memory = o->memory,
         .cpu_millis = o->cpu_millis,
         .runtimes = a->runtimes,
-        .pool = a->pool,
-        .routes = a->routes,
-        .gateway = a->gateway,
-        .peer = a->peer,
-        .report = a->report,
-        .on_rejected = on_rejected,
-        .user = a,
+        .ops = &shards_session_ops,
+        .user = a->shards,
     };
     int r;
 
-    gateway_address(a->gateway, a->gateway_address);
-    peer_server_address(a->peer, a->peer_address);
+    shards_gateway_address(a->shards, a->gateway_address);
+    shards_peer_address(a->shards, a->peer_address);
     r = session_new(&session, &a->session);
+    shards_set_session(a->shards, a->session);
     return r < 0 ? err_errno(e, -r, "--controller %s", o->controller) : 0;
 }
 
@@ -308,15 +254,15 @@ static int build(struct agent *a, struct err *e)
     if (r < 0)
         return err_errno(e, -r, "event loop: %s", loop_backend_reason());
     r = watch_signals(a);
-    if (r == 0)
-        r = report_new(&a->report);
-    if (r == 0)
-        r = routes_new(a->options.node, &a->routes);
     if (r < 0)
         return err_errno(e, -r, "start");
-    r = build_pool(a, e);
+    r = build_code(a, e);
     if (r == 0)
-        r = build_servers(a, e);
+        r = build_shards(a, e);
+    if (r == 0)
+        r = build_metrics(a, e);
+    if (r == 0)
+        r = shards_start(a->shards, e);
     return r < 0 ? r : build_session(a, e);
 }
 
@@ -330,8 +276,8 @@ static void say_hello(const struct agent *a)
     log_info("node %s: gateway %s peer %s metrics %s controller %s cgroup %s", a->options.node,
              a->gateway_address, a->peer_address, metrics, a->options.controller,
              launcher_cgroup_layout(a->launcher));
-    log_info("reactor: %s%s%s", loop_backend_name(a->loop), *fallen_back ? "; io_uring: " : "",
-             fallen_back);
+    log_info("reactor: %s loops=%u%s%s", loop_backend_name(a->loop), a->options.loops,
+             *fallen_back ? "; io_uring: " : "", fallen_back);
     if (warning)
         log_warn("sandbox: %s", warning);
     if (!runtimes_count(a->runtimes))

@@ -14,6 +14,12 @@ static const char metrics_type[] = "Content-Type: text/plain; version=0.0.4; cha
 struct metrics_server {
     struct metrics_server_config config;
     struct http_server *server;
+    struct list waiting;
+    bool collecting;
+};
+struct waiting {
+    struct list link;
+    struct http_exchange *x;
 };
 
 static void say(struct http_exchange *x, int status, const char *text)
@@ -21,13 +27,50 @@ static void say(struct http_exchange *x, int status, const char *text)
     http_respond(x, status, text_type, text, strlen(text));
 }
 
+/* Its client left. */
+static void on_gone(struct http_exchange *x, int error)
+{
+    struct waiting *w = http_user(x);
+
+    (void)error;
+    list_del(&w->link);
+}
+
+static void on_done(struct http_exchange *x)
+{
+    struct waiting *w = http_user(x);
+
+    list_del(&w->link);
+    free(w);
+}
+
+static const struct http_exchange_ops waiting_ops = {.on_gone = on_gone, .on_done = on_done};
+
 static void send_metrics(struct metrics_server *s, struct http_exchange *x)
 {
-    cleanup_buffer struct buffer out = {0};
+    struct waiting *w = calloc(1, sizeof(*w));
 
-    s->config.fill(s->config.user, &out);
-    http_respond(x, 200, metrics_type, buffer_size(&out) ? buffer_bytes(&out) : NULL,
-                 buffer_size(&out));
+    if (!w) {
+        http_respond(x, 503, NULL, NULL, 0);
+        return;
+    }
+    w->x = x;
+    list_push_back(&s->waiting, &w->link);
+    http_set_owner(x, &waiting_ops, w);
+    if (s->collecting)
+        return;
+    s->collecting = true;
+    s->config.collect(s->config.user);
+}
+
+void metrics_server_answer(struct metrics_server *s, const struct buffer *text)
+{
+    struct list *l;
+
+    s->collecting = false;
+    while ((l = list_pop_front(&s->waiting)))
+        http_respond(list_entry(l, struct waiting, link)->x, 200, metrics_type,
+                     buffer_size(text) ? buffer_bytes(text) : NULL, buffer_size(text));
 }
 
 /* Names and rates of all functions are not for everybody, nor for the functions themselves. */
@@ -68,6 +111,7 @@ int metrics_server_new(const struct metrics_server_config *c, struct metrics_ser
     if (!s)
         return -ENOMEM;
     s->config = *c;
+    list_init(&s->waiting);
     r = http_server_new(c->loop, &o, &s->server);
     if (r < 0) {
         free(s);

@@ -4,11 +4,13 @@
 #include "base/quantity.h"
 #include "reactor/conn.h"
 #include "router/capacity.h"
+#include "router/siblings.h"
 #include "router/target.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { NODE_NAME_MAX = 63, LABEL_MAX = 63, CPU_SHARE = 32 };
@@ -38,6 +40,9 @@ const char options_help[] =
     "                              (32 times the machine's: functions wait more than they compute,\n"
     "                              and each is held to its own limit)\n"
     "  --queue-deadline DURATION   how long a request may wait for a slot, 1s to 10m (30s)\n"
+    "  --loops N                   event loops, each on a thread of its own, that share all requests:\n"
+    "                              0 is one, negative is one per cpu, 64 at most\n"
+    "                              (1; over the environment's ROUSE_LOOPS)\n"
     "  --reactor auto|epoll|io_uring  how the kernel is asked (auto: io_uring where it can; over the\n"
     "                              environment's ROUSE_REACTOR)\n"
     "  --label NAME=VALUE          of the node; may be given up to 64 times\n"
@@ -91,6 +96,22 @@ static int take_deadline(const char *value, struct options *o, struct err *e)
     if (quantity_duration(value, &v) < 0 || v < QUEUE_DEADLINE_MIN || v > QUEUE_DEADLINE_MAX)
         return bad(e, "--queue-deadline", value, "is not a duration between 1s and 10m");
     o->queue_deadline_ns = v;
+    return 0;
+}
+
+static int take_loops(const char *flag, const char *value, struct options *o, struct err *e)
+{
+    char *end;
+    long n;
+
+    errno = 0;
+    n = strtol(value, &end, 10);
+    if (!*value || *end || errno || n > LOOPS_MAX)
+        return bad(e, flag, value,
+                   "is not a number of loops up to 64: 0 is one, negative is one per cpu");
+    if (n < 0)
+        n = capacity_cpus() < LOOPS_MAX ? (long)capacity_cpus() : LOOPS_MAX;
+    o->loops = n ? (unsigned)n : 1;
     return 0;
 }
 
@@ -217,6 +238,8 @@ static int take(const char *name, char *value, struct options *o, struct err *e)
         return take_cpu(value, o, e);
     if (!strcmp(name, "--queue-deadline"))
         return take_deadline(value, o, e);
+    if (!strcmp(name, "--loops"))
+        return take_loops(name, value, o, e);
     if (!strcmp(name, "--reactor"))
         return take_reactor(value, o, e);
     return take_label(value, o, e);
@@ -224,9 +247,13 @@ static int take(const char *name, char *value, struct options *o, struct err *e)
 
 static bool takes_value(const char *name)
 {
-    static const char *const parsed[] = {
-        "--node", "--allocatable-memory", "--allocatable-cpu", "--queue-deadline", "--reactor",
-        "--label"};
+    static const char *const parsed[] = {"--node",
+                                         "--allocatable-memory",
+                                         "--allocatable-cpu",
+                                         "--queue-deadline",
+                                         "--loops",
+                                         "--reactor",
+                                         "--label"};
     struct options scratch;
 
     for (size_t i = 0; i < sizeof(parsed) / sizeof(parsed[0]); i++)
@@ -247,11 +274,18 @@ int options_parse(int argc, char **argv, struct options *ret, enum options_mode 
         .memory = capacity_memory() / 10 * 9,
         .cpu_millis = capacity_cpus() * CPU_SHARE * 1000,
         .queue_deadline_ns = 30 * NS_PER_S,
+        .loops = 1,
         .reactor = -1,
     };
+    const char *loops = getenv("ROUSE_LOOPS");
     int r;
 
     *ret_mode = OPTIONS_RUN;
+    if (loops) {
+        r = take_loops("ROUSE_LOOPS", loops, &o, e);
+        if (r < 0)
+            return r;
+    }
     for (int i = 1; i < argc; i++) {
         char *value = strchr(argv[i], '=');
 

@@ -17,6 +17,7 @@ struct options { /* strings point into argv */
     uint64_t memory; /* bytes */
     uint32_t cpu_millis;
     uint64_t queue_deadline_ns;
+    unsigned loops;
     int reactor; /* enum loop_backend; -1: not given */
     struct session_label labels[OPTION_LABELS_MAX];
     size_t label_count;

@@ -1,14 +1,9 @@
-/* session.c - the control client's events: open, messages, closed. On the agent's loop. */
+/* session.c - the control client's events: open, messages, closed. On the main loop. */
 #include "router/session.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "control/channel.h"
-#include "pool/pool.h"
-#include "report/report.h"
-#include "router/gateway.h"
-#include "router/peer.h"
-#include "router/routes.h"
 #include "runtime/runtimes.h"
 
 #include <errno.h>
@@ -25,7 +20,7 @@ struct session {
     struct control_client *client; /* NULL between a broken session and the next dial */
     uint64_t incarnation;          /* of this agent */
     uint64_t controller;           /* incarnation; 0: none yet */
-    bool said_hello, welcome, routed;
+    bool open, said_hello, welcome, routed;
     struct loop_timer report, redial;
 };
 
@@ -44,7 +39,6 @@ static const char *architecture(void)
 /* What Hello points to, in arrays that the caller frees. */
 struct hello_parts {
     Rouse__Control__V1__Resources allocatable;
-    Rouse__Control__V1__Epoch routes;
     Rouse__Control__V1__RuntimeInfo *runtimes, **runtime_list;
     Rouse__Control__V1__Hello__LabelsEntry *labels, **label_list;
 };
@@ -80,12 +74,11 @@ static int hello_lists(const struct session_config *c, Hello *h, struct hello_pa
     return 0;
 }
 
-static int send_hello(struct session *s)
+static int send_hello(struct session *s, const Hello *actual)
 {
     const struct session_config *c = &s->config;
-    struct hello_parts p = {.allocatable = ROUSE__CONTROL__V1__RESOURCES__INIT,
-                            .routes = ROUSE__CONTROL__V1__EPOCH__INIT};
-    Hello h = ROUSE__CONTROL__V1__HELLO__INIT;
+    struct hello_parts p = {.allocatable = ROUSE__CONTROL__V1__RESOURCES__INIT};
+    Hello h = *actual;
     AgentMessage m = ROUSE__CONTROL__V1__AGENT_MESSAGE__INIT;
     int r = hello_lists(c, &h, &p);
 
@@ -99,14 +92,10 @@ static int send_hello(struct session *s)
         h.allocatable = &p.allocatable;
         h.gateway_address = (char *)c->gateway_address;
         h.peer_address = (char *)c->peer_address;
-        if (routes_epoch(c->routes, &p.routes.incarnation, &p.routes.sequence))
-            h.routes = &p.routes;
         h.version = (char *)c->version;
-        pool_hello(c->pool, &h);
         m.body_case = ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_HELLO;
         m.hello = &h;
         r = control_client_send(s->client, &m);
-        pool_hello_done(c->pool, &h);
     }
     free(p.runtimes);
     free(p.runtime_list);
@@ -118,14 +107,16 @@ static int send_hello(struct session *s)
 /* ---------------------------------------------------------------- break and redial */
 static void lost(struct session *s)
 {
-    s->said_hello = s->welcome = false;
+    s->open = s->said_hello = s->welcome = false;
     loop_timer_cancel(s->config.loop, &s->report);
-    gateway_away(s->config.gateway);
+    s->config.ops->on_away(s->config.user);
 }
 
 /* Ends the connection from within one of its callbacks: the client goes in the timer, then a new one comes. */
-static void break_session(struct session *s, const char *why)
+void session_break(struct session *s, const char *why)
 {
+    if (!s->open)
+        return;
     log_warn("session: %s; connecting anew", why);
     lost(s);
     loop_timer_set(s->config.loop, &s->redial, loop_now(s->config.loop) + 1);
@@ -140,28 +131,18 @@ static void on_welcome(struct session *s, const Rouse__Control__V1__Welcome *m)
              (unsigned long long)m->incarnation);
     s->controller = m->incarnation;
     s->welcome = true;
-    peer_server_secret(s->config.peer, m->peer_secret);
-    gateway_welcome(s->config.gateway, m->peer_secret);
+    s->config.ops->on_welcome(s->config.user, m);
     loop_timer_set(s->config.loop, &s->report, loop_now(s->config.loop) + REPORT_MS * NS_PER_MS);
 }
 
-static void on_routes(struct session *s, const Rouse__Control__V1__Routes *m)
+static void hand_on(struct session *s, const ControllerMessage *m)
 {
-    Rouse__Control__V1__Epoch epoch = ROUSE__CONTROL__V1__EPOCH__INIT;
-    Rouse__Control__V1__Ack ack = ROUSE__CONTROL__V1__ACK__INIT;
-    AgentMessage a = ROUSE__CONTROL__V1__AGENT_MESSAGE__INIT;
-    int r = routes_apply(s->config.routes, m);
+    const char *why = "a message that cannot be made true here";
 
-    if (r < 0 || !routes_epoch(s->config.routes, &epoch.incarnation, &epoch.sequence)) {
-        break_session(s, r == -ESTALE ? "routes on an epoch that is not ours"
-                                      : "routes could not be applied");
-        return;
-    }
-    s->routed = true;
-    ack.routes = &epoch;
-    a.body_case = ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_ACK;
-    a.ack = &ack;
-    session_send(s, &a);
+    if (s->config.ops->on_message(s->config.user, m, &why) < 0)
+        session_break(s, why);
+    else if (m->body_case == ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_ROUTES)
+        s->routed = true;
 }
 
 static void on_message(void *user, const ControllerMessage *m)
@@ -172,40 +153,21 @@ static void on_message(void *user, const ControllerMessage *m)
         return;
     if (!s->welcome && m->body_case != ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_WELCOME &&
         m->body_case != ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_HELLO_REJECT) {
-        break_session(s, "the controller did not say Welcome first");
+        session_break(s, "the controller did not say Welcome first");
         return;
     }
     switch (m->body_case) {
     case ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_HELLO_REJECT:
-        s->config.on_rejected(s->config.user, m->hello_reject->reason);
+        s->config.ops->on_rejected(s->config.user, m->hello_reject->reason);
         break;
     case ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_WELCOME:
         on_welcome(s, m->welcome);
         break;
-    case ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_DESIRED:
-        if (pool_desired(s->config.pool, m->desired) == -ESTALE)
-            break_session(s, "desired state on an epoch that is not ours");
-        break;
-    case ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_ROUTES:
-        on_routes(s, m->routes);
-        break;
-    case ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_SLOT_WANTED:
-        pool_slot_wanted(s->config.pool, m->slot_wanted);
-        break;
-    case ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_GRANT:
-        gateway_grant(s->config.gateway, m->grant);
-        break;
-    case ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_REFUSE:
-        gateway_refuse(s->config.gateway, m->refuse);
-        break;
-    case ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_CORDON:
-        pool_cordon(s->config.pool, m->cordon->cordoned);
-        break;
-    case ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_LOG_REQUEST:
-        pool_log_request(s->config.pool, m->log_request);
+    case ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY__NOT_SET:
+        log_debug("session: a message of a kind that this version does not know");
         break;
     default:
-        log_debug("session: a message of a kind that this version does not know");
+        hand_on(s, m);
     }
 }
 
@@ -213,16 +175,28 @@ static void on_open(void *user)
 {
     struct session *s = user;
 
+    s->open = true;
+    s->config.ops->on_open(s->config.user);
+}
+
+int session_hello(struct session *s, const Hello *actual)
+{
+    int r;
+
+    if (!s->open || s->said_hello)
+        return -ENOTCONN;
     s->said_hello = true;
-    if (send_hello(s) < 0)
-        break_session(s, "Hello could not be sent");
+    r = send_hello(s, actual);
+    if (r < 0)
+        session_break(s, "Hello could not be sent");
+    return r;
 }
 
 static void on_closed(void *user, const char *reason)
 {
     struct session *s = user;
 
-    if (s->said_hello)
+    if (s->open)
         log_warn("session: controller lost: %s", reason);
     lost(s);
 }
@@ -256,15 +230,10 @@ static void on_redial(struct loop_timer *t)
 static void on_report(struct loop_timer *t)
 {
     struct session *s = list_entry(t, struct session, report);
-    AgentMessage a = ROUSE__CONTROL__V1__AGENT_MESSAGE__INIT;
-    Rouse__Control__V1__Report m;
 
-    report_load(s->config.report, clock_monotonic_ns(), &m);
-    a.body_case = ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_REPORT;
-    a.report = &m;
-    session_send(s, &a);
-    report_load_done(&m);
-    loop_timer_set(s->config.loop, t, loop_now(s->config.loop) + REPORT_MS * NS_PER_MS);
+    s->config.ops->on_report(s->config.user);
+    if (s->welcome)
+        loop_timer_set(s->config.loop, t, loop_now(s->config.loop) + REPORT_MS * NS_PER_MS);
 }
 
 /* ---------------------------------------------------------------- life */

@@ -466,6 +466,16 @@ static void fill(void *user, struct buffer *out)
     (void)user;
     buffer_puts(out, "x 1\n");
 }
+static struct metrics_server *m;
+static void collect(void *user)
+{
+    struct buffer text = {0};
+
+    (void)user;
+    fill(user, &text);
+    metrics_server_answer(m, &text);
+    buffer_done(&text);
+}
 static bool ready(void *user)
 {
     return *(bool *)user;
@@ -474,8 +484,7 @@ static bool ready(void *user)
 START_TEST(operators_ask)
 {
     bool is_ready = false;
-    struct metrics_server_config c = {.fill = fill, .ready = ready, .user = &is_ready};
-    struct metrics_server *m;
+    struct metrics_server_config c = {.collect = collect, .ready = ready, .user = &is_ready};
     char address[128];
 
     start();

@@ -1,12 +1,7 @@
-/* session_test.c - the session against a fake channel, pool, gateway and peer server: who gets what, and when. */
+/* session_test.c - the session against a fake channel and a fake owner: who gets what, and when. */
 #include "router/session.h"
 #include "base/clock.h"
 #include "control/channel.h"
-#include "pool/pool.h"
-#include "report/report.h"
-#include "router/gateway.h"
-#include "router/peer.h"
-#include "router/routes.h"
 #include "runtime/runtimes.h"
 #include "unit.h"
 
@@ -19,7 +14,7 @@
 static char story[1024];
 static struct control_client_options channel;
 static unsigned dials;
-static int desired_result, send_result;
+static int message_result, send_result;
 static bool hello_had_routes;
 static char client_handle;
 
@@ -69,76 +64,56 @@ int control_client_send(struct control_client *c, const AgentMessage *m)
         hello_had_routes = m->hello->routes != NULL;
         say("hello");
         break;
-    case ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_ACK:
-        ck_assert_ptr_null(m->ack->desired);
-        say("ack:%u", (unsigned)m->ack->routes->sequence);
-        break;
-    case ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_REPORT:
-        say("report");
-        loop_stop(channel.loop);
-        break;
     default:
-        say("message:%d", (int)m->body_case);
+        break;
     }
     return send_result;
 }
 
-int pool_desired(struct pool *p, const Rouse__Control__V1__Desired *d)
+static const Rouse__Control__V1__Hello *actual; /* what on_open() brings; NULL: later */
+static struct session *session;
+
+static void on_open(void *user)
 {
-    (void)p, (void)d;
-    say("desired");
-    return desired_result;
+    (void)user;
+    say("open");
+    if (actual)
+        session_hello(session, actual);
 }
-void pool_slot_wanted(struct pool *p, const Rouse__Control__V1__SlotWanted *w)
+static void on_welcome(void *user, const Rouse__Control__V1__Welcome *m)
 {
-    (void)p;
-    say("wanted:%u", w->count);
+    (void)user;
+    say("welcome:%s", m->peer_secret);
 }
-void pool_log_request(struct pool *p, const Rouse__Control__V1__LogRequest *r)
+static void on_away(void *user)
 {
-    (void)p;
-    say("log:%u", (unsigned)r->id);
-}
-void pool_cordon(struct pool *p, bool cordoned)
-{
-    (void)p;
-    say("cordon:%d", cordoned);
-}
-void pool_hello(struct pool *p, Rouse__Control__V1__Hello *hello)
-{
-    (void)p, (void)hello;
-    say("pool");
-}
-void pool_hello_done(struct pool *p, Rouse__Control__V1__Hello *hello)
-{
-    (void)p, (void)hello;
-    say("done");
-}
-void gateway_welcome(struct gateway *g, const char *peer_secret)
-{
-    (void)g;
-    say("gateway:%s", peer_secret);
-}
-void gateway_away(struct gateway *g)
-{
-    (void)g;
+    (void)user;
     say("away");
 }
-void gateway_grant(struct gateway *g, const Rouse__Control__V1__Grant *m)
+static int on_message(void *user, const ControllerMessage *m, const char **ret_why)
 {
-    (void)g;
-    say("grant:%u", (unsigned)m->ticket);
+    (void)user;
+    say("message:%d", (int)m->body_case);
+    *ret_why = "a double's reason";
+    return message_result;
 }
-void gateway_refuse(struct gateway *g, const Rouse__Control__V1__Refuse *m)
+static void on_report(void *user)
 {
-    (void)g;
-    say("refuse:%u", (unsigned)m->ticket);
+    (void)user;
+    say("report");
+    loop_stop(channel.loop);
 }
-void peer_server_secret(struct peer_server *s, const char *secret)
+static void on_rejected(void *user, const char *reason)
 {
-    (void)s;
-    say("peer:%s", secret);
+    (void)user;
+    say("rejected:%s", reason);
 }
+static const struct session_ops ops = {.on_open = on_open,
+                                       .on_welcome = on_welcome,
+                                       .on_away = on_away,
+                                       .on_message = on_message,
+                                       .on_report = on_report,
+                                       .on_rejected = on_rejected};
 size_t runtimes_count(const struct runtimes *r)
 {
     (void)r;
@@ -154,15 +129,7 @@ const struct runtime *runtimes_at(const struct runtimes *r, size_t i)
 
 /* ---------------------------------------------------------------- the session under test */
 static struct loop *loop;
-static struct routes *routes;
-static struct report *report;
-static struct session *session;
-
-static void on_rejected(void *user, const char *reason)
-{
-    (void)user;
-    say("rejected:%s", reason);
-}
+static Rouse__Control__V1__Hello nothing = ROUSE__CONTROL__V1__HELLO__INIT;
 
 static void start(void)
 {
@@ -177,22 +144,17 @@ static void start(void)
         .label_count = 1,
         .memory = 1 << 30,
         .cpu_millis = 1000,
-        .on_rejected = on_rejected,
+        .ops = &ops,
     };
 
     ck_assert_int_eq(loop_new(&loop), 0);
-    ck_assert_int_eq(routes_new("n1", &routes), 0);
-    ck_assert_int_eq(report_new(&report), 0);
+    actual = &nothing;
     c.loop = loop;
-    c.routes = routes;
-    c.report = report;
     ck_assert_int_eq(session_new(&c, &session), 0);
 }
 static void stop(void)
 {
     session_free(session);
-    routes_free(routes);
-    report_free(report);
     loop_free(loop);
 }
 
@@ -211,30 +173,17 @@ static void send_welcome(uint64_t incarnation)
     m.welcome = &w;
     channel.on_message(channel.user, &m);
 }
-static void send_routes(uint64_t since_sequence, uint64_t sequence)
+static void send_kind(int kind)
 {
-    Rouse__Control__V1__Epoch epoch = ROUSE__CONTROL__V1__EPOCH__INIT,
-                              since = ROUSE__CONTROL__V1__EPOCH__INIT;
-    Rouse__Control__V1__Routes r = ROUSE__CONTROL__V1__ROUTES__INIT;
+    static Rouse__Control__V1__Routes routes = ROUSE__CONTROL__V1__ROUTES__INIT;
     ControllerMessage m = message();
 
-    epoch.sequence = sequence;
-    since.sequence = since_sequence;
-    r.epoch = &epoch;
-    r.since = since_sequence ? &since : NULL;
-    m.body_case = ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_ROUTES;
-    m.routes = &r;
+    m.body_case = (Rouse__Control__V1__ControllerMessage__BodyCase)kind;
+    m.routes = &routes; /* nobody looks at it */
     channel.on_message(channel.user, &m);
 }
-static void send_desired(void)
-{
-    Rouse__Control__V1__Desired d = ROUSE__CONTROL__V1__DESIRED__INIT;
-    ControllerMessage m = message();
-
-    m.body_case = ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_DESIRED;
-    m.desired = &d;
-    channel.on_message(channel.user, &m);
-}
+#define ROUTES  ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_ROUTES
+#define DESIRED ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_DESIRED
 
 static void stop_loop(struct loop_timer *t)
 {
@@ -255,68 +204,65 @@ static void run_until_dialled(unsigned wanted)
 
 START_TEST(hello_welcome_routes)
 {
+    Rouse__Control__V1__Epoch epoch = ROUSE__CONTROL__V1__EPOCH__INIT;
+    Rouse__Control__V1__Hello held = ROUSE__CONTROL__V1__HELLO__INIT;
+
     start();
     ck_assert_uint_eq(dials, 1);
     ck_assert(!session_ready(session));
     channel.on_open(channel.user);
-    expect("pool hello done ");
+    expect("open hello ");
     ck_assert(!hello_had_routes);
     send_welcome(5);
-    expect("peer:s3cret gateway:s3cret ");
+    expect("welcome:s3cret ");
     ck_assert(!session_ready(session));
-    send_routes(0, 3);
-    expect("ack:3 ");
+    send_kind(ROUTES);
+    expect("message:4 ");
     ck_assert(session_ready(session));
-    send_routes(3, 4);
-    expect("ack:4 ");
     /* It breaks; the next Hello says which routes are held. Readiness stays: warm traffic needs no controller. */
     channel.on_closed(channel.user, "gone");
     expect("away ");
     ck_assert(session_ready(session));
+    held.routes = &epoch;
+    actual = &held;
     channel.on_open(channel.user);
     ck_assert(hello_had_routes);
     stop();
 }
 END_TEST
 
-START_TEST(messages_reach_their_owners)
+START_TEST(hello_may_come_later)
 {
-    Rouse__Control__V1__SlotWanted wanted = ROUSE__CONTROL__V1__SLOT_WANTED__INIT;
-    Rouse__Control__V1__Grant grant = ROUSE__CONTROL__V1__GRANT__INIT;
-    Rouse__Control__V1__Refuse refuse = ROUSE__CONTROL__V1__REFUSE__INIT;
-    Rouse__Control__V1__Cordon cordon = ROUSE__CONTROL__V1__CORDON__INIT;
-    Rouse__Control__V1__LogRequest log = ROUSE__CONTROL__V1__LOG_REQUEST__INIT;
-    ControllerMessage m = message();
+    start();
+    actual = NULL;
+    channel.on_open(channel.user);
+    expect("open ");
+    /* Nothing counts before it. */
+    send_kind(DESIRED);
+    expect("");
+    ck_assert_int_eq(session_hello(session, &nothing), 0);
+    expect("hello ");
+    ck_assert_int_eq(session_hello(session, &nothing), -ENOTCONN);
+    channel.on_closed(channel.user, "gone");
+    expect("away ");
+    /* Its connection is over. */
+    ck_assert_int_eq(session_hello(session, &nothing), -ENOTCONN);
+    expect("");
+    stop();
+}
+END_TEST
 
+START_TEST(messages_reach_their_owner)
+{
     start();
     channel.on_open(channel.user);
     send_welcome(5);
     story[0] = '\0';
-    wanted.count = 2;
-    m.body_case = ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_SLOT_WANTED;
-    m.slot_wanted = &wanted;
-    channel.on_message(channel.user, &m);
-    grant.ticket = 3;
-    m.body_case = ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_GRANT;
-    m.grant = &grant;
-    channel.on_message(channel.user, &m);
-    refuse.ticket = 4;
-    m.body_case = ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_REFUSE;
-    m.refuse = &refuse;
-    channel.on_message(channel.user, &m);
-    cordon.cordoned = true;
-    m.body_case = ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_CORDON;
-    m.cordon = &cordon;
-    channel.on_message(channel.user, &m);
-    log.id = 6;
-    m.body_case = ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_LOG_REQUEST;
-    m.log_request = &log;
-    channel.on_message(channel.user, &m);
-    send_desired();
+    for (int kind = DESIRED; kind <= ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_LOG_REQUEST; kind++)
+        send_kind(kind);
     /* A kind that this version does not know. */
-    m = message();
-    channel.on_message(channel.user, &m);
-    expect("wanted:2 grant:3 refuse:4 cordon:1 log:6 desired ");
+    send_kind(0);
+    expect("message:3 message:4 message:5 message:6 message:7 message:8 message:9 ");
     stop();
 }
 END_TEST
@@ -326,22 +272,23 @@ START_TEST(what_does_not_fit_ends_the_connection)
     start();
     channel.on_open(channel.user);
     send_welcome(5);
-    send_routes(0, 3);
     story[0] = '\0';
-    send_routes(2, 9);
-    expect("away ");
+    message_result = -ESTALE;
+    send_kind(ROUTES);
+    expect("message:4 away ");
+    ck_assert(!session_ready(session));
     /* Nothing of the broken connection counts any more. */
-    send_desired();
+    send_kind(DESIRED);
+    session_break(session, "once more");
     expect("");
     run_until_dialled(2);
     expect("free ");
+    message_result = 0;
     channel.on_open(channel.user);
-    ck_assert(hello_had_routes);
     send_welcome(5);
     story[0] = '\0';
-    desired_result = -ESTALE;
-    send_desired();
-    expect("desired away ");
+    session_break(session, "a shard could not");
+    expect("away ");
     run_until_dialled(3);
     stop();
 }
@@ -352,7 +299,7 @@ START_TEST(welcome_comes_first)
     start();
     channel.on_open(channel.user);
     story[0] = '\0';
-    send_desired();
+    send_kind(DESIRED);
     expect("away ");
     run_until_dialled(2);
     stop();
@@ -413,6 +360,6 @@ START_TEST(a_report_follows_the_welcome)
 }
 END_TEST
 
-UNIT_MAIN("session", hello_welcome_routes, messages_reach_their_owners,
+UNIT_MAIN("session", hello_welcome_routes, hello_may_come_later, messages_reach_their_owner,
           what_does_not_fit_ends_the_connection, welcome_comes_first,
           nothing_is_sent_before_its_time, a_rejected_node_says_why, a_report_follows_the_welcome)
