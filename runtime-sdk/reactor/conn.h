@@ -85,7 +85,8 @@ struct listener_options {
     int backlog;      /* 0: 4096 */
     unsigned max_connections; /* 0: 10000, those conn_open()ed in on_accept(); past it new ones wait in the backlog */
 };
-/* on_accept() owns fd. The peer's credentials and address are there to ask the fd for. */
+/* -EADDRINUSE of a TCP port is said after 250 ms: a process that died a moment ago may still hold it.
+ * on_accept() owns fd. The peer's credentials and address are there to ask the fd for. */
 int listener_open(struct loop *l, const char *address, const struct listener_options *o,
                   void (*on_accept)(void *user, int fd), void *user, struct listener **ret);
 int listener_open_fd(struct loop *l, int fd, void (*on_accept)(void *user, int fd), void *user,

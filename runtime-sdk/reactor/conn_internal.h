@@ -29,6 +29,7 @@ struct conn {
     uint64_t sent;
     int error; /* closed: what on_closed() is told; end_kept: how the input ended */
     uint32_t discarded;
+    uint32_t index;  /* io_uring: its place among the loop's, from 1; 0: none */
     int32_t sending; /* io_uring: the outcome of the send out of `busy` */
     uint32_t input_limit, high_water, low_water;
     uint8_t state; /* enum conn_state */

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #define REST_NS (50 * NS_PER_MS)
+enum { BIND_PATIENCE_MS = 250 };
 
 static void accept_or_rest(struct listener *ls)
 {
@@ -131,6 +132,20 @@ static int bind_unix(int fd, const struct sockaddr_storage *sa, socklen_t size, 
     return chmod(path, mode ? mode : 0600) < 0 ? -errno : 0;
 }
 
+/* The kernel takes a ring apart some milliseconds after its process has died, and the accept that was
+ * in it holds the port until then: who starts again at once waits for that. */
+static int bind_tcp(int fd, const struct sockaddr_storage *sa, socklen_t size)
+{
+    const struct timespec step = {.tv_nsec = NS_PER_MS};
+
+    for (int i = 0; bind(fd, (const struct sockaddr *)sa, size) < 0; i++) {
+        if (errno != EADDRINUSE || i == BIND_PATIENCE_MS)
+            return -errno;
+        nanosleep(&step, NULL);
+    }
+    return 0;
+}
+
 int listener_open(struct loop *l, const char *address, const struct listener_options *o,
                   void (*on_accept)(void *user, int fd), void *user, struct listener **ret)
 {
@@ -157,8 +172,9 @@ int listener_open(struct loop *l, const char *address, const struct listener_opt
             return -errno;
         if (o && o->reuseport && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)) < 0)
             return -errno;
-        if (bind(fd, (struct sockaddr *)&sa, size) < 0)
-            return -errno;
+        r = bind_tcp(fd, &sa, size);
+        if (r < 0)
+            return r;
     }
     if (listen(fd, o && o->backlog ? o->backlog : 4096) < 0)
         return -errno;

@@ -82,8 +82,8 @@ bool uring_mine(const struct uring *u)
 
 static void run_completions(struct uring *u);
 
-/* The thread that ran the loop has ended, and the kernel has ended all it had asked for: the last
- * completions are there. A new ring asks for it again, with plain descriptors: their slots are gone. */
+/* The thread that ran the loop has ended. What it had asked for is still there, but completions come to
+ * that thread alone: a new ring asks for it again, with plain descriptors, since their slots are gone. */
 static int take_over(struct uring *u)
 {
     bool buffers = u->buffers != NULL;
@@ -96,6 +96,8 @@ static int take_over(struct uring *u)
     u->fixed = false;
     u->wake_armed = false;
     uring_watches_forget(u);
+    uring_accepts_forget(u);
+    uring_conns_forget(u, false);
     r = open_ring(u);
     return r == 0 && buffers ? uring_buffers_open(u) : r;
 }
@@ -351,8 +353,8 @@ void uring_end_now(struct uring *u, uint64_t name,
     }
 }
 
-/* Everything in the kernel is cancelled and every last completion is taken, so that what closed
- * connections still hold is freed. */
+/* Everything in the kernel is cancelled, so that what closed connections still hold is freed. Those that
+ * are not closed are forgotten. */
 static void finish(struct uring *u)
 {
     struct io_uring_sync_cancel_reg reg = {.fd = -1,
@@ -364,18 +366,13 @@ static void finish(struct uring *u)
         io_uring_register_sync_cancel(&u->ring, &reg);
         io_uring_get_events(&u->ring);
     }
-    for (unsigned left = io_uring_cq_ready(&u->ring); left--;) {
-        struct io_uring_cqe cqe = u->ring.cq.cqes[*u->ring.cq.khead & u->ring.cq.ring_mask];
-        unsigned tag = cqe.user_data & TAG_MASK;
-        struct conn *c = (struct conn *)(uintptr_t)(cqe.user_data & ~(uint64_t)TAG_MASK);
+    for (unsigned left = io_uring_cq_ready(&u->ring); left--; io_uring_cq_advance(&u->ring, 1)) {
+        struct io_uring_cqe *cqe = &u->ring.cq.cqes[*u->ring.cq.khead & u->ring.cq.ring_mask];
 
-        io_uring_cq_advance(&u->ring, 1);
-        if (tag == TAG_ACCEPT && cqe.res >= 0)
-            close(cqe.res);
-        /* A connection that is not closed is forgotten: its owner's memory may be gone, not its own. */
-        if ((tag == TAG_RECV || tag == TAG_POLL) && c->state == CONN_CLOSED)
-            uring_conn_completed(u, c, tag, &cqe);
+        if ((cqe->user_data & TAG_MASK) == TAG_ACCEPT && cqe->res >= 0)
+            close(cqe->res);
     }
+    uring_conns_forget(u, true);
 }
 
 static void uring_close(struct loop *l)
@@ -389,6 +386,8 @@ static void uring_close(struct loop *l)
         io_uring_queue_exit(&u->ring);
     }
     uring_buffers_close(u);
+    free(u->conns.at);
+    free(u->accepting.at);
     free(u->dirty.at);
     free(u->sending.at);
     free(u->listeners.at);

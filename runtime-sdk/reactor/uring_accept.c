@@ -12,7 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { ACCEPTING = 1, CANCELLED = 2, LISTED = 4, MULTISHOT_ROOM = 64 };
+enum { ACCEPTING = 1, CANCELLED = 2, LISTED = 4, KNOWN = 8, MULTISHOT_ROOM = 64 };
 
 static void mark(struct listener *ls)
 {
@@ -24,6 +24,10 @@ static void mark(struct listener *ls)
 
 int uring_accept_set(struct listener *ls, bool on)
 {
+    if (!(ls->watch.events & KNOWN)) {
+        vector_push(&uring_of(ls->loop)->accepting, (uintptr_t)ls);
+        ls->watch.events |= KNOWN;
+    }
     ls->on = on;
     mark(ls);
     if (on && ls->held_at < ls->held_count)
@@ -132,6 +136,16 @@ static bool ended(void *object, const struct io_uring_cqe *cqe)
     return true;
 }
 
+void uring_accepts_forget(struct uring *u)
+{
+    for (size_t i = 0; i < u->accepting.count; i++) {
+        struct listener *ls = (struct listener *)u->accepting.at[i];
+
+        ls->watch.events &= ~(unsigned)(ACCEPTING | CANCELLED);
+        mark(ls);
+    }
+}
+
 void uring_accept_done(struct listener *ls)
 {
     struct uring *u = uring_of(ls->loop);
@@ -142,6 +156,7 @@ void uring_accept_done(struct listener *ls)
     ls->held = NULL;
     if (ls->watch.events & LISTED)
         vector_remove(&u->listeners, (uintptr_t)ls);
+    vector_remove(&u->accepting, (uintptr_t)ls);
     if (ls->watch.events & ACCEPTING && uring_mine(u))
         uring_end_now(u, uring_name(ls, TAG_ACCEPT), ended, ls);
 }

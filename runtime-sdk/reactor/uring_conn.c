@@ -25,6 +25,24 @@ static void mark(struct conn *c, unsigned why)
     vector_push(&u->dirty, (uintptr_t)c);
 }
 
+static void unlist(struct uring *u, struct conn *c)
+{
+    struct conn *last;
+
+    if (!c->index)
+        return;
+    last = (struct conn *)u->conns.at[--u->conns.count];
+    u->conns.at[c->index - 1] = (uintptr_t)last;
+    last->index = c->index;
+    c->index = 0;
+}
+
+static void release(struct uring *u, struct conn *c)
+{
+    unlist(u, c);
+    conn_release(c);
+}
+
 int uring_conn_start(struct conn *c)
 {
     struct uring *u = uring_of(c->loop);
@@ -34,6 +52,8 @@ int uring_conn_start(struct conn *c)
         uring_buffers_close(u);
         return r;
     }
+    vector_push(&u->conns, (uintptr_t)c);
+    c->index = (uint32_t)u->conns.count;
     mark(c, WANT_CHECK);
     return 0;
 }
@@ -188,7 +208,7 @@ static void let_go(struct uring *u, struct conn *c)
     e->fd = c->watch.fd;
     e->flags = IOSQE_CQE_SKIP_SUCCESS;
     if (!(c->armed & ARM_ALL))
-        conn_release(c);
+        release(u, c);
 }
 
 void uring_conn_prepare(struct uring *u, struct conn *c)
@@ -211,7 +231,22 @@ void uring_conn_prepare(struct uring *u, struct conn *c)
 static void release_closed(struct conn *c)
 {
     if (c->state == CONN_CLOSED && !(c->armed & (ARM_ALL | DIRTY)))
-        conn_release(c);
+        release(uring_of(c->loop), c);
+}
+
+void uring_conns_forget(struct uring *u, bool closed_only)
+{
+    for (size_t i = u->conns.count; i-- > 0;) { /* releasing moves the last one here */
+        struct conn *c = (struct conn *)u->conns.at[i];
+
+        if (c->state != CONN_CLOSED && closed_only)
+            continue;
+        c->armed &= DIRTY | WANT_CHECK | WANT_SEND;
+        if (c->state != CONN_CLOSED)
+            uring_conn_want(c);
+        else if (closed_only || !(c->armed & DIRTY))
+            release(u, c);
+    }
 }
 
 static void sent(struct conn *c, int result)
@@ -367,10 +402,8 @@ static bool detach(struct uring *u, struct conn *c)
     return !(c->armed & ARM_ALL);
 }
 
-bool uring_conn_stop(struct conn *c, bool keep)
+static bool stop(struct uring *u, struct conn *c, bool keep)
 {
-    struct uring *u = uring_of(c->loop);
-
     if (keep)
         return detach(u, c);
     if (c->loop->running || uring_mine(u)) {
@@ -385,4 +418,14 @@ bool uring_conn_stop(struct conn *c, bool keep)
     c->armed &= (uint8_t)~DIRTY;
     close(c->watch.fd);
     return !(c->armed & ARM_ALL);
+}
+
+bool uring_conn_stop(struct conn *c, bool keep)
+{
+    struct uring *u = uring_of(c->loop);
+    bool done = stop(u, c, keep);
+
+    if (done)
+        unlist(u, c);
+    return done;
 }

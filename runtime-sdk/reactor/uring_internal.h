@@ -86,6 +86,8 @@ struct uring {
     unsigned buffer_count, buffer_size;
     uint32_t offset[URING_WHOLE_BUFFERS]; /* how far each buffer is filled */
     int returned;                         /* buffers to give back */
+    struct uring_vector conns;            /* all whose memory the kernel may name */
+    struct uring_vector accepting;        /* all listeners */
     struct uring_vector dirty, sending, listeners, polls_dirty, polls_free, slots_free;
     struct uring_poll *polls;
     size_t poll_count;
@@ -141,6 +143,8 @@ bool uring_conn_stop(struct conn *c, bool keep);
 void uring_conn_prepare(struct uring *u, struct conn *c);
 void uring_conn_completed(struct uring *u, struct conn *c, unsigned tag,
                           const struct io_uring_cqe *cqe);
+/* The kernel holds nothing of any connection any more. */
+void uring_conns_forget(struct uring *u, bool closed_only);
 /* The sends of the last submission have been executed. */
 void uring_conns_sent(struct uring *u);
 
@@ -157,3 +161,4 @@ void uring_accept_done(struct listener *ls);
 void uring_accepts_prepare(struct uring *u);
 void uring_accept_completed(struct uring *u, struct listener *ls, const struct io_uring_cqe *cqe);
 void uring_accepts_held(struct uring *u);
+void uring_accepts_forget(struct uring *u);
