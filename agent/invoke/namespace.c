@@ -5,21 +5,30 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sockios.h>
-#include <pthread.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* Where all of this process's threads are but for the moments in here: it never changes. */
-static pthread_once_t home_once = PTHREAD_ONCE_INIT;
-static int home = -1;
+/* Where all of this process's threads are but for the moments in here: it never changes. Any thread
+ * opens it, the first one wins. */
+static _Atomic int home = -1;
 
-static void open_home(void)
+static int open_home(void)
 {
-    home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+    int none = -1, fd;
+
+    if (home >= 0)
+        return 0;
+    fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    if (!atomic_compare_exchange_strong(&home, &none, fd))
+        close(fd);
+    return 0;
 }
 
 static int go(int namespace_fd)
@@ -29,12 +38,10 @@ static int go(int namespace_fd)
 
 int namespace_socket(int namespace_fd, int family, int type)
 {
-    int fd, r;
+    int fd, r = open_home();
 
-    pthread_once(&home_once, open_home);
-    if (home < 0)
-        return -EMFILE;
-    r = go(namespace_fd);
+    if (r == 0)
+        r = go(namespace_fd);
     if (r < 0)
         return r;
     fd = socket(family, type, 0);
