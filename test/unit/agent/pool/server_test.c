@@ -191,6 +191,7 @@ START_TEST(a_request_as_it_is)
 
     if (!one_ready(1, 0))
         return;
+    params.trace = "00-1-2-4";
     peer_connect_tcp(&c, front_port);
     say(&c, "POST /hello?a=%20b HTTP/1.1\r\nHost: example.org\r\nX-Id: req-9\r\nAccept: a\r\n"
             "X-Forwarded-For: 10.1.1.1\r\nX-Forwarded-Proto: https\r\nRouse-Slot: 3\r\n"
@@ -203,7 +204,8 @@ START_TEST(a_request_as_it_is)
     expect_text(head, "X-Forwarded-Host: example.org\r\n");
     expect_text(head, "Rouse-Request-Id: req-9\r\n");
     expect_text(head, "Rouse-Deadline: ");
-    expect_text(head, "traceparent: 00-1-2-3\r\n");
+    expect_text(head, "traceparent: 00-1-2-4\r\n");
+    expect_no_text(head, "00-1-2-3"); /* the entry's word, once */
     expect_no_text(head, "Rouse-Slot");
     expect_text(head, "\r\n\r\nbody");
     say(&s, "HTTP/1.1 201 Made\r\nX-Mine: 1\r\nRouse-Refused: no\r\nRouse-Request-Id: other\r\n"
