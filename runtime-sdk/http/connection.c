@@ -113,9 +113,10 @@ static size_t take_head(struct http_connection *hc, const uint8_t *in, size_t n)
     int r;
 
     if (!hc->scan.seen) {
-        if (in[0] == '\r' && (n == 1 || in[1] == '\n'))
-            return n == 1 ? incomplete(hc)
-                          : 2; /* an empty line before a request is ignored, RFC 9112 2.2 */
+        if (in[0] == '\r' && (n == 1 || in[1] == '\n')) {
+            incomplete(hc);
+            return n == 1 ? 0 : 2; /* an empty line before a request is ignored, RFC 9112 2.2 */
+        }
         if (!http_is(in[0], HTTP_TOKEN)) {
             http_connection_refuse(hc, 400, "", "the request line has no method");
             return n;
@@ -200,13 +201,27 @@ static size_t on_data(struct conn *c, const uint8_t *in, size_t n)
     return feed.over ? n : feed.at;
 }
 
+static void await_request(struct http_connection *hc)
+{
+    if (hc->server->draining) {
+        http_connection_close(hc, false);
+        return;
+    }
+    if (conn_congested(hc->conn)) { /* on_drained() goes on: answers pile up no higher */
+        http_connection_await(hc, WAIT_TAKEN);
+        return;
+    }
+    http_connection_await(hc, WAIT_REQUEST);
+    conn_resume(hc->conn);
+}
+
 static void on_drained(struct conn *c)
 {
     struct http_connection *hc = conn_user(c);
     struct http_exchange *x = hc->exchange;
 
-    if (!x)
-        conn_resume(c);
+    if (!x && !hc->closing)
+        await_request(hc);
     else if (x->answer == ANSWER_STARTED && x->ops->on_drained)
         x->ops->on_drained(x);
 }
@@ -243,17 +258,6 @@ static const struct conn_ops connection_ops = {
 };
 
 /* ---- between requests */
-
-static void await_request(struct http_connection *hc)
-{
-    if (hc->server->draining) {
-        http_connection_close(hc, false);
-        return;
-    }
-    http_connection_await(hc, WAIT_REQUEST);
-    if (!conn_congested(hc->conn)) /* else on_drained() goes on: answers pile up no higher */
-        conn_resume(hc->conn);
-}
 
 void http_connection_next(struct http_connection *hc)
 {

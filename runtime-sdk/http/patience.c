@@ -67,6 +67,8 @@ static void late(struct http_connection *hc)
 {
     enum http_wait w = wait_of(hc);
 
+    if (w == WAIT_REQUEST && hc->wait == WAIT_HEAD)
+        hc->wait = w; /* the first head has the time of a head, though not a byte of it came */
     if (hc->closing || w == WAIT_OWNER || w != hc->wait ||
         (w == WAIT_TAKEN && conn_sent(hc->conn) >= hc->goal) ||
         (w == WAIT_BODY && hc->exchange->received >= hc->goal)) {
