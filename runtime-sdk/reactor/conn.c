@@ -131,6 +131,7 @@ void conn_abort(struct conn *c, int error)
     if (error < 0 && c->stream_tcp)
         setsockopt(c->watch.fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
     disconnect(c, false);
+    conn_files_drop(c);
     chunk_free(c->loop, &c->out);
     if (!c->in_data)
         chunk_free(c->loop, &c->in);

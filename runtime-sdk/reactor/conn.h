@@ -55,6 +55,10 @@ void conn_peer_text(const struct conn *c, char out[128]);
 int conn_write(struct conn *c, const void *data,
                size_t n); /* copies; flushed at the end of the turn or by conn_flush */
 int conn_writev(struct conn *c, const struct iovec *iov, int n);
+/* Sends `n` bytes of a file from `offset`, in order with what is written before and after, without
+ * copying them through this process. Takes `file` over on success. They count as pending. A file that
+ * proves shorter ends the connection with -EIO. -EPIPE, -ENOMEM. */
+int conn_send_file(struct conn *c, int file, off_t offset, uint64_t n);
 void conn_flush(struct conn *c);
 size_t conn_pending(const struct conn *c);
 uint64_t conn_sent(const struct conn *c); /* bytes the kernel has taken so far */

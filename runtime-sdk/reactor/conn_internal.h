@@ -24,7 +24,8 @@ struct conn {
     struct loop_deferred turn;
     struct loop_timer timer; /* connecting: the deadline; closing, lingering: the bound */
     struct chunk *in, *out;
-    struct chunk *busy; /* the backend's: in the kernel's hands, untouched until it answers */
+    struct chunk *busy;      /* the backend's: in the kernel's hands, untouched until it answers */
+    struct conn_file *files; /* behind `out`; NULL: none */
     struct listener *listener; /* where it was accepted */
     uint64_t sent;
     int error; /* closed: what on_closed() is told; end_kept: how the input ended */
@@ -49,6 +50,23 @@ struct conn {
     bool told : 1; /* on_closed() has run */
     bool held : 1; /* the backend frees it, by conn_release() */
 };
+
+/* A file to send and what was written behind it. */
+struct conn_file {
+    struct conn_file *next;
+    int fd;
+    off_t offset;
+    uint64_t left;
+    struct chunk *after;
+};
+/* Where the next written byte goes. */
+struct chunk **conn_tail(struct conn *c);
+size_t conn_files_size(const struct conn *c);
+/* Sends of the first file, which nothing is before; -errno. *ret_full: the kernel took nothing. */
+int conn_write_file(struct conn *c, bool *ret_full);
+void conn_files_drop(struct conn *c);
+/* Something was put behind what is pending. */
+void conn_offered(struct conn *c);
 
 extern const struct conn_ops conn_no_ops;
 

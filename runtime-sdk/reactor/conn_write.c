@@ -48,7 +48,10 @@ static void block(struct conn *c)
 
 int conn_write_out(struct conn *c)
 {
-    while (!c->blocked && !c->busy && c->out) {
+    bool full = false;
+    int r = 0;
+
+    while (r == 0 && !c->blocked && !c->busy && c->out) {
         struct iovec part = {chunk_bytes(c->out), chunk_size(c->out)};
         ssize_t n = send_parts(c, &part, 1, part.iov_len);
 
@@ -58,7 +61,14 @@ int conn_write_out(struct conn *c)
         if ((size_t)n < part.iov_len)
             block(c);
     }
-    return 0;
+    if (!c->blocked && !c->busy && c->files) {
+        r = conn_write_file(c, &full);
+        if (r == 0 && full)
+            block(c);
+        else if (r == 0)
+            conn_todo(c, TURN_FLUSH); /* the next step in the next turn */
+    }
+    return r;
 }
 
 static void finish_close(struct conn *c)
@@ -128,6 +138,16 @@ static int write_direct(struct conn *c, const struct iovec *iov, int n, size_t t
     return 0;
 }
 
+void conn_offered(struct conn *c)
+{
+    if (!c->congested && conn_pending(c) > c->high_water) {
+        c->congested = true;
+        c->loop->stats.high_water++;
+    }
+    if (!c->blocked && !c->busy && (c->out || c->files || c->congested))
+        conn_todo(c, TURN_FLUSH);
+}
+
 int conn_writev(struct conn *c, const struct iovec *iov, int n)
 {
     size_t total = 0, skip = 0;
@@ -141,7 +161,7 @@ int conn_writev(struct conn *c, const struct iovec *iov, int n)
     if (!total)
         return 0;
     direct = total >= DIRECT_MIN && n <= DIRECT_PARTS && c->state == CONN_OPEN && !c->blocked &&
-             !c->busy;
+             !c->busy && !c->files;
     if (direct) {
         r = write_direct(c, iov, n, total, &skip);
         if (r < 0) {
@@ -150,7 +170,8 @@ int conn_writev(struct conn *c, const struct iovec *iov, int n)
         }
     }
     if (skip < total) {
-        uint8_t *to = chunk_reserve(c->loop, &c->out, total - skip, false);
+        struct chunk **tail = conn_tail(c);
+        uint8_t *to = chunk_reserve(c->loop, tail, total - skip, false);
         size_t left = skip;
 
         if (!to) {
@@ -166,16 +187,11 @@ int conn_writev(struct conn *c, const struct iovec *iov, int n)
                 to += iov[i].iov_len - from;
             }
         }
-        c->out->end += total - skip;
+        (*tail)->end += total - skip;
         if (direct)
             block(c);
     }
-    if (!c->congested && conn_pending(c) > c->high_water) {
-        c->congested = true;
-        c->loop->stats.high_water++;
-    }
-    if (!c->blocked && !c->busy && (c->out || c->congested))
-        conn_todo(c, TURN_FLUSH);
+    conn_offered(c);
     return 0;
 }
 
@@ -210,7 +226,7 @@ void conn_shutdown(struct conn *c)
 
 size_t conn_pending(const struct conn *c)
 {
-    return chunk_size(c->out) + chunk_size(c->busy);
+    return chunk_size(c->out) + chunk_size(c->busy) + conn_files_size(c);
 }
 
 uint64_t conn_sent(const struct conn *c)

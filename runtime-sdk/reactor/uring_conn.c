@@ -69,6 +69,8 @@ void uring_conn_flush(struct conn *c)
         return;
     if (c->out)
         mark(c, WANT_SEND);
+    else if (c->files) /* sendfile(2) does not wait either */
+        conn_wrote_out(c, conn_write_out(c));
     else
         conn_wrote_out(c, 0);
 }
@@ -278,7 +280,7 @@ static void sent(struct conn *c, int result)
     } else if (result == -EINTR) {
         result = 0;
     }
-    if (result >= 0 && c->out && !c->blocked)
+    if (result >= 0 && (c->out || c->files) && !c->blocked)
         conn_todo(c, TURN_FLUSH);
     conn_wrote_out(c, result < 0 ? result : 0);
 }

@@ -4,6 +4,7 @@
 #include "backends.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -338,6 +339,80 @@ START_TEST(megabytes_through_tiny_buffers_keep_their_order)
 }
 END_TEST
 
+static int file_of(size_t n, uint8_t seed)
+{
+    char path[] = "/tmp/rouse-faults-XXXXXX";
+    uint8_t *bytes = malloc(n);
+    int fd = mkstemp(path);
+
+    for (size_t i = 0; i < n; i++)
+        bytes[i] = (uint8_t)(i * 7 + seed);
+    ck_assert_int_eq(pwrite(fd, bytes, n, 0), (ssize_t)n);
+    unlink(path);
+    free(bytes);
+    return fd;
+}
+
+START_TEST(files_go_out_in_order_with_what_is_written)
+{
+    enum { ONE = 3 << 20, TWO = 70000 };
+    struct stream a = {0}, b = {.stop_at = 5 + ONE - 10 + 6 + TWO + 3};
+    uint64_t sum = 0;
+    int fds[2], probe;
+
+    tcp_pair(fds, 8192);
+    ck_assert_int_eq(loop_new(&loop), 0);
+    ck_assert_int_eq(conn_open(loop, fds[0], &stream_ops, NULL, &a, &a.conn), 0);
+    ck_assert_int_eq(conn_open(loop, fds[1], &stream_ops, NULL, &b, &b.conn), 0);
+    conn_write(a.conn, "begin", 5);
+    ck_assert_int_eq(conn_send_file(a.conn, file_of(ONE, 1), 10, ONE - 10), 0);
+    ck_assert(conn_congested(a.conn));
+    conn_write(a.conn, "middle", 6);
+    probe = file_of(TWO, 2);
+    ck_assert_int_eq(conn_send_file(a.conn, probe, 0, TWO), 0);
+    conn_write(a.conn, "end", 3);
+    conn_close(a.conn); /* after all of it */
+    loop_run(loop);
+    for (const char *p = "begin"; *p; p++)
+        sum = sum * 31 + (uint8_t)*p;
+    for (size_t i = 10; i < ONE; i++)
+        sum = sum * 31 + (uint8_t)(i * 7 + 1);
+    for (const char *p = "middle"; *p; p++)
+        sum = sum * 31 + (uint8_t)*p;
+    for (size_t i = 0; i < TWO; i++)
+        sum = sum * 31 + (uint8_t)(i * 7 + 2);
+    for (const char *p = "end"; *p; p++)
+        sum = sum * 31 + (uint8_t)*p;
+    ck_assert_uint_eq(b.got, b.stop_at);
+    ck_assert_uint_eq(b.sum, sum);
+    ck_assert_int_eq(fcntl(probe, F_GETFD), -1); /* taken over */
+    while (!a.closed || !b.closed)
+        run_for(NS_PER_MS);
+    ck_assert_int_eq(a.error, 0);
+    loop_free(loop);
+}
+END_TEST
+
+START_TEST(a_file_shorter_than_promised_ends_the_connection)
+{
+    struct stream a = {0};
+    int fds[2], waiting;
+
+    tcp_pair(fds, 0);
+    ck_assert_int_eq(loop_new(&loop), 0);
+    ck_assert_int_eq(conn_open(loop, fds[0], &stream_ops, NULL, &a, &a.conn), 0);
+    ck_assert_int_eq(conn_send_file(a.conn, file_of(100, 0), 0, 200), 0);
+    waiting = file_of(1, 0);
+    ck_assert_int_eq(conn_send_file(a.conn, waiting, 0, 1), 0);
+    while (!a.closed)
+        run_for(NS_PER_MS);
+    ck_assert_int_eq(a.error, -EIO);
+    ck_assert_int_eq(fcntl(waiting, F_GETFD), -1); /* closed with the connection */
+    close(fds[1]);
+    loop_free(loop);
+}
+END_TEST
+
 START_TEST(more_input_at_once_than_there_are_buffers)
 {
     enum { PAIRS = 64, EACH = 150000 };
@@ -621,14 +696,13 @@ START_TEST(an_idle_connection_is_small)
 }
 END_TEST
 
-BACKENDS_MAIN("faults", a_wake_up_costs_one_turn_and_no_busy_loop,
-              a_connection_wakes_one_of_several_loops,
-              an_aborted_connection_does_not_stop_the_listener,
-              signals_do_not_end_a_wait_or_lose_a_timer, a_million_timers_cost_the_logarithm,
-              a_timer_is_not_rounded_to_the_millisecond,
-              megabytes_through_tiny_buffers_keep_their_order,
-              more_input_at_once_than_there_are_buffers, a_paused_connection_keeps_a_bounded_rest,
-              a_reset_while_bytes_are_pending_is_told_once,
-              a_half_closed_peer_that_reads_slowly_gets_all,
-              a_storm_of_ends_touches_nothing_that_is_gone, another_thread_takes_the_loop_over,
-              a_killed_process_leaves_its_port_and_its_peers, an_idle_connection_is_small)
+BACKENDS_MAIN(
+    "faults", a_wake_up_costs_one_turn_and_no_busy_loop, a_connection_wakes_one_of_several_loops,
+    an_aborted_connection_does_not_stop_the_listener, signals_do_not_end_a_wait_or_lose_a_timer,
+    a_million_timers_cost_the_logarithm, a_timer_is_not_rounded_to_the_millisecond,
+    megabytes_through_tiny_buffers_keep_their_order, files_go_out_in_order_with_what_is_written,
+    a_file_shorter_than_promised_ends_the_connection, more_input_at_once_than_there_are_buffers,
+    a_paused_connection_keeps_a_bounded_rest, a_reset_while_bytes_are_pending_is_told_once,
+    a_half_closed_peer_that_reads_slowly_gets_all, a_storm_of_ends_touches_nothing_that_is_gone,
+    another_thread_takes_the_loop_over, a_killed_process_leaves_its_port_and_its_peers,
+    an_idle_connection_is_small)
