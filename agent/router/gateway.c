@@ -97,7 +97,13 @@ int gateway_new(const struct gateway_config *c, struct gateway **ret)
         .send = c->send,
         .user = c->user,
     };
-    struct http_server_options server = {.on_request = on_request};
+    struct http_server_options server = {
+        .on_request = on_request,
+        .header_timeout_ns = c->clients.header_ns,
+        .body_timeout_ns = c->clients.body_ns,
+        .write_timeout_ns = c->clients.write_ns,
+        .idle_timeout_ns = c->clients.idle_ns,
+    };
     struct http_client_options client = {0};
     struct gateway *g = calloc(1, sizeof(*g));
     int r;

@@ -18,6 +18,10 @@ struct routes;
 struct siblings;
 struct tickets;
 
+/* How long clients are waited for, as http_server_options has it; 0: its default. */
+struct gateway_timeouts {
+    uint64_t header_ns, body_ns, write_ns, idle_ns;
+};
 struct gateway_config {
     struct loop *loop;
     struct pool *pool;
@@ -25,7 +29,8 @@ struct gateway_config {
     struct routes *routes;
     const char *node;
     uint64_t queue_deadline_ns; /* 0: 30 s; how long a request may wait for a slot */
-    unsigned tickets_limit;     /* 0: as tickets.h */
+    struct gateway_timeouts clients;
+    unsigned tickets_limit; /* 0: as tickets.h */
     uint64_t held_limit;
     uint64_t ticket_base;            /* as tickets.h's id_base */
     const struct siblings *siblings; /* NULL: this agent has one loop */

@@ -15,6 +15,8 @@
 
 enum { NODE_NAME_MAX = 63, LABEL_MAX = 63, CPU_SHARE = 32 };
 #define MEMORY_MIN         (32ull << 20)
+#define TIMEOUT_MIN        (100 * NS_PER_MS)
+#define TIMEOUT_MAX        (3600 * NS_PER_S)
 #define QUEUE_DEADLINE_MIN NS_PER_S
 #define QUEUE_DEADLINE_MAX (600 * NS_PER_S)
 
@@ -43,6 +45,10 @@ const char options_help[] =
     "  --loops N                   event loops, each on a thread of its own, that share all requests:\n"
     "                              0 is one, negative is one per cpu, 64 at most\n"
     "                              (1; over the environment's ROUSE_LOOPS)\n"
+    "  --header-timeout DURATION   until a client's request line and headers have come, 100ms to 1h (10s)\n"
+    "  --body-timeout DURATION     without a KiB more of a body that is read (30s)\n"
+    "  --write-timeout DURATION    without a KiB more of an answer taken (60s)\n"
+    "  --idle-timeout DURATION     between a connection's requests (75s)\n"
     "  --reactor auto|epoll|io_uring  how the kernel is asked (auto: io_uring where it can; over the\n"
     "                              environment's ROUSE_REACTOR)\n"
     "  --label NAME=VALUE          of the node; may be given up to 64 times\n"
@@ -112,6 +118,17 @@ static int take_loops(const char *flag, const char *value, struct options *o, st
     if (n < 0)
         n = capacity_cpus() < LOOPS_MAX ? (long)capacity_cpus() : LOOPS_MAX;
     o->loops = n ? (unsigned)n : 1;
+    return 0;
+}
+
+/* A client's time-out: --header-timeout, --body-timeout, --write-timeout, --idle-timeout. */
+static int take_timeout(const char *flag, const char *value, uint64_t *ret_ns, struct err *e)
+{
+    uint64_t v;
+
+    if (quantity_duration(value, &v) < 0 || v < TIMEOUT_MIN || v > TIMEOUT_MAX)
+        return bad(e, flag, value, "is not a duration between 100ms and 1h");
+    *ret_ns = v;
     return 0;
 }
 
@@ -220,9 +237,21 @@ static const char **text_flag(const char *name, struct options *o)
     return NULL;
 }
 
+static uint64_t *timeout_flag(const char *name, struct options *o)
+{
+    if (!strcmp(name, "--header-timeout"))
+        return &o->clients.header_ns;
+    if (!strcmp(name, "--body-timeout"))
+        return &o->clients.body_ns;
+    if (!strcmp(name, "--write-timeout"))
+        return &o->clients.write_ns;
+    return strcmp(name, "--idle-timeout") ? NULL : &o->clients.idle_ns;
+}
+
 static int take(const char *name, char *value, struct options *o, struct err *e)
 {
     const char **text = text_flag(name, o);
+    uint64_t *timeout = timeout_flag(name, o);
 
     if (text) {
         if (!*value)
@@ -230,6 +259,8 @@ static int take(const char *name, char *value, struct options *o, struct err *e)
         *text = value;
         return 0;
     }
+    if (timeout)
+        return take_timeout(name, value, timeout, e);
     if (!strcmp(name, "--node"))
         return take_node(value, o, e);
     if (!strcmp(name, "--allocatable-memory"))
@@ -259,7 +290,7 @@ static bool takes_value(const char *name)
     for (size_t i = 0; i < sizeof(parsed) / sizeof(parsed[0]); i++)
         if (!strcmp(parsed[i], name))
             return true;
-    return text_flag(name, &scratch) != NULL;
+    return text_flag(name, &scratch) || timeout_flag(name, &scratch);
 }
 
 int options_parse(int argc, char **argv, struct options *ret, enum options_mode *ret_mode,

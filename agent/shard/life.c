@@ -81,6 +81,7 @@ static int make_servers(struct shard *s)
         .routes = s->routes,
         .node = all->config.node,
         .queue_deadline_ns = all->config.queue_deadline_ns,
+        .clients = all->config.clients,
         .tickets_limit = TICKETS_MAX / all->config.count,
         .held_limit = TICKETS_HELD_MAX / all->config.count,
         .ticket_base = (uint64_t)s->index << LOOP_SHIFT,

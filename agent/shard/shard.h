@@ -36,6 +36,7 @@
  * On the main loop, unless said otherwise. */
 #pragma once
 #include "base/error.h"
+#include "router/gateway.h"
 #include "router/session.h"
 
 struct shards;
@@ -52,6 +53,7 @@ struct shards_config { /* what is pointed to lives until shards_free() */
     const char *state_dir, *node;
     const char *gateway_address, *peer_address;
     uint64_t queue_deadline_ns;
+    struct gateway_timeouts clients;
     void (*on_rejected)(void *user, const char *reason);
     void *user;
 };

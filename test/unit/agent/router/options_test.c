@@ -60,7 +60,8 @@ START_TEST(values)
     struct err e;
 
     ck_assert_int_eq(
-        parse("--allocatable-memory=2Gi --allocatable-cpu 1500m --queue-deadline 5s --label a=b "
+        parse("--allocatable-memory=2Gi --allocatable-cpu 1500m --queue-deadline 5s --write-timeout 2s "
+              "--idle-timeout=1h --label a=b "
               "--label=c=d=e --token-file t --gateway-address tcp://0.0.0.0:80 --insecure-http "
               "--peer-address tcp://10.1.0.2:8081",
               &o, &e),
@@ -68,6 +69,9 @@ START_TEST(values)
     ck_assert_uint_eq(o.memory, 2ull << 30);
     ck_assert_uint_eq(o.cpu_millis, 1500);
     ck_assert_uint_eq(o.queue_deadline_ns, 5 * NS_PER_S);
+    ck_assert_uint_eq(o.clients.write_ns, 2 * NS_PER_S);
+    ck_assert_uint_eq(o.clients.idle_ns, 3600 * NS_PER_S);
+    ck_assert_uint_eq(o.clients.header_ns, 0);
     ck_assert_uint_eq(o.label_count, 2);
     ck_assert_str_eq(o.labels[1].name, "c");
     ck_assert_str_eq(o.labels[1].value, "d=e");
@@ -87,6 +91,9 @@ static const struct {
     {"--allocatable-cpu many", "--allocatable-cpu \"many\""},
     {"--queue-deadline 500ms", "between 1s and 10m"},
     {"--queue-deadline 11m", "between 1s and 10m"},
+    {"--header-timeout 99ms", "between 100ms and 1h"},
+    {"--idle-timeout 61m", "between 100ms and 1h"},
+    {"--body-timeout x", "--body-timeout \"x\""},
     {"--queue-deadline 3", "--queue-deadline \"3\""},
     {"--label nothing", "NAME=VALUE"},
     {"--label =x", "NAME=VALUE"},
