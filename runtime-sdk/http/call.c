@@ -96,7 +96,7 @@ static void call_free(struct http_call *call)
 
 static bool reached_peer(const struct http_call *call)
 {
-    return call->sent || (call->on && conn_sent(call->on->conn) > call->sent_before);
+    return call->sent || (call->on && conn_maybe_sent(call->on->conn) > call->sent_before);
 }
 
 void call_done(struct http_call *call, int error)

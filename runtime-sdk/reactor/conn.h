@@ -62,6 +62,8 @@ int conn_send_file(struct conn *c, int file, off_t offset, uint64_t n);
 void conn_flush(struct conn *c);
 size_t conn_pending(const struct conn *c);
 uint64_t conn_sent(const struct conn *c); /* bytes the kernel has taken so far */
+/* With those that it was offered and has not answered for (io_uring): all that may have reached the peer. */
+uint64_t conn_maybe_sent(const struct conn *c);
 bool conn_congested(const struct conn *c);
 void conn_drain(struct conn *c);  /* on_drained() follows, once, when nothing is pending any more */
 void conn_pause(struct conn *c);  /* stop reading */

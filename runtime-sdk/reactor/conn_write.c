@@ -229,6 +229,11 @@ size_t conn_pending(const struct conn *c)
     return chunk_size(c->out) + chunk_size(c->busy) + conn_files_size(c);
 }
 
+uint64_t conn_maybe_sent(const struct conn *c)
+{
+    return c->sent + chunk_size(c->busy);
+}
+
 uint64_t conn_sent(const struct conn *c)
 {
     return c->sent;
