@@ -413,6 +413,24 @@ START_TEST(a_file_shorter_than_promised_ends_the_connection)
 }
 END_TEST
 
+START_TEST(a_file_for_a_gone_peer_is_an_error_not_a_signal)
+{
+    struct stream a = {0};
+    int fds[2];
+
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+    ck_assert_int_eq(loop_new(&loop), 0);
+    ck_assert_int_eq(conn_open(loop, fds[0], &stream_ops, NULL, &a, &a.conn), 0);
+    conn_pause(a.conn);
+    close(fds[1]);
+    ck_assert_int_eq(conn_send_file(a.conn, file_of(100, 0), 0, 100), 0);
+    while (!a.closed)
+        run_for(NS_PER_MS);
+    ck_assert_int_eq(a.error, -EPIPE);
+    loop_free(loop);
+}
+END_TEST
+
 START_TEST(more_input_at_once_than_there_are_buffers)
 {
     enum { PAIRS = 64, EACH = 150000 };
@@ -701,8 +719,8 @@ BACKENDS_MAIN(
     an_aborted_connection_does_not_stop_the_listener, signals_do_not_end_a_wait_or_lose_a_timer,
     a_million_timers_cost_the_logarithm, a_timer_is_not_rounded_to_the_millisecond,
     megabytes_through_tiny_buffers_keep_their_order, files_go_out_in_order_with_what_is_written,
-    a_file_shorter_than_promised_ends_the_connection, more_input_at_once_than_there_are_buffers,
-    a_paused_connection_keeps_a_bounded_rest, a_reset_while_bytes_are_pending_is_told_once,
-    a_half_closed_peer_that_reads_slowly_gets_all, a_storm_of_ends_touches_nothing_that_is_gone,
-    another_thread_takes_the_loop_over, a_killed_process_leaves_its_port_and_its_peers,
-    an_idle_connection_is_small)
+    a_file_shorter_than_promised_ends_the_connection, a_file_for_a_gone_peer_is_an_error_not_a_signal,
+    more_input_at_once_than_there_are_buffers, a_paused_connection_keeps_a_bounded_rest,
+    a_reset_while_bytes_are_pending_is_told_once, a_half_closed_peer_that_reads_slowly_gets_all,
+    a_storm_of_ends_touches_nothing_that_is_gone, another_thread_takes_the_loop_over,
+    a_killed_process_leaves_its_port_and_its_peers, an_idle_connection_is_small)
