@@ -232,6 +232,11 @@ void pool_cordon(struct pool *p, bool cordoned)
     p->cordoned = cordoned;
 }
 
+size_t pool_instances(const struct pool *p)
+{
+    return p->instances.count;
+}
+
 /* ---------------------------------------------------------------- invocations */
 
 int pool_invoke(struct pool *p, struct http_exchange *x, const struct invoke_params *params,

@@ -73,6 +73,8 @@ void pool_untold(struct pool *p, const char *instance);
 void pool_hello(struct pool *p, Rouse__Control__V1__Hello *hello);
 void pool_hello_done(struct pool *p, Rouse__Control__V1__Hello *hello);
 
+size_t pool_instances(const struct pool *p); /* ended ones too, until they are reaped */
+
 /* ---- from the router */
 /* Takes a slot and the exchange; the answer is written by the pool, then on_done() runs once (x is
  * not to be touched any more). Refusals cost nothing and leave x whole: -EAGAIN no free slot,

@@ -44,12 +44,12 @@ static void ask_report(struct shard *s, struct buffer *out)
 }
 
 static void loop_sample(struct buffer *out, const struct shard *s, const char *name,
-                        const char *help, uint64_t value)
+                        const char *type, const char *help, uint64_t value)
 {
     char loop[16];
 
     snprintf(loop, sizeof(loop), "%u", s->index);
-    metrics_family(out, name, "counter", help);
+    metrics_family(out, name, type, help);
     metrics_sample(out, name, (double)value, "loop", loop, NULL);
 }
 
@@ -60,10 +60,13 @@ static void ask_metrics(struct shard *s, struct buffer *out)
     report_metrics(s->report, out);
     gateway_metrics(s->gateway, out);
     peer_server_metrics(s->peer, out);
-    loop_sample(out, s, "rouse_loop_turns_total", "Turns of each event loop.", l->turns);
-    loop_sample(out, s, "rouse_loop_accepted_total", "Connections accepted by each event loop.",
-                l->accepted);
-    loop_sample(out, s, "rouse_loop_mails_total", "Work that came from other threads.", l->mails);
+    loop_sample(out, s, "rouse_loop_turns_total", "counter", "Turns of each event loop.", l->turns);
+    loop_sample(out, s, "rouse_loop_accepted_total", "counter",
+                "Connections accepted by each event loop.", l->accepted);
+    loop_sample(out, s, "rouse_loop_mails_total", "counter", "Work that came from other threads.",
+                l->mails);
+    loop_sample(out, s, "rouse_loop_instances", "gauge", "Instances that each event loop serves.",
+                pool_instances(s->pool));
 }
 
 /* ---------------------------------------------------------------- on the main loop */

@@ -177,6 +177,45 @@ START_TEST(a_drain_revokes_leases)
 }
 END_TEST
 
+START_TEST(a_lease_that_nobody_wants_ends_at_once)
+{
+    one_ready(1, 1);
+    want_slots(5);
+    expect_sent("slot i-1");
+    slot_frees = 0;
+    sent[0] = '\0';
+    pool_slot_back(pool, last_slot + 1);
+    ck_assert(!pool_has_slot(pool, FUNCTION, "r1"));
+    /* Nor any other slot. */
+    pool_slot_back(pool, last_slot);
+    ck_assert(pool_has_slot(pool, FUNCTION, "r1"));
+    ck_assert_int_eq(slot_frees, 1);
+    expect_not_sent("slot i-1");
+    pool_slot_back(pool, last_slot);
+    end();
+}
+END_TEST
+
+START_TEST(an_end_can_be_told_again)
+{
+    struct box *b = one_ready(1, 1);
+
+    box_exit(b, 3, 0, false);
+    expect_sent("status i-1 Failed");
+    sent[0] = '\0';
+    pool_untold(pool, "i-1");
+    expect_sent("status i-1 Failed");
+    sent[0] = '\0';
+    pool_untold(pool, "never-there");
+    ck_assert_str_eq(sent, "");
+    /* Away: the next Hello has it. */
+    away = true;
+    pool_untold(pool, "i-1");
+    ck_assert_str_eq(sent, "");
+    end();
+}
+END_TEST
+
 START_TEST(hello_tells_all)
 {
     Rouse__Control__V1__Hello h = ROUSE__CONTROL__V1__HELLO__INIT;
@@ -246,4 +285,5 @@ END_TEST
 
 UNIT_MAIN("slots", slots_are_counted, a_free_slot_is_leased_at_once, a_lease_ends,
           wanted_before_it_is_there, an_absent_activator_wants_nothing, no_longer_wanted,
-          a_drain_revokes_leases, hello_tells_all, load_is_reported)
+          a_drain_revokes_leases, a_lease_that_nobody_wants_ends_at_once, an_end_can_be_told_again,
+          hello_tells_all, load_is_reported)

@@ -95,6 +95,10 @@ static const struct {
     {"--idle-timeout 61m", "between 100ms and 1h"},
     {"--body-timeout x", "--body-timeout \"x\""},
     {"--queue-deadline 3", "--queue-deadline \"3\""},
+    {"--loops 65", "--loops \"65\": is not a number of loops up to 64"},
+    {"--loops two", "--loops \"two\""},
+    {"--loops 99999999999999999999", "up to 64"},
+    {"--loops=", "--loops \"\""},
     {"--label nothing", "NAME=VALUE"},
     {"--label =x", "NAME=VALUE"},
     {"--gateway-address 127.0.0.1:80", "--gateway-address \"127.0.0.1:80\": is not an address"},
@@ -120,6 +124,32 @@ START_TEST(refusals_name_the_flag_and_the_limit)
         ck_assert_msg(strstr(e.message, refused[i].message), "%s: \"%s\" lacks \"%s\"",
                       refused[i].flags, e.message, refused[i].message);
     }
+}
+END_TEST
+
+START_TEST(loops)
+{
+    struct options o;
+    struct err e = {0};
+
+    unsetenv("ROUSE_LOOPS");
+    ck_assert_int_eq(parse("", &o, &e), 0);
+    ck_assert_uint_eq(o.loops, 1);
+    ck_assert_int_eq(parse("--loops 3", &o, &e), 0);
+    ck_assert_uint_eq(o.loops, 3);
+    ck_assert_int_eq(parse("--loops=0", &o, &e), 0);
+    ck_assert_uint_eq(o.loops, 1);
+    ck_assert_int_eq(parse("--loops -1", &o, &e), 0);
+    ck_assert_uint_eq(o.loops, capacity_cpus() < 64 ? capacity_cpus() : 64);
+    setenv("ROUSE_LOOPS", "2", 1);
+    ck_assert_int_eq(parse("", &o, &e), 0);
+    ck_assert_uint_eq(o.loops, 2);
+    ck_assert_int_eq(parse("--loops 5", &o, &e), 0);
+    ck_assert_uint_eq(o.loops, 5);
+    setenv("ROUSE_LOOPS", "many", 1);
+    ck_assert_int_eq(parse("", &o, &e), -EINVAL);
+    ck_assert_ptr_nonnull(strstr(e.message, "ROUSE_LOOPS \"many\""));
+    unsetenv("ROUSE_LOOPS");
 }
 END_TEST
 
@@ -234,5 +264,5 @@ START_TEST(tokens)
 }
 END_TEST
 
-UNIT_MAIN("options", defaults, values, refusals_name_the_flag_and_the_limit, needed_flags, modes,
-          cgroup_text, one_agent_a_directory, tokens)
+UNIT_MAIN("options", defaults, values, refusals_name_the_flag_and_the_limit, loops, needed_flags,
+          modes, cgroup_text, one_agent_a_directory, tokens)

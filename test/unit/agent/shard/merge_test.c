@@ -128,7 +128,7 @@ END_TEST
 static char *merged(const char *const *texts, unsigned count)
 {
     struct buffer in[4] = {0}, out = {0};
-    const struct buffer *all[4];
+    const struct buffer *all[4] = {0};
 
     for (unsigned i = 0; i < count; i++) {
         buffer_puts(&in[i], texts[i]);
