@@ -18,6 +18,7 @@ struct invoke_params {
     struct str route; /* the pattern of the trigger that matched, "/users/{id}"; empty: none did */
     bool route_any;   /* it takes all methods */
     uint64_t slot;    /* 0: any free one; else the activator's lease */
+    bool in_turn;     /* it waited for that slot: what the activator wants does not come first */
     uint64_t deadline_ms; /* epoch, the entry's; 0: none. The function's timeout counts from INVOKE */
     uint32_t timeout_ms;
     uint64_t body_limit;

@@ -42,8 +42,10 @@ struct revision {
     struct list free; /* those with a free slot; the one used last comes first */
     unsigned count;   /* in `instances` */
     unsigned live;    /* of them: wanted and not ended */
-    uint32_t wanted;  /* how many slots the activator still wants */
-    unsigned hint;    /* its place in the pool's hints */
+    unsigned in_flight;
+    uint64_t run_ns; /* how long an invocation takes; a moving average, 0: none ended yet */
+    uint32_t wanted; /* how many slots the activator still wants */
+    unsigned hint;   /* its place in the pool's hints */
     char *key;
 };
 
@@ -155,7 +157,8 @@ void work_close(struct instance *i);
 bool slot_any_free(const struct instance *i);
 void slot_take(struct instance *i);
 void slot_release(struct instance *i);
-void slot_update(struct instance *i); /* after its state or slots changed */
+void slot_ran(struct instance *i, uint64_t run_ns); /* an invocation took so long */
+void slot_update(struct instance *i);               /* after its state or slots changed */
 void slot_unlist(struct instance *i);
 void slots_offer(struct revision *r); /* free slots go to the activator as far as it wants them */
 void slot_revoke_leases(struct instance *i);

@@ -252,7 +252,7 @@ int pool_invoke(struct pool *p, struct http_exchange *x, const struct invoke_par
             return e;
     } else if (!r || !r->live) {
         return -ENOENT;
-    } else if (r->wanted || list_empty(&r->free)) {
+    } else if ((r->wanted && !params->in_turn) || list_empty(&r->free)) {
         return -EAGAIN;
     } else {
         i = list_entry(r->free.next, struct instance, free);

@@ -51,8 +51,9 @@ struct pool_config {
     uint64_t init_timeout_ns; /* from the sandbox's start to ready; 0: 10 s */
     /* Sends to the controller; -ENOTCONN is fine. */
     int (*send)(void *user, const Rouse__Control__V1__AgentMessage *m);
-    /* A slot of that function became free and is not wanted by the activator. May be NULL. */
-    void (*on_slot_free)(void *user, const char *function_key, const char *revision);
+    /* A slot of that revision is free; the activator still wants `wanted` of them. True: it was taken,
+     * by pool_invoke() with `in_turn`. May be NULL. */
+    bool (*on_slot_free)(void *user, const char *function_key, const char *revision, unsigned wanted);
     void *user;
 };
 int pool_new(const struct pool_config *c, struct pool **ret);
@@ -83,3 +84,7 @@ int pool_invoke(struct pool *p, struct http_exchange *x, const struct invoke_par
                 void (*on_done)(void *user, const struct invoke_outcome *o), void *user);
 /* A free slot of that revision that the activator does not want exists here now. */
 bool pool_has_slot(const struct pool *p, const char *function_key, const char *revision);
+/* How many requests that find all slots of that revision here busy may expect one of them within
+ * `within_ns`, by how long its invocations took lately; and how many the activator wants of them. */
+unsigned pool_soon_free(const struct pool *p, const char *function_key, const char *revision,
+                        uint64_t within_ns, unsigned *ret_wanted);

@@ -38,18 +38,20 @@ void slot_update(struct instance *i)
 void slot_take(struct instance *i)
 {
     i->in_flight++;
+    i->revision->in_flight++;
     i->idle_since_ms = 0;
     report_begin(i->pool->config.report, i->revision->function_key, i->revision->revision,
                  loop_now(i->pool->loop));
     slot_update(i);
 }
 
-static void tell_free(struct revision *r)
+/* Requests of this node's own entry may be in turn. */
+static bool taken_here(struct revision *r)
 {
     struct pool *p = r->pool;
 
-    if (!list_empty(&r->free) && !r->wanted && p->config.on_slot_free && !p->ending)
-        p->config.on_slot_free(p->config.user, r->function_key, r->revision);
+    return p->config.on_slot_free && !p->ending &&
+           p->config.on_slot_free(p->config.user, r->function_key, r->revision, r->wanted);
 }
 
 void slot_release(struct instance *i)
@@ -57,6 +59,7 @@ void slot_release(struct instance *i)
     struct revision *r = i->revision;
 
     i->in_flight--;
+    r->in_flight--;
     report_end(i->pool->config.report, r->function_key, r->revision, loop_now(i->pool->loop));
     if (!i->in_flight)
         i->idle_since_ms = clock_wall_ms();
@@ -64,6 +67,28 @@ void slot_release(struct instance *i)
     if (!i->in_flight)
         instance_quiet(i);
     slots_offer(r);
+}
+
+void slot_ran(struct instance *i, uint64_t run_ns)
+{
+    struct revision *r = i->revision;
+
+    /* Both ends may lie in one turn of the loop; a stream of hours says nothing of the next call. */
+    run_ns = run_ns < NS_PER_US ? NS_PER_US : run_ns > NS_PER_S ? NS_PER_S : run_ns;
+    r->run_ns = r->run_ns ? r->run_ns - r->run_ns / 8 + run_ns / 8 : run_ns;
+}
+
+unsigned pool_soon_free(const struct pool *p, const char *function_key, const char *revision,
+                        uint64_t within_ns, unsigned *ret_wanted)
+{
+    const struct revision *r = revision_find((struct pool *)p, function_key, revision);
+    uint64_t n;
+
+    *ret_wanted = r ? r->wanted : 0;
+    if (!r || !r->run_ns)
+        return 0;
+    n = r->in_flight * within_ns / r->run_ns;
+    return n < UINT32_MAX ? (unsigned)n : UINT32_MAX;
 }
 
 /* ---------------------------------------------------------------- leases */
@@ -133,14 +158,17 @@ static int lease_begin(struct instance *i)
 
 void slots_offer(struct revision *r)
 {
-    while (r->wanted && !list_empty(&r->free)) {
+    while (!list_empty(&r->free)) {
+        if (taken_here(r))
+            continue;
+        if (!r->wanted)
+            return;
         /* An activator that cannot be told of a slot cannot want one. */
         if (lease_begin(list_entry(r->free.next, struct instance, free)) < 0)
             r->wanted = 0;
         else
             r->wanted--;
     }
-    tell_free(r);
 }
 
 void slot_revoke_leases(struct instance *i)

@@ -335,6 +335,8 @@ static void on_released(void *owner, struct invocation *v, bool ran, uint64_t ru
     if (ran && v == i->first) {
         i->first = NULL;
         report_phase(i->pool->config.report, PHASE_FIRST_BYTE, run_ns);
+    } else if (ran) { /* the first one is slower than those that follow */
+        slot_ran(i, run_ns);
     }
     slot_release(i);
 }

@@ -43,16 +43,25 @@ static void on_sweep(struct loop_timer *timer)
     loop_timer_set(g->config.loop, timer, loop_now(g->config.loop) + SWEEP_MS * NS_PER_MS);
 }
 
-void gateway_slot_free(struct gateway *g, const char *function_key, const char *revision)
+/* First in, first out: tickets are older than those that wait near. Slots are shared with other entries
+ * as tickets are; with none of ours among them, they all go to the activator. */
+bool gateway_slot_free(struct gateway *g, const char *function_key, const char *revision,
+                       unsigned wanted)
 {
-    struct ticket *t;
+    struct ticket *t = tickets_oldest(g->tickets, function_key);
+    struct near_wait *w;
 
-    (void)revision;
-    if (!g->away || g->draining)
-        return;
-    t = tickets_oldest(g->tickets, function_key);
     if (t)
-        request_serve_waiting(container_of(t, struct request, ticket));
+        return tickets_turn(g->tickets, function_key, g->away ? 0 : wanted) &&
+               request_serve_here(container_of(t, struct request, ticket), revision);
+    w = wanted ? NULL : near_oldest(g->near, function_key);
+    return w && request_serve_here(container_of(w, struct request, near), revision);
+}
+
+static void on_near_over(void *user, struct near_wait *w)
+{
+    (void)user;
+    request_near_over(container_of(w, struct request, near));
 }
 
 /* ---------------------------------------------------------------- the controller */
@@ -127,6 +136,8 @@ int gateway_new(const struct gateway_config *c, struct gateway **ret)
     if (r == 0)
         r = tickets_new(&tickets, &g->tickets);
     if (r == 0)
+        r = near_new(c->loop, on_near_over, g, &g->near);
+    if (r == 0)
         r = http_server_new(c->loop, &server, &g->server);
     if (r == 0)
         r = http_client_new(c->loop, &client, &g->client);
@@ -148,6 +159,7 @@ struct gateway *gateway_free(struct gateway *g)
     http_server_free(g->server);
     http_client_free(g->client);
     tickets_free(g->tickets);
+    near_free(g->near);
     requests_done(g);
     free(g->peer_secret);
     free(g->node);
@@ -242,6 +254,7 @@ void gateway_metrics(const struct gateway *g, struct buffer *out)
 {
     static const char *const classes[] = {NULL, NULL, "2xx", "3xx", "4xx", "5xx"};
     static const char answers_name[] = "rouse_gateway_answers_total";
+    static const char near[] = "rouse_gateway_near_total";
     static const char ways[] = "rouse_gateway_dispatched_total";
     const struct gateway_stats *s = &g->stats;
     struct routes_counts counts = routes_counts(g->config.routes);
@@ -253,6 +266,15 @@ void gateway_metrics(const struct gateway *g, struct buffer *out)
     metrics_sample(out, ways, (double)s->local, "way", "local", NULL);
     metrics_sample(out, ways, (double)s->sibling, "way", "sibling", NULL);
     metrics_sample(out, ways, (double)s->remote, "way", "remote", NULL);
+    metrics_family(out, near, "counter",
+                   "Requests that waited a moment for a slot of this node, by what came of it.");
+    metrics_sample(out, near, (double)s->near_served, "outcome", "served", NULL);
+    metrics_sample(out, near, (double)s->near_over, "outcome", "ticket", NULL);
+    counter(out, "rouse_gateway_tickets_served_here_total",
+            "Tickets whose request took a slot of this node before the activator granted one.",
+            (double)s->tickets_here);
+    gauge(out, "rouse_gateway_near_waiting", "Requests that wait a moment for a slot of this node.",
+          near_count(g->near));
     metrics_family(out, answers_name, "counter", "Answers by this entry itself, by class of status.");
     for (size_t i = 2; i < ARRAY_LEN(classes); i++)
         metrics_sample(out, answers_name, (double)s->answers[i], "class", classes[i], NULL);

@@ -52,7 +52,9 @@ void gateway_away(struct gateway *g);
 void gateway_grant(struct gateway *g, const Rouse__Control__V1__Grant *m);
 void gateway_refuse(struct gateway *g, const Rouse__Control__V1__Refuse *m);
 /* ---- from the pool */
-void gateway_slot_free(struct gateway *g, const char *function_key, const char *revision);
+/* `wanted`: the activator's wish. True: a waiting request has taken it. */
+bool gateway_slot_free(struct gateway *g, const char *function_key, const char *revision,
+                       unsigned wanted);
 
 /* No new clients; what runs may finish, what still waits shortly before the deadline is told to go elsewhere. */
 void gateway_drain(struct gateway *g, uint64_t deadline_ns, void (*on_drained)(void *user),

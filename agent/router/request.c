@@ -21,13 +21,14 @@
 /* Beyond the function's timeout, for the hop and the owner's own 504; more while the client still uploads. */
 enum { REMOTE_GRACE_S = 2, UPLOAD_GRACE_S = 60 };
 
-static const char *const state_names[REQUEST_STATES] = {"New",      "Waiting", "Local", "Remote",
-                                                        "Answered", "Gone",    "Tunnel"};
+static const char *const state_names[REQUEST_STATES] = {"New",    "Near",     "Waiting", "Local",
+                                                        "Remote", "Answered", "Gone",    "Tunnel"};
 
 #define TO(s) (1u << (s))
 static const unsigned edges[REQUEST_STATES] = {
-    [REQUEST_NEW] =
-        TO(REQUEST_WAITING) | TO(REQUEST_LOCAL) | TO(REQUEST_REMOTE) | TO(REQUEST_ANSWERED),
+    [REQUEST_NEW] = TO(REQUEST_NEAR) | TO(REQUEST_WAITING) | TO(REQUEST_LOCAL) |
+                    TO(REQUEST_REMOTE) | TO(REQUEST_ANSWERED),
+    [REQUEST_NEAR] = TO(REQUEST_NEW) | TO(REQUEST_GONE),
     [REQUEST_WAITING] = TO(REQUEST_NEW) | TO(REQUEST_ANSWERED) | TO(REQUEST_GONE),
     /* back to New: refused, nothing was run */
     [REQUEST_LOCAL] = TO(REQUEST_NEW),
@@ -70,6 +71,7 @@ static void request_free(struct request *r)
 {
     struct gateway *g = r->gateway;
 
+    near_cancel(g->near, &r->near);
     tickets_cancel(&r->ticket);
     list_del(&r->link);
     free(r->texts);
@@ -112,8 +114,9 @@ static void on_exchange_gone(struct http_exchange *x, int error)
     struct request *r = http_user(x);
 
     (void)error;
-    if (r->state != REQUEST_WAITING)
+    if (r->state != REQUEST_WAITING && r->state != REQUEST_NEAR)
         return;
+    near_cancel(r->gateway->near, &r->near);
     tickets_cancel(&r->ticket);
     r->gateway->stats.gone++;
     set_state(r, REQUEST_GONE);
@@ -207,6 +210,7 @@ struct attempt { /* where a request goes now */
     uint64_t slot; /* 0: any */
     uint32_t timeout_ms;
     uint64_t body_limit;
+    bool in_turn; /* for a slot of this node that it waited for */
 };
 
 static enum invoke_shape shape_of(const struct request *r)
@@ -238,6 +242,7 @@ static bool go_local(struct request *r, const struct attempt *t)
         .route = r->route,
         .route_any = r->route_any,
         .slot = t->slot,
+        .in_turn = t->in_turn,
         .deadline_ms = clock_wall_ms() + remote_limit_ns(r, t->timeout_ms) / NS_PER_MS,
         .timeout_ms = t->timeout_ms,
         .body_limit = t->body_limit,
@@ -520,7 +525,7 @@ static void on_grant(struct ticket *ticket, const Rouse__Control__V1__Grant *m)
 {
     struct request *r = of_ticket(ticket);
     struct gateway *g = r->gateway;
-    struct attempt t = {m->revision, m->slot, m->timeout_ms, m->body_limit};
+    struct attempt t = {m->revision, m->slot, m->timeout_ms, m->body_limit, false};
 
     set_state(r, REQUEST_NEW);
     if (!r->target.function_key[0]) {
@@ -577,7 +582,7 @@ bool request_serve_waiting(struct request *r)
 
     if (!route)
         return false;
-    t = (struct attempt){route->revision, 0, route->timeout_ms, route->body_limit};
+    t = (struct attempt){route->revision, 0, route->timeout_ms, route->body_limit, false};
     r->remote_tries = r->sibling_tries = 0;
     if (!pool_has_slot(g->config.pool, r->target.function_key, t.revision) &&
         siblings_free(g->config.siblings, r->target.function_key, t.revision, 0) < 0 &&
@@ -609,6 +614,58 @@ static const struct route *find_route(struct request *r)
     return m.route;
 }
 
+/* True if it waits at this node now: behind our own tickets, and not while requests of other entries
+ * have tickets too. */
+static bool wait_near(struct request *r, const struct attempt *t)
+{
+    struct gateway *g = r->gateway;
+    unsigned limit, wanted, before;
+
+    if (r->waited)
+        return false;
+    before = tickets_waiting(g->tickets, r->target.function_key);
+    limit =
+        pool_soon_free(g->config.pool, r->target.function_key, t->revision, NEAR_HOPE_NS, &wanted);
+    if (wanted > before || limit <= before ||
+        near_add(g->near, &r->near, r->target.function_key, limit - before) < 0)
+        return false;
+    r->waited = true;
+    set_state(r, REQUEST_NEAR);
+    return true;
+}
+
+void request_near_over(struct request *r)
+{
+    r->gateway->stats.near_over++;
+    set_state(r, REQUEST_NEW);
+    request_wait(r);
+}
+
+bool request_serve_here(struct request *r, const char *revision)
+{
+    struct gateway *g = r->gateway;
+    const struct route *route = routes_get(view(r), r->target.function_key);
+    bool near = r->state == REQUEST_NEAR;
+    struct attempt t;
+
+    if (!route || strcmp(route->revision, revision) != 0)
+        return false;
+    t = (struct attempt){route->revision, 0, route->timeout_ms, route->body_limit, true};
+    near_cancel(g->near, &r->near);
+    tickets_cancel(&r->ticket);
+    set_state(r, REQUEST_NEW);
+    r->granted = false;
+    if (!go_local(r, &t)) {
+        request_wait(r);
+        return false;
+    }
+    if (near)
+        g->stats.near_served++;
+    else
+        g->stats.tickets_here++;
+    return true;
+}
+
 static void request_dispatch(struct request *r)
 {
     const struct http_head *h = http_head(r->x);
@@ -620,12 +677,12 @@ static void request_dispatch(struct request *r)
         return;
     }
     r->known = true;
-    t = (struct attempt){route->revision, 0, route->timeout_ms, route->body_limit};
+    t = (struct attempt){route->revision, 0, route->timeout_ms, route->body_limit, false};
     if (t.body_limit && h->content_length > (int64_t)t.body_limit) {
         answer(r, &answers[ANSWER_BODY_TOO_LARGE]);
         return;
     }
-    if (!go_here(r, &t) && !go_to_endpoint(r, &t))
+    if (!go_here(r, &t) && !go_to_endpoint(r, &t) && !wait_near(r, &t))
         request_wait(r);
 }
 

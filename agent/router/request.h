@@ -9,6 +9,7 @@
 #include "http/server.h"
 #include "pool/pool.h"
 #include "router/gateway.h"
+#include "router/near.h"
 #include "router/request_id.h"
 #include "router/routes.h"
 #include "router/siblings.h"
@@ -17,6 +18,7 @@
 
 enum request_state {
     REQUEST_NEW,
+    REQUEST_NEAR,     /* a slot of this node is about to become free */
     REQUEST_WAITING,  /* a ticket is open */
     REQUEST_LOCAL,    /* the pool has the exchange */
     REQUEST_REMOTE,   /* the proxy has it */
@@ -31,6 +33,7 @@ bool request_state_edge(enum request_state from, enum request_state to);
 struct gateway_stats {
     uint64_t requests, local, sibling, remote, remote_refused, remote_lost, gone, refused_grants;
     uint64_t sibling_refused;
+    uint64_t near_served, near_over, tickets_here;
     uint64_t answers[6]; /* by this entry itself, by class of status */
 };
 struct gateway {
@@ -38,6 +41,7 @@ struct gateway {
     struct http_server *server;
     struct http_client *client;
     struct tickets *tickets;
+    struct near *near;
     struct request_ids ids;
     char *node, *peer_secret; /* secret: "" until the first Welcome */
     bool away, draining;
@@ -58,10 +62,12 @@ struct request {
     char id[REQUEST_ID_SIZE];
     uint64_t since_ns;
     struct target target; /* function_key is filled in when it becomes known */
+    struct near_wait near;
     struct ticket ticket;
     struct http_proxy *proxy; /* while it is remote, or a tunnel */
     char *texts;              /* the ticket's method, host and path, one allocation */
     bool known;               /* the function exists: a route or a grant said so */
+    bool waited;              /* for a slot of this node: not twice */
     bool granted;             /* the present try uses a leased slot */
     bool uploading;           /* ... and began before the body was here */
     struct str route; /* pattern of the trigger that matched, or empty; a view into the routes or ... */
@@ -81,6 +87,9 @@ void requests_done(struct gateway *g); /* cuts the tunnels that are left, frees 
 void request_start(struct gateway *g, struct http_exchange *x);
 /* A waiting one, while the controller is away: true if it left the queue. */
 bool request_serve_waiting(struct request *r);
+/* One that waits, near or with a ticket, and a slot of this node: false if it did not take it. */
+bool request_serve_here(struct request *r, const char *revision);
+void request_near_over(struct request *r); /* there was none in time */
 /* A closed ticket's request that this entry refuses. */
 void request_refuse_waiting(struct request *r);
 extern const struct ticket_ops request_ticket_ops;

@@ -16,6 +16,8 @@ typedef Rouse__Control__V1__AgentMessage AgentMessage;
 struct ticket_queue {
     struct map_node node;
     struct list list;
+    unsigned count;
+    uint64_t share; /* of free slots; what was not had yet */
     char function_key[];
 };
 struct tickets {
@@ -111,6 +113,7 @@ static void close_ticket(struct ticket *t)
     map_del(&ts->by_id, &t->by_id);
     list_del(&t->all_link);
     list_del(&t->queue_link);
+    t->queue->count--;
     queue_drop_if_empty(ts, t->queue);
     loop_timer_cancel(ts->config.loop, &t->timer);
     ts->stats.held_bytes -= t->held_bytes;
@@ -183,6 +186,7 @@ int tickets_submit(struct tickets *ts, struct ticket *t)
     t->owner = ts;
     insert_by_age(&ts->all, &t->all_link, offsetof(struct ticket, all_link));
     insert_by_age(&t->queue->list, &t->queue_link, offsetof(struct ticket, queue_link));
+    t->queue->count++;
     ts->stats.held_bytes += t->held_bytes;
     ts->stats.open++;
     ts->stats.submitted++;
@@ -226,10 +230,15 @@ void tickets_grant(struct tickets *ts, const Rouse__Control__V1__Grant *g)
 {
     struct ticket *t = take(ts, g->ticket);
 
-    /* Its client left, or it was served here, while the grant was under way: the lease ends by itself. */
+    /* Its client left, or it was served here, while the grant was under way: the slot is for who waits
+     * longest now. With nobody here the lease ends by itself. */
     if (!t) {
         ts->stats.unknown_grants++;
-        return;
+        t = tickets_oldest(ts, g->function_key);
+        if (!t)
+            return;
+        send_gone(ts, t->id);
+        close_ticket(t);
     }
     ts->stats.granted++;
     t->ops->on_grant(t, g);
@@ -245,9 +254,29 @@ void tickets_refuse(struct tickets *ts, const Rouse__Control__V1__Refuse *r)
     t->ops->on_refuse(t, r);
 }
 
-struct ticket *tickets_oldest(const struct tickets *ts, const char *function_key)
+unsigned tickets_waiting(const struct tickets *ts, const char *function_key)
+{
+    const struct ticket_queue *q = ts->stats.open ? queue_get(ts, function_key) : NULL;
+
+    return q ? q->count : 0;
+}
+
+bool tickets_turn(struct tickets *ts, const char *function_key, unsigned wanted)
 {
     struct ticket_queue *q = queue_get(ts, function_key);
+
+    if (!q || wanted <= q->count)
+        return q != NULL;
+    q->share += q->count;
+    if (q->share < wanted)
+        return false;
+    q->share -= wanted;
+    return true;
+}
+
+struct ticket *tickets_oldest(const struct tickets *ts, const char *function_key)
+{
+    struct ticket_queue *q = ts->stats.open ? queue_get(ts, function_key) : NULL;
 
     return q ? list_entry(q->list.next, struct ticket, queue_link) : NULL;
 }

@@ -55,6 +55,11 @@ struct tickets_stats {
     size_t open;
 };
 
+unsigned tickets_waiting(const struct tickets *ts, const char *function_key);
+/* A slot here, of that function, is free; `wanted` wait for one in all, at every entry, as far as the
+ * activator said. True if it is one for a ticket of ours: a share by numbers. */
+bool tickets_turn(struct tickets *ts, const char *function_key, unsigned wanted);
+
 int tickets_new(const struct tickets_config *c, struct tickets **ret);
 struct tickets *tickets_free(struct tickets *ts); /* none may be open */
 

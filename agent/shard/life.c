@@ -29,12 +29,11 @@
 #include <unistd.h>
 
 /* ---------------------------------------------------------------- making */
-static void on_slot_free(void *user, const char *function_key, const char *revision)
+static bool on_slot_free(void *user, const char *function_key, const char *revision, unsigned wanted)
 {
     struct shard *s = user;
 
-    if (s->gateway)
-        gateway_slot_free(s->gateway, function_key, revision);
+    return s->gateway && gateway_slot_free(s->gateway, function_key, revision, wanted);
 }
 
 static int make_pool(struct shard *s)

@@ -258,7 +258,9 @@ static char state[64];
 static uint16_t front_port;
 static uint64_t sequence;
 static int silent_fd;  /* listens and never answers: a download from it hangs */
-static int slot_frees; /* calls of on_slot_free() */
+static int slot_frees; /* calls of on_slot_free() with none wanted */
+static bool keep_refused;
+static struct http_exchange *kept; /* the last refused one; the next free slot is for it */
 
 static struct invoke_params params;
 static struct invoke_outcome outcome;
@@ -282,14 +284,23 @@ static void on_request(struct http_exchange *x, void *user)
     params.request_id = id;
     params.raw_path = http_head(x)->path;
     refusal = pool_invoke(pool, x, &params, on_outcome, x);
-    if (refusal < 0)
+    if (refusal < 0 && keep_refused)
+        kept = x;
+    else if (refusal < 0)
         http_respond(x, 503, "Rouse-Refused: x\r\n", "refused", 7);
 }
 
-static void on_slot_free(void *user, const char *function_key, const char *revision)
+static bool on_slot_free(void *user, const char *function_key, const char *revision, unsigned wanted)
 {
     (void)user, (void)function_key, (void)revision;
-    slot_frees++;
+    slot_frees += !wanted;
+    if (!kept)
+        return false;
+    params.in_turn = true;
+    params.request_id = "kept";
+    ck_assert_int_eq(pool_invoke(pool, kept, &params, on_outcome, kept), 0);
+    kept = NULL;
+    return true;
 }
 
 static void add_runtime(const char *name, const char *protocol)

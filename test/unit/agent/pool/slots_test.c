@@ -19,6 +19,12 @@ static void expect_refused(int with)
     ck_assert_int_eq(refusal, with);
 }
 
+static bool is_kept(void *user)
+{
+    (void)user;
+    return kept != NULL;
+}
+
 START_TEST(slots_are_counted)
 {
     struct peer c[3];
@@ -46,6 +52,75 @@ START_TEST(slots_are_counted)
     ck_assert(!outcome.cold);
     params.revision = "other";
     expect_refused(-ENOENT);
+    end();
+}
+END_TEST
+
+static void run_one(struct box *b, uint64_t id)
+{
+    struct peer c;
+
+    client_ask(&c, "A", NULL);
+    ck_assert_uint_eq(invoke_take(b, NULL, 0), id);
+    frame_send_text(&b->rt, FRAME_RESPONSE, FRAME_FIN, id, "1");
+    expect_answer(&c, "HTTP/1.1 200", NULL);
+}
+
+/* A request of this node's entry whose turn it is comes before what the activator wants. */
+START_TEST(in_turn)
+{
+    struct peer c[2];
+    struct box *b = one_ready(1, 1);
+
+    client_ask(&c[0], "A", NULL);
+    ck_assert_uint_eq(invoke_take(b, NULL, 0), 1);
+    want_slots(1);
+    keep_refused = true;
+    client_ask(&c[1], "B", NULL);
+    wait_for(is_kept, NULL);
+    frame_send_text(&b->rt, FRAME_RESPONSE, FRAME_FIN, 1, "1");
+    expect_answer(&c[0], "HTTP/1.1 200", NULL);
+    ck_assert_uint_eq(invoke_take(b, NULL, 0), 2);
+    sent[0] = '\0';
+    frame_send_text(&b->rt, FRAME_RESPONSE, FRAME_FIN, 2, "2");
+    expect_answer(&c[1], "HTTP/1.1 200", NULL);
+    expect_sent("slot i-1 default/hello r1 100\n");
+    end();
+}
+END_TEST
+
+static unsigned wanted_too;
+
+static unsigned soon(uint64_t within_ns)
+{
+    return pool_soon_free(pool, FUNCTION, "r1", within_ns, &wanted_too);
+}
+
+/* An hour is long enough for any of the test's invocations, a nanosecond for none. */
+START_TEST(what_is_soon_free)
+{
+    const uint64_t hour = 3600 * NS_PER_S;
+    struct box *b = one_ready(2, 2);
+    struct peer c;
+
+    ck_assert_uint_eq(soon(hour), 0); /* it is free */
+    run_one(b, 1);
+    client_ask(&c, "A", NULL);
+    ck_assert_uint_eq(invoke_take(b, NULL, 0), 2);
+    ck_assert_uint_eq(soon(hour), 0); /* the first one says nothing */
+    run_one(b, 3);
+    ck_assert_uint_ge(soon(hour), 1);
+    ck_assert_uint_eq(soon(1), 0);
+    frame_send_text(&b->rt, FRAME_RESPONSE, FRAME_FIN, 2, "1");
+    expect_answer(&c, "HTTP/1.1 200", NULL);
+    ck_assert_uint_eq(soon(hour), 0);
+    client_ask(&c, "A", NULL);
+    ck_assert_uint_eq(invoke_take(b, NULL, 0), 4);
+    want_slots(9);
+    ck_assert_uint_ge(soon(hour), 1);
+    ck_assert_uint_eq(wanted_too, 8); /* one is leased */
+    frame_send_text(&b->rt, FRAME_RESPONSE, FRAME_FIN, 4, "1");
+    expect_answer(&c, "HTTP/1.1 200", NULL);
     end();
 }
 END_TEST
@@ -283,7 +358,7 @@ START_TEST(load_is_reported)
 }
 END_TEST
 
-UNIT_MAIN("slots", slots_are_counted, a_free_slot_is_leased_at_once, a_lease_ends,
-          wanted_before_it_is_there, an_absent_activator_wants_nothing, no_longer_wanted,
-          a_drain_revokes_leases, a_lease_that_nobody_wants_ends_at_once, an_end_can_be_told_again,
-          hello_tells_all, load_is_reported)
+UNIT_MAIN("slots", slots_are_counted, in_turn, what_is_soon_free, a_free_slot_is_leased_at_once,
+          a_lease_ends, wanted_before_it_is_there, an_absent_activator_wants_nothing,
+          no_longer_wanted, a_drain_revokes_leases, a_lease_that_nobody_wants_ends_at_once,
+          an_end_can_be_told_again, hello_tells_all, load_is_reported)

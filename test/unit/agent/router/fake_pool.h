@@ -13,6 +13,7 @@ struct pool {
     enum fake_mode mode;
     int status; /* of the answer; 0: 200 */
     bool has_slot;
+    unsigned soon_free, wanted;
     struct fake_invocation *held; /* the last one that was kept */
     unsigned invoked, gone;
     uint64_t slot; /* of the last invocation */
@@ -103,4 +104,11 @@ bool pool_has_slot(const struct pool *p, const char *function_key, const char *r
 {
     (void)function_key, (void)revision;
     return p->has_slot;
+}
+unsigned pool_soon_free(const struct pool *p, const char *function_key, const char *revision,
+                        uint64_t within_ns, unsigned *ret_wanted)
+{
+    (void)function_key, (void)revision, (void)within_ns;
+    *ret_wanted = p->wanted;
+    return p->soon_free;
 }

@@ -221,6 +221,15 @@ static void apply_routes(bool peers)
     ck_assert_int_eq(routes_apply(w.routes, &m), 0);
 }
 
+static void apply_nothing(void)
+{
+    Rouse__Control__V1__Epoch epoch = ROUSE__CONTROL__V1__EPOCH__INIT;
+    Rouse__Control__V1__Routes m = ROUSE__CONTROL__V1__ROUTES__INIT;
+
+    m.epoch = &epoch;
+    ck_assert_int_eq(routes_apply(w.routes, &m), 0);
+}
+
 static bool ticket_came(void *user)
 {
     return w.tickets > *(unsigned *)user;
@@ -246,6 +255,11 @@ static bool waits(void *user)
 {
     (void)user;
     return tickets_stats(w.gateway->tickets)->open > 0;
+}
+static bool is_near(void *user)
+{
+    (void)user;
+    return near_count(w.gateway->near) > 0;
 }
 static bool switched(void *user)
 {
@@ -336,10 +350,16 @@ static bool setting(const char *word)
         proxy_next((enum fake_proxy_mode)i);
         return true;
     }
-    if (!strcmp(word, "peers"))
+    if (!strcmp(word, "soon"))
+        w.pool.soon_free = 1;
+    else if (!strcmp(word, "wanted")) /* by others more than by us */
+        w.pool.wanted = 2;
+    else if (!strcmp(word, "peers"))
         apply_routes(true);
     else if (!strcmp(word, "no-peers"))
         apply_routes(false);
+    else if (!strcmp(word, "unroute"))
+        apply_nothing();
     else if (!strcmp(word, "fails-502"))
         w.pool.status = 502;
     else
@@ -362,10 +382,13 @@ static bool event(const struct cell *c, const char *word)
         w.connected = true;
         gateway_welcome(w.gateway, "s3cret");
     } else if (!strcmp(word, "slot"))
-        gateway_slot_free(w.gateway, "default/a", "r1");
+        gateway_slot_free(w.gateway, "default/a", "r1", w.pool.wanted);
     else if (!strcmp(word, "grant-here"))
         grant("n1", 1000);
-    else if (!strcmp(word, "grant-there"))
+    else if (!strcmp(word, "grant-first")) {
+        w.ticket--; /* the last ticket but one */
+        grant("n1", 1000);
+    } else if (!strcmp(word, "grant-there"))
         grant("n2", 1000);
     else if (!strcmp(word, "grant-small"))
         grant("n1", 5);
@@ -405,6 +428,8 @@ static bool await(const char *word, unsigned tickets, unsigned gone, unsigned ca
         return run_until(w.loop, waits, NULL);
     if (!strcmp(word, "*answer"))
         return run_until(w.loop, client_answered, &w.client);
+    if (!strcmp(word, "*near"))
+        return run_until(w.loop, is_near, NULL);
     if (!strcmp(word, "*switched"))
         return run_until(w.loop, switched, &w.client);
     if (!strcmp(word, "*other"))
@@ -510,6 +535,26 @@ static void run_cell(const struct cell *c)
          "local-free send *answer", 400, "InvalidParameterValue", "")                                       \
     CELL(new_draining, "new", "this agent stops", NULL,                                                     \
          "local-holds send *held drain release *answer", 200, "n1 ran", "")                                 \
+    /* ---- near */                                                                                         \
+    CELL(near_slot_frees, "near", "a slot frees here", NULL,                                                \
+         "local-busy soon send *near local-free slot *answer", 200, "n1 ran default/a@r1 /a", "")           \
+    CELL(near_over, "near", "none frees in time", NULL,                                                     \
+         "local-busy soon send *ticket refuse-503 *answer", 503, "NoCapacity", "T0:default/a ")             \
+    CELL(near_stolen, "near", "the slot is taken by another", NULL,                                         \
+         "local-busy soon send *near slot *ticket refuse-503 *answer", 503, "NoCapacity",                   \
+         "T0:default/a ")                                                                                   \
+    CELL(near_client_gone, "near", "client gone", NULL, "local-busy soon send *near leave *freed",          \
+         0, NULL, "")                                                                                       \
+    CELL(near_away, "near", "controller away", NULL,                                                        \
+         "away local-busy soon send *near local-free slot *answer", 200, "n1 ran", "")                      \
+    CELL(near_shutdown, "near", "this agent stops", NULL,                                                   \
+         "local-busy soon send *near drain *answer", 503, "ShuttingDown", NULL)                             \
+    CELL(near_others_wait, "near", "others have tickets", NULL,                                             \
+         "local-busy soon wanted send *ticket refuse-503 *answer", 503, "NoCapacity",                       \
+         "T0:default/a ")                                                                                   \
+    CELL(near_unroute, "near", "unrouted", NULL,                                                            \
+         "local-busy soon send *near unroute slot *ticket refuse-404 *answer", 404, "NotFound",             \
+         "T0:default/a ")                                                                                   \
     /* ---- waiting */                                                                                      \
     CELL(waiting_client_gone, "waiting", "client gone", NULL, "send *ticket leave *gone *freed",            \
          0, NULL, "T0:default/a G ")                                                                        \
@@ -530,8 +575,17 @@ static void run_cell(const struct cell *c)
     CELL(waiting_away_peer_frees, "waiting", "controller away, a peer becomes free", NULL,                  \
          "away peers peer-refuses peer-refuses peer-answers send *answer", 200, "from a peer", "")          \
     CELL(waiting_slot_frees, "waiting", "a slot frees here, controller present", NULL,                      \
-         "local-busy send *ticket local-free slot refuse-503 *answer", 503, "NoCapacity",                   \
+         "local-busy send *ticket local-free slot *gone *answer", 200, "n1 ran", "T0:default/a G ")         \
+    CELL(waiting_slot_shared, "waiting", "a slot frees here, others wait as well", NULL,                    \
+         "local-busy send *ticket local-free wanted slot refuse-503 *answer", 503, "NoCapacity",            \
          "T0:default/a ")                                                                                   \
+    CELL(waiting_slot_share, "waiting", "a second slot frees here, others wait as well", NULL,              \
+         "local-busy send *ticket local-free wanted slot slot *gone *answer", 200, "n1 ran",                \
+         "T0:default/a G ")                                                                                 \
+    CELL(waiting_grant_of_another, "waiting", "the grant of one that was served here", NULL,                \
+         "local-busy send-other *ticket local-free slot *other local-busy send *ticket local-free "         \
+         "grant-first *answer",                                                                             \
+         200, "n1 ran", "T0:default/a G T0:default/a G ")                                                   \
     CELL(waiting_shutdown, "waiting", "this agent stops", NULL, "send *ticket drain *answer", 503,          \
          "ShuttingDown", "T0:default/a ")                                                                   \
     CELL(waiting_unknown_grant, "waiting", "granted after its client left", NULL,                           \
