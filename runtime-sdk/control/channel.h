@@ -3,7 +3,8 @@
  * Both sides deliver on the loop given at creation and may be called from any
  * thread. A message that does not parse, or a frame over 4 MiB, closes the
  * channel with a reason that is logged on both sides; unknown fields and
- * unknown oneof members survive (the message arrives with body not set). A peer
+ * unknown oneof members survive (the message arrives with body not set). Messages that
+ * wait together travel as one (a batch) and arrive one by one, in order. A peer
  * that is silent is pinged after 3 s and gone after 8 s. Free either side on the
  * loop's thread (or when the loop has ended); nothing is told after that. */
 #pragma once

@@ -200,6 +200,19 @@ static const struct lws_protocols protocols[] = {
 };
 
 /* ---- events on the loop */
+static void deliver(struct control_client *c, const struct event *e)
+{
+    const ControllerMessage *m = (const ControllerMessage *)e->message;
+    struct hub *h = e->link->hub;
+
+    if (m->body_case != ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_BATCH) {
+        c->o.on_message(c->o.user, m);
+        return;
+    }
+    for (size_t i = 0; i < m->batch->n_messages && !h->left; i++)
+        c->o.on_message(c->o.user, m->batch->messages[i]);
+}
+
 static void on_event(void *owner, const struct event *e)
 {
     struct control_client *c = owner;
@@ -213,7 +226,7 @@ static void on_event(void *owner, const struct event *e)
     if (e->kind == EVENT_OPEN && c->o.on_open)
         c->o.on_open(c->o.user);
     else if (e->kind == EVENT_MESSAGE && c->o.on_message)
-        c->o.on_message(c->o.user, (const ControllerMessage *)e->message);
+        deliver(c, e);
     else if (e->kind == EVENT_CLOSED && c->o.on_closed)
         c->o.on_closed(c->o.user, e->text);
 }

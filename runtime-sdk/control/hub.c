@@ -89,7 +89,7 @@ void hub_stop(struct hub *h)
     h->left = true;
     atomic_store(&h->stopping, true);
     if (h->running) {
-        hub_wake(h);
+        lws_cancel_service(h->context);
         pthread_join(h->thread, NULL);
         h->running = false;
     }
@@ -99,5 +99,12 @@ void hub_stop(struct hub *h)
 
 void hub_wake(struct hub *h)
 {
-    lws_cancel_service(h->context);
+    bool woken;
+
+    pthread_mutex_lock(&h->lock);
+    woken = h->woken;
+    h->woken = true;
+    pthread_mutex_unlock(&h->lock);
+    if (!woken)
+        lws_cancel_service(h->context);
 }

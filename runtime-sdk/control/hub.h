@@ -16,6 +16,7 @@ struct hub {
     atomic_uint refs;
     pthread_mutex_t lock; /* guards `dirty` and the fields of links that say so */
     struct list dirty;    /* links that the thread must look at */
+    bool woken;           /* guarded: the thread is about to look */
     struct lws_context *context;
     pthread_t thread;
     bool running;
@@ -36,7 +37,8 @@ int hub_start(struct hub *h); /* the thread, with every signal blocked */
 /* Stops and joins the thread, destroys the context (closing callbacks run here). On the loop's
  * thread. */
 void hub_stop(struct hub *h);
-void hub_wake(struct hub *h); /* any thread, while the hub is not stopped */
+/* Any thread, while the hub is not stopped; the lock is not held. Once for all until it looks. */
+void hub_wake(struct hub *h);
 
 /* Ping after 3 s of silence, gone after 8 s. */
 extern const lws_retry_bo_t hub_idle_policy;

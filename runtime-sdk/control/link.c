@@ -7,7 +7,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { UNDELIVERED_MAX = 2 * CONTROL_MESSAGE_MAX, CLOSE_SECONDS = 2 };
+enum {
+    UNDELIVERED_MAX = 2 * CONTROL_MESSAGE_MAX,
+    CLOSE_SECONDS = 2,
+    BATCH_MESSAGES = 256,
+    BATCH_SIZE = 256 << 10, /* a larger message goes alone */
+    FIELD_BATCH = ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_BATCH,
+    FIELD_MESSAGES = 1,
+};
+_Static_assert((int)ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_BATCH ==
+                   (int)ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_BATCH,
+               "one way to write both");
 
 struct packet {
     struct packet *next;
@@ -130,23 +140,100 @@ static int say_close(struct link *l)
     return -1;
 }
 
+static struct packet *take_packet(struct link *l)
+{
+    struct packet *p = l->head;
+
+    l->head = p->next;
+    if (!l->head)
+        l->tail = NULL;
+    l->pending -= p->size;
+    return p;
+}
+
+/* Takes what is written next off the queue, as one list. */
+static struct packet *take_batch(struct link *l)
+{
+    struct packet *first = l->head ? take_packet(l) : NULL, *last = first;
+    size_t size = first ? first->size : 0;
+
+    for (unsigned n = 1; l->head && n < BATCH_MESSAGES && size + l->head->size <= BATCH_SIZE; n++) {
+        size += l->head->size;
+        last = last->next = take_packet(l);
+    }
+    if (last)
+        last->next = NULL;
+    return first;
+}
+
+static size_t varint_size(size_t v)
+{
+    size_t n = 1;
+
+    while (v >>= 7)
+        n++;
+    return n;
+}
+
+static uint8_t *put_field(uint8_t *to, unsigned field, size_t size)
+{
+    *to++ = (uint8_t)(field << 3 | 2); /* length-delimited */
+    for (; size >= 0x80; size >>= 7)
+        *to++ = (uint8_t)(size | 0x80);
+    *to++ = (uint8_t)size;
+    return to;
+}
+
+/* Several packed messages as one AgentMessage or ControllerMessage with a batch of them: the fields have
+ * the same numbers on both sides. Frees the list; the first alone is the packet itself. */
+static struct packet *join(struct packet *first)
+{
+    size_t inner = 0;
+    struct packet *all;
+    uint8_t *to;
+
+    if (!first || !first->next)
+        return first;
+    for (struct packet *p = first; p; p = p->next)
+        inner += 1 + varint_size(p->size) + p->size;
+    all = malloc(sizeof(*all) + LWS_PRE + 1 + varint_size(inner) + inner);
+    if (!all)
+        return NULL;
+    to = put_field(all->bytes + LWS_PRE, FIELD_BATCH, inner);
+    while (first) {
+        struct packet *p = first;
+
+        first = p->next;
+        to = put_field(to, FIELD_MESSAGES, p->size);
+        memcpy(to, p->bytes + LWS_PRE, p->size);
+        to += p->size;
+        packet_free(p);
+    }
+    all->next = NULL;
+    all->size = (size_t)(to - all->bytes - LWS_PRE);
+    return all;
+}
+
 int link_writable(struct link *l)
 {
-    struct packet *p;
+    struct packet *batch, *p;
     bool closing, more;
     int r = 0;
 
     pthread_mutex_lock(&l->hub->lock);
-    p = l->head;
-    if (p) {
-        l->head = p->next;
-        if (!l->head)
-            l->tail = NULL;
-        l->pending -= p->size;
-    }
+    batch = take_batch(l);
     more = l->head != NULL;
     closing = l->closing;
     pthread_mutex_unlock(&l->hub->lock);
+    p = join(batch);
+    if (batch && !p) { /* no memory: a stream with a hole is of no use */
+        while (batch) {
+            p = batch->next;
+            packet_free(batch);
+            batch = p;
+        }
+        return -1;
+    }
     if (p) {
         if (lws_write(l->wsi, p->bytes + LWS_PRE, p->size, LWS_WRITE_BINARY) < 0)
             r = -1;
@@ -161,6 +248,9 @@ int link_writable(struct link *l)
 
 void link_service_dirty(struct hub *h)
 {
+    pthread_mutex_lock(&h->lock);
+    h->woken = false;
+    pthread_mutex_unlock(&h->lock);
     for (;;) {
         struct list *it;
         struct link *l;

@@ -213,6 +213,19 @@ static const struct lws_protocols protocols[] = {
 };
 
 /* ---- events on the loop */
+static void deliver(struct control_server *s, const struct event *e)
+{
+    const AgentMessage *m = (const AgentMessage *)e->message;
+    struct hub *h = e->link->hub;
+
+    if (m->body_case != ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_BATCH) {
+        s->o.on_message(s->o.user, e->link->id, m);
+        return;
+    }
+    for (size_t i = 0; i < m->batch->n_messages && !h->left; i++)
+        s->o.on_message(s->o.user, e->link->id, m->batch->messages[i]);
+}
+
 static void on_event(void *owner, const struct event *e)
 {
     struct control_server *s = owner;
@@ -220,7 +233,7 @@ static void on_event(void *owner, const struct event *e)
     if (e->kind == EVENT_OPEN && s->o.on_open)
         s->o.on_open(s->o.user, e->link->id, e->text);
     else if (e->kind == EVENT_MESSAGE && s->o.on_message)
-        s->o.on_message(s->o.user, e->link->id, (const AgentMessage *)e->message);
+        deliver(s, e);
     else if (e->kind == EVENT_CLOSED && s->o.on_closed)
         s->o.on_closed(s->o.user, e->link->id, e->text);
 }
