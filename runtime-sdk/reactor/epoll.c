@@ -55,7 +55,6 @@ int epoll_watch_set(struct loop *l, struct loop_watch *w, uint32_t events)
     l->stats.system_calls++;
     if (epoll_ctl(epoll_of(l)->fd, w->events ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, w->fd, &e) < 0)
         return -errno;
-    epoll_of(l)->early += w->early && !w->events;
     w->events = events;
     return 0;
 }
@@ -66,7 +65,6 @@ void epoll_watch_cancel(struct loop *l, struct loop_watch *w)
     struct epoll_event unused = {0};
 
     w->events = 0;
-    s->early -= w->early;
     l->stats.system_calls++;
     epoll_ctl(s->fd, EPOLL_CTL_DEL, w->fd, &unused);
     /* Its owner may free it now, so the rest of this batch must not name it. */
@@ -95,22 +93,8 @@ static void run_event(struct loop *l, struct epoll_state *s, int i)
     w->fn(w, told);
 }
 
-static bool is_early(const struct epoll_state *s, int i)
-{
-    const struct loop_watch *w = s->events[i].data.ptr;
-
-    return w && w->early;
-}
-
-/* What is ready is reported in the order in which it became so, but for what is written while
- * epoll_wait(2) collects: that may change places within one batch. A full batch is not the whole. */
 static void run_events(struct loop *l, struct epoll_state *s)
 {
-    for (int i = 0; s->early && i < s->count; i++) {
-        if (is_early(s, i))
-            run_event(l, s, i);
-    }
-    l->early_told = s->count < EPOLL_BATCH;
     for (int i = 0; i < s->count; i++) {
         if (s->events[i].data.ptr)
             run_event(l, s, i);
@@ -150,6 +134,7 @@ static int epoll_turn(struct loop *l, uint64_t until)
         return n;
     l->now = clock_monotonic_ns();
     s->count = n > 0 ? n : 0;
+    early_tell(l);
     run_events(l, s);
     return 0;
 }

@@ -31,7 +31,8 @@ struct loop {
     void *kernel; /* the backend's */
     int wake_fd;  /* an eventfd */
     bool running;
-    bool early_told; /* the backend's, of this turn */
+    bool early_told;     /* of this turn */
+    struct early *early; /* NULL until there is an early watch */
     uint64_t now;
     atomic_bool stopping;
     _Atomic(struct mail *) mails; /* newest first; the only thing other threads write */
@@ -61,6 +62,12 @@ static inline int loop_fault(struct loop *l, enum fault_point at, int result)
 }
 /* `d` runs once in that phase of this turn or, if it has passed, of the next. */
 void loop_queue(struct list *phase, struct loop_deferred *d);
+
+/* ---- early.c */
+int early_set(struct loop *l, struct loop_watch *w, uint32_t events);
+void early_cancel(struct loop *l, struct loop_watch *w);
+void early_tell(struct loop *l); /* the backend: between its wait and what that brought */
+void early_done(struct loop *l);
 
 void timers_done(struct timer_heap *h);
 /* Runs what is due at `now`; timers set meanwhile wait for the next turn. Returns how many ran. */

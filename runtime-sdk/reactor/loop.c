@@ -64,6 +64,7 @@ struct loop *loop_free(struct loop *l)
     while (run_queue(&l->deferred))
         ;
     l->backend->close(l);
+    early_done(l);
     timers_done(&l->timers);
     chunks_done(l);
     if (l->wake_fd >= 0)
@@ -94,14 +95,18 @@ int loop_watch_set(struct loop *l, struct loop_watch *w, uint32_t events)
     if (events == w->events)
         return 0;
     if (events)
-        return l->backend->watch_set(l, w, events);
+        return w->early ? early_set(l, w, events) : l->backend->watch_set(l, w, events);
     loop_watch_cancel(l, w);
     return 0;
 }
 
 void loop_watch_cancel(struct loop *l, struct loop_watch *w)
 {
-    if (w->events)
+    if (!w->events)
+        return;
+    if (w->early)
+        early_cancel(l, w);
+    else
         l->backend->watch_cancel(l, w);
 }
 

@@ -292,8 +292,10 @@ static int run_turn(struct loop *l, uint64_t until)
         return r;
     u->owed = false;
     l->now = clock_monotonic_ns();
+    early_tell(l);
     if (__builtin_expect(overflowed(u), 0)) {
-        do { /* what did not fit in the ring is told first: it may be a send's */
+        l->early_told = false; /* more is waited for below */
+        do {                   /* what did not fit in the ring is told first: it may be a send's */
             run_completions(u);
             l->stats.system_calls++;
             io_uring_get_events(&u->ring);
