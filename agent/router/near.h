@@ -9,9 +9,10 @@
 #include "base/map.h"
 #include "reactor/loop.h"
 
-#define NEAR_NS (10 * NS_PER_MS)
-#define NEAR_HOPE_NS                                                                               \
-    (NEAR_NS / 2)         /* whoever has to wait longer, by what is known, does not begin to */
+/* Whoever has to expect more than half of it, by how long invocations took lately, does not begin to
+ * wait. */
+#define NEAR_NS      (20 * NS_PER_MS)
+#define NEAR_HOPE_NS (NEAR_NS / 2)
 enum { NEAR_MAX = 1024 }; /* of one function */
 
 struct near;
