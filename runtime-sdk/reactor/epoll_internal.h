@@ -8,8 +8,8 @@ enum { EPOLL_BATCH = 256 }; /* descriptors handled in one turn */
 
 struct epoll_state {
     int fd;
-    bool coarse;    /* no epoll_pwait2(2) here */
-    int count;      /* of the batch being handled; a cancelled watch is blanked in it */
+    bool coarse; /* no epoll_pwait2(2) here */
+    int count;   /* of the batch being handled; a cancelled watch is blanked in it */
     struct loop_watch wake;
     struct epoll_event events[EPOLL_BATCH];
     uint8_t read_buffer[LOOP_READ_BUFFER];

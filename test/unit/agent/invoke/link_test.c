@@ -178,8 +178,8 @@ START_TEST(frames_whole_way)
     ck_assert_int_eq(frame_invoke_parse(&f, &inv), 0);
     ck_assert_uint_eq(inv.deadline_ms, 1583348638390);
     ck_assert_int_eq(memcmp(inv.request_id, "req-1", 5), 0);
-    ck_assert_int_eq(memcmp(inv.trace, "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", 55),
-                     0);
+    ck_assert_int_eq(
+        memcmp(inv.trace, "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", 55), 0);
     ck_assert_int_eq(memcmp(inv.event, "{\"a\":1}", 7), 0);
     frame_send_text(&rt, FRAME_LOG, 0, 1, "a line");
     frame_send_text(&rt, FRAME_RESPONSE, FRAME_FIN | FRAME_TEXT, 1, "hi");
