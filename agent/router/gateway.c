@@ -13,6 +13,8 @@
 #include <string.h>
 
 enum { QUEUE_DEADLINE_S = 30, SWEEP_MS = 50, SWEEP_BATCH = 64, DRAIN_ANSWER_MS = 500 };
+/* Between loops every second request may hop: connections are kept for as many at once. */
+enum { SIBLING_IDLE_MAX = 1024 };
 
 static void on_request(struct http_exchange *x, void *user)
 {
@@ -113,7 +115,7 @@ int gateway_new(const struct gateway_config *c, struct gateway **ret)
         .write_timeout_ns = c->clients.write_ns,
         .idle_timeout_ns = c->clients.idle_ns,
     };
-    struct http_client_options client = {0};
+    struct http_client_options client = {.max_idle = c->siblings ? SIBLING_IDLE_MAX : 0};
     struct gateway *g = calloc(1, sizeof(*g));
     int r;
 

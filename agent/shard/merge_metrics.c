@@ -26,6 +26,7 @@ struct merge {
     struct map families, samples;
     struct list order;
     struct family *current;
+    bool known; /* an earlier text had it: its comments too */
 };
 
 static bool says_of_whole(const char *name)
@@ -35,6 +36,7 @@ static bool says_of_whole(const char *name)
         "rouse_gateway_functions",
         "rouse_gateway_paths",
         "rouse_gateway_endpoints",
+        "rouse_gateway_routes_refused",
     };
 
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
@@ -51,6 +53,7 @@ static int family_enter(struct merge *m, const char *name, size_t n)
     if (!f)
         return -ENOMEM;
     m->current = f;
+    m->known = had != NULL;
     if (had)
         return 0;
     memcpy(f->name, name, n);
@@ -65,7 +68,6 @@ static int take_comment(struct merge *m, const char *line, size_t n)
 {
     const char *name = memchr(line + 2, ' ', n - 2), *end;
     bool help = n > 7 && !memcmp(line, "# HELP ", 7);
-    size_t had = m->families.count;
     int r = 0;
 
     if (!name)
@@ -76,7 +78,7 @@ static int take_comment(struct merge *m, const char *line, size_t n)
         return 0;
     if (help || !m->current)
         r = family_enter(m, name, (size_t)(end - name));
-    if (r < 0 || (help && m->families.count == had) || !list_empty(&m->current->samples))
+    if (r < 0 || m->known)
         return r;
     r = buffer_append(&m->current->head, line, n);
     return r < 0 ? r : buffer_puts(&m->current->head, "\n");

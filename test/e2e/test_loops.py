@@ -8,6 +8,7 @@ import time
 import pytest
 from conftest import _platform
 from harness import EXAMPLES, Load, function, wait_until
+from test_operations import promtool
 
 LOOPS = 2
 SLOW = "import time\ndef handler(e, c):\n    time.sleep({s})\n    return '{v}'\n"
@@ -59,6 +60,7 @@ def test_one_instance_is_reached_from_every_loop(platform):
     assert all(n > 0 for n in by_loop(platform, "rouse_loop_accepted_total")), platform.metrics(0)
     assert sorted(by_loop(platform, "rouse_loop_instances")) == [0, 1]
     assert platform.metric("rouse_in_flight", node=0) == 0
+    promtool(platform.metrics(0))
 
 
 def test_instances_are_spread_over_the_loops(platform):

@@ -160,6 +160,18 @@ START_TEST(samples_are_summed_by_their_labels)
 }
 END_TEST
 
+START_TEST(a_family_without_samples_is_named_once)
+{
+    static const char empty[] = "# HELP a x\n# TYPE a counter\n# HELP b y\n# TYPE b gauge\n";
+    static const char *const texts[] = {
+        empty, "# HELP a x\n# TYPE a counter\na 1\n# HELP b y\n# TYPE b gauge\n", empty};
+    char *out = merged(texts, 3);
+
+    ck_assert_str_eq(out, "# HELP a x\n# TYPE a counter\na 1\n# HELP b y\n# TYPE b gauge\n");
+    free(out);
+}
+END_TEST
+
 START_TEST(what_is_said_of_the_whole_is_not_summed)
 {
     static const char *const texts[] = {
@@ -259,5 +271,5 @@ END_TEST
 
 UNIT_MAIN("merge", loads_of_one_revision_are_summed, a_late_shard_is_not_counted_twice,
           samples_are_summed_by_their_labels, what_is_said_of_the_whole_is_not_summed,
-          histograms_are_summed, a_text_alone_stays_as_it_is, lines_are_in_the_order_of_time,
-          a_line_without_a_stamp_is_kept)
+          a_family_without_samples_is_named_once, histograms_are_summed, a_text_alone_stays_as_it_is,
+          lines_are_in_the_order_of_time, a_line_without_a_stamp_is_kept)
