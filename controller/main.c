@@ -156,6 +156,7 @@ static int build_servers(struct controller *c, struct err *e)
         .registry = c->registry,
         .store = c->store,
         .packages = c->packages,
+        .figures = {{"front", NULL, front_metrics, NULL}},
     };
     char address[128], url[160];
     int r = front_new(&front, &c->front);
@@ -169,6 +170,8 @@ static int build_servers(struct controller *c, struct err *e)
     if (r < 0)
         return err_errno(e, -r, "--control-address %s", o->control_address);
     brain_set_control(c->brain, c->control);
+    api.figures[0].loop = front_loop(c->front);
+    api.figures[0].user = c->front;
     return api_new(&api, &c->api, e);
 }
 

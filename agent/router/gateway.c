@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/metrics.h"
+#include "http/metrics.h"
 #include "base/random.h"
 #include "router/request.h"
 
@@ -242,14 +243,9 @@ static void ticket_metrics(const struct tickets_stats *t, struct buffer *out)
     metrics_sample(out, refused, (double)t->refused_bytes, "limit", "bytes", NULL);
 }
 
-static void connection_metrics(const struct http_server_stats *s, struct buffer *out)
+const struct http_client_stats *gateway_client_stats(const struct gateway *g)
 {
-    gauge(out, "rouse_gateway_connections", "Open client connections.", s->connections);
-    counter(out, "rouse_gateway_accepted_total", "Client connections accepted.", (double)s->accepted);
-    counter(out, "rouse_gateway_bad_requests_total", "Requests that were no HTTP or over a limit.",
-            (double)s->bad_requests);
-    counter(out, "rouse_gateway_timeouts_total",
-            "Client connections closed because they were too slow.", (double)s->timeouts);
+    return http_client_stats(g->client);
 }
 
 void gateway_metrics(const struct gateway *g, struct buffer *out)
@@ -261,7 +257,7 @@ void gateway_metrics(const struct gateway *g, struct buffer *out)
     const struct gateway_stats *s = &g->stats;
     struct routes_counts counts = routes_counts(g->config.routes);
 
-    connection_metrics(http_server_stats(g->server), out);
+    http_server_metrics(out, "rouse_gateway", http_server_stats(g->server));
     counter(out, "rouse_gateway_requests_total", "Requests begun at this entry.",
             (double)s->requests);
     metrics_family(out, ways, "counter", "Requests handed to an instance, by where it was.");

@@ -12,6 +12,7 @@
 #include "reactor/loop.h"
 
 struct gateway;
+struct http_client_stats;
 struct pool;
 struct report;
 struct routes;
@@ -60,3 +61,4 @@ bool gateway_slot_free(struct gateway *g, const char *function_key, const char *
 void gateway_drain(struct gateway *g, uint64_t deadline_ns, void (*on_drained)(void *user),
                    void *user);
 void gateway_metrics(const struct gateway *g, struct buffer *out);
+const struct http_client_stats *gateway_client_stats(const struct gateway *g); /* of calls to peers */

@@ -4,6 +4,7 @@
 #include "router/peer_internal.h"
 #include "base/clock.h"
 #include "base/metrics.h"
+#include "http/metrics.h"
 #include "base/random.h"
 #include "http/secret.h"
 #include "http/server.h"
@@ -247,6 +248,10 @@ void peer_server_metrics(const struct peer_server *s, struct buffer *out)
         metrics_family(out, help[2 * i], "counter", help[2 * i + 1]);
         metrics_sample(out, help[2 * i], (double)values[i], NULL);
     }
-    metrics_family(out, "rouse_peer_connections", "gauge", "Open connections of other entries.");
-    metrics_sample(out, "rouse_peer_connections", peer_server_stats(s).connections, NULL);
+    http_server_metrics(out, "rouse_peer", http_server_stats(s->server));
+}
+
+const struct http_client_stats *peer_server_client_stats(const struct peer_server *s)
+{
+    return s->client ? http_client_stats(s->client) : NULL;
 }

@@ -31,6 +31,7 @@ struct peer_call {
 int peer_call_headers(const struct peer_call *c, struct buffer *to);
 
 /* ---- the owner's side */
+struct http_client_stats;
 struct peer_server;
 struct peer_server_config {
     struct loop *loop;
@@ -55,3 +56,5 @@ void peer_server_drain(struct peer_server *s, uint64_t deadline_ns, void (*on_dr
                        void *user);
 struct peer_server_stats peer_server_stats(const struct peer_server *s);
 void peer_server_metrics(const struct peer_server *s, struct buffer *out);
+/* Of calls to siblings; NULL: it has none. */
+const struct http_client_stats *peer_server_client_stats(const struct peer_server *s);

@@ -2,6 +2,8 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/metrics.h"
+#include "http/metrics.h"
+#include "reactor/loop_metrics.h"
 #include "report/report.h"
 #include "router/gateway.h"
 #include "router/metrics_server.h"
@@ -43,30 +45,30 @@ static void ask_report(struct shard *s, struct buffer *out)
     report_load_done(&m);
 }
 
-static void loop_sample(struct buffer *out, const struct shard *s, const char *name,
-                        const char *type, const char *help, uint64_t value)
+static void client_metrics(const struct shard *s, struct buffer *out)
 {
-    char loop[16];
+    struct http_client_sample clients[] = {
+        {"gateway", gateway_client_stats(s->gateway)},
+        {"peer", peer_server_client_stats(s->peer)},
+    };
 
-    snprintf(loop, sizeof(loop), "%u", s->index);
-    metrics_family(out, name, type, help);
-    metrics_sample(out, name, (double)value, "loop", loop, NULL);
+    http_client_metrics(out, clients, clients[1].stats ? 2 : 1);
 }
 
 static void ask_metrics(struct shard *s, struct buffer *out)
 {
-    const struct loop_stats *l = loop_stats(s->loop);
+    struct loop_sample loop;
+    char name[16];
 
+    snprintf(name, sizeof(name), "%u", s->index);
+    loop_sample_take(s->loop, name, &loop);
     report_metrics(s->report, out);
     gateway_metrics(s->gateway, out);
     peer_server_metrics(s->peer, out);
-    loop_sample(out, s, "rouse_loop_turns_total", "counter", "Turns of each event loop.", l->turns);
-    loop_sample(out, s, "rouse_loop_accepted_total", "counter",
-                "Connections accepted by each event loop.", l->accepted);
-    loop_sample(out, s, "rouse_loop_mails_total", "counter", "Work that came from other threads.",
-                l->mails);
-    loop_sample(out, s, "rouse_loop_instances", "gauge", "Instances that each event loop serves.",
-                pool_instances(s->pool));
+    client_metrics(s, out);
+    loop_metrics(out, &loop, 1);
+    metrics_family(out, "rouse_loop_instances", "gauge", "Instances that each event loop serves.");
+    metrics_sample(out, "rouse_loop_instances", (double)pool_instances(s->pool), "loop", name, NULL);
 }
 
 /* ---------------------------------------------------------------- on the main loop */

@@ -5,7 +5,9 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "base/random.h"
+#include "http/metrics.h"
 #include "http/secret.h"
 #include "http/proxy.h"
 #include "http/trace.h"
@@ -449,6 +451,23 @@ int front_new(const struct front_config *c, struct front **ret)
 void front_address(const struct front *f, char out[128])
 {
     http_server_address(f->server, out);
+}
+
+struct loop *front_loop(struct front *f)
+{
+    return f->loop;
+}
+
+void front_metrics(void *user, struct buffer *out)
+{
+    static const char requests[] = "rouse_front_requests_total";
+    const struct front *f = user;
+    const struct http_server_stats *s = http_server_stats(f->server);
+
+    http_server_metrics(out, "rouse_front", s);
+    metrics_family(out, requests, "counter", "Requests begun at the activator's front.");
+    metrics_sample(out, requests, (double)s->requests, NULL);
+    http_client_metrics(out, &(struct http_client_sample){"front", http_client_stats(f->client)}, 1);
 }
 
 int front_run(struct front *f)

@@ -7,6 +7,7 @@
  * configuration, which carry a front_ticket there and back by mail. */
 #pragma once
 #include "activator/grant.h"
+#include "base/buffer.h"
 #include "reactor/loop.h"
 
 struct front;
@@ -41,7 +42,10 @@ struct front_config {
 
 int front_new(const struct front_config *c, struct front **ret); /* binds; -errno */
 void front_address(const struct front *f, char out[128]);
-int front_run(struct front *f);   /* the calling thread becomes the front's, until front_stop() */
+int front_run(struct front *f); /* the calling thread becomes the front's, until front_stop() */
+struct loop *front_loop(struct front *f);
+/* The server's and the client pool's figures; on the front's thread. `user` is the front. */
+void front_metrics(void *user, struct buffer *out);
 void front_stop(struct front *f); /* any thread; requests get up to 2 s to end */
 struct front *front_free(
     struct front *f); /* after front_run() has returned, and the activator's thread has ended */

@@ -14,6 +14,16 @@ struct packages;
 struct registry;
 struct store;
 
+/* A loop beside the brain's and the API's whose figures /metrics shows. It runs as long as the API
+ * does and never blocks. */
+struct api_figures {
+    const char *name; /* the value of the label `loop` */
+    struct loop *loop;
+    void (*text)(void *user, struct buffer *out); /* on that loop's thread; NULL: nothing more */
+    void *user;
+};
+enum { API_FIGURES_MAX = 4 };
+
 struct api_config {
     const char *address;       /* "tcp://127.0.0.1:7080"; port 0: any */
     const char *local_address; /* loopback, beside `address`: no token there; NULL: none */
@@ -23,6 +33,7 @@ struct api_config {
     struct registry *registry;
     struct store *store;
     struct packages *packages;
+    struct api_figures figures[API_FIGURES_MAX]; /* those with a loop */
     /* Paths the API does not know (the dashboard's). Returns false for 404. After the access check;
      * on the API's loop. */
     bool (*other)(struct http_exchange *x, void *user);

@@ -1,9 +1,12 @@
-/* monitor.c - /metrics: the brain's figures, asked for on its thread, then the API's, the store's,
- * the process'. */
+/* monitor.c - /metrics: each loop's figures, asked for on its own thread, one after the other: the
+ * brain's, other servers', the API's; then the store's and the process'. The disk's loop is not
+ * asked: it may be waiting for an fsync. */
 #include "api/api_internal.h"
 
 #include "base/cleanup.h"
 #include "brain/brain.h"
+#include "http/metrics.h"
+#include "reactor/loop_metrics.h"
 #include "store/store.h"
 
 #include <errno.h>
@@ -14,7 +17,15 @@ struct question {
     struct request *request;
     struct buffer text;
     struct registry_stats registry;
+    size_t next; /* of the API's figures */
+    struct loop_sample loops[API_FIGURES_MAX + 2];
+    size_t loop_count;
 };
+
+static void take_loop(struct question *q, const struct loop *l, const char *name)
+{
+    loop_sample_take(l, name, &q->loops[q->loop_count++]);
+}
 
 static void sample(struct buffer *out, const char *name, const char *type, const char *help,
                    double value)
@@ -55,15 +66,6 @@ static void store_text(struct store *store, struct buffer *out)
     metrics_histogram(out, "rouse_store_commit_seconds", &s.commit_seconds, NULL);
 }
 
-static void server_text(struct http_server *server, struct buffer *out)
-{
-    const struct http_server_stats *s = http_server_stats(server);
-
-    sample(out, "rouse_api_connections", "gauge", "Connections that are open.", s->connections);
-    sample(out, "rouse_api_bad_requests_total", "counter", "Requests that were not HTTP.",
-           (double)s->bad_requests);
-}
-
 static void on_figures(struct mail *m)
 {
     struct question *q = container_of(m, struct question, mail);
@@ -71,14 +73,38 @@ static void on_figures(struct mail *m)
 
     stats_text(&r->api->stats, &q->text);
     registry_text(r->api->schema, &q->registry, &q->text);
-    server_text(r->api->server, &q->text);
+    http_server_metrics(&q->text, "rouse_api", http_server_stats(r->api->server));
     store_text(r->api->c.store, &q->text);
+    take_loop(q, r->api->loop, "api");
+    loop_metrics(&q->text, q->loops, q->loop_count);
     metrics_process(&q->text);
     respond(r, 200, "Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n",
             buffer_bytes(&q->text), buffer_size(&q->text));
     request_release(r);
     buffer_done(&q->text);
     free(q);
+}
+
+static void on_other(struct mail *m);
+
+static void ask_next(struct question *q)
+{
+    struct api *a = q->request->api;
+    struct loop *other = q->next < API_FIGURES_MAX ? a->c.figures[q->next].loop : NULL;
+
+    q->mail.fn = other ? on_other : on_figures;
+    loop_post(other ? other : a->loop, &q->mail);
+}
+
+static void on_other(struct mail *m)
+{
+    struct question *q = container_of(m, struct question, mail);
+    const struct api_figures *f = &q->request->api->c.figures[q->next++];
+
+    take_loop(q, f->loop, f->name);
+    if (f->text)
+        f->text(f->user, &q->text);
+    ask_next(q);
 }
 
 static void on_brain(struct mail *m)
@@ -88,8 +114,8 @@ static void on_brain(struct mail *m)
 
     brain_metrics(a->c.brain, &q->text);
     registry_stats(a->c.registry, &q->registry);
-    q->mail.fn = on_figures;
-    loop_post(a->loop, &q->mail);
+    take_loop(q, brain_loop(a->c.brain), "brain");
+    ask_next(q);
 }
 
 void metrics_answer(struct request *r)

@@ -1,5 +1,6 @@
 """What an operator does: metrics, two platforms side by side, up twice, down, kubectl, a dirty death."""
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -18,9 +19,12 @@ def promtool(text):
 CONTROLLER = """rouse_autoscaler_desired_instances rouse_autoscaler_requested_instances rouse_autoscaler_actual_instances
 rouse_autoscaler_ready_instances rouse_autoscaler_stable_concurrency rouse_autoscaler_panic_concurrency
 rouse_autoscaler_target_concurrency rouse_autoscaler_panic_mode rouse_activator_tickets rouse_activator_held_bytes
-rouse_activator_wait_seconds_bucket rouse_activator_refused_total rouse_nodes process_cpu_seconds_total""".split()
+rouse_activator_wait_seconds_bucket rouse_activator_refused_total rouse_nodes process_cpu_seconds_total
+rouse_api_timeouts_total rouse_front_timeouts_total rouse_front_requests_total
+rouse_http_client_calls_total{client="front"}""".split()
 AGENT = """rouse_requests_total rouse_request_seconds_bucket rouse_in_flight rouse_cold_starts_total
-rouse_cold_start_seconds_bucket process_resident_memory_bytes""".split()
+rouse_cold_start_seconds_bucket process_resident_memory_bytes rouse_gateway_timeouts_total rouse_peer_timeouts_total
+rouse_http_client_calls_total{client="gateway"}""".split()
 
 
 def test_metrics(platform):
@@ -35,6 +39,10 @@ def test_metrics(platform):
     assert platform.metric("rouse_requests_total", node=0, function="m", code="200") == 1
     for phase in ("schedule", "fetch", "sandbox", "runtime", "init", "first_byte"):
         assert f'phase="{phase}"' in agent, phase
+    for text, loops in ((controller, ("brain", "front", "api")), (agent, ("0",))):
+        for loop in loops:
+            assert re.search(rf'^rouse_loop_info{{loop="{loop}",backend="(epoll|io_uring)"}} 1$', text, re.M), loop
+            assert re.search(rf'^rouse_loop_turns_total{{loop="{loop}"}} [1-9]', text, re.M), loop
     promtool(controller)
     promtool(agent)
 

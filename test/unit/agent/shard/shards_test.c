@@ -323,6 +323,10 @@ START_TEST(a_request_finds_the_sibling_that_has_the_slot)
     ck_assert_ptr_null(strstr(shown, "rouse_gateway_dispatched_total{way=\"sibling\"} 0\n"));
     ck_assert_ptr_nonnull(strstr(shown, "rouse_gateway_functions 1\n"));
     ck_assert_ptr_nonnull(strstr(shown, "rouse_loop_turns_total{loop=\"2\"}"));
+    ck_assert_ptr_nonnull(strstr(shown, "rouse_loop_info{loop=\"2\",backend=\""));
+    ck_assert_ptr_nonnull(strstr(shown, "rouse_http_client_calls_total{client=\"gateway\"}"));
+    ck_assert_ptr_nonnull(strstr(shown, "rouse_http_client_calls_total{client=\"peer\"} 0\n"));
+    ck_assert_ptr_nonnull(strstr(shown, "rouse_peer_timeouts_total 0\n"));
     shards_session_ops.on_report(all);
     expect_sent("report instances=1\nload " FUNCTION " requests=24\n");
     end();

@@ -8,6 +8,7 @@
 #include "unit.h"
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -167,11 +168,37 @@ static const char *call(const char *request)
     return answer;
 }
 
+struct question {
+    struct mail mail;
+    struct buffer text;
+    sem_t answered;
+};
+static void on_question(struct mail *m)
+{
+    struct question *q = container_of(m, struct question, mail);
+
+    front_metrics(rig.front, &q->text);
+    sem_post(&q->answered);
+}
+/* What the front says of itself, on its own thread; the caller's. */
+static char *figures(void)
+{
+    struct question q = {.mail.fn = on_question};
+
+    sem_init(&q.answered, 0, 0);
+    loop_post(front_loop(rig.front), &q.mail);
+    while (sem_wait(&q.answered) < 0)
+        ;
+    sem_destroy(&q.answered);
+    return buffer_take_string(&q.text);
+}
+
 #define END "Host: h\r\nConnection: close\r\n\r\n"
 
 START_TEST(granted)
 {
     const char *a;
+    char *text;
 
     start();
     a = call("GET /hello?x=1 HTTP/1.1\r\nRouse-Trusted: 7\r\nAuthorization: Bearer "
@@ -193,6 +220,11 @@ START_TEST(granted)
     ck_assert_ptr_null(strstr(rig.seen, "Rouse-Route"));
     ck_assert_ptr_null(strstr(rig.seen, "letmein"));
     ck_assert_ptr_nonnull(strstr(rig.seen, "X-Mine: yes\n"));
+    text = figures();
+    ck_assert_ptr_nonnull(strstr(text, "\nrouse_front_requests_total 1\n"));
+    ck_assert_ptr_nonnull(strstr(text, "\nrouse_front_accepted_total 1\n"));
+    ck_assert_ptr_nonnull(strstr(text, "\nrouse_http_client_calls_total{client=\"front\"} 1\n"));
+    free(text);
     stop();
 }
 END_TEST

@@ -18,12 +18,12 @@
 #include <sys/socket.h>
 
 /* ---- a brain that is a loop, and a core that says Ready and lets go of what is deleted */
-static struct loop *brain_thread_loop;
+static struct loop *brain_thread_loop, *other_loop;
 static struct registry *registry;
 static struct api *api;
 static struct store *store;
 static struct packages *packages;
-static pthread_t brain_thread, api_thread;
+static pthread_t brain_thread, other_thread, api_thread;
 static char dir[64], address[128];
 
 struct brain_log {
@@ -43,6 +43,13 @@ void brain_metrics(struct brain *b, struct buffer *out)
 {
     (void)b;
     buffer_puts(out, "# the brain's\n");
+}
+
+static void other_text(void *user, struct buffer *out)
+{
+    ck_assert_ptr_eq(user, &other_loop);
+    ck_assert(pthread_equal(pthread_self(), other_thread));
+    buffer_puts(out, "# the other's\n");
 }
 
 int brain_log_start(struct brain *b, const char *key, uint32_t tail_lines, bool follow,
@@ -89,6 +96,13 @@ static void *run_brain(void *arg)
     return NULL;
 }
 
+static void *run_other(void *arg)
+{
+    (void)arg;
+    loop_run(other_loop);
+    return NULL;
+}
+
 static void *run_api(void *arg)
 {
     (void)arg;
@@ -107,6 +121,8 @@ static void begin(const char *token)
     ck_assert_int_eq(packages_open(dir, &packages, &e), 0);
     ck_assert_int_eq(registry_new(store, &registry, &e), 0);
     ck_assert_int_eq(loop_new(&brain_thread_loop), 0);
+    ck_assert_int_eq(loop_new(&other_loop), 0);
+    c.figures[0] = (struct api_figures){"other", other_loop, other_text, &other_loop};
     registry_attach(registry, brain_thread_loop);
     registry_observe(registry, &(struct registry_observer){on_function, NULL});
     c.registry = registry;
@@ -115,6 +131,7 @@ static void begin(const char *token)
     ck_assert_msg(api_new(&c, &api, &e) == 0, "%s", e.message);
     api_address(api, address);
     ck_assert_int_eq(pthread_create(&brain_thread, NULL, run_brain, NULL), 0);
+    ck_assert_int_eq(pthread_create(&other_thread, NULL, run_other, NULL), 0);
     ck_assert_int_eq(pthread_create(&api_thread, NULL, run_api, NULL), 0);
 }
 
@@ -122,6 +139,8 @@ static void end(void)
 {
     api_stop(api);
     pthread_join(api_thread, NULL);
+    loop_stop(other_loop);
+    pthread_join(other_thread, NULL);
     loop_stop(brain_thread_loop);
     pthread_join(brain_thread, NULL);
     api = api_free(api);
@@ -129,6 +148,7 @@ static void end(void)
     registry = registry_free(registry);
     packages = packages_free(packages);
     brain_thread_loop = loop_free(brain_thread_loop);
+    other_loop = loop_free(other_loop);
     file_remove_tree(dir);
 }
 
@@ -474,6 +494,19 @@ START_TEST(metrics_and_logs)
     answered("rouse_store_commits_total 2");
     answered("rouse_store_commit_seconds_count");
     answered("process_resident_memory_bytes");
+    answered("rouse_api_timeouts_total 0\n");
+    answered("# the other's\n");
+    for (size_t i = 0; i < 3; i++) {
+        static const char *const loops[] = {"brain", "other", "api"};
+        char line[96];
+
+        snprintf(line, sizeof(line), "rouse_loop_info{loop=\"%s\",backend=\"", loops[i]);
+        answered(line);
+        snprintf(line, sizeof(line), "rouse_loop_mails_total{loop=\"%s\"} ", loops[i]);
+        answered(line);
+    }
+    answered("rouse_loop_accepted_total{loop=\"other\"} 0\n");
+    answered("rouse_loop_accepted_total{loop=\"api\"} 2\n");
     ck_assert_int_eq(call("GET", FUNCTIONS "/f/log", NULL, NULL), 200);
     answered("one\ntwo\n");
     ck_assert_int_eq(call("GET", FUNCTIONS "/f/log?tailLines=1", NULL, NULL), 200);
