@@ -1,6 +1,7 @@
 /* event.c - no tree, no allocation but the buffer's: every warm request comes through here. */
 #include "invoke/event.h"
 #include "http/route_pattern.h"
+#include "http/trace.h"
 #include "invoke/text.h"
 
 #include <errno.h>
@@ -91,13 +92,42 @@ static int put_values(struct buffer *to, const struct http_head *h, size_t first
     return r;
 }
 
-static int put_headers(struct buffer *to, const struct http_head *h)
+/* Which of the client's trace fields hold: what cannot be read is no part of the trace in force. */
+struct trace_fields {
+    bool parent, state;
+};
+static struct trace_fields trace_fields(const struct http_head *h)
 {
+    char trace[HTTP_TRACE_SIZE];
+    struct trace_fields f = {.parent = http_trace_of(h, (const uint64_t[3]){0}, trace)};
+
+    f.state = f.parent;
+    for (size_t i = 0; i < h->header_count && f.state; i++)
+        if (str_ieq(h->headers[i].name, "tracestate"))
+            f.state = http_trace_state_ok(h->headers[i].value);
+    return f;
+}
+
+static bool is_broken_trace(const struct trace_fields *f, struct str name)
+{
+    return (!f->parent && str_ieq(name, "traceparent")) || (!f->state && str_ieq(name, "tracestate"));
+}
+
+static int put_headers(struct buffer *to, const struct http_head *h, const char *trace)
+{
+    const struct trace_fields fields = trace_fields(h);
     bool first = true;
     int r = PUT(to, ",\"headers\":{");
 
+    if (r == 0 && !fields.parent && trace && *trace) {
+        r = PUT(to, "\"traceparent\":");
+        if (r == 0)
+            r = put_str(to, str_of(trace));
+        first = false;
+    }
     for (size_t i = 0; i < h->header_count && r == 0; i++) {
-        if (is_hidden(h->headers[i].name) || seen_before(h, i))
+        if (is_hidden(h->headers[i].name) || is_broken_trace(&fields, h->headers[i].name) ||
+            seen_before(h, i))
             continue;
         if (!first)
             r = PUT(to, ",");
@@ -408,7 +438,7 @@ int event_append(struct buffer *to, const struct event_request *r)
     if (e == 0)
         e = put_cookies(to, r->head);
     if (e == 0)
-        e = put_headers(to, r->head);
+        e = put_headers(to, r->head, r->trace);
     if (e == 0)
         e = put_query(to, r->head->query);
     if (e == 0)

@@ -16,6 +16,7 @@ struct event_request {
     bool route_any;   /* it takes all methods */
     const char *function; /* its name: requestContext.apiId */
     const char *request_id;
+    const char *trace; /* the traceparent in force, shown where the client's is not it; NULL: none */
     const char *client_ip;
     const uint8_t *body;
     size_t body_size;

@@ -328,6 +328,7 @@ static int build_event(struct invocation *i, const uint8_t *body, size_t n)
         .route_any = i->params.route_any,
         .function = i->s.function,
         .request_id = i->params.request_id,
+        .trace = i->params.trace,
         .client_ip = i->params.client_ip,
         .body = body,
         .body_size = n,

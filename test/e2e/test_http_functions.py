@@ -5,6 +5,7 @@ import hashlib
 import http.client
 import json
 import os
+import re
 import socket
 import struct
 import subprocess
@@ -224,6 +225,9 @@ def test_from_zero_by_a_request(web):
     assert h["x-forwarded-proto"] == "http" and h["x-forwarded-host"] == h["host"]
     assert h["rouse-request-id"] == r.headers["Rouse-Request-Id"] and int(h["rouse-deadline"]) > 0
     assert "x-hop" not in h and "rouse-slot" not in h
+    r = web.call("/web/say", headers={"traceparent": "00-junk", "tracestate": "a=1"})
+    h = {k.lower(): x for k, x in r.json["headers"].items()}
+    assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-01", h["traceparent"]) and "tracestate" not in h, h
 
 
 def test_the_prefix_is_the_platforms(web):

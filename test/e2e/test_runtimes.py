@@ -1,5 +1,6 @@
 """Every runtime with a real function, and every way in which a function can go wrong."""
 import json
+import re
 
 import pytest
 from harness import EXAMPLES, TOP, function, wait_until
@@ -39,11 +40,12 @@ def handler(event, context):
 def test_event_shape(platform):
     platform.apply(function("echo", ECHO))
     r = platform.call("/echo?x=1&y=2&x=3", method="POST", body="häß".encode(),
-                      headers={"X-Test": "a", "Cookie": "k=v; l=w", "Content-Type": "text/plain"})
+                      headers={"X-Test": "a", "Cookie": "k=v; l=w", "Content-Type": "text/plain", "Traceparent": "junk"})
     e = r.json
     assert e["version"] == "2.0" and e["rawPath"] == "/echo" and e["rawQueryString"] == "x=1&y=2&x=3"
     assert e["queryStringParameters"] == {"x": "1,3", "y": "2"}
     assert e["headers"]["x-test"] == "a" and e["cookies"] == ["k=v", "l=w"]
+    assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-01", e["headers"]["traceparent"]), "not the client's junk"
     assert e["body"] == "häß" and e["isBase64Encoded"] is False
     http = e["requestContext"]["http"]
     assert http["method"] == "POST" and http["path"] == "/echo" and http["sourceIp"]

@@ -16,6 +16,9 @@ static struct str view(const char *s)
     return (struct str){s, strlen(s)};
 }
 
+/* The traceparent in force in the next events. */
+static const char *trace;
+
 static struct json_object *build(const char *query, const struct pair *headers, const void *body,
                                  size_t n)
 {
@@ -27,6 +30,7 @@ static struct json_object *build(const char *query, const struct pair *headers, 
         .raw_path = STR("/hello/a%20b"),
         .function = "hello",
         .request_id = "req-1",
+        .trace = trace,
         .client_ip = "10.0.0.7",
         .body = body,
         .body_size = n,
@@ -96,6 +100,49 @@ START_TEST(fixed_fields)
     ck_assert_ptr_null(at(o, "cookies"));
     ck_assert_ptr_null(at(o, "queryStringParameters"));
     json_object_put(o);
+}
+END_TEST
+
+#define MINE   "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+#define THEIRS "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"
+
+START_TEST(the_trace_in_force)
+{
+    static const struct {
+        struct pair headers[4];
+        const char *trace, *parent, *state;
+    } rows[] = {
+        {{{"Accept", "a"}}, MINE, MINE, NULL},
+        {{{"Accept", "a"}}, NULL, NULL, NULL},
+        {{{"Accept", "a"}, {"TraceParent", "junk"}, {"tracestate", "a=1"}}, MINE, MINE, NULL},
+        {{{"traceparent", THEIRS "-more"}, {"Accept", "a"}}, MINE, MINE, NULL},
+        {{{"traceparent", "junk"}, {"Accept", "a"}}, NULL, NULL, NULL},
+        {{{"traceparent", THEIRS}, {"traceparent", THEIRS}, {"Accept", "a"}}, MINE, MINE, NULL},
+        {{{"tracestate", "a=1"}, {"Accept", "a"}}, MINE, MINE, NULL},
+        {{{"traceparent", THEIRS}, {"tracestate", "a=1"}, {"Accept", "a"}}, THEIRS, THEIRS, "a=1"},
+        {{{"tracestate", "a="}, {"Accept", "a"}, {"traceparent", THEIRS}}, THEIRS, THEIRS, NULL},
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct pair headers[5] = {0};
+        const char *parent, *state;
+        struct json_object *o;
+
+        memcpy(headers, rows[i].headers, sizeof(rows[i].headers));
+        trace = rows[i].trace;
+        o = build("", headers, NULL, 0);
+        parent = at(o, "headers/traceparent");
+        state = at(o, "headers/tracestate");
+        ck_assert_str_eq(at(o, "headers/accept"), "a");
+        ck_assert_msg(parent && rows[i].parent ? !strcmp(parent, rows[i].parent)
+                                               : !parent && !rows[i].parent,
+                      "row %zu: traceparent %s", i, parent ? parent : "(absent)");
+        ck_assert_msg(state && rows[i].state ? !strcmp(state, rows[i].state)
+                                             : !state && !rows[i].state,
+                      "row %zu: tracestate %s", i, state ? state : "(absent)");
+        json_object_put(o);
+    }
+    trace = NULL;
 }
 END_TEST
 
@@ -308,5 +355,5 @@ START_TEST(the_route_and_its_parameters)
 }
 END_TEST
 
-UNIT_MAIN("event", the_route_and_its_parameters, fixed_fields, headers_and_cookies,
-          query_parameters, many_parameters_are_bounded, bodies, utf8, base64)
+UNIT_MAIN("event", the_route_and_its_parameters, fixed_fields, the_trace_in_force,
+          headers_and_cookies, query_parameters, many_parameters_are_bounded, bodies, utf8, base64)
