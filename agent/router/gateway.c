@@ -111,10 +111,6 @@ int gateway_new(const struct gateway_config *c, struct gateway **ret)
     };
     struct http_server_options server = {
         .on_request = on_request,
-        .header_timeout_ns = c->clients.header_ns,
-        .body_timeout_ns = c->clients.body_ns,
-        .write_timeout_ns = c->clients.write_ns,
-        .idle_timeout_ns = c->clients.idle_ns,
     };
     struct http_client_options client = {.max_idle = c->siblings ? SIBLING_IDLE_MAX : 0};
     struct gateway *g = calloc(1, sizeof(*g));
@@ -135,6 +131,7 @@ int gateway_new(const struct gateway_config *c, struct gateway **ret)
     g->config.node = g->node;
     g->peer_secret = strdup("");
     server.user = g;
+    http_timeouts_apply(&c->clients, &server);
     r = g->node && g->peer_secret ? 0 : -ENOMEM;
     if (r == 0)
         r = tickets_new(&tickets, &g->tickets);

@@ -9,20 +9,16 @@
 #pragma once
 #include "base/buffer.h"
 #include "control.pb-c.h"
+#include "http/timeouts.h"
 #include "reactor/loop.h"
 
 struct gateway;
-struct http_client_stats;
 struct pool;
 struct report;
 struct routes;
 struct siblings;
 struct tickets;
 
-/* How long clients are waited for, as http_server_options has it; 0: its default. */
-struct gateway_timeouts {
-    uint64_t header_ns, body_ns, write_ns, idle_ns;
-};
 struct gateway_config {
     struct loop *loop;
     struct pool *pool;
@@ -30,7 +26,7 @@ struct gateway_config {
     struct routes *routes;
     const char *node;
     uint64_t queue_deadline_ns; /* 0: 30 s; how long a request may wait for a slot */
-    struct gateway_timeouts clients;
+    struct http_timeouts clients;
     unsigned tickets_limit; /* 0: as tickets.h */
     uint64_t held_limit;
     uint64_t ticket_base;            /* as tickets.h's id_base */

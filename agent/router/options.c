@@ -15,8 +15,6 @@
 
 enum { NODE_NAME_MAX = 63, LABEL_MAX = 63, CPU_SHARE = 32 };
 #define MEMORY_MIN         (32ull << 20)
-#define TIMEOUT_MIN        (100 * NS_PER_MS)
-#define TIMEOUT_MAX        (3600 * NS_PER_S)
 #define QUEUE_DEADLINE_MIN NS_PER_S
 #define QUEUE_DEADLINE_MAX (600 * NS_PER_S)
 
@@ -25,33 +23,42 @@ const char options_help[] =
     "\n"
     "usage: rouse-agent --state DIR --node NAME --runtimes DIR [flags]\n"
     "\n"
+    "The node\n"
     "  --state DIR                 everything this agent keeps; one agent a directory\n"
     "  --node NAME                 [a-z0-9-], 1 to 63 characters, unique in the platform\n"
     "  --runtimes DIR              the language runtimes, as hack/mkruntime builds them\n"
-    "  --controller ADDRESS        control channel (tcp://127.0.0.1:7082); tls://HOST:PORT\n"
-    "  --api URL                   where packages are fetched (http://127.0.0.1:7080)\n"
-    "  --gateway-address ADDRESS   clients' requests (tcp://127.0.0.1:8080)\n"
-    "  --peer-address ADDRESS      other nodes' requests; they dial it as given (tcp://127.0.0.1:8081)\n"
-    "  --metrics-address ADDRESS   /metrics, /healthz, /readyz (tcp://127.0.0.1:8082); /metrics asks\n"
-    "                              clients that are not on loopback for the token\n"
-    "  --token-file FILE           the node's bearer token, for controller and packages\n"
-    "  --insecure-http             plain HTTP on gateway and metrics addresses that are not loopback\n"
+    "  --label NAME=VALUE          of the node; may be given up to 64 times\n"
     "  --allocatable-memory BYTES  for instances, as 8Gi; 32Mi at least\n"
     "                              (90 % of the machine's memory, or of this cgroup's limit)\n"
     "  --allocatable-cpu CPUS      for instances, as 4 or 500m\n"
     "                              (32 times the machine's: functions wait more than they compute,\n"
     "                              and each is held to its own limit)\n"
+    "\n"
+    "The controller\n"
+    "  --controller ADDRESS        control channel (tcp://127.0.0.1:7082); tls://HOST:PORT\n"
+    "  --api URL                   where packages are fetched (http://127.0.0.1:7080)\n"
+    "  --token-file FILE           the node's bearer token, for both\n"
+    "\n"
+    "Where it listens\n"
+    "  --gateway-address ADDRESS   clients' requests (tcp://127.0.0.1:8080)\n"
+    "  --peer-address ADDRESS      other nodes' requests; they dial it as given (tcp://127.0.0.1:8081)\n"
+    "  --metrics-address ADDRESS   /metrics, /healthz, /readyz (tcp://127.0.0.1:8082); /metrics asks\n"
+    "                              clients that are not on loopback for the token\n"
+    "  --insecure-http             plain HTTP on gateway and metrics addresses that are not loopback\n"
+    "\n"
+    "Clients, at the gateway; time-outs from 100ms to 1h\n"
     "  --queue-deadline DURATION   how long a request may wait for a slot, 1s to 10m (30s)\n"
-    "  --loops N                   event loops, each on a thread of its own, that share all requests:\n"
-    "                              0 is one, negative is one per cpu, 64 at most\n"
-    "                              (1; over the environment's ROUSE_LOOPS)\n"
-    "  --header-timeout DURATION   until a client's request line and headers have come, 100ms to 1h (10s)\n"
+    "  --header-timeout DURATION   until a request's first line and headers have come (10s)\n"
     "  --body-timeout DURATION     without a KiB more of a body that is read (30s)\n"
     "  --write-timeout DURATION    without a KiB more of an answer taken (60s)\n"
     "  --idle-timeout DURATION     between a connection's requests (75s)\n"
-    "  --reactor auto|epoll|io_uring  how the kernel is asked (auto: io_uring where it can; over the\n"
-    "                              environment's ROUSE_REACTOR)\n"
-    "  --label NAME=VALUE          of the node; may be given up to 64 times\n"
+    "\n"
+    "Event loops\n"
+    "  --loops N                   so many, each on a thread of its own, share all requests: 0 is one,\n"
+    "                              negative is one per cpu, 64 at most (1, or the environment's ROUSE_LOOPS)\n"
+    "  --reactor BACKEND           how the kernel is asked: auto, epoll, io_uring (auto: io_uring where it\n"
+    "                              can; or the environment's ROUSE_REACTOR)\n"
+    "\n"
     "  --version, --help\n"
     "\n"
     "example: rouse-agent --state /var/lib/rouse/agent --node n1 --runtimes /usr/local/lib/rouse/runtimes\n"
@@ -118,17 +125,6 @@ static int take_loops(const char *flag, const char *value, struct options *o, st
     if (n < 0)
         n = capacity_cpus() < LOOPS_MAX ? (long)capacity_cpus() : LOOPS_MAX;
     o->loops = n ? (unsigned)n : 1;
-    return 0;
-}
-
-/* A client's time-out: --header-timeout, --body-timeout, --write-timeout, --idle-timeout. */
-static int take_timeout(const char *flag, const char *value, uint64_t *ret_ns, struct err *e)
-{
-    uint64_t v;
-
-    if (quantity_duration(value, &v) < 0 || v < TIMEOUT_MIN || v > TIMEOUT_MAX)
-        return bad(e, flag, value, "is not a duration between 100ms and 1h");
-    *ret_ns = v;
     return 0;
 }
 
@@ -237,21 +233,10 @@ static const char **text_flag(const char *name, struct options *o)
     return NULL;
 }
 
-static uint64_t *timeout_flag(const char *name, struct options *o)
-{
-    if (!strcmp(name, "--header-timeout"))
-        return &o->clients.header_ns;
-    if (!strcmp(name, "--body-timeout"))
-        return &o->clients.body_ns;
-    if (!strcmp(name, "--write-timeout"))
-        return &o->clients.write_ns;
-    return strcmp(name, "--idle-timeout") ? NULL : &o->clients.idle_ns;
-}
-
 static int take(const char *name, char *value, struct options *o, struct err *e)
 {
     const char **text = text_flag(name, o);
-    uint64_t *timeout = timeout_flag(name, o);
+    uint64_t *timeout = http_timeouts_flag(&o->clients, name);
 
     if (text) {
         if (!*value)
@@ -260,7 +245,9 @@ static int take(const char *name, char *value, struct options *o, struct err *e)
         return 0;
     }
     if (timeout)
-        return take_timeout(name, value, timeout, e);
+        return http_timeout_parse(value, timeout) < 0
+                   ? bad(e, name, value, "is not " HTTP_TIMEOUT_WANT)
+                   : 0;
     if (!strcmp(name, "--node"))
         return take_node(value, o, e);
     if (!strcmp(name, "--allocatable-memory"))
@@ -290,7 +277,7 @@ static bool takes_value(const char *name)
     for (size_t i = 0; i < sizeof(parsed) / sizeof(parsed[0]); i++)
         if (!strcmp(parsed[i], name))
             return true;
-    return text_flag(name, &scratch) || timeout_flag(name, &scratch);
+    return text_flag(name, &scratch) || http_timeouts_flag(&scratch.clients, name);
 }
 
 int options_parse(int argc, char **argv, struct options *ret, enum options_mode *ret_mode,

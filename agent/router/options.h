@@ -18,7 +18,7 @@ struct options { /* strings point into argv */
     uint64_t memory; /* bytes */
     uint32_t cpu_millis;
     uint64_t queue_deadline_ns;
-    struct gateway_timeouts clients;
+    struct http_timeouts clients;
     unsigned loops;
     int reactor; /* enum loop_backend; -1: not given */
     struct session_label labels[OPTION_LABELS_MAX];

@@ -428,6 +428,7 @@ int front_new(const struct front_config *c, struct front **ret)
     if (!f)
         return -ENOMEM;
     f->config = *c;
+    http_timeouts_apply(&c->clients, &o);
     f->stop.fn = on_stop;
     f->traces = random_u64();
     list_init(&f->passes);

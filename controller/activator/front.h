@@ -8,6 +8,7 @@
 #pragma once
 #include "activator/grant.h"
 #include "base/buffer.h"
+#include "http/timeouts.h"
 #include "reactor/loop.h"
 
 struct front;
@@ -35,6 +36,7 @@ struct front_config {
     const char *address;     /* "tcp://127.0.0.1:7081"; port 0: any */
     const char *token;       /* who shows it is trusted; NULL: only loopback is */
     const char *peer_secret; /* shown to the agents */
+    struct http_timeouts clients;
     void (*submit)(void *user, struct front_ticket *t); /* on the front's loop */
     void (*cancel)(void *user, struct front_ticket *t);
     void *user;

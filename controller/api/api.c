@@ -143,6 +143,7 @@ static int start(struct api *a, struct err *e)
         .max_connections = CONNECTIONS_MAX, .on_request = on_request, .user = a};
     int r = schema_load(&a->schema, e);
 
+    http_timeouts_apply(&a->c.clients, &o);
     if (r == 0 && (r = openapi_make(a)) < 0)
         err_errno(e, -r, "OpenAPI");
     if (r == 0 && ((r = loop_new(&a->loop)) < 0 || (r = loop_new(&a->disk)) < 0))

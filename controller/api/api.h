@@ -7,6 +7,7 @@
 #pragma once
 #include "base/error.h"
 #include "http/server.h"
+#include "http/timeouts.h"
 
 struct api;
 struct brain;
@@ -29,6 +30,7 @@ struct api_config {
     const char *local_address; /* loopback, beside `address`: no token there; NULL: none */
     const char *token;         /* NULL: no token, which only a loopback address may do */
     bool insecure;             /* plain HTTP on an address that is not loopback: said explicitly */
+    struct http_timeouts clients;
     struct brain *brain;
     struct registry *registry;
     struct store *store;

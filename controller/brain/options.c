@@ -18,26 +18,39 @@ const char controller_help[] =
     "usage: rouse-controller --state DIR [flags]\n"
     "       rouse-controller crd        the CustomResourceDefinition, as YAML\n"
     "\n"
+    "The controller\n"
     "  --state DIR                  store, packages, secrets; one controller a directory\n"
+    "  --gateway-url URL            begin of every function's status.url (the front's)\n"
+    "\n"
+    "Where it listens\n"
     "  --api-address ADDRESS        API and metrics (tcp://127.0.0.1:7080)\n"
     "  --local-api-address ADDRESS  the API on loopback, too, without a token (none)\n"
     "  --front-address ADDRESS      clients' requests without a node (tcp://127.0.0.1:7081)\n"
     "  --control-address ADDRESS    the agents' channel (tcp://127.0.0.1:7082)\n"
-    "  --token-file FILE            bearer token of agents and API clients; needed for any "
-    "address\n"
+    "  --token-file FILE            bearer token of agents and API clients; needed for any address\n"
     "                               that is not loopback\n"
     "  --insecure-http              plain HTTP on addresses that are not loopback\n"
     "  --control-tls-cert FILE      TLS for the agents' channel, with ...\n"
     "  --control-tls-key FILE       ... its key\n"
-    "  --gateway-url URL            begin of every function's status.url (the front's)\n"
+    "\n"
+    "Requests that wait, and the autoscaler\n"
     "  --queue-deadline DURATION    how long a request may wait for a slot, 1s to 10m (30s)\n"
     "  --queue-per-function N       requests that may wait for one function (10000)\n"
     "  --queue-total N              ... and for all of them (100000)\n"
     "  --body-limit BYTES           a request's or an answer's body, 1Ki to 32Mi (6Mi)\n"
     "  --stable-window DURATION     the autoscaler's, 6s to 1h (60s)\n"
     "  --panic-window DURATION      1s to the stable window (6s)\n"
-    "  --reactor auto|epoll|io_uring  how the kernel is asked (auto: io_uring where it can; over the\n"
-    "                               environment's ROUSE_REACTOR)\n"
+    "\n"
+    "Clients, of API and front; time-outs from 100ms to 1h\n"
+    "  --header-timeout DURATION    until a request's first line and headers have come (10s)\n"
+    "  --body-timeout DURATION      without a KiB more of a body that is read (30s)\n"
+    "  --write-timeout DURATION     without a KiB more of an answer taken (60s)\n"
+    "  --idle-timeout DURATION      between a connection's requests (75s)\n"
+    "\n"
+    "Event loops\n"
+    "  --reactor BACKEND            how the kernel is asked: auto, epoll, io_uring (auto: io_uring where\n"
+    "                               it can; or the environment's ROUSE_REACTOR)\n"
+    "\n"
     "  --version, --help\n"
     "\n"
     "example: rouse-controller --state /var/lib/rouse/controller\n"
@@ -148,6 +161,7 @@ static const char **text_flag(const char *name, struct controller_options *o)
 static int take(const char *name, const char *value, struct controller_options *o, struct err *e)
 {
     const char **text = text_flag(name, o);
+    uint64_t *timeout = http_timeouts_flag(&o->clients, name);
     uint64_t ns = 0;
     int r;
 
@@ -157,6 +171,10 @@ static int take(const char *name, const char *value, struct controller_options *
         *text = value;
         return 0;
     }
+    if (timeout)
+        return http_timeout_parse(value, timeout) < 0
+                   ? bad(e, name, value, "is not " HTTP_TIMEOUT_WANT)
+                   : 0;
     if (!strcmp(name, "--queue-deadline"))
         return take_seconds(name, value, 1, 600, "is not a duration from 1s to 10m",
                             &o->queue_deadline_ns, e);

@@ -1,6 +1,7 @@
 /* options.h - rouse-controller's flags. Start-up only. */
 #pragma once
 #include "base/error.h"
+#include "http/timeouts.h"
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -20,7 +21,8 @@ struct controller_options { /* strings point into argv or are static */
     uint64_t body_limit; /* bytes, each way; 0: the default */
     uint32_t queue_per_function, queue_total;
     uint32_t stable_window_s, panic_window_s;
-    int reactor; /* enum loop_backend; -1: not given */
+    struct http_timeouts clients; /* of API and front */
+    int reactor;                  /* enum loop_backend; -1: not given */
 };
 
 /* -EINVAL with the flag, its value and what it should be in *e. */

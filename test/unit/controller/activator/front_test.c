@@ -101,11 +101,14 @@ static void *run_node(void *user)
     return NULL;
 }
 
+static struct http_timeouts clients; /* of the next front */
+
 static void start(void)
 {
     struct front_config c = {.address = "tcp://127.0.0.1:0",
                              .token = "letmein",
                              .peer_secret = "s3cret",
+                             .clients = clients,
                              .submit = submit,
                              .cancel = cancelled,
                              .user = &rig};
@@ -225,6 +228,26 @@ START_TEST(granted)
     ck_assert_ptr_nonnull(strstr(text, "\nrouse_front_accepted_total 1\n"));
     ck_assert_ptr_nonnull(strstr(text, "\nrouse_http_client_calls_total{client=\"front\"} 1\n"));
     free(text);
+    stop();
+}
+END_TEST
+
+/* By default it would be longer than a test may take. */
+START_TEST(an_idle_client_is_cut_as_configured)
+{
+    static const char request[] = "GET /hello HTTP/1.1\r\nHost: h\r\n\r\n";
+    char bytes[4096];
+    ssize_t n = 1;
+    int fd;
+
+    clients = (struct http_timeouts){.idle_ns = 20 * NS_PER_MS};
+    start();
+    fd = dial();
+    ck_assert_int_eq(write(fd, request, sizeof(request) - 1), sizeof(request) - 1);
+    while (n > 0)
+        n = read(fd, bytes, sizeof(bytes));
+    ck_assert_int_eq(n, 0);
+    close(fd);
     stop();
 }
 END_TEST
@@ -368,5 +391,6 @@ START_TEST(targets)
 }
 END_TEST
 
-UNIT_MAIN("front", targets, granted, by_name, refused_by_the_activator, refused_by_the_owner,
-          too_large, client_leaves, stopped_while_one_waits)
+UNIT_MAIN("front", an_idle_client_is_cut_as_configured, targets, granted, by_name,
+          refused_by_the_activator, refused_by_the_owner, too_large, client_leaves,
+          stopped_while_one_waits)

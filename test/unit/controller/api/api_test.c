@@ -2,6 +2,7 @@
  * the end. */
 #include "api/api.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "brain/access.h"
 #include "brain/brain.h"
@@ -110,9 +111,11 @@ static void *run_api(void *arg)
     return NULL;
 }
 
+static struct http_timeouts clients; /* of the next API */
+
 static void begin(const char *token)
 {
-    struct api_config c = {.address = "tcp://127.0.0.1:0", .token = token};
+    struct api_config c = {.address = "tcp://127.0.0.1:0", .token = token, .clients = clients};
     struct err e = {0};
 
     strcpy(dir, "/tmp/rouse-api-XXXXXX");
@@ -244,6 +247,20 @@ START_TEST(foreign_pages_are_refused)
     snprintf(head, sizeof(head), "Origin: http://localhost%s\r\n", strrchr(address, ':'));
     ck_assert_int_eq(call("GET", "/version", head, NULL), 200);
     answered("v1.32.0-rouse.0.1");
+    end();
+}
+END_TEST
+
+/* By default it would be longer than a test may take. */
+START_TEST(an_idle_client_is_cut_as_configured)
+{
+    char head[512];
+
+    clients = (struct http_timeouts){.idle_ns = 20 * NS_PER_MS};
+    begin(NULL);
+    snprintf(head, sizeof(head), "GET /version HTTP/1.1\r\nHost: %s\r\n\r\n",
+             address + strlen("tcp://"));
+    ck_assert_int_eq(call_raw(head, NULL, 0), 200); /* reads to the end */
     end();
 }
 END_TEST
@@ -573,6 +590,7 @@ START_TEST(the_end_comes_though_clients_wait)
 }
 END_TEST
 
-UNIT_MAIN("api", foreign_pages_are_refused, tokens, other_addresses_need_a_token,
-          errors_are_statuses, create_change_delete, lists, watches, packages_over_http,
-          metrics_and_logs, a_slow_watch_is_cut, the_end_comes_though_clients_wait)
+UNIT_MAIN("api", an_idle_client_is_cut_as_configured, foreign_pages_are_refused, tokens,
+          other_addresses_need_a_token, errors_are_statuses, create_change_delete, lists, watches,
+          packages_over_http, metrics_and_logs, a_slow_watch_is_cut,
+          the_end_comes_though_clients_wait)

@@ -34,6 +34,15 @@ START_TEST(taken)
     ck_assert_uint_eq(o.queue_deadline_ns, 5 * NS_PER_S);
     ck_assert_uint_eq(o.queue_total, 7);
     ck_assert_uint_eq(o.stable_window_s, 120);
+    ck_assert_uint_eq(o.clients.header_ns, 0);
+    ck_assert_int_eq(parse(&o, &e,
+                           "--state /s --header-timeout 100ms --body-timeout=2s --write-timeout 3s "
+                           "--idle-timeout 1h"),
+                     0);
+    ck_assert_uint_eq(o.clients.header_ns, 100 * NS_PER_MS);
+    ck_assert_uint_eq(o.clients.body_ns, 2 * NS_PER_S);
+    ck_assert_uint_eq(o.clients.write_ns, 3 * NS_PER_S);
+    ck_assert_uint_eq(o.clients.idle_ns, 3600 * NS_PER_S);
     ck_assert_int_eq(parse(&o, &e, "crd"), 0);
     ck_assert_int_eq(o.mode, CONTROLLER_CRD);
     ck_assert_int_eq(parse(&o, &e, "--help"), 0);
@@ -64,6 +73,12 @@ START_TEST(refused)
         {"--state /s --body-limit 33Mi", "--body-limit"},
         {"--state /s --body-limit big", "--body-limit"},
         {"--state /s --stable-window 1s", "--stable-window"},
+        {"--state /s --header-timeout 99ms",
+         "--header-timeout \"99ms\": is not a duration between 100ms"},
+        {"--state /s --body-timeout soon", "--body-timeout \"soon\""},
+        {"--state /s --write-timeout 61m",
+         "--write-timeout \"61m\": is not a duration between 100ms and 1h"},
+        {"--state /s --idle-timeout", "--idle-timeout"},
         {"--state /s --stable-window 6s --panic-window 7s", "--panic-window"},
         {"--state /s --api-address nonsense", "--api-address"},
         {"--state /s --front-address tcp://0.0.0.0:0", "token"},
@@ -89,7 +104,9 @@ START_TEST(every_flag_is_in_the_help)
         "--control-address", "--token-file",         "--insecure-http",
         "--queue-deadline",  "--queue-per-function", "--queue-total",
         "--body-limit",      "--local-api-address",  "--stable-window",
-        "--panic-window",    "--gateway-url",        "crd"};
+        "--panic-window",    "--gateway-url",        "crd",
+        "--reactor",         "--header-timeout",     "--body-timeout",
+        "--write-timeout",   "--idle-timeout"};
 
     for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
         ck_assert_msg(strstr(controller_help, flags[i]), "%s", flags[i]);
