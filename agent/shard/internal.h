@@ -98,6 +98,10 @@ static inline bool is_main(const struct shard *s)
 {
     return s->index == 0;
 }
+static inline bool same_epoch(const Epoch *a, const Epoch *b)
+{
+    return a->incarnation == b->incarnation && a->sequence == b->sequence;
+}
 static inline struct shard *shard_at(struct shards *all, unsigned index)
 {
     return &all->shards[index];
@@ -105,11 +109,15 @@ static inline struct shard *shard_at(struct shards *all, unsigned index)
 
 /* ---- up.c */
 int up_send(void *user, const AgentMessage *m); /* the shard's loop, whose user it is */
-void up_open(void *user);
+void up_send_backlog(struct shards *all);
 void up_away(struct shards *all);
 /* What a shard was told cannot be made true there. */
 void up_broken(struct shard *s, const char *why); /* the shard's loop; `why` is static */
 void up_done(struct shards *all);
+
+/* ---- hello.c */
+void hello_begin(void *user);
+void hello_forget(struct shards *all); /* the parts that are here */
 
 /* ---- down.c */
 int down_message(void *user, const ControllerMessage *m, const char **ret_why);

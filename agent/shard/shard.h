@@ -13,9 +13,10 @@
  * With one loop nothing is split, merged or asked for: the same calls as ever.
  *
  *   letter      work for another loop
- *   life        shards made, started, drained, ended
+ *   make, life  shards made and listening; started, drained, ended
  *   boxes, code the pools' bridges to the launcher and to the code cache
- *   up          messages to the controller; Hello, gathered from all; acks when all have applied
+ *   up          messages to the controller; acks when all have applied
+ *   hello       one Hello, gathered from all
  *   down        messages from the controller to the shards that they are for
  *   placement   which shard an instance goes to
  *   wanted      how many slots the activator still wants, counted once for all shards
