@@ -176,7 +176,7 @@ bool request_wait_near(struct request *r, const struct attempt *t)
     before = tickets_waiting(g->tickets, r->target.function_key);
     limit =
         pool_soon_free(g->config.pool, r->target.function_key, t->revision, NEAR_HOPE_NS, &wanted);
-    if (wanted > before || limit <= before ||
+    if (wanted > before || limit <= before || request_keep_route(r) < 0 ||
         near_add(g->near, &r->near, r->target.function_key, limit - before) < 0)
         return false;
     r->waited = true;

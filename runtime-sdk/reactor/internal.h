@@ -35,7 +35,9 @@ struct loop {
     struct early *early; /* NULL until there is an early watch */
     uint64_t now;
     atomic_bool stopping;
-    _Atomic(struct mail *) mails; /* newest first; the only thing other threads write */
+    /* What other threads write, and no more. */
+    _Atomic(struct mail *) mails; /* newest first */
+    atomic_uint senders;          /* threads within loop_post() or loop_stop() */
     struct timer_heap timers;
     struct list soon;     /* work asked for in this turn: input to hand over again */
     struct list flushing; /* connections with bytes to write at the end of the turn */

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -63,6 +64,9 @@ struct loop *loop_free(struct loop *l)
         return NULL;
     while (run_queue(&l->deferred))
         ;
+    /* Whose mail has been run may not have returned yet. */
+    while (atomic_load_explicit(&l->senders, memory_order_acquire))
+        sched_yield();
     l->backend->close(l);
     early_done(l);
     timers_done(&l->timers);
@@ -129,16 +133,19 @@ static void wake(struct loop *l)
 
 void loop_post(struct loop *l, struct mail *m)
 {
-    struct mail *newest = atomic_load_explicit(&l->mails, memory_order_relaxed);
+    struct mail *newest;
 
+    atomic_fetch_add_explicit(&l->senders, 1, memory_order_relaxed);
+    newest = atomic_load_explicit(&l->mails, memory_order_relaxed);
     do {
         m->next = newest;
     } while (!atomic_compare_exchange_weak_explicit(&l->mails, &newest, m, memory_order_release,
                                                     memory_order_relaxed));
-    /* Whoever finds the box empty wakes the loop; the others' mail goes with his.
-     * `m` may be gone already, `l` outlives its senders. */
+    /* Whoever finds the box empty wakes the loop; the others' mail goes with his. `m` may be gone
+     * already; the loop's end waits for its senders. */
     if (!newest)
         wake(l);
+    atomic_fetch_sub_explicit(&l->senders, 1, memory_order_release);
 }
 
 static void run_mail(struct loop *l)
@@ -212,6 +219,8 @@ int loop_run(struct loop *l)
 
 void loop_stop(struct loop *l)
 {
+    atomic_fetch_add_explicit(&l->senders, 1, memory_order_relaxed);
     atomic_store_explicit(&l->stopping, true, memory_order_release);
     wake(l);
+    atomic_fetch_sub_explicit(&l->senders, 1, memory_order_release);
 }

@@ -5,7 +5,7 @@
 
 #include <stdio.h>
 
-enum { BIG = 8 << 20 };
+enum { BIG = 24 << 20 };
 
 static struct loop *loop;
 static struct http_server *front, *back;

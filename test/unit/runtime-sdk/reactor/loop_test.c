@@ -391,6 +391,34 @@ START_TEST(mail_from_many_threads)
 }
 END_TEST
 
+static void stop_by_mail(struct mail *m)
+{
+    (void)m;
+    loop_stop(loop);
+}
+
+static void *post_one(void *user)
+{
+    loop_post(loop, user);
+    return NULL;
+}
+
+/* The mail runs before its sender has returned: the loop must not be gone under it. */
+START_TEST(a_loop_ends_with_its_only_mail)
+{
+    for (int i = 0; i < 300; i++) {
+        struct mail m = {.fn = stop_by_mail};
+        pthread_t sender;
+
+        ck_assert_int_eq(loop_new(&loop), 0);
+        ck_assert_int_eq(pthread_create(&sender, NULL, post_one, &m), 0);
+        ck_assert_int_eq(loop_run(loop), 0);
+        loop_free(loop);
+        pthread_join(sender, NULL);
+    }
+}
+END_TEST
+
 static void *stop_from_thread(void *arg)
 {
     (void)arg;
@@ -419,4 +447,4 @@ BACKENDS_MAIN("loop", timers_run_in_order, equal_times_keep_the_order_of_setting
               an_early_watch_hears_first_what_was_written_first,
               an_early_watch_runs_before_its_batch, too_many_early_watches_at_once,
               a_hangup_is_told, deferred_work_runs_once_and_may_defer_more, mail_from_many_threads,
-              stop_from_a_thread_and_before_the_run)
+              a_loop_ends_with_its_only_mail, stop_from_a_thread_and_before_the_run)
