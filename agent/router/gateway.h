@@ -1,8 +1,9 @@
 /* gateway.h - the entry: takes clients' requests and sees each to its answer.
  *
  * A request goes to a free slot of a local instance, else to another node that
- * has the active revision, else it waits as a ticket until the activator grants
- * a slot or refuses. The bytes stay in its connection meanwhile. While the
+ * has the active revision, else it waits: for a moment where a slot here is about
+ * to free (near.h), then as a ticket until a slot here frees or the activator
+ * grants one or refuses. The bytes stay in its connection meanwhile. While the
  * controller is away, waiting requests take what becomes free here or at a peer
  * that is known. An agent with several loops has a gateway on each; what one has
  * no slot for, its siblings are asked first. On its own loop. */
