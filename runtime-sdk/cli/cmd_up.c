@@ -374,8 +374,12 @@ const struct command command_up = {
     "      --runtimes DIR    the language runtimes (found beside the program)\n"
     "      --node NAME       start this node of a running platform again, and nothing else\n"
     "\n"
+    "Both take ROUSE_LOOPS (the agent's event loops) and ROUSE_REACTOR (epoll or io_uring) from the "
+    "environment.\n"
+    "\n"
     "Examples:\n"
     "  rouse up\n"
+    "  ROUSE_LOOPS=-1 rouse up\n"
     "  rouse up --state /tmp/second --port-offset 100\n"
     "  rouse up --state /tmp/cluster --nodes 3\n",
     run_up};
