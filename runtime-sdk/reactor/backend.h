@@ -29,6 +29,8 @@ struct backend {
     int (*conn_start)(struct conn *c);
     /* What the connection waits for may have changed: state, paused, eof, blocked. */
     void (*conn_want)(struct conn *c);
+    /* The kernel may still hand over input though it is not wanted. */
+    bool (*conn_receiving)(const struct conn *c);
     /* There are pending bytes at the end of a turn: writes them now or with the next wait, and
      * calls conn_wrote_out() when that much is known. */
     void (*conn_flush)(struct conn *c);

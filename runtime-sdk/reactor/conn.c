@@ -127,6 +127,7 @@ void conn_abort(struct conn *c, int error)
     conn_set_state(c, CONN_CLOSED);
     c->loop->stats.closed++;
     c->error = error;
+    conn_splice_lost(c, error);
     /* A cut stream must not look complete to the peer, nor keep its bytes in the kernel. */
     if (error < 0 && c->stream_tcp)
         setsockopt(c->watch.fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
@@ -145,7 +146,12 @@ void conn_close(struct conn *c)
         conn_abort(c, 0);
         return;
     }
+    if (conn_splice_unfinished(c)) {
+        conn_abort(c, -ECANCELED);
+        return;
+    }
     conn_set_state(c, CONN_CLOSING);
+    conn_splice_lost(c, 0);
     loop_timer_set(c->loop, &c->timer, loop_now(c->loop) + CLOSE_BOUND_NS);
     conn_not_todo(c, TURN_RESUME);
     if (!c->in_data)
@@ -314,7 +320,7 @@ int conn_detach(struct conn *c, uint8_t **ret_rest, size_t *ret_n)
     int fd = c->watch.fd;
     size_t n;
 
-    if (c->state != CONN_OPEN || conn_pending(c))
+    if (c->state != CONN_OPEN || conn_pending(c) || c->files || c->splice)
         return -EBUSY;
     /* Within on_data() all that was handed over counts as not consumed. */
     if (c->in_data && l->current != chunk_bytes(c->in) && conn_keep(c, l->current, l->current_n) < 0)

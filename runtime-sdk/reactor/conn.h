@@ -59,6 +59,27 @@ int conn_writev(struct conn *c, const struct iovec *iov, int n);
  * copying them through this process. Takes `file` over on success. They count as pending. A file that
  * proves shorter ends the connection with -EIO. -EPIPE, -ENOMEM. */
 int conn_send_file(struct conn *c, int file, off_t offset, uint64_t n);
+/* Moves the next `n` bytes that `from` receives, or all to the end of its stream, to `to` inside the
+ * kernel, in order with what is written to `to` before and after. Bytes of `from` that are kept go first,
+ * by copy. `from` tells no on_data() until on_done(), then goes on as before; conn_pause(from) holds it.
+ * While `to` takes nothing, nothing is read; at most one pipe's bytes (1 MiB) are between the two, and
+ * count as pending on `to`. */
+enum { CONN_PIPES_KEPT = 4 }; /* by a loop, for its next splices */
+#define CONN_SPLICE_ALL UINT64_MAX
+struct conn_splice;
+struct conn_splice_ops {
+    void (*on_moved)(void *user,
+                     size_t n); /* `to` took `n` more; closes neither of the two; may be NULL */
+    /* Once, at the end of a turn, before any on_closed() or on_eof() of the two that explains it; freed
+     * behind it. 0, -EIO: the stream of `from` ended before, or what ended either; -ECANCELED: its
+     * owner closed it. What `to` did not take any more is handed over by `from`. */
+    void (*on_done)(void *user, int error, uint64_t moved);
+};
+/* Both on one loop. -EPIPE: one of the two has ended; -EBUSY: `from` is spliced; -EMFILE, -ENOMEM. An
+ * owner that closes `to` (conn_close()) before all has come cuts it: what it got must not look complete. */
+int conn_splice(struct conn *from, struct conn *to, uint64_t n, const struct conn_splice_ops *ops,
+                void *user, struct conn_splice **ret);
+void conn_splice_cancel(struct conn_splice *s); /* on_done() does not follow; not within on_moved() */
 void conn_flush(struct conn *c);
 size_t conn_pending(const struct conn *c);
 uint64_t conn_sent(const struct conn *c); /* bytes the kernel has taken so far */

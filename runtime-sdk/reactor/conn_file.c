@@ -61,8 +61,15 @@ static void next_file(struct conn *c)
     free(f);
 }
 
+static ssize_t send_step(int to, void *from)
+{
+    struct conn_file *f = from;
+
+    return sendfile(to, f->fd, &f->offset, f->left < FILE_STEP ? f->left : FILE_STEP);
+}
+
 /* sendfile(2) knows no MSG_NOSIGNAL: the signal is held back and taken. */
-static ssize_t send_quietly(int to, struct conn_file *f, size_t n)
+ssize_t conn_send_quietly(int to, ssize_t (*send)(int to, void *from), void *from)
 {
     const struct timespec now = {0};
     sigset_t pipe_signal, old;
@@ -72,7 +79,7 @@ static ssize_t send_quietly(int to, struct conn_file *f, size_t n)
     sigaddset(&pipe_signal, SIGPIPE);
     pthread_sigmask(SIG_BLOCK, &pipe_signal, &old);
     do
-        sent = sendfile(to, f->fd, &f->offset, n);
+        sent = send(to, from);
     while (sent < 0 && errno == EINTR);
     sent = sent < 0 ? -errno : sent;
     if (sent == -EPIPE && !sigismember(&old, SIGPIPE))
@@ -87,10 +94,12 @@ int conn_write_file(struct conn *c, bool *ret_full)
     size_t want = f->left < FILE_STEP ? f->left : FILE_STEP;
     ssize_t n = 0;
 
+    if (f->splice)
+        return conn_splice_out(c, ret_full);
     *ret_full = false;
     if (want) {
         loop_count(&c->loop->stats.system_calls, 3);
-        n = send_quietly(c->watch.fd, f, want);
+        n = conn_send_quietly(c->watch.fd, send_step, f);
         if (n < 0 && n != -EAGAIN)
             return (int)n;
         if (n == 0)

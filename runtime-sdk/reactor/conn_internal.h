@@ -26,7 +26,8 @@ struct conn {
     struct chunk *in, *out;
     struct chunk *busy;      /* the backend's: in the kernel's hands, untouched until it answers */
     struct conn_file *files; /* behind `out`; NULL: none */
-    struct listener *listener; /* where it was accepted */
+    struct conn_splice *splice; /* what is received goes there; NULL: to the owner */
+    struct listener *listener;  /* where it was accepted */
     uint64_t sent;
     int error; /* closed: what on_closed() is told; end_kept: how the input ended */
     uint32_t discarded;
@@ -51,12 +52,13 @@ struct conn {
     bool held : 1; /* the backend frees it, by conn_release() */
 };
 
-/* A file to send and what was written behind it. */
+/* A file to send, or a splice's pipe, and what was written behind it. */
 struct conn_file {
     struct conn_file *next;
     int fd;
+    struct conn_splice *splice; /* NULL: a file */
     off_t offset;
-    uint64_t left;
+    uint64_t left; /* of a splice: what is in its pipe */
     struct chunk *after;
 };
 /* Where the next written byte goes. */
@@ -65,6 +67,19 @@ size_t conn_files_size(const struct conn *c);
 /* Sends of the first file, which nothing is before; -errno. *ret_full: the kernel took nothing. */
 int conn_write_file(struct conn *c, bool *ret_full);
 void conn_files_drop(struct conn *c);
+/* `send` without the signal that a sendfile(2) or splice(2) raises. */
+ssize_t conn_send_quietly(int to, ssize_t (*send)(int to, void *from), void *from);
+
+/* ---- conn_splice.c; `c->splice` is set but for _out, _lost and _unfinished */
+bool conn_splice_wants(const struct conn *c); /* to be told when there is something to read */
+void conn_splice_readable(struct conn *c);    /* and this is that */
+void conn_splice_step(struct conn *c);        /* it may want now; not before the return */
+void conn_splice_got_end(struct conn *c, int error);
+/* As conn_write_file(), of the first of c->files. */
+int conn_splice_out(struct conn *c, bool *ret_full);
+/* c's state is beyond open; before its files are dropped. */
+void conn_splice_lost(struct conn *c, int error);
+bool conn_splice_unfinished(const struct conn *c); /* into `c`: not all of it has come */
 /* Something was put behind what is pending. */
 void conn_offered(struct conn *c);
 

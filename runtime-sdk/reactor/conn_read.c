@@ -39,12 +39,14 @@ static void deliver(struct conn *c, const uint8_t *in, size_t n, bool kept)
         conn_abort(c, -ENOMEM);
         return;
     }
-    if (!c->paused && chunk_size(c->in) > c->input_limit)
+    if (!c->paused && !c->splice && chunk_size(c->in) > c->input_limit)
         conn_abort(c, -ENOBUFS);
 }
 
 void conn_hand_over_kept(struct conn *c)
 {
+    if (c->splice)
+        return;
     if (c->state == CONN_OPEN && !c->paused && c->in)
         deliver(c, chunk_bytes(c->in), chunk_size(c->in), true);
     if (c->state == CONN_OPEN && !c->paused && c->end_kept) {
@@ -67,6 +69,11 @@ void conn_got_input(struct conn *c, const uint8_t *in, size_t n)
         discard(c, n);
     } else if (c->state == CONN_CLOSING) {
         c->loop->backend->conn_want(c);
+    } else if (c->state == CONN_OPEN && c->splice) { /* io_uring: had come before */
+        if (conn_keep(c, in, n) < 0)
+            conn_abort(c, -ENOMEM);
+        else
+            conn_splice_step(c);
     } else if (c->state == CONN_OPEN && !c->in && !c->paused) {
         deliver(c, in, n, false);
     } else if (c->state == CONN_OPEN) {
@@ -105,6 +112,10 @@ void conn_got_end(struct conn *c, int error)
     }
     if (c->state != CONN_OPEN)
         return;
+    if (c->splice) {
+        conn_splice_got_end(c, error);
+        return;
+    }
     if (c->todo & TURN_RESUME) { /* kept bytes come before the end */
         conn_not_todo(c, TURN_RESUME);
         conn_hand_over_kept(c);
@@ -146,6 +157,10 @@ void conn_resume(struct conn *c)
     c->hung = false;
     if (!c->eof && !c->end_kept)
         c->loop->backend->conn_want(c);
+    if (c->splice) {
+        conn_splice_step(c);
+        return;
+    }
     /* Within on_data() the callee's own return value settles what is kept. */
     if (c->state == CONN_OPEN && (c->in || c->in_data || c->end_kept))
         conn_todo(c, TURN_RESUME);

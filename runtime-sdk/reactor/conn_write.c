@@ -65,7 +65,7 @@ int conn_write_out(struct conn *c)
         r = conn_write_file(c, &full);
         if (r == 0 && full)
             block(c);
-        else if (r == 0)
+        else if (r == 0 && conn_pending(c))
             conn_todo(c, TURN_FLUSH); /* the next step in the next turn */
     }
     return r;
@@ -102,11 +102,11 @@ void conn_wrote_out(struct conn *c, int r)
         conn_abort(c, c->end_kept && c->error < 0 ? c->error : r);
         return;
     }
-    if (c->shut && !c->fin_sent && !conn_pending(c) && c->state == CONN_OPEN) {
+    if (c->shut && !c->fin_sent && !conn_pending(c) && !c->files && c->state == CONN_OPEN) {
         c->fin_sent = true;
         shutdown(c->watch.fd, SHUT_WR); /* a peer that is gone already is told by reading */
     }
-    if (c->state == CONN_CLOSING && !conn_pending(c)) {
+    if (c->state == CONN_CLOSING && !conn_pending(c) && !c->files) {
         finish_close(c);
     } else if (c->congested && conn_pending(c) <= c->low_water) {
         c->congested = false;

@@ -187,6 +187,7 @@ const struct backend backend_epoll = {
     .watch_cancel = epoll_watch_cancel,
     .conn_start = epoll_conn_start,
     .conn_want = epoll_conn_want,
+    .conn_receiving = epoll_conn_receiving,
     .conn_flush = epoll_conn_flush,
     .conn_stop = epoll_conn_stop,
     .accept_set = epoll_accept_set,

@@ -23,7 +23,7 @@ void epoll_conn_want(struct conn *c)
     case CONN_OPEN:
         if (c->eof || c->end_kept || c->hung)
             break;
-        if (!c->paused)
+        if (c->splice ? conn_splice_wants(c) : !c->paused)
             want |= LOOP_READ;
         if (!c->left_told)
             want |= LOOP_PEER_CLOSED;
@@ -81,7 +81,9 @@ static void read_some(struct conn *c, uint32_t events)
 
 static void readable(struct conn *c, uint32_t events)
 {
-    if (c->state == CONN_OPEN && c->paused) {
+    if (c->state == CONN_OPEN && c->splice && conn_splice_wants(c)) {
+        conn_splice_readable(c);
+    } else if (c->state == CONN_OPEN && (c->paused || c->splice)) {
         c->hung |= (events & LOOP_HANGUP) != 0;
         if (events & (LOOP_PEER_CLOSED | LOOP_HANGUP))
             conn_got_left(c);
@@ -121,6 +123,12 @@ int epoll_conn_start(struct conn *c)
 void epoll_conn_flush(struct conn *c)
 {
     conn_wrote_out(c, conn_write_out(c));
+}
+
+bool epoll_conn_receiving(const struct conn *c)
+{
+    (void)c;
+    return false;
 }
 
 bool epoll_conn_stop(struct conn *c, bool keep)

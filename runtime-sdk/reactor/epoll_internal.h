@@ -25,4 +25,5 @@ void epoll_watch_cancel(struct loop *l, struct loop_watch *w);
 int epoll_conn_start(struct conn *c);
 void epoll_conn_want(struct conn *c);
 void epoll_conn_flush(struct conn *c);
+bool epoll_conn_receiving(const struct conn *c);
 bool epoll_conn_stop(struct conn *c, bool keep);

@@ -42,6 +42,8 @@ struct loop {
     struct list soon;     /* work asked for in this turn: input to hand over again */
     struct list flushing; /* connections with bytes to write at the end of the turn */
     struct list deferred;
+    int pipes[CONN_PIPES_KEPT][2];
+    unsigned pipe_count;
     struct chunk *chunks; /* kept for the next connection */
     unsigned chunk_count;
     struct conn *delivering; /* its on_data() is on the stack with these bytes */
@@ -78,6 +80,7 @@ unsigned timers_run(struct timer_heap *h, uint64_t now);
 uint64_t timers_next(const struct timer_heap *h);
 
 void chunks_done(struct loop *l);
+void pipes_done(struct loop *l);
 
 struct listener {
     struct loop_watch watch;

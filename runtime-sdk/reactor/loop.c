@@ -71,6 +71,7 @@ struct loop *loop_free(struct loop *l)
     early_done(l);
     timers_done(&l->timers);
     chunks_done(l);
+    pipes_done(l);
     if (l->wake_fd >= 0)
         close(l->wake_fd);
     free(l);

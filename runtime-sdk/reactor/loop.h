@@ -84,6 +84,7 @@ struct loop_stats {
     uint64_t system_calls;              /* the loop's own; an owner's are not known */
     uint64_t accepted, dialled, closed; /* connections; closed ones in every way but detached */
     uint64_t bytes_in, bytes_out;
+    uint64_t bytes_spliced;     /* of both, those that conn_splice() moved by the kernel */
     uint64_t partial_writes;    /* the kernel took less than was offered */
     uint64_t high_water;        /* times a connection became congested */
     uint64_t buffers_exhausted; /* io_uring: times the ring of receive buffers ran empty */

@@ -411,6 +411,7 @@ const struct backend backend_uring = {
     .watch_cancel = uring_watch_cancel,
     .conn_start = uring_conn_start,
     .conn_want = uring_conn_want,
+    .conn_receiving = uring_conn_receiving,
     .conn_flush = uring_conn_flush,
     .conn_stop = uring_conn_stop,
     .accept_set = uring_accept_set,

@@ -63,6 +63,11 @@ void uring_conn_want(struct conn *c)
     mark(c, WANT_CHECK);
 }
 
+bool uring_conn_receiving(const struct conn *c)
+{
+    return c->armed & ARM_RECV;
+}
+
 void uring_conn_flush(struct conn *c)
 {
     if (c->blocked || c->busy)
@@ -114,7 +119,7 @@ static bool wants_input(const struct conn *c)
 {
     switch ((enum conn_state)c->state) {
     case CONN_OPEN:
-        return !c->paused && !c->eof && !c->end_kept;
+        return !c->paused && !c->splice && !c->eof && !c->end_kept;
     case CONN_CLOSING:
         return c->linger && !c->eof;
     case CONN_LINGERING:
@@ -128,9 +133,19 @@ static uint32_t wants_poll(const struct conn *c)
 {
     uint32_t want = c->blocked || c->state == CONN_CONNECTING ? POLLOUT : 0;
 
-    if (c->state == CONN_OPEN && c->paused && !c->left_told && !c->eof && !c->end_kept)
+    if (c->state != CONN_OPEN || c->eof || c->end_kept)
+        return want;
+    if ((c->paused || c->splice) && !c->left_told)
         want |= POLLRDHUP;
+    if (c->splice && conn_splice_wants(c))
+        want |= POLLIN;
     return want;
+}
+
+/* A splice's, of no use behind it: every byte would be told twice. */
+static bool idle_poll(const struct conn *c)
+{
+    return (c->armed & ARM_POLL) && (c->watch.events & POLLIN) && !c->splice;
 }
 
 static void compare(struct uring *u, struct conn *c)
@@ -152,7 +167,7 @@ static void compare(struct uring *u, struct conn *c)
         uring_cancel(u, uring_name(c, TAG_RECV));
         c->armed |= CANCEL_RECV;
     }
-    if (!(poll_for & ~(c->armed & ARM_POLL ? c->watch.events : 0)))
+    if (!(poll_for & ~(c->armed & ARM_POLL ? c->watch.events : 0)) && !idle_poll(c))
         return;
     if (!(c->armed & ARM_POLL)) {
         e = conn_sqe(u, c, TAG_POLL);
@@ -303,6 +318,8 @@ static void received(struct uring *u, struct conn *c, const struct io_uring_cqe 
         c->armed &= (uint8_t) ~(ARM_RECV | CANCEL_RECV);
         if (c->state != CONN_CLOSED)
             uring_conn_want(c);
+        if (c->splice)
+            conn_splice_step(c);
     }
     if (res > 0) {
         c->loop->stats.events++;
@@ -341,8 +358,12 @@ static void polled(struct conn *c, const struct io_uring_cqe *cqe)
         c->blocked = false;
         conn_flush_turn(c);
     }
-    if ((got & (POLLRDHUP | POLLERR | POLLHUP)) && c->state == CONN_OPEN && c->paused &&
-        !(c->armed & ARM_RECV))
+    if (c->state == CONN_OPEN && c->splice && conn_splice_wants(c)) {
+        conn_splice_readable(c);
+        return;
+    }
+    if ((got & (POLLRDHUP | POLLERR | POLLHUP)) && c->state == CONN_OPEN &&
+        (c->paused || c->splice) && !(c->armed & ARM_RECV))
         conn_got_left(c);
 }
 

@@ -138,6 +138,7 @@ void uring_buffers_return(struct uring *u);
 /* ---- uring_conn.c */
 int uring_conn_start(struct conn *c);
 void uring_conn_want(struct conn *c);
+bool uring_conn_receiving(const struct conn *c);
 void uring_conn_flush(struct conn *c);
 bool uring_conn_stop(struct conn *c, bool keep);
 void uring_conn_prepare(struct uring *u, struct conn *c);
