@@ -374,7 +374,7 @@ const struct command command_up = {
     "      --runtimes DIR    the language runtimes (found beside the program)\n"
     "      --node NAME       start this node of a running platform again, and nothing else\n"
     "\n"
-    "Both take ROUSE_LOOPS (the agent's event loops) and ROUSE_REACTOR (epoll or io_uring) from the "
+    "They take ROUSE_LOOPS (event loops of an agent) and ROUSE_REACTOR (auto, epoll, io_uring) from the "
     "environment.\n"
     "\n"
     "Examples:\n"
