@@ -200,9 +200,9 @@ def neighbours(own):
         with contextlib.suppress(OSError):
             argv = p.read_bytes().decode(errors="replace").split("\0")
             if argv[0].endswith("rouse-agent") and "--state" in argv:
-                state = argv[argv.index("--state") + 1]
-                if own is None or not state.startswith(str(own)):
-                    found.add(platform_id(state))
+                state = pathlib.Path(argv[argv.index("--state") + 1])
+                if own is None or not state.is_relative_to(own):
+                    found.update(platform_id(d) for d in (state, *state.parents))    # a cluster's names are of the directory above
     return found
 
 
@@ -210,16 +210,16 @@ def machine_state(own=None):
     """Names of cgroups, links, namespaces and nftables tables of Rouse platforms on this machine, but for those of others that
     live: all, or all beside the one whose state directory is `own`."""
     others = neighbours(own)
-    names = {f"rouse-{i}" for i in others} | {f"r{i[:6]}" for i in others}
+    links = {f"r{i[:6]}" for i in others}
     found = set()
     for root in pathlib.Path("/sys/fs/cgroup").rglob("rouse-*"):
-        if root.name not in names:
+        if root.name[6:] not in others:
             found.add(f"cgroup {root}")
     for cmd in (["ip", "-o", "link"], ["ip", "netns", "list"], ["nft", "list", "tables"]):
         out = subprocess.run(cmd, text=True, capture_output=True).stdout
         for line in out.splitlines():
             name = line.split(":")[1].strip().split("@")[0] if cmd[1] == "-o" else line
-            if any(name[:7] == n or name.endswith(n) for n in names):
+            if name[:7] in links or any(i in name for i in others):
                 continue
             if "rouse" in name or (cmd[1] == "-o" and name[:1] == "r" and name[1:7].isalnum() and len(name) > 7):
                 found.add(f"{' '.join(cmd)}: {name}")
