@@ -128,12 +128,12 @@ static int take_loops(const char *flag, const char *value, struct options *o, st
     return 0;
 }
 
-static int take_reactor(const char *value, struct options *o, struct err *e)
+static int take_reactor(const char *flag, const char *value, struct options *o, struct err *e)
 {
     enum loop_backend b;
 
     if (loop_backend_parse(value, &b) < 0)
-        return bad(e, "--reactor", value, "is none of auto, epoll, io_uring");
+        return bad(e, flag, value, "is none of auto, epoll, io_uring");
     o->reactor = (int)b;
     return 0;
 }
@@ -259,7 +259,7 @@ static int take(const char *name, char *value, struct options *o, struct err *e)
     if (!strcmp(name, "--loops"))
         return take_loops(name, value, o, e);
     if (!strcmp(name, "--reactor"))
-        return take_reactor(value, o, e);
+        return take_reactor(name, value, o, e);
     return take_label(value, o, e);
 }
 
@@ -295,7 +295,7 @@ int options_parse(int argc, char **argv, struct options *ret, enum options_mode 
         .loops = 1,
         .reactor = -1,
     };
-    const char *loops = getenv("ROUSE_LOOPS");
+    const char *loops = getenv("ROUSE_LOOPS"), *reactor = getenv("ROUSE_REACTOR");
     int r;
 
     *ret_mode = OPTIONS_RUN;
@@ -330,6 +330,8 @@ int options_parse(int argc, char **argv, struct options *ret, enum options_mode 
         i += !value;
     }
     r = check(&o, e);
+    if (r == 0 && o.reactor < 0 && reactor && *reactor)
+        r = take_reactor("ROUSE_REACTOR", reactor, &o, e);
     if (r == 0)
         *ret = o;
     return r;

@@ -20,7 +20,7 @@ struct options { /* strings point into argv */
     uint64_t queue_deadline_ns;
     struct http_timeouts clients;
     unsigned loops;
-    int reactor; /* enum loop_backend; -1: not given */
+    int reactor; /* enum loop_backend; -1: neither a flag nor the environment says */
     struct session_label labels[OPTION_LABELS_MAX];
     size_t label_count;
 };

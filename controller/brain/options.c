@@ -86,6 +86,17 @@ static int take_seconds(const char *flag, const char *value, uint64_t min, uint6
     return 0;
 }
 
+static int take_reactor(const char *flag, const char *value, struct controller_options *o,
+                        struct err *e)
+{
+    enum loop_backend b;
+
+    if (loop_backend_parse(value, &b) < 0)
+        return bad(e, flag, value, "is none of auto, epoll, io_uring");
+    o->reactor = (int)b;
+    return 0;
+}
+
 /* Unix sockets are as private as loopback. */
 static bool is_loopback(const struct sockaddr_storage *sa)
 {
@@ -180,14 +191,8 @@ static int take(const char *name, const char *value, struct controller_options *
                             &o->queue_deadline_ns, e);
     if (!strcmp(name, "--queue-per-function"))
         return take_count(name, value, &o->queue_per_function, e);
-    if (!strcmp(name, "--reactor")) {
-        enum loop_backend b;
-
-        if (loop_backend_parse(value, &b) < 0)
-            return bad(e, name, value, "is none of auto, epoll, io_uring");
-        o->reactor = (int)b;
-        return 0;
-    }
+    if (!strcmp(name, "--reactor"))
+        return take_reactor(name, value, o, e);
     if (!strcmp(name, "--queue-total"))
         return take_count(name, value, &o->queue_total, e);
     if (!strcmp(name, "--body-limit")) {
@@ -239,6 +244,7 @@ int controller_options_parse(int argc, char **argv, struct controller_options *r
         .panic_window_s = 6,
         .reactor = -1,
     };
+    const char *reactor = getenv("ROUSE_REACTOR");
     int r;
 
     for (int i = 1; i < argc; i++) {
@@ -259,6 +265,8 @@ int controller_options_parse(int argc, char **argv, struct controller_options *r
         i += equals ? 0 : 1;
     }
     r = check(&o, e);
+    if (r == 0 && o.mode == CONTROLLER_RUN && o.reactor < 0 && reactor && *reactor)
+        r = take_reactor("ROUSE_REACTOR", reactor, &o, e);
     if (r == 0)
         *ret = o;
     return r;

@@ -22,7 +22,7 @@ struct controller_options { /* strings point into argv or are static */
     uint32_t queue_per_function, queue_total;
     uint32_t stable_window_s, panic_window_s;
     struct http_timeouts clients; /* of API and front */
-    int reactor;                  /* enum loop_backend; -1: not given */
+    int reactor; /* enum loop_backend; -1: neither a flag nor the environment says */
 };
 
 /* -EINVAL with the flag, its value and what it should be in *e. */

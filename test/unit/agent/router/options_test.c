@@ -2,6 +2,7 @@
 #include "router/options.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "reactor/loop.h"
 #include "router/capacity.h"
 #include "router/state_dir.h"
 #include "unit.h"
@@ -153,6 +154,31 @@ START_TEST(loops)
 }
 END_TEST
 
+START_TEST(the_reactor)
+{
+    struct options o;
+    struct err e = {0};
+
+    unsetenv("ROUSE_REACTOR");
+    ck_assert_int_eq(parse("", &o, &e), 0);
+    ck_assert_int_eq(o.reactor, -1);
+    ck_assert_int_eq(parse("--reactor epoll", &o, &e), 0);
+    ck_assert_int_eq(o.reactor, LOOP_EPOLL);
+    ck_assert_int_eq(parse("--reactor kqueue", &o, &e), -EINVAL);
+    ck_assert_ptr_nonnull(strstr(e.message, "--reactor \"kqueue\": is none of auto, epoll, io_uring"));
+    setenv("ROUSE_REACTOR", "io_uring", 1);
+    ck_assert_int_eq(parse("", &o, &e), 0);
+    ck_assert_int_eq(o.reactor, LOOP_IO_URING);
+    ck_assert_int_eq(parse("--reactor=auto", &o, &e), 0);
+    ck_assert_int_eq(o.reactor, LOOP_AUTO);
+    setenv("ROUSE_REACTOR", "kqueue", 1);
+    ck_assert_int_eq(parse("--reactor epoll", &o, &e), 0);
+    ck_assert_int_eq(parse("", &o, &e), -EINVAL);
+    ck_assert_ptr_nonnull(strstr(e.message, "ROUSE_REACTOR \"kqueue\""));
+    unsetenv("ROUSE_REACTOR");
+}
+END_TEST
+
 START_TEST(needed_flags)
 {
     static const char *const lacking[][2] = {
@@ -264,5 +290,5 @@ START_TEST(tokens)
 }
 END_TEST
 
-UNIT_MAIN("options", defaults, values, refusals_name_the_flag_and_the_limit, loops, needed_flags,
-          modes, cgroup_text, one_agent_a_directory, tokens)
+UNIT_MAIN("options", the_reactor, defaults, values, refusals_name_the_flag_and_the_limit, loops,
+          needed_flags, modes, cgroup_text, one_agent_a_directory, tokens)

@@ -1,5 +1,6 @@
 #include "brain/options.h"
 #include "base/clock.h"
+#include "reactor/loop.h"
 #include "unit.h"
 
 #include <errno.h>
@@ -97,6 +98,31 @@ START_TEST(refused)
 }
 END_TEST
 
+START_TEST(the_reactor)
+{
+    struct controller_options o;
+    struct err e = {0};
+
+    unsetenv("ROUSE_REACTOR");
+    ck_assert_int_eq(parse(&o, &e, "--state /s "), 0);
+    ck_assert_int_eq(o.reactor, -1);
+    ck_assert_int_eq(parse(&o, &e, "--state /s --reactor epoll"), 0);
+    ck_assert_int_eq(o.reactor, LOOP_EPOLL);
+    ck_assert_int_eq(parse(&o, &e, "--state /s --reactor kqueue"), -EINVAL);
+    ck_assert_ptr_nonnull(strstr(e.message, "--reactor \"kqueue\": is none of auto, epoll, io_uring"));
+    setenv("ROUSE_REACTOR", "io_uring", 1);
+    ck_assert_int_eq(parse(&o, &e, "--state /s "), 0);
+    ck_assert_int_eq(o.reactor, LOOP_IO_URING);
+    ck_assert_int_eq(parse(&o, &e, "--state /s --reactor=auto"), 0);
+    ck_assert_int_eq(o.reactor, LOOP_AUTO);
+    setenv("ROUSE_REACTOR", "kqueue", 1);
+    ck_assert_int_eq(parse(&o, &e, "--state /s --reactor epoll"), 0);
+    ck_assert_int_eq(parse(&o, &e, "--state /s "), -EINVAL);
+    ck_assert_ptr_nonnull(strstr(e.message, "ROUSE_REACTOR \"kqueue\""));
+    unsetenv("ROUSE_REACTOR");
+}
+END_TEST
+
 START_TEST(every_flag_is_in_the_help)
 {
     static const char *const flags[] = {
@@ -113,4 +139,4 @@ START_TEST(every_flag_is_in_the_help)
 }
 END_TEST
 
-UNIT_MAIN("controller_options", taken, refused, every_flag_is_in_the_help)
+UNIT_MAIN("controller_options", the_reactor, taken, refused, every_flag_is_in_the_help)
