@@ -156,8 +156,10 @@ def test_agent_stopped_and_started_leaves_nothing(cluster):
     victim = cluster.nodes[1]["name"]
     load = Load(cluster, "/work", threads=4, nodes=(0,))
     wait_until("answers", lambda: load.count() > 20, seconds=30)
-    os.kill(cluster.pid(victim), signal.SIGTERM)
+    agent = cluster.pid(victim)
+    os.kill(agent, signal.SIGTERM)
     wait_until("the node is gone", lambda: nodes_ready(cluster) == 2, seconds=30)
+    wait_until("the agent's end", lambda: not os.path.exists(f"/proc/{agent}"), seconds=30)
     cluster_cmd(cluster, "start", victim)
     wait_until("the node is back", lambda: nodes_ready(cluster) == 3, seconds=30)
     load.stop()
