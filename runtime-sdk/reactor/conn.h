@@ -79,6 +79,7 @@ struct conn_splice_ops {
  * owner that closes `to` (conn_close()) before all has come cuts it: what it got must not look complete. */
 int conn_splice(struct conn *from, struct conn *to, uint64_t n, const struct conn_splice_ops *ops,
                 void *user, struct conn_splice **ret);
+bool conn_splice_pays(const struct conn *from); /* TCP: a Unix stream's bytes are copied even so */
 void conn_splice_cancel(struct conn_splice *s); /* on_done() does not follow; not within on_moved() */
 void conn_flush(struct conn *c);
 size_t conn_pending(const struct conn *c);

@@ -147,6 +147,14 @@ static void settle(struct conn_splice *s, int error)
     loop_defer(s->loop, &s->over);
 }
 
+/* A splice that is over wants nothing: wanting input again looks at what has come already. */
+static void leave_input(struct conn *from)
+{
+    if (from->state == CONN_OPEN)
+        from->loop->backend->conn_want(from);
+    from->splice = NULL;
+}
+
 /* `from` is read again as before; it hears of its end in the next turn. */
 static void resume_input(struct conn *from, bool ended, int error)
 {
@@ -169,7 +177,7 @@ static void tell_over(struct loop_deferred *d)
     struct conn *from = s->from;
 
     if (from)
-        from->splice = NULL;
+        leave_input(from);
     free(s);
     was.ops->on_done(was.user, was.error, was.moved);
     if (!from)
@@ -189,7 +197,7 @@ void conn_splice_cancel(struct conn_splice *s)
     }
     list_del(&s->over.link);
     if (from) {
-        from->splice = NULL;
+        leave_input(from);
         resume_input(from, s->ended, s->end_error);
     }
     free(s);
@@ -402,6 +410,11 @@ bool conn_splice_unfinished(const struct conn *c)
 }
 
 /* ---- the beginning */
+
+bool conn_splice_pays(const struct conn *from)
+{
+    return from->stream_tcp;
+}
 
 int conn_splice(struct conn *from, struct conn *to, uint64_t n, const struct conn_splice_ops *ops,
                 void *user, struct conn_splice **ret)
