@@ -23,6 +23,7 @@ static const struct {
     COUNTER(closed, "Connections that ended, however they did."),
     COUNTER(bytes_in, "Bytes read from connections."),
     COUNTER(bytes_out, "Bytes written to connections."),
+    COUNTER(bytes_spliced, "Of both, those that the kernel moved from connection to connection."),
     COUNTER(partial_writes, "Writes of which the kernel took a part."),
     COUNTER(high_water,
             "Times that a connection came to have more to write than its high water mark."),
