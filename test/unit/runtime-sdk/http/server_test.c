@@ -411,6 +411,7 @@ START_TEST(time_limits)
 {
     struct http_server_options o = {.header_timeout_ns = 20 * NS_PER_MS,
                                     .idle_timeout_ns = 20 * NS_PER_MS,
+                                    .body_timeout_ns = 20 * NS_PER_MS,
                                     .write_timeout_ns = 20 * NS_PER_MS};
     static char big[4 << 20];
 

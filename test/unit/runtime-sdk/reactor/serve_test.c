@@ -311,7 +311,7 @@ END_TEST
 /* ---- wake */
 
 static struct later {
-    struct rouse_conn *conn;
+    _Atomic(struct rouse_conn *) conn; /* a semaphore orders it; the ring in between is not seen by TSan */
     sem_t asked;
     atomic_int answer; /* 0: not yet */
     atomic_bool closed;
