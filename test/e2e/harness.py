@@ -202,7 +202,10 @@ def neighbours(own):
             if argv[0].endswith("rouse-agent") and "--state" in argv:
                 state = pathlib.Path(argv[argv.index("--state") + 1])
                 if own is None or not state.is_relative_to(own):
-                    found.update(platform_id(d) for d in (state, *state.parents))    # a cluster's names are of the directory above
+                    found.add(platform_id(state))
+                    for d in state.parents:    # a cluster's names are in its platform.json
+                        with contextlib.suppress(OSError, ValueError, KeyError):
+                            found.add(json.loads((d / "platform.json").read_text())["id"])
     return found
 
 
