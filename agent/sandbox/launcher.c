@@ -148,9 +148,11 @@ struct launcher *launcher_free(struct launcher *l)
         return NULL;
     if (l->loop && l->watch.events)
         loop_watch_cancel(l->loop, &l->watch);
-    /* The end of the socket is the launcher's word to end. */
-    if (l->sock >= 0)
+    /* The end of the socket is the launcher's word to end; a ring may hold the descriptor a little longer. */
+    if (l->sock >= 0) {
+        shutdown(l->sock, SHUT_RDWR);
         close(l->sock);
+    }
     reap(l);
     if (l->pidfd >= 0)
         close(l->pidfd);

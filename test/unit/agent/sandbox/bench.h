@@ -193,9 +193,20 @@ static inline void bench_open(struct bench *b)
     bench_launch(b, false);
 }
 
+/* A launcher that had to be killed has left its tree. */
 static inline void bench_close(struct bench *b)
 {
+    char state[PATH_MAX], path[PATH_MAX];
+    struct names names;
+    const char *const trees[] = {"cpu", "pids", "unified"};
+
+    ck_assert_ptr_nonnull(realpath(b->state, state));
+    names_of(state, &names);
     launcher_free(b->launcher);
+    for (size_t i = 0; i < ARRAY_LEN(trees); i++) {
+        snprintf(path, sizeof(path), "/sys/fs/cgroup/%s/%s", trees[i], names.cgroup);
+        ck_assert_msg(access(path, F_OK) < 0, "%s is left behind", path);
+    }
     loop_free(b->loop);
     file_remove_tree(b->dir);
 }
