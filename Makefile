@@ -17,8 +17,8 @@ MAKEFLAGS += --no-builtin-rules
 
 # ---------------------------------------------------------------- modules
 MODULES := proto \
-  $(addprefix runtime-sdk/,base reactor http wire control flow package sdk cli) \
-  $(addprefix agent/,shard router sandbox pool runtime code invoke report) \
+  $(addprefix runtime-sdk/,base reactor http wire invoke control flow package sdk cli) \
+  $(addprefix agent/,shard router sandbox pool runtime code report) \
   $(addprefix controller/,brain api store activator autoscaler scheduler nodes metrics) \
   test/bench/load
 
@@ -28,6 +28,7 @@ DEPS_$(R)/base       :=
 DEPS_$(R)/reactor    := $(R)/base
 DEPS_$(R)/http       := $(R)/reactor $(R)/base
 DEPS_$(R)/wire       := $(R)/base
+DEPS_$(R)/invoke     := $(R)/http $(R)/wire $(R)/reactor $(R)/base
 DEPS_$(R)/flow       := $(R)/base
 DEPS_$(R)/package    := $(R)/base
 DEPS_$(R)/control    := proto $(R)/reactor $(R)/base
@@ -37,10 +38,9 @@ DEPS_agent/sandbox   := $(R)/reactor $(R)/base
 DEPS_agent/code      := $(R)/package $(R)/reactor $(R)/base
 DEPS_agent/runtime   := $(R)/base
 DEPS_agent/report    := proto $(R)/flow $(R)/reactor $(R)/base
-DEPS_agent/invoke    := agent/report $(R)/http $(R)/wire $(R)/reactor $(R)/base
-DEPS_agent/pool      := agent/invoke agent/sandbox agent/code agent/runtime agent/report proto $(R)/wire $(R)/http $(R)/reactor $(R)/base
-DEPS_agent/router    := agent/pool agent/invoke agent/runtime agent/report proto $(R)/control $(R)/http $(R)/flow $(R)/reactor $(R)/base
-DEPS_agent/shard    := agent/router agent/pool agent/invoke agent/code agent/sandbox agent/runtime agent/report proto $(R)/control $(R)/http $(R)/flow $(R)/reactor $(R)/base
+DEPS_agent/pool      := agent/sandbox agent/code agent/runtime agent/report proto $(R)/invoke $(R)/wire $(R)/http $(R)/reactor $(R)/base
+DEPS_agent/router    := agent/pool agent/runtime agent/report proto $(R)/control $(R)/invoke $(R)/http $(R)/flow $(R)/reactor $(R)/base
+DEPS_agent/shard    := agent/router agent/pool agent/code agent/sandbox agent/runtime agent/report proto $(R)/control $(R)/invoke $(R)/http $(R)/flow $(R)/reactor $(R)/base
 DEPS_controller/store      := $(R)/package $(R)/reactor $(R)/base
 DEPS_controller/autoscaler := $(R)/flow $(R)/base
 DEPS_controller/scheduler  := $(R)/base
@@ -55,11 +55,11 @@ LIBS_$(R)/control          := -lwebsockets -lprotobuf-c
 LIBS_$(R)/package          := -larchive -lcrypto
 LIBS_$(R)/cli              := -lcurl -lyaml -ljson-c
 LIBS_$(R)/http             := -ljson-c
+LIBS_$(R)/invoke           := -ljson-c
 LIBS_proto                 := -lprotobuf-c
 LIBS_agent/sandbox         := -lseccomp -lmnl -lnftables
 LIBS_agent/code            := -lcurl
 LIBS_agent/runtime         := -ljson-c
-LIBS_agent/invoke          := -ljson-c
 LIBS_controller/store      := -lsqlite3 -lcrypto
 LIBS_controller/brain      := -ljson-c -lcrypto
 LIBS_controller/api        := -ljson-c -lcrypto

@@ -2,7 +2,7 @@
  * real ones are not linked), runtimes are peers made by hand, clients come over loopback HTTP, and
  * what goes to the controller is kept as lines of text. Include it once a test. */
 #pragma once
-#include "agent/invoke/support.h"
+#include "runtime-sdk/invoke/support.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "code/cache.h"

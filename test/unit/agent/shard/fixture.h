@@ -2,7 +2,7 @@
  * launcher and the code cache are doubles on the main loop, which see to it that nobody else calls
  * them. Runtimes are peers made by hand. Include it once a test. */
 #pragma once
-#include "agent/invoke/support.h"
+#include "runtime-sdk/invoke/support.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "code/cache.h"

@@ -2,12 +2,12 @@
  * the answer out.
  *
  * READING the body -> RUNNING -> (released), or ABANDONED in between: the client is gone or has its
- * answer (the time-out), and the slot is taken until the runtime ends it. On the agent's loop. */
+ * answer (the time-out), and the slot is taken until the runtime ends it. On one loop. */
 #pragma once
 #include "http/server.h"
 #include "invoke/link.h"
 
-struct invocations; /* what all of one agent share: buffers, free list */
+struct invocations; /* what all of one loop share: buffers, free list */
 struct invocation;
 
 struct invocation_ops {

@@ -4,7 +4,7 @@
  * an upgrade made of the connection: that has no time-out, and lives until either side ends it. Then, or when the client leaves
  * or the time-out has passed, the connection to the function is what ends, since nothing else can tell
  * a server to stop. One that breaks off says nothing of why: if its process has ended, that will be
- * known in a moment, and is the better answer; so its port is asked. On the agent's loop. */
+ * known in a moment, and is the better answer; so its port is asked. On one loop. */
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "http/proxy.h"

@@ -1,10 +1,10 @@
-/* link.h - how an instance gets its work: the agent's end of a runtime interface.
+/* link.h - how an instance gets its work: the platform's end of a runtime interface.
  *
  * A link listens where the runtime will come: frames on a Unix socket, the
  * Lambda Runtime API on a TCP socket, or both, and then whichever speaks first
  * is the one. Calls go down, what becomes of them comes up. A function that is
  * an HTTP server has no calls: exchanges are passed on to its port, and the
- * link only finds out when that accepts. On the agent's loop. No callback may
+ * link only finds out when that accepts. On one loop. No callback may
  * free the link; it may start and cancel calls. */
 #pragma once
 #include "base/map.h"

@@ -1,4 +1,4 @@
-/* frames.c - the agent's end of proto/frames.md. What a runtime may not do ends the connection,
+/* frames.c - the platform's end of proto/frames.md. What a runtime may not do ends the connection,
  * with a reason. */
 #include "invoke/link_internal.h"
 #include "base/cleanup.h"

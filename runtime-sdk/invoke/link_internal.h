@@ -8,7 +8,7 @@ struct http_link;
 
 enum link_protocol { LINK_UNDECIDED, LINK_FRAMES, LINK_LAMBDA, LINK_HTTP };
 /* Bytes of unfinished results, queued events and events that a runtime does not read, of one
- * instance: the agent's memory is not its own. */
+ * instance: this process's memory is not its own. */
 enum { LINK_HELD_MAX = 64 << 20 };
 struct runtime_link {
     struct loop *loop;
