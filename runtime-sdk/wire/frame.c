@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
-enum { INVOKE_FIXED = 16 };
+enum { INVOKE_FIXED = 16, HOOK_FIXED = 16 };
 
 /* Byte by byte: no alignment is promised for a view, and the wire is little-endian everywhere. */
 static uint64_t load_le(const uint8_t *p, size_t n)
@@ -134,6 +134,39 @@ int frame_invoke_parse(const struct frame *f, struct frame_invoke *ret)
         .trace_size = trace_size,
         .event = p + INVOKE_FIXED + texts,
         .event_size = f->length - INVOKE_FIXED - texts,
+    };
+    return 0;
+}
+
+int frame_hook_append(struct buffer *to, uint64_t id, const struct frame_hook *hook)
+{
+    size_t n = (size_t)HOOK_FIXED + hook->name_size;
+    uint8_t *p;
+    int r;
+
+    r = frame_reserve(to, n, &p);
+    if (r < 0)
+        return r;
+    p = store_header(p, n, FRAME_HOOK, 0, id);
+    p = store_le(p, hook->deadline_ms, 8);
+    p = store_le(p, hook->hook, 8);
+    store_bytes(p, hook->name, hook->name_size);
+    buffer_commit(to, FRAME_HEADER + n);
+    return 0;
+}
+
+int frame_hook_parse(const struct frame *f, struct frame_hook *ret)
+{
+    const uint8_t *p = f->payload;
+
+    if (f->type != FRAME_HOOK || f->length <= HOOK_FIXED ||
+        f->length > HOOK_FIXED + FRAME_HOOK_NAME_MAX || load_le(p + 9, 7))
+        return -EBADMSG;
+    *ret = (struct frame_hook){
+        .deadline_ms = load_le(p, 8),
+        .hook = p[8],
+        .name = (const char *)p + HOOK_FIXED,
+        .name_size = (uint16_t)(f->length - HOOK_FIXED),
     };
     return 0;
 }

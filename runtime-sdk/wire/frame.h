@@ -11,6 +11,9 @@ enum {
     FRAME_HEADER = 16,
     FRAME_PAYLOAD_MAX = 1 << 20, /* longer bodies go on in BODY frames */
     FRAME_PROTOCOL = 1,
+    FRAME_WINDOW = 256 << 10,        /* BODY bytes of an HTTP id that may come before any CREDIT */
+    FRAME_HOOK_NAME_MAX = 256,       /* bytes */
+    FRAME_ANSWER_HEAD_MAX = 64 << 10 /* payload of a RESPONSE with FRAME_HTTP */
 };
 enum frame_type {
     FRAME_HELLO = 1,    /* both ways, first: JSON object */
@@ -21,7 +24,7 @@ enum frame_type {
     FRAME_ERROR = 6, /* runtime -> agent: JSON {errorType, errorMessage, stackTrace}; ends that id */
     FRAME_CREDIT = 7, /* id 0: u32 invocations the runtime takes; else: u32 body bytes of that id */
     FRAME_CANCEL = 8, /* agent -> runtime: nobody waits for that id any more; still answer it */
-    FRAME_HOOK = 9,   /* agent -> runtime: u8 hook; answered by END or ERROR */
+    FRAME_HOOK = 9,   /* agent -> runtime: struct frame_hook; answered by END or ERROR */
     FRAME_LOG = 10,   /* runtime -> agent: a line of that invocation's log */
 };
 enum frame_flag {
@@ -31,8 +34,9 @@ enum frame_flag {
     FRAME_ANSWER =
         8, /* RESPONSE: a JSON object with statusCode (HTTP v2.0 answer); none of 2,4,8: any JSON */
     FRAME_FATAL = 16, /* ERROR: the instance ends with it; id 0: initialisation failed */
+    FRAME_HTTP = 32,  /* INVOKE, RESPONSE: the head of an HTTP request or answer, JSON */
 };
-enum frame_hook { HOOK_INITIALIZER = 1, HOOK_PRE_FREEZE = 2, HOOK_PRE_STOP = 3 };
+enum frame_hook_kind { HOOK_INITIALIZER = 1, HOOK_PRE_FREEZE = 2, HOOK_PRE_STOP = 3 };
 
 struct frame {
     uint8_t type, flags;
@@ -48,6 +52,13 @@ struct frame_invoke {
     const uint8_t *event;
     uint32_t event_size;
 };
+/* HOOK's payload: u64 deadline_ms (epoch), u8 hook, 7 zero bytes, the name of the spec. */
+struct frame_hook {
+    uint64_t deadline_ms;
+    uint8_t hook; /* enum frame_hook_kind; a later version may have more */
+    const char *name;
+    uint16_t name_size; /* 1 to FRAME_HOOK_NAME_MAX */
+};
 
 /* 1: *ret is a frame of `*ret_size` bytes (header included) at the start of `in`; 0: more is needed;
  * -EBADMSG: the zero field is not zero, or the type is 0; -EMSGSIZE: length over the limit. Unknown types
@@ -58,4 +69,6 @@ int frame_append(struct buffer *to, enum frame_type type, uint8_t flags, uint64_
 int frame_invoke_append(struct buffer *to, uint8_t flags, uint64_t id,
                         const struct frame_invoke *inv);
 int frame_invoke_parse(const struct frame *f, struct frame_invoke *ret); /* -EBADMSG */
-const char *frame_type_name(uint8_t type);                               /* "INVOKE"; "?" */
+int frame_hook_append(struct buffer *to, uint64_t id, const struct frame_hook *hook);
+int frame_hook_parse(const struct frame *f, struct frame_hook *ret); /* -EBADMSG */
+const char *frame_type_name(uint8_t type);                           /* "INVOKE"; "?" */

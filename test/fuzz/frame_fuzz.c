@@ -18,6 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     struct buffer b = {0};
     struct frame_invoke inv;
+    struct frame_hook hook;
     struct frame f;
     size_t size;
 
@@ -31,6 +32,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         if (!frame_invoke_parse(&f, &inv)) {
             buffer_clear(&b);
             if (frame_invoke_append(&b, f.flags, f.id, &inv) < 0)
+                abort();
+            same(&b, data, size);
+        }
+        if (!f.flags && !frame_hook_parse(&f, &hook)) {
+            buffer_clear(&b);
+            if (frame_hook_append(&b, f.id, &hook) < 0)
                 abort();
             same(&b, data, size);
         }

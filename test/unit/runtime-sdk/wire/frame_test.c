@@ -44,13 +44,17 @@ static const struct expected {
     {"credit", 7, 0, 0, TEXT("\x08\0\0\0")},
     {"credit-body", 7, 0, 5, TEXT("\0\0\x01\0")},
     {"cancel", 8, 0, 6, TEXT("")},
-    {"hook-initializer", 9, 0, 7, TEXT("\x01")},
-    {"hook-pre-freeze", 9, 0, 8, TEXT("\x02")},
-    {"hook-pre-stop", 9, 0, 9, TEXT("\x03")},
     {"log", 10, 0, 1, TEXT("a line")},
+    {"response-http-open", 5, 32, 11,
+     TEXT("{\"status\":200,\"headers\":[[\"content-type\",\"text/plain\"]]}")},
+    {"response-http", 5, 33, 12, TEXT("{\"status\":204,\"headers\":[]}")},
     {"unknown", 200, 128, 10, TEXT("skip me")},
 };
 
+#define HTTP_HEAD                                                                                  \
+    "{\"method\":\"GET\",\"path\":\"/a\",\"query\":\"\",\"scheme\":\"http\","                      \
+    "\"protocol\":\"HTTP/1.1\",\"sourceIp\":\"127.0.0.1\",\"routeKey\":\"$default\","              \
+    "\"headers\":[[\"host\",\"x\"]]}"
 static const struct expected_invoke {
     const char *name;
     uint8_t flags;
@@ -60,6 +64,19 @@ static const struct expected_invoke {
     {"invoke-fin", 1, 1, 1583348638390, "req-1", "Root=1", "{\"a\":1}"},
     {"invoke-empty", 1, 2, 0, "", "", ""},
     {"invoke-open", 0, 0x0102030405060708, UINT64_MAX, "\xc3\xa9", "", "{\"b\":"},
+    {"invoke-http-open", 32, 11, 1583348638390, "req-1", "", HTTP_HEAD},
+    {"invoke-http", 33, 12, 1583348638390, "req-1", "", HTTP_HEAD},
+};
+
+static const struct expected_hook {
+    const char *name;
+    uint64_t id;
+    uint8_t hook;
+    const char *hook_name;
+} hooks[] = {
+    {"hook-initializer", 7, HOOK_INITIALIZER, "index.init"},
+    {"hook-pre-freeze", 8, HOOK_PRE_FREEZE, "index.freeze"},
+    {"hook-pre-stop", 9, HOOK_PRE_STOP, "\xc3\xa9.stop"},
 };
 
 struct line {
@@ -146,11 +163,32 @@ static void check_invoke(const struct line *l, const struct expected_invoke *e)
     check_same(l, &b);
 }
 
+static void check_hook(const struct line *l, const struct expected_hook *e)
+{
+    struct frame_hook out = {1583348638390, e->hook, e->hook_name, (uint16_t)strlen(e->hook_name)};
+    cleanup_buffer struct buffer b = {0};
+    struct frame_hook in;
+    struct frame f;
+    size_t size;
+
+    ck_assert_msg(frame_parse(l->bytes, l->size, &f, &size) == 1, "%s", l->name);
+    ck_assert_uint_eq(f.type, FRAME_HOOK);
+    ck_assert_uint_eq(f.id, e->id);
+    ck_assert_int_eq(frame_hook_parse(&f, &in), 0);
+    ck_assert_uint_eq(in.deadline_ms, out.deadline_ms);
+    ck_assert_uint_eq(in.hook, e->hook);
+    ck_assert_uint_eq(in.name_size, out.name_size);
+    ck_assert(!memcmp(in.name, out.name, out.name_size));
+    ck_assert_int_eq(frame_hook_append(&b, e->id, &out), 0);
+    check_same(l, &b);
+}
+
 START_TEST(golden)
 {
     struct line l;
     struct frame f;
     struct frame_invoke inv;
+    struct frame_hook hook;
     size_t size, checked = 0, bad = 0;
     FILE *file = fopen(GOLDEN, "re");
 
@@ -169,6 +207,18 @@ START_TEST(golden)
             bad++;
             continue;
         }
+        if (!strncmp(l.name, "badhook-", 8)) {
+            ck_assert_msg(frame_parse(l.bytes, l.size, &f, &size) == 1, "%s", l.name);
+            ck_assert_msg(frame_hook_parse(&f, &hook) == -EBADMSG, "%s", l.name);
+            bad++;
+            continue;
+        }
+        for (size_t i = 0; i < ARRAY_LEN(hooks); i++) {
+            if (!strcmp(hooks[i].name, l.name)) {
+                check_hook(&l, &hooks[i]);
+                checked++;
+            }
+        }
         for (size_t i = 0; i < ARRAY_LEN(expected); i++) {
             if (!strcmp(expected[i].name, l.name)) {
                 check_plain(&l, &expected[i]);
@@ -183,8 +233,8 @@ START_TEST(golden)
         }
     }
     fclose(file);
-    ck_assert_uint_eq(checked, ARRAY_LEN(expected) + ARRAY_LEN(invokes));
-    ck_assert_uint_eq(bad, 9);
+    ck_assert_uint_eq(checked, ARRAY_LEN(expected) + ARRAY_LEN(invokes) + ARRAY_LEN(hooks));
+    ck_assert_uint_eq(bad, 12);
 }
 END_TEST
 
