@@ -5,6 +5,8 @@
  * controller. An ended instance stays in the table until the launcher has no
  * sandbox of it any more. */
 #include "pool/internal.h"
+#include "invoke/command.h"
+#include "invoke/environment.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -345,7 +347,7 @@ static void on_code(void *user, const char *dir, const struct err *e)
         .api_port = i->runtime->protocol == RUNTIME_ANY && !s->port ? API_PORT : 0,
     };
     struct command command = {0};
-    char **env;
+    struct environment env = {0};
     int r;
 
     if (e) {
@@ -355,15 +357,16 @@ static void on_code(void *user, const char *dir, const struct err *e)
     i->code_held = true;
     i->phase_ns[PHASE_FETCH] = instance_phase_end(i);
     set_state(i, STATE_CREATING);
-    r = command_build(i, &command);
+    r = command_build((const char *const *)i->runtime->argv, "/var/task",
+                      s->port ? s->handler : NULL, &command);
     if (r == 0)
-        r = environment_build(i, &env);
+        r = instance_environment(i, &env);
     if (r == 0) {
         spec.argv = command_argv(&command);
-        spec.env = (const char *const *)env;
+        spec.env = (const char *const *)env.all;
         r = outside_create(i->pool, &spec);
-        environment_free(env);
     }
+    environment_done(&env);
     command_done(&command);
     if (r < 0) {
         instance_fail(i, "SandboxFailed", strerror(-r));

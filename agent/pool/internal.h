@@ -7,13 +7,12 @@
  * slots.c      free, leased to the activator, taken
  * status.c     InstanceStatus, Hello, load
  * outside.c    launcher and code cache: called, or asked across a bridge
- * environment.c  what the function finds in its environment
- * command.c    what is executed in its sandbox */
+ * environment.c  what the function finds in its environment */
 #pragma once
 #include "base/map.h"
 #include "instance_state.h"
 #include "invoke/invocation.h"
-#include "pool/log_pipe.h"
+#include "invoke/log_pipe.h"
 #include "pool/logs.h"
 #include "pool/pool.h"
 #include "pool/slot_hints.h"
@@ -31,6 +30,8 @@ enum {
     API_PORT = 9001,
 };
 #define STOP_GRACE_NS (2 * NS_PER_S)
+
+struct environment;
 
 struct revision {
     struct map_node node; /* by function key, NUL, revision */
@@ -184,15 +185,4 @@ void outside_code_release(struct pool *p, const char *digest);
 void outside_code_forget(struct pool *p, void *of);
 
 /* ---- environment.c */
-int environment_build(const struct instance *i, char ***ret); /* NULL-terminated; environment_free() */
-char **environment_free(char **env);
-
-/* ---- command.c */
-struct command {
-    const char *const *argv; /* NULL: `own` */
-    const char *own[3];
-    char *program;
-};
-int command_build(const struct instance *i, struct command *ret); /* valid while the runtime is */
-const char *const *command_argv(const struct command *c);         /* NULL-terminated */
-void command_done(struct command *c);
+int instance_environment(const struct instance *i, struct environment *ret); /* environment_done() */

@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/map.h"
+#include "invoke/log_pipe.h"
 #include "pool/log_writer.h"
 
 #include <errno.h>

@@ -10,8 +10,6 @@ struct logs;
 struct log_writer;
 struct function_log;
 
-enum { LOG_LINE_MAX = 16 << 10 }; /* a longer line goes on in the next */
-
 /* `writer` is shared, so that one thread alone writes a file; NULL: one of its own. */
 int logs_new(struct loop *loop, const char *state_dir, struct log_writer *writer,
              int (*send)(void *user, const Rouse__Control__V1__AgentMessage *m), void *user,

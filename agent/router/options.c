@@ -5,7 +5,7 @@
 #include "reactor/conn.h"
 #include "router/capacity.h"
 #include "router/siblings.h"
-#include "router/target.h"
+#include "invoke/target.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

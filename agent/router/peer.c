@@ -9,7 +9,7 @@
 #include "http/secret.h"
 #include "http/server.h"
 #include "http/trace.h"
-#include "router/target.h"
+#include "invoke/target.h"
 
 #include <errno.h>
 #include <stdlib.h>

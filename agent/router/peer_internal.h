@@ -7,7 +7,7 @@
 #include "http/server.h"
 #include "http/trace.h"
 #include "router/peer.h"
-#include "router/target.h"
+#include "invoke/target.h"
 
 enum { PEER_TEXT_MAX = 128 };
 

@@ -10,10 +10,10 @@
 #include "pool/pool.h"
 #include "router/gateway.h"
 #include "router/near.h"
-#include "router/request_id.h"
+#include "invoke/request_id.h"
 #include "router/routes.h"
 #include "router/siblings.h"
-#include "router/target.h"
+#include "invoke/target.h"
 #include "router/tickets.h"
 
 enum request_state {

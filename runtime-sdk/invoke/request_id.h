@@ -2,7 +2,7 @@
  *
  * Random bits from the kernel once a process, then a counter that is mixed
  * (splitmix64), so that no two ids of a platform meet and no system call is
- * made a request. Not a secret. On the agent's loop. */
+ * made a request. Not a secret. On one thread. */
 #pragma once
 #include <stdint.h>
 

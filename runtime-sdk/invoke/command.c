@@ -1,16 +1,10 @@
-/* command.c - what is executed in the sandbox: the runtime's own program, or, for a function that is an
- * HTTP server, the function's.
- *
- * A server's program is a file of the code. The language of the runtime runs its own files, so that
- * neither a mode nor a #! line is needed; all else is executed as it is. */
-#include "pool/internal.h"
+#include "invoke/command.h"
 #include "base/cleanup.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-
-#define CODE_DIR "/var/task/"
 
 static bool ends_with(const char *s, const char *end)
 {
@@ -33,17 +27,17 @@ static bool is_run_by(const char *interpreter, const char *program)
     return false;
 }
 
-int command_build(const struct instance *i, struct command *ret)
+int command_build(const char *const *argv, const char *code_dir, const char *server,
+                  struct command *ret)
 {
-    const Rouse__Control__V1__RevisionSpec *s = i->revision->spec;
-    struct command c = {.argv = (const char *const *)i->runtime->argv};
+    struct command c = {.argv = argv};
     int n = 0;
 
-    if (s->port) {
-        if (asprintf(&c.program, CODE_DIR "%s", s->handler) < 0)
+    if (server) {
+        if (asprintf(&c.program, "%s/%s", code_dir, server) < 0)
             return -ENOMEM;
-        if (is_run_by(i->runtime->argv[0], s->handler))
-            c.own[n++] = i->runtime->argv[0];
+        if (is_run_by(argv[0], server))
+            c.own[n++] = argv[0];
         c.own[n] = c.program;
         c.argv = NULL;
     }

@@ -1,14 +1,15 @@
-/* log_pipe.h - one of an instance's two outputs, cut into lines. On the agent's loop.
+/* log_pipe.h - one of an instance's two outputs, cut into lines. On one loop.
  *
  * What an instance may say is bounded, in bytes and in lines: past its budget its outputs are not
- * read for a while, so that it waits in write(2), and the agent does not. */
+ * read for a while, so that it waits in write(2), and its reader does not. */
 #pragma once
 #include "base/buffer.h"
 #include "reactor/loop.h"
 
 /* A token bucket; a line costs its bytes and a fixed part. It may be overdrawn by one read. */
 enum { LOG_RATE = 1 << 20 /* a second */, LOG_BURST = 4 << 20, LOG_LINE_COST = 64 };
-struct log_budget { /* zero-initialised: full */
+enum { LOG_LINE_MAX = 16 << 10 }; /* a longer line goes on in the next */
+struct log_budget {               /* zero-initialised: full */
     int64_t spent;
     uint64_t at_ns;
 };

@@ -1,6 +1,6 @@
 /* target_test.c - the platform's own paths, and what only looks like them; request ids. */
-#include "router/request_id.h"
-#include "router/target.h"
+#include "invoke/request_id.h"
+#include "invoke/target.h"
 #include "unit.h"
 
 #include <string.h>

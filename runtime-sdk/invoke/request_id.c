@@ -1,5 +1,5 @@
 /* request_id.c - see the header. */
-#include "router/request_id.h"
+#include "invoke/request_id.h"
 #include "base/hex.h"
 #include "base/random.h"
 

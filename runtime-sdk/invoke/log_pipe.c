@@ -1,7 +1,6 @@
-#include "pool/log_pipe.h"
+#include "invoke/log_pipe.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "pool/logs.h"
 
 #include <errno.h>
 #include <fcntl.h>

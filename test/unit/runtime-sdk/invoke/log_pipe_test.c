@@ -1,6 +1,6 @@
 /* An output that is written faster than its budget is left unread; nothing of it is lost while its
  * writer lives, and it ends at once when the writer is gone. */
-#include "pool/log_pipe.h"
+#include "invoke/log_pipe.h"
 #include "runtime-sdk/invoke/support.h"
 #include "unit.h"
 

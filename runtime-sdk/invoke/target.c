@@ -1,5 +1,5 @@
 /* target.c - parses the platform's own paths. Pure. */
-#include "router/target.h"
+#include "invoke/target.h"
 #include "http/route_pattern.h"
 
 #include <stdio.h>
