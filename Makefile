@@ -25,6 +25,7 @@ MODULES := proto \
 R := runtime-sdk
 DEPS_proto           :=
 DEPS_$(R)/base       :=
+DEPS_$(R)/sched      := $(R)/base
 DEPS_$(R)/reactor    := $(R)/base
 DEPS_$(R)/http       := $(R)/reactor $(R)/base
 DEPS_$(R)/wire       := $(R)/base
@@ -132,11 +133,11 @@ $(B)/obj/%.c.o: %.c | $(PB_H)
 	$(call say,CC)
 	$(COMPILE) $(call roots_of,$<) -c $< -o $@
 
-# Assembly only embeds files: it depends on every schema it may embed.
+# Assembly that embeds files depends on every schema it may embed.
 $(B)/obj/%.S.o: %.S $(wildcard proto/*.json)
 	@mkdir -p $(@D)
 	$(call say,AS)
-	$(Q)$(CC) -c $< -o $@
+	$(Q)$(CC) -fcf-protection -c $< -o $@
 
 archives_of = $(foreach m,$(sort $(call closure,$(1))),$(B)/lib/$(m).a)
 link = $(Q)$(CC) $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LDFLAGS) -pthread

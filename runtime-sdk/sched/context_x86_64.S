@@ -1,0 +1,48 @@
+/* context_x86_64.S - void *sched_context_swap(void **save, void *sp, void *value), System V.
+ *
+ * The address to go on at is popped and jumped to: a `ret` would be predicted
+ * from a return stack that belongs to the other context. */
+#ifdef __x86_64__
+    .text
+    .globl sched_context_swap
+    .type sched_context_swap, @function
+    .p2align 5
+sched_context_swap:
+    .cfi_startproc
+    endbr64
+    pushq %rbp
+    pushq %rbx
+    pushq %r12
+    pushq %r13
+    pushq %r14
+    pushq %r15
+    movq %rsp, (%rdi)
+    movq %rsi, %rsp
+    movq %rdx, %rax
+    popq %r15
+    popq %r14
+    popq %r13
+    popq %r12
+    popq %rbx
+    popq %rbp
+    popq %rcx
+    jmp *%rcx
+    .cfi_endproc
+    .size sched_context_swap, . - sched_context_swap
+
+/* The first return address of a context: rbx is its entry, rax the value it was given. */
+    .globl sched_context_begin
+    .type sched_context_begin, @function
+    .p2align 5
+sched_context_begin:
+    .cfi_startproc
+    .cfi_undefined rip
+    endbr64
+    movq %rax, %rdi
+    xorl %ebp, %ebp
+    callq *%rbx
+    ud2
+    .cfi_endproc
+    .size sched_context_begin, . - sched_context_begin
+#endif
+    .section .note.GNU-stack, "", @progbits

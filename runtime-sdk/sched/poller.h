@@ -1,0 +1,20 @@
+/* poller.h - the net poller: one epoll descriptor for all tasks that wait for descriptors.
+ *
+ * Edge-triggered. What it finds becomes tasks that are ready; who looks decides
+ * where they run. */
+#pragma once
+#include "sched/queue.h"
+
+#include <stdint.h>
+
+struct machine;
+
+/* Tasks that wait for a descriptor now: nobody needs to look while it is 0. */
+bool poller_waited_for(void);
+/* Looks, and waits until `deadline` (0: does not wait) or poller_wake(). One thread at a time waits. The tasks
+ * whose waits ended go to `ret`. */
+void poller_look(int64_t deadline, struct task_list *ret);
+/* Ends the waiting look of another thread, or the next one that waits. */
+void poller_wake(void);
+int poller_init(void); /* -errno */
+void poller_done(void);
