@@ -17,7 +17,7 @@ MAKEFLAGS += --no-builtin-rules
 
 # ---------------------------------------------------------------- modules
 MODULES := proto \
-  $(addprefix runtime-sdk/,base reactor http wire invoke control flow package sdk cli) \
+  $(addprefix runtime-sdk/,base sched reactor http wire invoke control flow package sdk cli) \
   $(addprefix agent/,shard router sandbox pool runtime code report) \
   $(addprefix controller/,brain api store activator autoscaler scheduler nodes metrics) \
   test/bench/load
