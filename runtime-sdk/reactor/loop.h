@@ -60,8 +60,10 @@ struct loop_watch {
 /* True: of what one writer did in this order, a write to an early watch's descriptor and one to
  * another of this loop's, the first has been told when the second is. Within an event's call. */
 bool loop_early_told(const struct loop *l);
-int loop_watch_set(struct loop *l, struct loop_watch *w, uint32_t events); /* adds or changes; -errno */
-void loop_watch_cancel(struct loop *l, struct loop_watch *w); /* before the fd is closed */
+/* Adds or changes; -errno. -EEXIST: the descriptor has another watch. */
+int loop_watch_set(struct loop *l, struct loop_watch *w, uint32_t events);
+/* Before the fd is closed, which then really ends it: within a run, when the run ends at the latest. */
+void loop_watch_cancel(struct loop *l, struct loop_watch *w);
 
 /* ---- mail: work from any thread, first in, first out per sender */
 struct mail {

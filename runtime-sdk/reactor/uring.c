@@ -37,7 +37,8 @@ static int open_ring(struct uring *u)
 {
     struct io_uring_params p = {
         .flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_R_DISABLED |
-                 IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
+                 IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP |
+                 IORING_SETUP_TASKRUN_FLAG,
         .cq_entries = URING_CQ,
     };
     int r = io_uring_queue_init_params(URING_SQ, &u->ring, &p);
@@ -80,8 +81,6 @@ bool uring_mine(const struct uring *u)
     return u->started && u->thread == gettid();
 }
 
-static void run_completions(struct uring *u);
-
 /* The thread that ran the loop has ended. What it had asked for is still there, but completions come to
  * that thread alone: a new ring asks for it again, with plain descriptors, since their slots are gone. */
 static int take_over(struct uring *u)
@@ -89,7 +88,7 @@ static int take_over(struct uring *u)
     bool buffers = u->buffers != NULL;
     int r;
 
-    run_completions(u);
+    uring_run_completions(u);
     io_uring_queue_exit(&u->ring);
     uring_buffers_close(u);
     u->returned = 0;
@@ -183,68 +182,7 @@ void uring_settle(struct uring *u)
     u->dirty.count = left;
     u->loop->stats.system_calls++;
     io_uring_submit_and_get_events(&u->ring);
-}
-
-static bool overflowed(const struct uring *u)
-{
-    return __atomic_load_n(u->ring.sq.kflags, __ATOMIC_RELAXED) & IORING_SQ_CQ_OVERFLOW;
-}
-
-static void complete(struct uring *u, const struct io_uring_cqe *cqe)
-{
-    unsigned tag = cqe->user_data & TAG_MASK;
-    void *object = (void *)(uintptr_t)(cqe->user_data & ~(uint64_t)TAG_MASK);
-
-    switch (tag) {
-    case TAG_RECV:
-    case TAG_POLL:
-        uring_conn_completed(u, object, tag, cqe);
-        break;
-    case TAG_SEND:
-        ((struct conn *)object)->sending = cqe->res;
-        break;
-    case TAG_ACCEPT:
-        uring_accept_completed(u, object, cqe);
-        break;
-    case TAG_WATCH:
-        uring_watch_completed(u, cqe);
-        break;
-    case TAG_WAKE:
-        u->wake_armed = false;
-        loop_count(&u->loop->stats.wakeups, cqe->res == sizeof(u->wake_count));
-        break;
-    default:
-        break;
-    }
-}
-
-/* Sends that did not take all post a completion: found before their outcome is acted on. */
-static void note_sends(struct uring *u)
-{
-    unsigned head = *u->ring.cq.khead, tail = io_uring_smp_load_acquire(u->ring.cq.ktail);
-
-    for (; head != tail; head++) {
-        struct io_uring_cqe *cqe = &u->ring.cq.cqes[head & u->ring.cq.ring_mask];
-
-        if ((cqe->user_data & TAG_MASK) == TAG_SEND) {
-            complete(u, cqe);
-            cqe->user_data = TAG_NONE;
-        }
-    }
-}
-
-static void run_completions(struct uring *u)
-{
-    unsigned left = io_uring_cq_ready(&u->ring);
-
-    while (left--) {
-        unsigned head = *u->ring.cq.khead;
-        struct io_uring_cqe cqe = u->ring.cq.cqes[head & u->ring.cq.ring_mask];
-
-        /* Given back first: a handler may look through what is left (uring_end_now). */
-        io_uring_cq_advance(&u->ring, 1);
-        complete(u, &cqe);
-    }
+    uring_run_work(u);
 }
 
 static int enter(struct uring *u, uint64_t until)
@@ -286,28 +224,28 @@ static int run_turn(struct loop *l, uint64_t until)
     int r;
 
     prepare(u);
-    r = loop_fault(l, FAULT_WAIT, enter(u, u->held || u->owed ? 0 : until));
+    r = loop_fault(l, FAULT_WAIT, enter(u, u->held || u->owed || u->taken_count ? 0 : until));
     /* -EBUSY, -EAGAIN: completions first; -ETIME: a timer. */
     if (r < 0 && r != -EINTR && r != -ETIME && r != -EBUSY && r != -EAGAIN)
         return r;
     u->owed = false;
     l->now = clock_monotonic_ns();
     early_tell(l);
-    if (__builtin_expect(overflowed(u), 0)) {
+    if (__builtin_expect(uring_overflowed(u), 0)) {
         l->early_told = false; /* more is waited for below */
         do {                   /* what did not fit in the ring is told first: it may be a send's */
-            run_completions(u);
+            uring_run_completions(u);
             l->stats.system_calls++;
             io_uring_get_events(&u->ring);
-        } while (overflowed(u));
+        } while (uring_overflowed(u));
     }
     if (u->sending.count) {
-        note_sends(u);
+        uring_note_sends(u);
         uring_conns_sent(u);
     }
     if (u->held)
         uring_accepts_held(u);
-    run_completions(u);
+    uring_run_completions(u);
     if (u->buffers)
         uring_buffers_return(u);
     return 0;
@@ -321,38 +259,13 @@ static void uring_rest(struct loop *l)
         return;
     prepare(u);
     enter(u, 0);
-    if (u->sending.count && !overflowed(u)) {
-        note_sends(u);
+    if (u->sending.count && !uring_overflowed(u)) {
+        uring_note_sends(u);
         uring_conns_sent(u);
     }
-}
-
-void uring_end_now(struct uring *u, uint64_t name,
-                   bool (*each)(void *object, const struct io_uring_cqe *cqe), void *object)
-{
-    struct io_uring_sync_cancel_reg reg = {
-        .addr = name, .fd = -1, .timeout = {.tv_sec = -1, .tv_nsec = -1}};
-    bool ended = false;
-
-    /* What is submitted and polled for is cancelled at once; its last completion is work that this
-     * thread runs when it asks for events. */
-    for (int tries = 0; !ended && tries < 100; tries++) {
-        unsigned head, tail;
-
-        u->loop->stats.system_calls += 2;
-        io_uring_register_sync_cancel(&u->ring, &reg);
-        io_uring_get_events(&u->ring);
-        head = *u->ring.cq.khead;
-        tail = io_uring_smp_load_acquire(u->ring.cq.ktail);
-        for (; head != tail && !ended; head++) {
-            struct io_uring_cqe *cqe = &u->ring.cq.cqes[head & u->ring.cq.ring_mask];
-
-            if (cqe->user_data == name) {
-                ended = each(object, cqe);
-                cqe->user_data = TAG_NONE;
-            }
-        }
-    }
+    uring_settle(u); /* what those have closed, too */
+    if (uring_overflowed(u))
+        uring_take_all(u); /* another thread that takes the loop over could not */
 }
 
 /* Everything in the kernel is cancelled, so that what closed connections still hold is freed. Those that
@@ -367,12 +280,14 @@ static void finish(struct uring *u)
         uring_settle(u);
         io_uring_register_sync_cancel(&u->ring, &reg);
         io_uring_get_events(&u->ring);
+        uring_run_work(u);
     }
-    for (unsigned left = io_uring_cq_ready(&u->ring); left--; io_uring_cq_advance(&u->ring, 1)) {
-        struct io_uring_cqe *cqe = &u->ring.cq.cqes[*u->ring.cq.khead & u->ring.cq.ring_mask];
+    uring_take_all(u);
+    for (; u->taken_at < u->taken_count; u->taken_at++) {
+        const struct uring_completion *c = &u->taken[u->taken_at];
 
-        if ((cqe->user_data & TAG_MASK) == TAG_ACCEPT && cqe->res >= 0)
-            close(cqe->res);
+        if ((c->user_data & TAG_MASK) == TAG_ACCEPT && c->res >= 0)
+            close(c->res);
     }
     uring_conns_forget(u, true);
 }
@@ -397,6 +312,8 @@ static void uring_close(struct loop *l)
     free(u->polls_free.at);
     free(u->slots_free.at);
     free(u->polls);
+    free(u->watched);
+    free(u->taken);
     free(u);
 }
 

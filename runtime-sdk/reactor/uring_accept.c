@@ -83,7 +83,7 @@ static void hold(struct listener *ls, int fd)
     ls->held[ls->held_count++] = fd;
 }
 
-void uring_accept_completed(struct uring *u, struct listener *ls, const struct io_uring_cqe *cqe)
+void uring_accept_completed(struct uring *u, struct listener *ls, const struct uring_completion *cqe)
 {
     int fd = cqe->res;
 
@@ -124,7 +124,7 @@ void uring_accepts_held(struct uring *u)
         hand_on((struct listener *)u->listeners.at[i]);
 }
 
-static bool ended(void *object, const struct io_uring_cqe *cqe)
+static bool ended(void *object, const struct uring_completion *cqe)
 {
     struct listener *ls = object;
 

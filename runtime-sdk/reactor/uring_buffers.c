@@ -51,25 +51,21 @@ void uring_buffers_close(struct uring *u)
     u->memory = NULL;
 }
 
-uint8_t *uring_buffer(struct uring *u, uint32_t flags)
+uint8_t *uring_buffer_take(struct uring *u, uint32_t flags, int res)
 {
     unsigned id = flags >> IORING_CQE_BUFFER_SHIFT;
-
-    return u->memory + (size_t)id * u->buffer_size + u->offset[id];
-}
-
-void uring_buffer_used(struct uring *u, uint32_t flags, int res)
-{
-    unsigned id = flags >> IORING_CQE_BUFFER_SHIFT;
+    uint8_t *bytes;
 
     if (!(flags & IORING_CQE_F_BUFFER))
-        return;
+        return NULL;
+    bytes = u->memory + (size_t)id * u->buffer_size + u->offset[id];
     if (flags & URING_F_BUF_MORE) {
         u->offset[id] += res > 0 ? (uint32_t)res : 0;
-        return;
+    } else { /* full; the kernel has it again at uring_buffers_return() */
+        u->offset[id] = 0;
+        give(u, id);
     }
-    u->offset[id] = 0;
-    give(u, id);
+    return bytes;
 }
 
 void uring_buffers_return(struct uring *u)

@@ -310,7 +310,7 @@ void uring_conns_sent(struct uring *u)
     u->sending.count = 0;
 }
 
-static void received(struct uring *u, struct conn *c, const struct io_uring_cqe *cqe)
+static void received(struct conn *c, const struct uring_completion *cqe)
 {
     int res = cqe->res;
 
@@ -324,7 +324,7 @@ static void received(struct uring *u, struct conn *c, const struct io_uring_cqe 
     if (res > 0) {
         c->loop->stats.events++;
         if (c->state != CONN_CLOSED)
-            conn_got_input(c, uring_buffer(u, cqe->flags), (size_t)res);
+            conn_got_input(c, cqe->bytes, (size_t)res);
     } else if (res == -ENOBUFS) { /* armed again when this turn's buffers are back */
         c->loop->stats.buffers_exhausted++;
     } else if (res != -ECANCELED && res != -EAGAIN && res != -EINTR) {
@@ -332,10 +332,9 @@ static void received(struct uring *u, struct conn *c, const struct io_uring_cqe 
         if (c->state != CONN_CLOSED)
             conn_got_end(c, res);
     }
-    uring_buffer_used(u, cqe->flags, res);
 }
 
-static void polled(struct conn *c, const struct io_uring_cqe *cqe)
+static void polled(struct conn *c, const struct uring_completion *cqe)
 {
     uint32_t got = cqe->res < 0 ? 0 : (uint32_t)cqe->res;
 
@@ -367,11 +366,10 @@ static void polled(struct conn *c, const struct io_uring_cqe *cqe)
         conn_got_left(c);
 }
 
-void uring_conn_completed(struct uring *u, struct conn *c, unsigned tag,
-                          const struct io_uring_cqe *cqe)
+void uring_conn_completed(struct conn *c, unsigned tag, const struct uring_completion *cqe)
 {
     if (tag == TAG_RECV)
-        received(u, c, cqe);
+        received(c, cqe);
     else
         polled(c, cqe);
     release_closed(c);
@@ -379,21 +377,19 @@ void uring_conn_completed(struct uring *u, struct conn *c, unsigned tag,
 
 /* ---- the end */
 
-static bool keep_received(void *object, const struct io_uring_cqe *cqe)
+static bool keep_received(void *object, const struct uring_completion *cqe)
 {
     struct conn *c = object;
-    struct uring *u = uring_of(c->loop);
 
     if (cqe->res > 0)
-        (void)conn_keep(c, uring_buffer(u, cqe->flags), (size_t)cqe->res);
-    uring_buffer_used(u, cqe->flags, cqe->res);
+        (void)conn_keep(c, cqe->bytes, (size_t)cqe->res);
     if (cqe->flags & IORING_CQE_F_MORE)
         return false;
     c->armed &= (uint8_t)~ARM_RECV;
     return true;
 }
 
-static bool end_poll(void *object, const struct io_uring_cqe *cqe)
+static bool end_poll(void *object, const struct uring_completion *cqe)
 {
     struct conn *c = object;
 

@@ -65,6 +65,15 @@ struct uring_poll {           /* a loop_watch's side that outlives it */
     bool dirty;
 };
 
+/* As the ring has it, but for its bytes: where they are in a buffer follows from the completions before it,
+ * so they are found when it is taken out of the ring. */
+struct uring_completion {
+    uint64_t user_data;
+    int32_t res;
+    uint32_t flags;
+    uint8_t *bytes; /* what a receive brought; stays until uring_buffers_return() */
+};
+
 struct uring_vector { /* of pointers or numbers */
     uintptr_t *at;
     size_t count, capacity;
@@ -91,7 +100,12 @@ struct uring {
     struct uring_vector dirty, sending, listeners, polls_dirty, polls_free, slots_free;
     struct uring_poll *polls;
     size_t poll_count;
+    uint64_t *watched; /* a bit a descriptor that has a watch */
+    size_t watched_words;
     uint32_t slots_used, slots;
+    /* Out of the ring and not yet told: at, up to count. */
+    struct uring_completion *taken;
+    size_t taken_at, taken_count, taken_capacity;
     bool held; /* a listener that may go on has descriptors in hand */
     bool owed; /* a send is handed over whose outcome an owner waits for: this turn does not wait */
 };
@@ -123,16 +137,28 @@ void uring_cancel(struct uring *u, uint64_t name);
 bool uring_mine(const struct uring *u);
 /* Outside a run: hands over what is dirty now. */
 void uring_settle(struct uring *u);
+
+/* ---- uring_complete.c */
+/* More has come than the ring has room for. */
+bool uring_overflowed(const struct uring *u);
+/* Tells what is there now. */
+void uring_run_completions(struct uring *u);
+/* Sends that did not take all post a completion: found before their outcome is acted on. */
+void uring_note_sends(struct uring *u);
+/* Does all the work that waits for this thread in the kernel. */
+void uring_run_work(struct uring *u);
+/* Empties the ring into `taken`, so that nothing is left behind its end either. */
+void uring_take_all(struct uring *u);
 /* Ends an operation at once; `each` gets its completions, true at the last one. */
 void uring_end_now(struct uring *u, uint64_t name,
-                   bool (*each)(void *object, const struct io_uring_cqe *cqe), void *object);
+                   bool (*each)(void *object, const struct uring_completion *cqe), void *object);
 
 /* ---- uring_buffers.c */
 int uring_buffers_open(struct uring *u);
 void uring_buffers_close(struct uring *u);
-/* Where a completion's bytes are; they stay until uring_buffer_used(). */
-uint8_t *uring_buffer(struct uring *u, uint32_t cqe_flags);
-void uring_buffer_used(struct uring *u, uint32_t cqe_flags, int res);
+/* Where a completion's bytes are, once for each and in the ring's order; NULL: it has no buffer. */
+uint8_t *uring_buffer_take(struct uring *u, uint32_t cqe_flags, int res);
+/* All that has been taken has been told. */
 void uring_buffers_return(struct uring *u);
 
 /* ---- uring_conn.c */
@@ -142,8 +168,7 @@ bool uring_conn_receiving(const struct conn *c);
 void uring_conn_flush(struct conn *c);
 bool uring_conn_stop(struct conn *c, bool keep);
 void uring_conn_prepare(struct uring *u, struct conn *c);
-void uring_conn_completed(struct uring *u, struct conn *c, unsigned tag,
-                          const struct io_uring_cqe *cqe);
+void uring_conn_completed(struct conn *c, unsigned tag, const struct uring_completion *cqe);
 /* The kernel holds nothing of any connection any more. */
 void uring_conns_forget(struct uring *u, bool closed_only);
 /* The sends of the last submission have been executed. */
@@ -154,12 +179,12 @@ int uring_watch_set(struct loop *l, struct loop_watch *w, uint32_t events);
 void uring_watch_cancel(struct loop *l, struct loop_watch *w);
 void uring_watches_prepare(struct uring *u);
 void uring_watches_forget(struct uring *u); /* the kernel holds none any more */
-void uring_watch_completed(struct uring *u, const struct io_uring_cqe *cqe);
+void uring_watch_completed(struct uring *u, const struct uring_completion *cqe);
 
 /* ---- uring_accept.c */
 int uring_accept_set(struct listener *ls, bool on);
 void uring_accept_done(struct listener *ls);
 void uring_accepts_prepare(struct uring *u);
-void uring_accept_completed(struct uring *u, struct listener *ls, const struct io_uring_cqe *cqe);
+void uring_accept_completed(struct uring *u, struct listener *ls, const struct uring_completion *cqe);
 void uring_accepts_held(struct uring *u);
 void uring_accepts_forget(struct uring *u);

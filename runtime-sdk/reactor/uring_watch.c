@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <string.h>
 
 static uint64_t name_of(uint32_t slot, uint32_t generation)
 {
@@ -38,13 +39,37 @@ static uint32_t take_slot(struct uring *u)
     return (uint32_t)u->poll_count++;
 }
 
+/* As epoll(7) has it: a second watch on a descriptor would go on alone when the first is cancelled. */
+static int claim(struct uring *u, int fd)
+{
+    size_t word = (size_t)fd / 64, n = u->watched_words;
+    uint64_t bit = 1ull << fd % 64, *grown;
+
+    if (fcntl(fd, F_GETFD) < 0)
+        return -errno;
+    if (word >= n) {
+        grown = realloc(u->watched, 2 * (word + 1) * sizeof(*grown));
+        if (!grown)
+            return -ENOMEM;
+        u->watched = grown;
+        u->watched_words = 2 * (word + 1);
+        memset(grown + n, 0, (u->watched_words - n) * sizeof(*grown));
+    }
+    if (u->watched[word] & bit)
+        return -EEXIST;
+    u->watched[word] |= bit;
+    return 0;
+}
+
 int uring_watch_set(struct loop *l, struct loop_watch *w, uint32_t events)
 {
     struct uring *u = uring_of(l);
 
     if (!w->events) {
-        if (fcntl(w->fd, F_GETFD) < 0)
-            return -errno;
+        int r = claim(u, w->fd);
+
+        if (r < 0)
+            return r;
         w->slot = take_slot(u);
         u->polls[w->slot].watch = w;
     }
@@ -58,6 +83,7 @@ void uring_watch_cancel(struct loop *l, struct loop_watch *w)
     struct uring *u = uring_of(l);
 
     u->polls[w->slot].watch = NULL;
+    u->watched[w->fd / 64] &= ~(1ull << w->fd % 64);
     mark(u, w->slot);
     w->events = 0;
     w->slot = 0;
@@ -109,7 +135,7 @@ void uring_watches_forget(struct uring *u)
     }
 }
 
-void uring_watch_completed(struct uring *u, const struct io_uring_cqe *cqe)
+void uring_watch_completed(struct uring *u, const struct uring_completion *cqe)
 {
     uint32_t slot = (uint32_t)cqe->user_data >> 4, told, asked;
     struct uring_poll *p = &u->polls[slot];
