@@ -148,11 +148,9 @@ struct launcher *launcher_free(struct launcher *l)
         return NULL;
     if (l->loop && l->watch.events)
         loop_watch_cancel(l->loop, &l->watch);
-    /* The end of the socket is the launcher's word to end; a ring may hold the descriptor a little longer. */
-    if (l->sock >= 0) {
-        shutdown(l->sock, SHUT_RDWR);
+    /* The end of the socket is the launcher's word to end. */
+    if (l->sock >= 0)
         close(l->sock);
-    }
     reap(l);
     if (l->pidfd >= 0)
         close(l->pidfd);
@@ -260,6 +258,8 @@ static void on_socket(struct loop_watch *w, uint32_t events)
 
 int launcher_attach(struct launcher *l, struct loop *loop, const struct launcher_ops *ops, void *user)
 {
+    if (l->loop)
+        return -EALREADY; /* setting a set watch up anew would leave the first one in the loop */
     l->loop = loop;
     l->ops = *ops;
     l->user = user;

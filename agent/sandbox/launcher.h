@@ -68,7 +68,7 @@ struct launcher_ops {
 /* Forks the launcher: call it before any thread exists. It first removes what an earlier life with the
  * same state_dir left behind (cgroups, links, nftables table, mounts), and nothing else. -errno, with *e. */
 int launcher_start(const struct launcher_config *c, struct launcher **ret, struct err *e);
-/* Ties it to a loop; no callback comes before. */
+/* Ties it to a loop, once; no callback comes before. -EALREADY */
 int launcher_attach(struct launcher *l, struct loop *loop, const struct launcher_ops *ops,
                     void *user);
 int launcher_create(struct launcher *l, const struct sandbox_spec *s); /* -EMSGSIZE (256 KiB), -EEXIST */

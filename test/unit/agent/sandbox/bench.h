@@ -174,23 +174,24 @@ static inline void bench_make(struct bench *b)
     put(b->root, "etc/resolv.conf", "", 0644);
 }
 
-static inline void bench_launch(struct bench *b, bool v1_only)
+static const struct launcher_ops bench_ops = {on_started, on_failed, on_exit_cb, on_lost};
+
+static inline void bench_launch(struct bench *b, bool v1_only, const struct launcher_ops *ops)
 {
-    static const struct launcher_ops ops = {on_started, on_failed, on_exit_cb, on_lost};
     const struct launcher_config config = {.state_dir = b->state, .cgroup_v1_only = v1_only};
     struct err e = {0};
     int r = launcher_start(&config, &b->launcher, &e);
 
     ck_assert_msg(r == 0, "%s", e.message);
     ck_assert_int_eq(loop_new(&b->loop), 0);
-    ck_assert_int_eq(launcher_attach(b->launcher, b->loop, &ops, b), 0);
+    ck_assert_int_eq(launcher_attach(b->launcher, b->loop, ops, b), 0);
     b->limit.fn = on_limit;
 }
 
 static inline void bench_open(struct bench *b)
 {
     bench_make(b);
-    bench_launch(b, false);
+    bench_launch(b, false, &bench_ops);
 }
 
 /* A launcher that had to be killed has left its tree. */

@@ -81,7 +81,7 @@ static pid_t start_agent(struct bench *b, pid_t *ret_init)
     if (agent == 0) {
         struct sandbox_spec s;
 
-        bench_launch(b, false);
+        bench_launch(b, false, &bench_ops);
         s = spec_of(b, sleeper);
         s.network = SANDBOX_NETWORK_EGRESS;
         if (launcher_create(b->launcher, &s) < 0)
@@ -153,7 +153,7 @@ START_TEST(launcher_killed)
     /* The next life finds the rest, and leaves nothing. */
     ck_assert_int_gt(cgroups_left(b.state), 0);
     b.started = b.lost = 0;
-    bench_launch(&b, false);
+    bench_launch(&b, false, &bench_ops);
     s = spec_of(&b, sleeper);
     ck_assert_int_eq(launcher_create(b.launcher, &s), 0);
     run_until(&b, 's');
@@ -186,7 +186,7 @@ START_TEST(both_killed)
     await_end(end);
     waitpid(agent, NULL, 0);
     ck_assert_int_gt(cgroups_left(b.state), 0);
-    bench_launch(&b, false);
+    bench_launch(&b, false, &bench_ops);
     launcher_free(b.launcher);
     loop_free(b.loop);
     ck_assert_int_eq(cgroups_left(b.state), 0);

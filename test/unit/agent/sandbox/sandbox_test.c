@@ -38,7 +38,7 @@ START_TEST(v1_alone)
 
     NEED();
     bench_make(&b);
-    bench_launch(&b, true);
+    bench_launch(&b, true, &bench_ops);
     if (strcmp(launcher_cgroup_layout(b.launcher), "v1")) {
         printf("skipped: no cgroup v1 here\n");
     } else {
@@ -378,6 +378,18 @@ START_TEST(sockets_inside)
 }
 END_TEST
 
+/* The first watch would be lost, and hold the socket whose end tells the launcher to end. */
+START_TEST(attached_once)
+{
+    struct bench b;
+
+    NEED();
+    bench_open(&b);
+    ck_assert_int_eq(launcher_attach(b.launcher, b.loop, &bench_ops, &b), -EALREADY);
+    bench_close(&b);
+}
+END_TEST
+
 static int ended;
 static void count_end(void *user, const char *id, const struct sandbox_exit *e)
 {
@@ -406,8 +418,8 @@ START_TEST(many_at_once)
     struct sandbox_spec s;
 
     NEED();
-    bench_open(&b);
-    launcher_attach(b.launcher, b.loop, &ops, &b);
+    bench_make(&b);
+    bench_launch(&b, false, &ops);
     s = spec_of(&b, argv);
     s.id = id;
     for (int i = 0; i < 24; i++) {
@@ -448,4 +460,4 @@ START_TEST(rootless)
 END_TEST
 
 UNIT_MAIN("sandbox", says_hello, v1_alone, cannot, limits_hold, failures_explain_themselves,
-          bad_specs, stops, freezes_and_counts, sockets_inside, many_at_once, rootless)
+          bad_specs, stops, freezes_and_counts, sockets_inside, attached_once, many_at_once, rootless)
