@@ -24,6 +24,7 @@ int instance_environment(const struct instance *i, struct environment *ret)
         .runtime_socket = "/run/rouse/runtime.sock",
         .api_address = api,
         .memory = s->memory,
+        .cpu_millis = s->cpu,
         .timeout_ms = s->timeout_ms,
         .concurrency = s->concurrency,
         .port = (uint16_t)s->port,

@@ -62,7 +62,7 @@ static void add_last_lines(struct instance *i)
                  n ? "; " : "", (int)buffer_size(&i->tail), (const char *)buffer_bytes(&i->tail));
 }
 
-static void set_timer(struct instance *i, uint64_t in_ns, void (*fn)(struct loop_timer *t))
+void instance_set_timer(struct instance *i, uint64_t in_ns, void (*fn)(struct loop_timer *t))
 {
     i->timer.fn = fn;
     loop_timer_set(i->pool->loop, &i->timer, loop_now(i->pool->loop) + in_ns);
@@ -240,9 +240,9 @@ void instance_check_end(struct instance *i)
     i->closing = true;
     slot_update(i);
     if (!i->exited)
-        set_timer(i, HANGUP_NS, on_hangup);
+        instance_set_timer(i, HANGUP_NS, on_hangup);
     else if (i->link && runtime_link_open(i->link))
-        set_timer(i, LAST_WORDS_NS, on_last_words);
+        instance_set_timer(i, LAST_WORDS_NS, on_last_words);
     else
         conclude(i);
 }
@@ -259,7 +259,7 @@ static void on_drain_over(struct loop_timer *t)
 
 void instance_quiet(struct instance *i)
 {
-    if (i->state == STATE_DRAINING && !i->exited)
+    if (i->state == STATE_DRAINING && !i->exited && !hooks_pre_stop(i))
         instance_stop(i, STOP_GRACE_NS);
 }
 
@@ -293,7 +293,7 @@ void instance_drain(struct instance *i, const char *reason)
         break;
     default:
         if (i->in_flight)
-            set_timer(i, drain_limit(i), on_drain_over);
+            instance_set_timer(i, drain_limit(i), on_drain_over);
         else
             instance_quiet(i);
     }
@@ -404,7 +404,7 @@ static void on_started(void *user, const char *id, const struct sandbox_started 
     else if (r < 0)
         instance_fail(i, "SandboxFailed", "the agent is out of descriptors or memory");
     else
-        set_timer(i, limit, on_init_late);
+        instance_set_timer(i, limit, on_init_late);
 }
 
 static void on_failed(void *user, const char *id, const struct err *e)

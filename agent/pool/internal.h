@@ -3,6 +3,7 @@
  * pool.c       desired state in, what is asked from outside
  * revision.c   what is known of a revision, and its instances
  * instance.c   the state machine of one instance, from fetch to exit
+ * hooks.c      what is called around its life: initializer, preStop
  * work.c       what its runtime says, and what became of its invocations
  * slots.c      free, leased to the activator, taken
  * status.c     InstanceStatus, Hello, load
@@ -29,7 +30,8 @@ enum {
     LEASE_MS = 100,
     API_PORT = 9001,
 };
-#define STOP_GRACE_NS (2 * NS_PER_S)
+#define STOP_GRACE_NS   (2 * NS_PER_S)
+#define PRE_STOP_MAX_NS (5 * NS_PER_S)
 
 struct environment;
 
@@ -72,6 +74,8 @@ struct instance {
     bool stop_sent, exited;
     bool closing; /* its runtime takes nothing new */
     bool end_told;
+    bool initializing;      /* its initializer was called: ready when that has ended */
+    bool stopping;          /* its preStop was called */
     struct loop_watch init; /* pidfd of the sandbox's first process */
     struct runtime_link *link;
     unsigned slots, in_flight, leased;
@@ -139,6 +143,8 @@ void instance_fail(struct instance *i, const char *reason, const char *message);
 /* Draining, but killed at once: its runtime did not end an invocation in time. */
 void instance_time_out(struct instance *i, const char *message);
 void instance_ready(struct instance *i, unsigned slots);
+/* One timer for what the state waits for: the next call replaces it. */
+void instance_set_timer(struct instance *i, uint64_t in_ns, void (*fn)(struct loop_timer *t));
 void instance_check_end(struct instance *i);
 void instance_quiet(struct instance *i); /* its last invocation ended */
 struct instance *instance_find(struct pool *p, const char *id);
@@ -146,12 +152,21 @@ struct instance *instance_find(struct pool *p, const char *id);
 uint64_t instance_phase_end(struct instance *i);
 struct instance *instance_free(struct instance *i);
 
+/* ---- hooks.c */
+/* The runtime has loaded the code and takes that many at once: ready, or first its initializer. */
+void hooks_loaded(struct instance *i, unsigned slots);
+/* Nothing runs there any more and it drains: true if its preStop was called and stops it when it ends. */
+bool hooks_pre_stop(struct instance *i);
+void hooks_answered(struct instance *i, enum frame_hook_kind hook, const struct function_error *e);
+
 /* ---- work.c */
 int work_open(struct instance *i, const struct sandbox_started *s);
 int work_invoke(struct instance *i, struct http_exchange *x, const struct invoke_params *params,
                 void (*on_done)(void *user, const struct invoke_outcome *o), void *user);
 void work_lose_all(struct instance *i, const char *reason, const char *message);
 void work_drain_logs(struct instance *i);
+void work_log(struct instance *i, const char *line); /* the platform's own word, of no request */
+void work_log_error(struct instance *i, const char *request_id, const struct function_error *e);
 void work_close(struct instance *i);
 
 /* ---- slots.c */

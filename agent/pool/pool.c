@@ -54,7 +54,8 @@ static void on_end_late(struct loop_timer *t)
     loop_stop(p->loop);
 }
 
-/* Nobody waits for what still runs: no drain, but every runtime has its SIGTERM. */
+/* Nobody waits for what still runs: no drain, but every runtime has its preStop, if it is idle, and its
+ * SIGTERM. */
 static void stop_all(struct pool *p)
 {
     p->ending = true;
@@ -63,7 +64,8 @@ static void stop_all(struct pool *p)
         struct instance *i = map_entry(it, struct instance, node);
 
         instance_drain(i, "");
-        instance_stop(i, STOP_GRACE_NS);
+        if (!i->stopping)
+            instance_stop(i, STOP_GRACE_NS);
     }
     if (!p->instances.count)
         return;

@@ -83,10 +83,23 @@ static void on_hello(void *user)
 
 static void on_credit(void *user, unsigned credit)
 {
-    instance_ready(user, credit);
+    hooks_loaded(user, credit);
 }
 
-static void write_error(struct instance *i, const char *request_id, const struct function_error *e)
+static void on_hook(void *user, enum frame_hook_kind hook, const struct function_error *e)
+{
+    struct instance *i = user;
+
+    work_drain_logs(i);
+    hooks_answered(i, hook, e);
+}
+
+void work_log(struct instance *i, const char *line)
+{
+    write_line(i, NULL, line, strlen(line));
+}
+
+void work_log_error(struct instance *i, const char *request_id, const struct function_error *e)
 {
     struct buffer b = {0};
 
@@ -102,7 +115,7 @@ static void on_init_error(void *user, const struct function_error *e)
     char message[512];
 
     work_drain_logs(i);
-    write_error(i, NULL, e);
+    work_log_error(i, NULL, e);
     snprintf(message, sizeof(message), "%s: %.300s", e->type, e->message);
     instance_fail(i, i->state == STATE_INITIALIZING ? "InitFailed" : "Error", message);
 }
@@ -130,7 +143,7 @@ static void on_error(void *user, struct runtime_call *c, const struct function_e
     struct instance *i = user;
 
     hear_logs(i);
-    write_error(i, c->request_id, e);
+    work_log_error(i, c->request_id, e);
     if (e->fatal) {
         i->closing = true; /* it ends by itself now */
         slot_update(i);
@@ -185,6 +198,7 @@ static const struct runtime_link_ops link_ops = {
     .on_result = on_result,
     .on_too_large = on_too_large,
     .on_error = on_error,
+    .on_hook = on_hook,
     .on_log = on_log,
     .on_closed = on_closed,
 };

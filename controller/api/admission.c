@@ -307,6 +307,16 @@ static void check_server(struct admission *a, struct problems *p)
                      handler);
 }
 
+/* Hooks come as frames, and such a program speaks HTTP alone. */
+static void check_lifecycle(struct admission *a, struct problems *p)
+{
+    struct json_object *l = get(a->spec, "lifecycle");
+
+    if (get(a->spec, "port") && (get(l, "initializer") || get(l, "preStop")))
+        problems_add(p, PROBLEM_FORBIDDEN, "spec.lifecycle",
+                     "Forbidden: a program that listens on spec.port is not called by hooks");
+}
+
 /* The program that is started must be executable; a file in a manifest has no mode. */
 static bool is_program(const struct admission *a, const char *name)
 {
@@ -369,8 +379,10 @@ int admission_check(struct admission *a, struct failure *f)
     validate_metadata(a->metadata, a->kind->namespaced, &f->problems);
     validate_check(a->kind->schema, a->body, "", &f->problems);
     a->spec = get(a->body, "spec");
-    if (!f->problems.count)
+    if (!f->problems.count) {
         check_server(a, &f->problems);
+        check_lifecycle(a, &f->problems);
+    }
     if (!f->problems.count)
         find_package(a, &f->problems);
     if (f->problems.count)

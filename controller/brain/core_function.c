@@ -336,9 +336,9 @@ struct presence *fn_presence(struct fn *f, struct node *n, bool make)
 /* Reasons must be static: those of instances come from their agents. */
 static const char *known_reason(const char *reason)
 {
-    static const char *const known[] = {"InitFailed",  "OOMKilled",     "Error",
-                                        "FetchFailed", "SandboxFailed", "Timeout",
-                                        "InitTimeout", "Completed",     "CrashLoop"};
+    static const char *const known[] = {
+        "InitFailed", "OOMKilled",   "Error",     "FetchFailed",        "SandboxFailed",
+        "Timeout",    "InitTimeout", "Completed", "InitializerTimeout", "CrashLoop"};
 
     for (size_t i = 0; i < ARRAY_LEN(known); i++)
         if (!strcmp(reason, known[i]))

@@ -14,6 +14,25 @@ static void more_text(struct buffer *b, const char *name, const char *value)
     text(b, name, value);
 }
 
+static void put_lifecycle(struct buffer *b, const struct function_lifecycle *l)
+{
+    const char *const all[][2] = {
+        {"initializer", l->initializer}, {"preFreeze", l->pre_freeze}, {"preStop", l->pre_stop}};
+    bool any = false;
+
+    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+        if (!all[i][1])
+            continue;
+        buffer_puts(b, any ? "," : ",\"lifecycle\":{");
+        text(b, all[i][0], all[i][1]);
+        if (!i)
+            buffer_printf(b, ",\"initializerTimeout\":\"%ums\"", l->initializer_timeout_ms);
+        any = true;
+    }
+    if (any)
+        buffer_puts(b, "}");
+}
+
 static const char *taken(struct core *c, struct buffer *b)
 {
     char *s = actions_alloc(c->out, buffer_size(b) + 1);
@@ -172,6 +191,7 @@ void publish_revision(struct core *c, const struct revision *r, const struct tal
         more_text(&b, "memory", memory);
         buffer_printf(&b, ",\"cpu\":\"%um\",\"timeout\":\"%ums\",\"concurrency\":%u", f->cpu_millis,
                       f->timeout_ms, f->concurrency);
+        put_lifecycle(&b, &f->lifecycle);
     }
     buffer_puts(&b, "}");
     a->object.spec = taken(c, &b);

@@ -305,6 +305,18 @@ void node_dirty(struct core *c, struct node *n)
         list_push_back(&c->nodes_dirty, &n->dirty_link);
 }
 
+static void add_lifecycle(struct actions *a, RevisionSpec *m, const struct function_lifecycle *l)
+{
+    if (!l->initializer && !l->pre_freeze && !l->pre_stop)
+        return;
+    m->lifecycle = actions_alloc(a, sizeof(*m->lifecycle));
+    rouse__control__v1__lifecycle__init(m->lifecycle);
+    m->lifecycle->initializer = actions_strdup(a, l->initializer ?: "");
+    m->lifecycle->initializer_timeout_ms = l->initializer_timeout_ms;
+    m->lifecycle->pre_freeze = actions_strdup(a, l->pre_freeze ?: "");
+    m->lifecycle->pre_stop = actions_strdup(a, l->pre_stop ?: "");
+}
+
 static RevisionSpec *revision_spec(struct core *c, const struct revision *r)
 {
     struct actions *a = c->out;
@@ -324,6 +336,7 @@ static RevisionSpec *revision_spec(struct core *c, const struct revision *r)
     m->concurrency = f->concurrency;
     m->network_none = f->network_none;
     m->port = f->port;
+    add_lifecycle(a, m, &f->lifecycle);
     m->env = actions_alloc(a, f->env_count * sizeof(*m->env));
     for (size_t i = 0; i < f->env_count; i++) {
         EnvVar *v = actions_alloc(a, sizeof(*v));

@@ -34,6 +34,9 @@ struct function *function_unref(struct function *f)
     free(f->runtime);
     free(f->handler);
     free(f->package);
+    free(f->lifecycle.initializer);
+    free(f->lifecycle.pre_freeze);
+    free(f->lifecycle.pre_stop);
     free(f->key);
     free(f);
     return NULL;

@@ -193,9 +193,54 @@ static int read_port(struct json_object *spec, struct function *f)
     return 0;
 }
 
+static int copy_optional(struct json_object *o, const char *name, char **ret)
+{
+    return json_object_object_get_ex(o, name, NULL) ? copy_text(o, name, ret) : 0;
+}
+
+static int read_lifecycle(struct json_object *spec, struct function *f)
+{
+    struct function_lifecycle *l = &f->lifecycle;
+    struct json_object *o;
+    uint64_t ns;
+    int r;
+
+    if (!json_object_object_get_ex(spec, "lifecycle", &o))
+        return 0;
+    r = copy_optional(o, "initializer", &l->initializer);
+    if (r == 0)
+        r = copy_optional(o, "preFreeze", &l->pre_freeze);
+    if (r == 0)
+        r = copy_optional(o, "preStop", &l->pre_stop);
+    if (r < 0 || !l->initializer)
+        return r;
+    r = quantity_duration(text_of(o, "initializerTimeout") ?: "", &ns);
+    if (r == 0 && ns / NS_PER_MS > UINT32_MAX)
+        r = -ERANGE;
+    if (r == 0)
+        l->initializer_timeout_ms = (uint32_t)(ns / NS_PER_MS);
+    return r;
+}
+
 static void add_field(struct buffer *b, const char *name, const char *value)
 {
     buffer_printf(b, "%s=%zu:%s\n", name, strlen(value), value);
+}
+
+/* What is not there adds nothing: the text, and so the revision, is what it was before there were hooks. */
+static int add_lifecycle(struct buffer *b, const struct function_lifecycle *l)
+{
+    int r = 0;
+
+    if (l->initializer) {
+        add_field(b, "initializer", l->initializer);
+        r = buffer_printf(b, "initializerTimeout=%u\n", l->initializer_timeout_ms);
+    }
+    if (l->pre_freeze)
+        r |= buffer_printf(b, "preFreeze=%zu:%s\n", strlen(l->pre_freeze), l->pre_freeze);
+    if (l->pre_stop)
+        r |= buffer_printf(b, "preStop=%zu:%s\n", strlen(l->pre_stop), l->pre_stop);
+    return r < 0 ? -ENOMEM : 0;
 }
 
 static int compute_revision(struct function *f)
@@ -216,6 +261,8 @@ static int compute_revision(struct function *f)
         return -ENOMEM;
     /* Without one the text is what it was before there were ports, and so are the revisions. */
     if (f->port && buffer_printf(&b, "port=%u\n", f->port) < 0)
+        return -ENOMEM;
+    if (add_lifecycle(&b, &f->lifecycle) < 0)
         return -ENOMEM;
     SHA256(buffer_bytes(&b), buffer_size(&b), digest);
     hex_encode(f->revision, digest, (REVISION_TEXT - 1) / 2);
@@ -246,6 +293,8 @@ int function_make(struct json_object *metadata, struct json_object *spec, const 
         r = read_sizes(spec, f);
     if (r == 0)
         r = read_port(spec, f);
+    if (r == 0)
+        r = read_lifecycle(spec, f);
     if (r == 0)
         r = read_env(spec, f);
     if (r == 0)

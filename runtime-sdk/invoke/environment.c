@@ -66,6 +66,9 @@ void environment_set_defaults(struct environment *e, const struct environment_fa
     environment_set(e, "TZ", "UTC");
     environment_set(e, "AWS_REGION", "local");
     environment_set(e, "AWS_DEFAULT_REGION", "local");
+    /* As many processors as its quota keeps busy. */
+    if (f->cpu_millis)
+        set_number(e, "ROUSE_MAXPROCS", (f->cpu_millis + 999u) / 1000);
     if (f->port) /* a server's lines belong into the log when it writes them */
         environment_set(e, "PYTHONUNBUFFERED", "1");
 }

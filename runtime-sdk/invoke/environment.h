@@ -15,6 +15,7 @@ struct environment_facts {
     const char *runtime_socket;
     const char *api_address; /* of the Lambda Runtime API */
     uint64_t memory;         /* bytes */
+    uint32_t cpu_millis;     /* its quota in thousandths of a cpu; 0: none is known */
     uint32_t timeout_ms, concurrency;
     uint16_t port; /* not 0: it is an HTTP server there, and the interfaces are none of its business */
 };

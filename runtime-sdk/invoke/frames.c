@@ -194,6 +194,11 @@ static bool on_body(struct frames *f, const struct frame *fr)
     return true;
 }
 
+static bool is_hook(const struct frames *f, uint64_t id)
+{
+    return id && id == f->link->hook_id;
+}
+
 static bool on_error(struct frames *f, const struct frame *fr)
 {
     struct runtime_call *c;
@@ -202,6 +207,10 @@ static bool on_error(struct frames *f, const struct frame *fr)
         if (!(fr->flags & FRAME_FATAL))
             return violate(f, "an ERROR of the connection that is not FATAL");
         link_init_error(f->link, fr->payload, fr->length, "Runtime.InitError");
+        return true;
+    }
+    if (is_hook(f, fr->id)) {
+        link_hook_answer(f->link, fr->payload, fr->length);
         return true;
     }
     c = link_find(f->link, fr->id);
@@ -232,8 +241,13 @@ static bool on_frame(struct frames *f, const struct frame *fr)
         return on_credit(f, fr);
     case FRAME_RESPONSE:
         return on_response(f, fr);
-    case FRAME_BODY:
     case FRAME_END:
+        if (is_hook(f, fr->id)) {
+            link_hook_answer(f->link, NULL, 0);
+            return true;
+        }
+        return on_body(f, fr);
+    case FRAME_BODY:
         return on_body(f, fr);
     case FRAME_ERROR:
         return on_error(f, fr);
@@ -378,4 +392,19 @@ void frames_cancel(struct frames *f, struct runtime_call *c)
 {
     if (f->conn && frame_append(&f->out, FRAME_CANCEL, 0, c->id, NULL, 0) == 0)
         frames_send(f);
+}
+
+int frames_hook(struct frames *f, const struct frame_hook *hook)
+{
+    int r;
+
+    if (!f->conn)
+        return -ENOTCONN;
+    f->link->hook_id = ++f->link->last_id;
+    r = frame_hook_append(&f->out, f->link->hook_id, hook);
+    if (r < 0)
+        f->link->hook_id = 0;
+    else
+        frames_send(f);
+    return r;
 }

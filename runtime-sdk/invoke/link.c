@@ -146,6 +146,19 @@ void link_init_error(struct runtime_link *l, const uint8_t *data, size_t n, cons
     function_error_done(&e);
 }
 
+void link_hook_answer(struct runtime_link *l, const uint8_t *data, size_t n)
+{
+    struct function_error e;
+
+    l->hook_id = 0;
+    if (!data) {
+        l->config.ops->on_hook(l->config.user, l->hook, NULL);
+    } else if (function_error_parse(data, n, NULL, &e) == 0) {
+        l->config.ops->on_hook(l->config.user, l->hook, &e);
+        function_error_done(&e);
+    } /* else as if none came: its time passes */
+}
+
 static int copy_texts(struct runtime_link_config *c)
 {
     c->function = strdup(c->function);
@@ -243,6 +256,22 @@ void runtime_link_drop(struct runtime_link *l, struct runtime_call *c)
     else if (c->state != CALL_IDLE)
         link_untrack(l, c);
     c->state = CALL_IDLE;
+}
+
+int runtime_link_hook(struct runtime_link *l, enum frame_hook_kind hook, const char *name,
+                      uint64_t deadline_ms)
+{
+    const struct frame_hook h = {.deadline_ms = deadline_ms,
+                                 .hook = (uint8_t)hook,
+                                 .name = name,
+                                 .name_size = (uint16_t)strlen(name)};
+
+    if (l->protocol != LINK_FRAMES && l->protocol != LINK_UNDECIDED)
+        return -ENOTSUP;
+    if (l->closed || l->protocol == LINK_UNDECIDED)
+        return -ENOTCONN;
+    l->hook = hook;
+    return frames_hook(l->frames, &h);
 }
 
 bool runtime_link_stuck(const struct runtime_link *l)

@@ -11,6 +11,7 @@
 #include "invoke/failure.h"
 #include "invoke/result.h"
 #include "reactor/loop.h"
+#include "wire/frame.h"
 
 struct runtime_link;
 
@@ -42,6 +43,8 @@ struct runtime_link_ops {
     void (*on_too_large)(void *user,
                          struct runtime_call *c); /* it ended, but its result is over the limit */
     void (*on_error)(void *user, struct runtime_call *c, const struct function_error *e);
+    void (*on_hook)(void *user, enum frame_hook_kind hook,
+                    const struct function_error *e); /* its answer; e NULL: it succeeded */
     void (*on_log)(void *user, const char *request_id, const char *line,
                    size_t n); /* request_id: NULL not known */
     /* The connection is over; open calls stay open until dropped. `violation`: what the runtime did
@@ -71,6 +74,10 @@ void runtime_link_cancel(struct runtime_link *l,
                          struct runtime_call *c); /* nobody waits; it is still answered */
 void runtime_link_drop(struct runtime_link *l,
                        struct runtime_call *c); /* forget it: the instance ends */
+/* Sends a hook; on_hook() follows, or on_closed(). One at a time: the answer to an earlier one that did not
+ * come is not told any more. -ENOTSUP: the interface has no hooks. -ENOTCONN, -ENOMEM. */
+int runtime_link_hook(struct runtime_link *l, enum frame_hook_kind hook, const char *name,
+                      uint64_t deadline_ms);
 /* An HTTP server did not answer as many in a row as it may have at once: it may be stuck for all. */
 bool runtime_link_stuck(const struct runtime_link *l);
 /* Within a callback: what it tells was the first that came with the loop's present event, so that

@@ -18,6 +18,8 @@ struct runtime_link {
     bool first_word;
     struct map calls; /* sent or answering, by id */
     uint64_t last_id;
+    uint64_t hook_id; /* the hook that was sent last, 0: it is answered */
+    enum frame_hook_kind hook;
     size_t held;
     struct frames *frames;
     struct lambda *lambda;
@@ -39,6 +41,8 @@ struct runtime_call *link_find(struct runtime_link *l, uint64_t id);
 void link_result(struct runtime_link *l, struct runtime_call *c, const uint8_t *data, size_t n);
 void link_error(struct runtime_link *l, struct runtime_call *c, const uint8_t *data, size_t n,
                 const char *type, bool fatal);
+/* `data` is an ERROR's, or NULL: the hook succeeded. */
+void link_hook_answer(struct runtime_link *l, const uint8_t *data, size_t n);
 void link_init_error(struct runtime_link *l, const uint8_t *data, size_t n, const char *type);
 /* Keeps a part of the result, or notes that it is too large. */
 void link_keep(struct runtime_link *l, struct runtime_call *c, const uint8_t *data, size_t n);
@@ -48,6 +52,7 @@ struct frames *frames_free(struct frames *f);
 void frames_stop_listening(struct frames *f);
 int frames_start(struct frames *f, struct runtime_call *c, const void *event, size_t n);
 void frames_cancel(struct frames *f, struct runtime_call *c);
+int frames_hook(struct frames *f, const struct frame_hook *hook);
 
 int lambda_new(struct runtime_link *l, int listen_fd, struct lambda **ret);
 struct lambda *lambda_free(struct lambda *a);

@@ -7,7 +7,7 @@
 
 const HELLO = 1, INVOKE = 2, BODY = 3, END = 4, RESPONSE = 5, ERROR = 6, CREDIT = 7, HOOK = 9, LOG = 10;
 const FIN = 1, TEXT = 2, BYTES = 4, ANSWER = 8, FATAL = 16;
-const HEADER = 16, INVOKE_FIXED = 16;
+const HEADER = 16, INVOKE_FIXED = 16, HOOK_FIXED = 16;
 const PAYLOAD_MAX = 1 << 20, LOG_LINE_MAX = 64 << 10, ERROR_TEXT_MAX = 64 << 10;
 
 // ---------------------------------------------------------------- frames
@@ -46,6 +46,13 @@ function decodeInvoke(payload) {
     trace: payload.toString('utf8', texts, event),
     event: payload.subarray(event),
   };
+}
+
+/** {deadline: epoch ms as BigInt, hook: which one, name: as the spec has it}. */
+function decodeHook(payload) {
+  if (payload.length <= HOOK_FIXED) throw new ProtocolError('a short HOOK');
+  if (payload.readUIntLE(9, 6) || payload[15]) throw new ProtocolError('a malformed HOOK');
+  return { deadline: payload.readBigUInt64LE(0), hook: payload[8], name: payload.toString('utf8', HOOK_FIXED) };
 }
 
 /** Cuts a stream into frames. Bytes are joined once a frame, however many pieces it came in. */
@@ -130,12 +137,12 @@ function isFile(path) {
   return stat !== undefined && stat.isFile();
 }
 
-/** The handler's function; CommonJS and ES modules. */
-async function load(handler, taskRoot) {
-  const dot = handler.lastIndexOf('.');
-  const [name, member] = [handler.slice(0, dot), handler.slice(dot + 1)];
+/** The function that `full` names, a handler's or a hook's; CommonJS and ES modules. */
+async function load(what, full, taskRoot) {
+  const dot = full.lastIndexOf('.');
+  const [name, member] = [full.slice(0, dot), full.slice(dot + 1)];
   if (dot < 1 || !member)
-    throw new RuntimeError('Runtime.MalformedHandlerName', `handler '${handler}' is not of the form module.function`);
+    throw new RuntimeError('Runtime.MalformedHandlerName', `${what} '${full}' is not of the form module.function`);
   const path = ['.js', '.mjs', '.cjs'].map((suffix) => `${taskRoot}/${name}${suffix}`).find(isFile);
   if (!path) throw new RuntimeError('Runtime.ImportModuleError', `cannot find module '${name}' (.js, .mjs or .cjs)`);
   let module;
@@ -221,7 +228,7 @@ class Runtime {
         this.run(frame.id, body.invoke, Buffer.concat(body.chunks));
       }
     } else if (frame.type === HOOK) {
-      this.send(END, 0, frame.id); // no hooks are declared in this version
+      this.onHook(frame);
     }
   }
 
@@ -234,11 +241,34 @@ class Runtime {
     else this.bodies.set(frame.id, { invoke, chunks: [invoke.event] });
   }
 
+  onHook(frame) {
+    const hook = decodeHook(frame.payload);
+    this.active.add(frame.id); // an answer is owed, whatever becomes of the process
+    if (!this.local) return this.runHook(frame.id, hook, null);
+    const current = { id: frame.id, partial: '' };
+    return this.local.run(current, () => this.runHook(frame.id, hook, current));
+  }
+
+  async runHook(id, { deadline, name }, current) {
+    let stage = 'Runtime.NoSuchHook';
+    let failure;
+    try {
+      const hook = await load('hook', name, this.taskRoot);
+      stage = undefined;
+      await hook(new Context(this.hello, { requestId: '', trace: '', deadline }, (line) => this.log(id, line)));
+    } catch (e) {
+      failure = errorPayload(e, stage);
+    }
+    if (current && current.partial) this.log(id, current.partial);
+    if (!this.active.delete(id)) return;
+    this.send(failure ? ERROR : END, 0, id, failure);
+  }
+
   async start() {
     this.concurrency = Math.max(1, this.hello.concurrency || 1);
     if (this.concurrency > 1) this.captureConsole();
     try {
-      this.handler = await load(String(this.hello.handler), this.taskRoot);
+      this.handler = await load('handler', String(this.hello.handler), this.taskRoot);
     } catch (e) {
       this.fail(0n, e, loadErrorType(e));
       return;
@@ -360,4 +390,4 @@ function main() {
 }
 
 if (require.main === module) main();
-else module.exports = { encode, decodeHeader, decodeInvoke, Parser, encodeResult, errorPayload };
+else module.exports = { encode, decodeHeader, decodeInvoke, decodeHook, Parser, encodeResult, errorPayload };

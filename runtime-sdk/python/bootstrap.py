@@ -20,6 +20,7 @@ ERROR_TEXT_MAX = 64 << 10
 
 HEADER = _struct.Struct("<IBBHQ")
 INVOKE_FIXED = _struct.Struct("<QHHI")
+HOOK_FIXED = _struct.Struct("<QB7s")
 
 
 class ProtocolError(Exception):
@@ -62,6 +63,16 @@ def decode_invoke(payload):
     request_id = payload[INVOKE_FIXED.size : texts].decode("utf-8", "replace")
     trace = payload[texts : texts + trace_size].decode("utf-8", "replace")
     return deadline, request_id, trace, payload[texts + trace_size :]
+
+
+def decode_hook(payload):
+    """(deadline in epoch ms, which hook, its name in the spec)."""
+    if len(payload) <= HOOK_FIXED.size:
+        raise ProtocolError("a short HOOK")
+    deadline, hook, zero = HOOK_FIXED.unpack_from(payload)
+    if zero != bytes(7):
+        raise ProtocolError("a malformed HOOK")
+    return deadline, hook, payload[HOOK_FIXED.size :].decode("utf-8", "replace")
 
 
 class Channel:
@@ -263,20 +274,25 @@ class Runtime:
         self.threads = 0
 
     def load(self):
-        name = self.hello.get("handler", "")
+        sys.path.insert(0, self.task_root)
+        self.handler = self.find("handler", self.hello.get("handler", ""))
+
+    @staticmethod
+    def find(what, name):
+        """The function that `name` is for: "module.function"."""
         module_name, dot, function = name.rpartition(".")
         module_name = module_name.replace("/", ".").lstrip(".")
         if not dot or not module_name or not function:
-            raise LoadError("Runtime.MalformedHandlerName", f"handler '{name}' is not of the form module.function")
-        sys.path.insert(0, self.task_root)
+            raise LoadError("Runtime.MalformedHandlerName", f"{what} '{name}' is not of the form module.function")
         try:
             __import__(module_name)
         except ImportError as e:
             message = f"cannot import module '{module_name}': {e}"
             raise LoadError("Runtime.ImportModuleError", message).with_traceback(e.__traceback__) from None
-        self.handler = getattr(sys.modules[module_name], function, None)
-        if not callable(self.handler):
+        found = getattr(sys.modules[module_name], function, None)
+        if not callable(found):
             raise LoadError("Runtime.HandlerNotFound", f"module '{module_name}' has no function '{function}'")
+        return found
 
     def start_threads(self):
         """Above concurrency 1: each of the first `concurrency` invocations brings its thread."""
@@ -318,7 +334,7 @@ class Runtime:
                     del self.bodies[ident]
                     self.dispatch(ident, context, b"".join(chunks))
             elif kind == HOOK:
-                self.channel.send(encode(END, 0, ident))  # no hooks are declared in this version
+                self.run_hook(ident, payload)
 
     def dispatch(self, ident, context, event):
         if self.work is None:
@@ -336,6 +352,39 @@ class Runtime:
             self.run(ident, context, event)
             self.current.id = 0
 
+    def run_hook(self, ident, payload):
+        """A hook of spec.lifecycle, on the main thread: no invocation runs beside it."""
+        deadline, _, name = decode_hook(payload)
+        stage = "Runtime.NoSuchHook"
+        if self.current is not None:
+            self.current.id, self.current.partial = ident, ""
+        try:
+            hook = self.find("hook", name)
+            stage = None
+            result = hook(Context(self, ident, deadline, "", ""))
+            if hasattr(result, "__await__"):
+                import asyncio
+
+                asyncio.run(result)
+        except SystemExit as e:
+            self.exit(ident, e, "hook")
+        except BaseException as e:
+            answer = encode(ERROR, 0, ident, describe(e, stage))
+        else:
+            answer = encode(END, 0, ident)
+        self.flush(ident)
+        if self.current is not None:
+            self.current.id = 0
+        self.channel.send(answer)
+
+    def exit(self, ident, error, what):
+        """The function ends the process, as SystemExit does it."""
+        self.flush(ident)
+        if os.getpid() == self.pid:  # else a child that the function forked
+            message = f"the {what} ended the process with exit status {exit_status(error)}"
+            self.channel.send(encode(ERROR, FATAL, ident, error_payload("Runtime.ExitError", message)))
+        os._exit(exit_status(error))
+
     def run(self, ident, context, event):
         """One invocation, from the event's bytes to RESPONSE or ERROR."""
         stage = "Runtime.UnmarshalError"
@@ -350,12 +399,7 @@ class Runtime:
             stage = "Runtime.MarshalError"
             flags, body = self.encode_result(result)
         except SystemExit as e:
-            self.flush(ident)
-            if os.getpid() != self.pid:
-                os._exit(exit_status(e))  # a child that the handler forked
-            message = f"the handler ended the process with exit status {exit_status(e)}"
-            self.channel.send(encode(ERROR, FATAL, ident, error_payload("Runtime.ExitError", message)))
-            os._exit(exit_status(e))
+            self.exit(ident, e, "handler")
         except BaseException as e:
             payload = describe(e, stage)
             self.flush(ident)

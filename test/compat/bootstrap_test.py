@@ -253,6 +253,9 @@ def golden_python():
             if kind == INVOKE:
                 deadline, request_id, trace, event = bootstrap.decode_invoke(payload)
                 invoke = [str(deadline), request_id, trace, event.hex()]
+            if kind == HOOK:
+                deadline, hook, text = bootstrap.decode_hook(payload)
+                invoke = [str(deadline), hook, text]
             results[name] = [length, kind, flags, str(ident), payload.hex(), invoke,
                              bootstrap.encode(kind, flags, ident, payload).hex()]
         except bootstrap.ProtocolError:
@@ -274,6 +277,10 @@ for (const [name, hex] of JSON.parse(require('fs').readFileSync(0))) {
     if (f.type === 2) {
       const i = b.decodeInvoke(f.payload);
       invoke = [String(i.deadline), i.requestId, i.trace, i.event.toString('hex')];
+    }
+    if (f.type === 9) {
+      const h = b.decodeHook(f.payload);
+      invoke = [String(h.deadline), h.hook, h.name];
     }
     results[name] = [f.length, f.type, f.flags, String(f.id), f.payload.toString('hex'), invoke,
                      b.encode(f.type, f.flags, f.id, f.payload).toString('hex')];
@@ -305,6 +312,8 @@ def test_golden(language):
     assert results["unknown"][1:3] == [200, 128]
     assert results["invoke-fin"][5] == ["1583348638390", "req-1", "Root=1", b'{"a":1}'.hex()]
     assert results["invoke-empty"][5] == ["0", "", "", ""]
+    assert results["hook-initializer"][5] == ["1583348638390", 1, "index.init"]
+    assert results["hook-pre-stop"][5] == ["1583348638390", 3, "é.stop"]
     assert results["invoke-open"][5] == [str(2**64 - 1), "é", "", b'{"b":'.hex()]
 
 
@@ -548,14 +557,95 @@ def test_unknown_frames_are_skipped(start, language):
     instance.send(BODY, FIN, 77, b"nobody's")
     instance.send(END, 0, 77)
     instance.send(CREDIT, 0, 77, struct.pack("<I", 65536))
-    for hook in (1, 2, 3):
-        instance.send(HOOK, 0, hook, bytes([hook]))
-        assert instance.receive() == Frame(END, 0, hook, b"")
-    instance.send(INVOKE, FIN | 0xE0, 1, invoke_payload(b'"number"', 2**63))  # flags of a later version
+    instance.send(INVOKE, FIN | 0xC0, 1, invoke_payload(b'"number"', 2**63))  # flags of a later version
     assert instance.result() == (0, b"7")
 
 
+# ---------------------------------------------------------------- hooks
+
+HOOKS = {
+    "python": {"index.py": """
+import hooks
+state = []
+def init(context):
+    print("init")
+    state.append(context.get_remaining_time_in_millis() > 0)
+async def slow(context): state.append("slow")
+def fail(context): raise ValueError("no database")
+def leave(context): print("bye"); raise SystemExit(3)
+number = 7
+def handler(event, context): return state
+""", "hooks.py": "def other(context):\n  import index\n  index.state.append(context.function_name)\n",
+               "broken.py": "def init(context): pass\nx = (\n"},
+    "node": {"index.js": """
+const state = exports.state = [];
+exports.init = (context) => { console.log('init'); state.push(context.getRemainingTimeInMillis() > 0); };
+exports.slow = async () => { await new Promise((r) => setImmediate(r)); state.push('slow'); };
+exports.fail = () => { const e = new Error('no database'); e.name = 'ValueError'; throw e; };
+exports.leave = () => { console.log('bye'); process.exit(3); };
+exports.number = 7;
+exports.handler = () => state;
+""", "hooks.js": "exports.other = (context) => require('./index').state.push(context.functionName);\n",
+             "broken.js": "exports.init = () => (\n"},
+}
+
+
+def hook_payload(kind, name, deadline=2**63):
+    return struct.pack("<QB7x", deadline, kind) + name.encode()
+
+
+def call_hook(instance, ident, kind, name):
+    instance.send(HOOK, 0, ident, hook_payload(kind, name))
+    return instance.receive()
+
+
+@pytest.mark.parametrize("concurrency", [1, 4])
+def test_hooks(start, language, concurrency):
+    instance = start(language, HOOKS[language], concurrency=concurrency).ready(concurrency)
+    frame = call_hook(instance, 1, 1, "index.init")
+    if concurrency > 1:  # its lines are told from those of others by its id
+        assert frame == Frame(LOG, 0, 1, b"init")
+        frame = instance.receive()
+    assert frame == Frame(END, 0, 1, b"")
+    assert call_hook(instance, 2, 2, "index.slow") == Frame(END, 0, 2, b"")
+    assert call_hook(instance, 3, 3, "hooks.other") == Frame(END, 0, 3, b"")
+    instance.invoke(4)
+    assert instance.result() == (0, b'[true,"slow","hello"]')
+    status, out, _ = instance.end()
+    assert status == 0 and out == ("init\n" if concurrency == 1 else "")
+
+
+@pytest.mark.parametrize("name,kind,message", [
+    ("index.fail", "ValueError", "no database"),
+    ("index.nothing", "Runtime.NoSuchHook", "no function 'nothing'"),
+    ("index.number", "Runtime.NoSuchHook", "no function 'number'"),
+    ("nowhere.init", "Runtime.NoSuchHook", "nowhere"),
+    ("broken.init", "Runtime.NoSuchHook", ""),
+    ("init", "Runtime.NoSuchHook", "hook 'init' is not of the form"),
+])
+def test_hooks_that_fail(start, language, name, kind, message):
+    instance = start(language, HOOKS[language]).ready(1)
+    frame = call_hook(instance, 9, 1, name)
+    assert (frame.type, frame.flags, frame.id) == (ERROR, 0, 9)
+    error = json.loads(frame.payload)
+    assert error["errorType"] == kind and message in error["errorMessage"], error
+    instance.invoke(10)  # what follows is the agent's to decide
+    assert instance.result() == (0, b"[]")
+
+
+@pytest.mark.parametrize("concurrency", [1, 4])
+def test_a_hook_that_ends_the_process(start, language, concurrency):
+    instance = start(language, HOOKS[language], concurrency=concurrency).ready(concurrency)
+    frame = call_hook(instance, 9, 3, "index.leave")
+    if frame.type == LOG:
+        frame = instance.receive()
+    assert (frame.type, frame.flags, frame.id) == (ERROR, FATAL, 9)
+    assert json.loads(frame.payload)["errorType"] == "Runtime.ExitError"
+    assert instance.end()[0] == 3
+
+
 GARBAGE = {
+    "hook": encode(HOOK, 0, 1, b"\x01"),
     "noise": b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
     "type 0": encode(0, 0, 1),
     "zero field": b"\0\0\0\0\x04\0\x01\0" + b"\0" * 8,

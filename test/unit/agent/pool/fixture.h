@@ -404,7 +404,9 @@ static void end(void)
 
 struct revision_options {
     const char *revision, *runtime, *package, *handler;
-    uint32_t concurrency, timeout_ms, port;
+    uint32_t concurrency, timeout_ms, port, cpu;
+    const char *initializer, *pre_stop;
+    uint32_t initializer_timeout_ms;
 };
 
 /* A Desired with one revision; `ids` and `removed` are separated by spaces; `since` 0: a full one.
@@ -417,6 +419,7 @@ static int desire(const struct revision_options *o, const char *ids, const char 
                               from = ROUSE__CONTROL__V1__EPOCH__INIT;
     Rouse__Control__V1__RevisionSpec spec = ROUSE__CONTROL__V1__REVISION_SPEC__INIT,
                                      *specs[] = {&spec};
+    Rouse__Control__V1__Lifecycle lifecycle = ROUSE__CONTROL__V1__LIFECYCLE__INIT;
     Rouse__Control__V1__EnvVar env[3], *envs[3];
     Rouse__Control__V1__DesiredInstance all[16], *list[16];
     char copy[512], gone[512], *save, *names[16];
@@ -436,7 +439,12 @@ static int desire(const struct revision_options *o, const char *ids, const char 
     spec.port = o ? o->port : 0;
     spec.package = (char *)(o && o->package ? o->package : PACKAGE);
     spec.memory = 128u << 20;
-    spec.cpu = 500;
+    spec.cpu = o && o->cpu ? o->cpu : 500;
+    lifecycle.initializer = (char *)(o && o->initializer ? o->initializer : "");
+    lifecycle.initializer_timeout_ms = o ? o->initializer_timeout_ms : 0;
+    lifecycle.pre_stop = (char *)(o && o->pre_stop ? o->pre_stop : "");
+    if (o && (o->initializer || o->pre_stop))
+        spec.lifecycle = &lifecycle;
     spec.timeout_ms = o && o->timeout_ms ? o->timeout_ms : 3000;
     spec.concurrency = o && o->concurrency ? o->concurrency : 1;
     spec.env = envs;
@@ -522,7 +530,7 @@ static void expect_answer(struct peer *p, const char *part, const char *more)
     peer_close(p);
 }
 
-static bool outcomes_are(void *user)
+static inline bool outcomes_are(void *user)
 {
     return outcomes >= *(int *)user;
 }

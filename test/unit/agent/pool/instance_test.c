@@ -30,6 +30,7 @@ START_TEST(the_whole_way)
     expect_text(created, "/runtimes/python3/rootfs\n");
     expect_text(created, "/cache/aaaa");
     expect_text(created, "GREETING=hi\n");
+    expect_text(created, "ROUSE_MAXPROCS=1\n");
     expect_text(created, "RT=1\n");
     expect_text(created, "LANG=user\n");
     expect_text(created, "_HANDLER=index.handler\n");
@@ -63,6 +64,16 @@ START_TEST(the_whole_way)
     expect_text(text, "rouse_cold_start_seconds_count{phase=\"first_byte\"} 1\n");
     expect_text(text, "rouse_cold_start_seconds_count{phase=\"sandbox\"} 1\n");
     free(text);
+    end();
+}
+END_TEST
+
+START_TEST(processors)
+{
+    begin();
+    ck_assert_int_eq(desire(&(struct revision_options){.cpu = 1001}, "i-1", "", 0), 0);
+    box_start("i-1");
+    expect_text(created, "ROUSE_MAXPROCS=2\n");
     end();
 }
 END_TEST
@@ -572,6 +583,7 @@ int main(void)
 
     tcase_set_timeout(t, 60);
     tcase_add_test(t, the_whole_way);
+    tcase_add_test(t, processors);
     tcase_add_test(t, epochs);
     tcase_add_test(t, what_cannot_be_made);
     tcase_add_test(t, a_dead_one_is_not_raised);

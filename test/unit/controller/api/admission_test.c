@@ -90,7 +90,12 @@ START_TEST(what_this_version_refuses)
          "spec.code.image", "Forbidden"},
         {"\"runtime\":\"python3\",\"handler\":\"a.b\",\"code\":{\"path\":\"./d\"}",
          "spec.code.path", "rouse apply"},
-        {BASE ",\"lifecycle\":{\"initializer\":\"index.init\"}", "spec.lifecycle", "Forbidden"},
+        {BASE ",\"lifecycle\":{\"preFreeze\":\"index.freeze\"}", "spec.lifecycle.preFreeze",
+         "Forbidden: instances are not frozen"},
+        {BASE ",\"port\":8080,\"lifecycle\":{\"initializer\":\"index.init\"}", "spec.lifecycle",
+         "Forbidden: a program that listens on spec.port"},
+        {BASE ",\"port\":8080,\"lifecycle\":{\"preStop\":\"index.stop\"}", "spec.lifecycle",
+         "Forbidden: a program that listens on spec.port"},
         {BASE ",\"scaling\":{\"metrics\":[{\"type\":\"Resource\"}]}", "spec.scaling.metrics",
          "Forbidden"},
         {BASE ",\"scaling\":{\"behavior\":{\"scaleUp\":{}}}", "spec.scaling.behavior", "Forbidden"},
@@ -148,6 +153,15 @@ START_TEST(bounds_and_types)
         {BASE ",\"port\":65536", "spec.port", "less than or equal to 65535"},
         {BASE ",\"port\":\"8080\"", "spec.port", "must be of type integer: \"string\""},
         {BASE ",\"port\":80.5", "spec.port", "must be of type integer: \"number\""},
+        {BASE ",\"lifecycle\":{\"initializer\":\"\"}", "spec.lifecycle.initializer",
+         "at least 1 chars"},
+        {BASE ",\"lifecycle\":{\"preStop\":\"a b\"}", "spec.lifecycle.preStop", "should match"},
+        {BASE ",\"lifecycle\":{\"initializer\":\"a.b\",\"initializerTimeout\":\"99ms\"}",
+         "spec.lifecycle.initializerTimeout", "greater than or equal to 100ms"},
+        {BASE ",\"lifecycle\":{\"initializer\":\"a.b\",\"initializerTimeout\":\"601s\"}",
+         "spec.lifecycle.initializerTimeout", "less than or equal to 10m"},
+        {BASE ",\"lifecycle\":{\"initializer\":7}", "spec.lifecycle.initializer",
+         "must be of type string: \"integer\""},
         {SERVER("/bin/sh"), "spec.handler", "path below the code"},
         {SERVER("../bootstrap"), "spec.handler", "path below the code"},
         {SERVER("bin/./server"), "spec.handler", "path below the code"},
@@ -222,6 +236,10 @@ START_TEST(metadata_is_checked)
     refused("{\"name\":\"f\",\"annotations\":{\"a\":[]}}", BASE, "metadata.annotations",
             "must be a string");
     taken("{\"generateName\":\"f-\"}", BASE);
+    taken("{\"name\":\"f\"}",
+          BASE ",\"lifecycle\":{\"initializer\":\"a.b\",\"initializerTimeout\":\"10m\","
+               "\"preStop\":\"c\"}");
+    taken("{\"name\":\"f\"}", BASE ",\"port\":8080,\"lifecycle\":{}");
     taken("{\"name\":\"f\",\"labels\":{\"x.dev/a\":\"\"},\"annotations\":{\"k\":\"any thing\"}}",
           BASE);
 }

@@ -137,6 +137,7 @@ static const ProtobufCMessage *desired(void)
     static Rouse__Control__V1__EnvVar var = ROUSE__CONTROL__V1__ENV_VAR__INIT;
     static Rouse__Control__V1__EnvVar *env[] = {&var};
     static Rouse__Control__V1__RevisionSpec spec = ROUSE__CONTROL__V1__REVISION_SPEC__INIT;
+    static Rouse__Control__V1__Lifecycle lifecycle = ROUSE__CONTROL__V1__LIFECYCLE__INIT;
     static Rouse__Control__V1__RevisionSpec *specs[] = {&spec};
     static Rouse__Control__V1__DesiredInstance instance = ROUSE__CONTROL__V1__DESIRED_INSTANCE__INIT;
     static Rouse__Control__V1__DesiredInstance *instances[] = {&instance};
@@ -162,6 +163,11 @@ static const ProtobufCMessage *desired(void)
     spec.env = env;
     spec.network_none = 1;
     spec.port = 8080;
+    lifecycle.initializer = TEXT("index.init");
+    lifecycle.initializer_timeout_ms = 10000;
+    lifecycle.pre_freeze = TEXT("index.freeze");
+    lifecycle.pre_stop = TEXT("index.stop");
+    spec.lifecycle = &lifecycle;
     instance.id = TEXT("i3");
     instance.function_key = TEXT("default/hello");
     instance.revision = TEXT("r1");

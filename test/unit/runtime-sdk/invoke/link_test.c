@@ -64,6 +64,11 @@ static void on_log(void *user, const char *request_id, const char *line, size_t 
     (void)user;
     say("log %s: %.*s\n", request_id ? request_id : "-", (int)n, line);
 }
+static void on_hook(void *user, enum frame_hook_kind hook, const struct function_error *e)
+{
+    (void)user;
+    say("hook %d: %s %s\n", (int)hook, e ? e->type : "ended", e ? e->message : "");
+}
 static void on_closed(void *user, const char *violation)
 {
     (void)user;
@@ -76,6 +81,7 @@ static const struct runtime_link_ops ops = {
     .on_result = on_result,
     .on_too_large = on_too_large,
     .on_error = on_error,
+    .on_hook = on_hook,
     .on_log = on_log,
     .on_closed = on_closed,
 };
@@ -306,6 +312,66 @@ START_TEST(frames_init_error)
                     "{\"errorType\":\"Runtime.ImportModuleError\",\"errorMessage\":\"No module "
                     "named 'index'\"}");
     expect_said("init error Runtime.ImportModuleError: No module named 'index'\n");
+    end();
+}
+END_TEST
+
+/* Its id is one of the invocations' numbers, and its answer is nobody else's. */
+START_TEST(frames_hooks)
+{
+    struct buffer b = {0};
+    struct runtime_call c = {0};
+    struct frame_hook h;
+    struct frame f;
+
+    begin(true, false, 1);
+    ck_assert_int_eq(runtime_link_hook(l, HOOK_INITIALIZER, "index.init", 7), -ENOTCONN);
+    peer_connect_unix(&rt, path);
+    frame_hello(&rt);
+    frame_send_credit(&rt, 1);
+    expect_said("credit");
+    ck_assert_int_eq(runtime_link_hook(l, HOOK_INITIALIZER, "index.init", 1583348638390), 0);
+    f = frame_take(&rt, &b);
+    ck_assert_int_eq(frame_hook_parse(&f, &h), 0);
+    ck_assert_uint_eq(f.id, 1);
+    ck_assert_int_eq(h.hook, HOOK_INITIALIZER);
+    ck_assert_uint_eq(h.deadline_ms, 1583348638390);
+    ck_assert_uint_eq(h.name_size, 10);
+    ck_assert_int_eq(memcmp(h.name, "index.init", 10), 0);
+    frame_send_text(&rt, FRAME_LOG, 0, 1, "hooked");
+    frame_send(&rt, FRAME_END, 0, 1, NULL, 0);
+    expect_said("log -: hooked\nhook 1: ended");
+
+    call(&c, "A", "1");
+    ck_assert_uint_eq(frame_take(&rt, &b).id, 2);
+    frame_send_text(&rt, FRAME_RESPONSE, FRAME_FIN, 2, "1");
+    expect_said("result A");
+    ck_assert_int_eq(runtime_link_hook(l, HOOK_PRE_FREEZE, "f", 1), 0);
+    ck_assert_int_eq(runtime_link_hook(l, HOOK_PRE_STOP, "s", 1), 0);
+    ck_assert_uint_eq(frame_take(&rt, &b).id, 3);
+    ck_assert_uint_eq(frame_take(&rt, &b).id, 4);
+    frame_send_text(&rt, FRAME_ERROR, 0, 4,
+                    "{\"errorType\":\"Runtime.NoSuchHook\",\"errorMessage\":\"s\"}");
+    expect_said("hook 3: Runtime.NoSuchHook s\n");
+    /* Answered once: the second answer is to nothing. */
+    frame_send(&rt, FRAME_END, 0, 4, NULL, 0);
+    expect_said("closed: a END for 4");
+    ck_assert_int_eq(runtime_link_hook(l, HOOK_PRE_STOP, "s", 1), -ENOTCONN);
+    runtime_call_done(&c);
+    buffer_done(&b);
+    end();
+}
+END_TEST
+
+START_TEST(lambda_has_no_hooks)
+{
+    static const char next[] = "GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: x\r\n\r\n";
+
+    begin(true, true, 1);
+    peer_connect_tcp(&rt, port);
+    peer_send(&rt, next, sizeof(next) - 1);
+    expect_said("credit");
+    ck_assert_int_eq(runtime_link_hook(l, HOOK_INITIALIZER, "index.init", 7), -ENOTSUP);
     end();
 }
 END_TEST
@@ -764,8 +830,9 @@ START_TEST(whoever_speaks_first_wins)
 END_TEST
 
 UNIT_MAIN("link", frames_whole_way, frames_out_of_order_and_in_parts, frames_large_event_and_result,
-          frames_errors_and_cancel, frames_init_error, frames_violations,
-          frames_garbage_and_unknown, one_connection_only, frames_unfinished_results,
-          a_runtime_that_does_not_read, lambda_posts_to_nobody, lambda_whole_way, lambda_error_types,
-          lambda_chunked_with_trailers, lambda_limits_and_modes, lambda_init_error_and_extension,
-          lambda_unknown_paths, lambda_several_pollers, whoever_speaks_first_wins)
+          frames_errors_and_cancel, frames_init_error, frames_hooks, lambda_has_no_hooks,
+          frames_violations, frames_garbage_and_unknown, one_connection_only,
+          frames_unfinished_results, a_runtime_that_does_not_read, lambda_posts_to_nobody,
+          lambda_whole_way, lambda_error_types, lambda_chunked_with_trailers,
+          lambda_limits_and_modes, lambda_init_error_and_extension, lambda_unknown_paths,
+          lambda_several_pollers, whoever_speaks_first_wins)
