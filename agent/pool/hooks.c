@@ -12,10 +12,10 @@
 static const char *name_of(const struct instance *i, enum frame_hook_kind hook)
 {
     const Rouse__Control__V1__Lifecycle *l = i->revision->spec->lifecycle;
-    const char *name = !l                          ? ""
-                       : hook == HOOK_INITIALIZER  ? l->initializer
-                       : hook == HOOK_PRE_STOP     ? l->pre_stop
-                                                   : l->pre_freeze;
+    const char *name = !l                         ? ""
+                       : hook == HOOK_INITIALIZER ? l->initializer
+                       : hook == HOOK_PRE_STOP    ? l->pre_stop
+                                                  : l->pre_freeze;
 
     return *name ? name : NULL;
 }
@@ -23,7 +23,8 @@ static const char *name_of(const struct instance *i, enum frame_hook_kind hook)
 static int call(struct instance *i, enum frame_hook_kind hook, uint64_t within_ns,
                 void (*on_late)(struct loop_timer *t))
 {
-    int r = runtime_link_hook(i->link, hook, name_of(i, hook), clock_wall_ms() + within_ns / NS_PER_MS);
+    int r =
+        runtime_link_hook(i->link, hook, name_of(i, hook), clock_wall_ms() + within_ns / NS_PER_MS);
 
     if (r == 0)
         instance_set_timer(i, within_ns, on_late);
@@ -53,8 +54,9 @@ static void initialize(struct instance *i)
 
     i->initializing = true;
     if (r < 0)
-        instance_fail(i, "InitFailed", r == -ENOTCONN ? "the runtime closed its connection"
-                                                      : "the agent is out of memory");
+        instance_fail(i, "InitFailed",
+                      r == -ENOTCONN ? "the runtime closed its connection"
+                                     : "the agent is out of memory");
 }
 
 void hooks_loaded(struct instance *i, unsigned slots)

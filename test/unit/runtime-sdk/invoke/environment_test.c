@@ -55,6 +55,31 @@ START_TEST(the_platform_has_the_last_word)
 }
 END_TEST
 
+static void expect_processors(uint32_t cpu_millis, const char *own, const char *count)
+{
+    struct environment e = {0};
+    struct environment_facts f = facts;
+
+    f.cpu_millis = cpu_millis;
+    environment_set_defaults(&e, &f);
+    if (own)
+        environment_set(&e, "ROUSE_MAXPROCS", own);
+    environment_set_platform(&e, &f);
+    ck_assert_int_eq(environment_finish(&e), 0);
+    ck_assert_str_eq(value(&e, "ROUSE_MAXPROCS"), count);
+    environment_done(&e);
+}
+
+START_TEST(processors_follow_the_quota)
+{
+    expect_processors(10, NULL, "1");
+    expect_processors(1000, NULL, "1");
+    expect_processors(1001, NULL, "2");
+    expect_processors(4000, "16", "16");
+    expect_processors(0, NULL, "(none)");
+}
+END_TEST
+
 START_TEST(a_server_is_told_its_port_and_no_interface)
 {
     struct environment_facts f = facts;
@@ -116,5 +141,6 @@ START_TEST(a_language_runs_its_own_files)
 }
 END_TEST
 
-UNIT_MAIN("environment", the_platform_has_the_last_word, a_server_is_told_its_port_and_no_interface,
-          what_is_wrong_is_kept_to_the_end, a_language_runs_its_own_files)
+UNIT_MAIN("environment", the_platform_has_the_last_word, processors_follow_the_quota,
+          a_server_is_told_its_port_and_no_interface, what_is_wrong_is_kept_to_the_end,
+          a_language_runs_its_own_files)
