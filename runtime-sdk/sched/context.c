@@ -11,7 +11,7 @@ extern void sched_context_begin(void);
 struct first_frame {
     uint64_t r15, r14, r13, r12, rbx, rbp;
     void (*resume)(void);
-    uint64_t padding; /* keeps the stack aligned at the call in sched_context_begin() */
+    uint64_t padding[2]; /* sched_context_begin() calls with an aligned stack */
 };
 #endif
 

@@ -82,8 +82,10 @@ struct machine {
     struct processor *blocked; /* what it had before rouse_block_begin() */
     bool spinning;
     struct machine *next_idle, *next;
-    _Atomic uint32_t wake; /* futex: 1 when `handed` is set */
-    struct processor *handed;
+    _Atomic uint32_t wake;    /* futex: 1 when `handed` is set */
+    struct processor *handed; /* with `handed_task`, which becomes `given` */
+    struct task *handed_task;
+    struct task *pinned; /* this thread runs nothing else */
     pthread_t thread;
     int tid;
     void *signal_stack;
@@ -135,8 +137,11 @@ struct scheduler {
     _Atomic bool done;          /* no task is left: threads end */
     _Atomic int64_t live;
     _Atomic uint64_t handoffs, preemptions;
-    _Atomic uint64_t ids;
-    bool fence; /* there is no membarrier: sched_enter() has the barrier */
+    _Atomic uint64_t ids;          /* of tasks, given to processors by the batch */
+    struct lock world;             /* of whoever stops it */
+    uint32_t world_left;           /* processors it still waits for; under `lock` */
+    _Atomic uint32_t world_change; /* futex */
+    bool fence;                    /* there is no membarrier: sched_enter() has the barrier */
     struct machine *main;
 };
 
@@ -144,6 +149,8 @@ extern struct scheduler sched;
 
 /* ---- enter.c */
 struct machine *sched_enter_slow(struct machine *m); /* NULL: not a thread of the scheduler */
+/* For the current task, whose processor was taken: another one, or it queues. */
+struct machine *machine_find_processor(struct machine *m);
 int membarrier_init(void);
 void membarrier_all(void); /* a full barrier on every cpu that runs a thread of this process */
 
@@ -190,6 +197,24 @@ static inline void count(_Atomic uint64_t *c)
     atomic_store_explicit(c, atomic_load_explicit(c, memory_order_relaxed) + 1, memory_order_relaxed);
 }
 
+/* ---- signals.c */
+int signals_init(void); /* of the process, while rouse_run() runs */
+void signals_done(void);
+void signals_thread_init(struct machine *m); /* the alternate stack of a thread of the scheduler */
+void signals_thread_done(struct machine *m);
+
+/* ---- run.c */
+void task_discard(struct machine *m, struct task *t); /* made, never submitted */
+struct machine *task_end(struct machine *m);          /* the current task's function has returned */
+/* ---- ready.c */
+void task_requeue(struct processor *p, struct task *t); /* at the end; wakes nobody */
+/* ---- block.c */
+void task_unpin(struct machine *m);
+/* ---- take.c */
+/* True: the processor is the caller's, its thread has none any more. False: try later, or not at all. */
+bool processor_take_running(struct processor *p);
+bool processor_take_blocked(struct processor *p);
+
 /* ---- switch.c: leaving the current task for another; return the machine it went on on */
 /* `after` says what becomes of the current task. */
 struct machine *machine_leave_task(struct machine *m, enum after after, struct spin *lock);
@@ -204,6 +229,7 @@ void machine_start(struct processor *p, bool spinning, struct task *given);
 /* Without a processor, until it is given one. False: sched.done */
 bool machine_stop(struct machine *m);
 void machine_wake_one(void); /* one more spinning thread, if a processor is idle and none spins */
+void timers_need_look(int64_t when); /* a timer became the first of its heap: see that somebody looks in time */
 void machine_hand_off(struct processor *p); /* to a thread if there is work for it, else it is idle */
 int machine_new(struct machine **ret);
 void machines_done(void);
@@ -236,11 +262,12 @@ void tasks_each(void (*fn)(struct task *t, void *arg), void *arg); /* every one 
 int monitor_start(void);
 void monitor_stop(void);
 void monitor_notice(void); /* a processor went from idle to running, or a declared call began */
-extern _Atomic uint32_t monitor_sleeps; /* 1: it must be told */
+extern _Atomic uint32_t monitor_sleeps; /* enum monitor_pace; not 0: it looks seldom, or must be told */
 
 /* ---- world.c */
-void world_stop(struct machine *m); /* m may be NULL: the monitor */
+struct machine *world_stop(struct machine *m); /* m may be NULL: the monitor. Where its task goes on */
 void world_start(struct machine *m);
-bool world_give_up(struct machine *m); /* the loop of a machine that found sched.stopping */
+bool world_give_up(struct machine *m); /* the loop of a machine that found sched.stopping; false: sched.done */
+void world_take(struct processor *p); /* sched.lock is held, the world is stopping: p is its */
 /* ---- deadlock.c */
 void deadlock_check(void); /* sched.lock is held; a machine went to sleep */

@@ -33,6 +33,7 @@ struct task {
     _Atomic uint32_t on_cpu;
     _Atomic uint32_t claim;
     _Atomic bool canceled;
+    _Atomic bool shielded; /* its wait: not ended by cancelling */
     _Atomic uint8_t state; /* enum task_state, for reports */
     uint16_t pins;
     int woken;              /* why the wait ended: 0, -ETIMEDOUT, -ECANCELED, or the waker's own */
@@ -68,6 +69,10 @@ bool wait_claim(struct task *t, int result);
 /* Likewise for a caller who knows only the generation of the wait. */
 bool wait_claim_generation(struct task *t, uint32_t generation, int result);
 uint32_t wait_generation(const struct task *t); /* of the open wait; even: there is none */
+
+/* To cancel: set `canceled`, membarrier_all(), then this. True: hand the task to task_ready(). */
+bool task_cancel_wait(struct task *t);
+void tasks_cancel_all(struct machine *m);
 
 /* ---- ready.c */
 /* Runs next on this processor. */

@@ -1,0 +1,79 @@
+/* block.c - declared blocking calls, and tasks that stay on their thread. */
+#include "sched/internal.h"
+
+void rouse_block_begin(void)
+{
+    struct machine *m = sched_enter();
+    struct processor *p;
+
+    if (!m)
+        return;
+    p = m->p;
+    processor_unbind(m);
+    m->blocked = p;
+    /* another turn: the monitor counts from here */
+    atomic_store_explicit(&p->tick, atomic_load_explicit(&p->tick, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
+    atomic_store_explicit(&p->status, PROC_BLOCKED, memory_order_release);
+    if (atomic_load_explicit(&monitor_sleeps, memory_order_relaxed) &&
+        (!atomic_load_explicit(&sched.idle_count, memory_order_relaxed) || !queue_empty(&p->queue)))
+        monitor_notice();
+    sched_leave(m);
+}
+
+void rouse_block_end(void)
+{
+    struct machine *m = sched_enter();
+    uint32_t status = PROC_BLOCKED;
+    struct processor *p;
+
+    if (!m)
+        return;
+    p = m->blocked;
+    m->blocked = NULL;
+    if (atomic_compare_exchange_strong_explicit(&p->status, &status, PROC_RUNNING,
+                                                memory_order_acq_rel, memory_order_relaxed)) {
+        m->p = p;
+        atomic_store_explicit(&p->machine, m, memory_order_relaxed);
+    } else {
+        m = machine_find_processor(m);
+    }
+    sched_leave(m);
+}
+
+void rouse_pin(void)
+{
+    struct machine *m = sched_enter();
+
+    if (!m)
+        return;
+    if (!m->current->pins++) {
+        m->current->pinned = m;
+        m->pinned = m->current;
+    }
+    sched_leave(m);
+}
+
+static void unpin(struct machine *m)
+{
+    m->current->pinned = NULL;
+    m->pinned = NULL;
+}
+
+void rouse_unpin(void)
+{
+    struct machine *m = sched_enter();
+
+    if (!m)
+        return;
+    if (m->current->pins && !--m->current->pins)
+        unpin(m);
+    sched_leave(m);
+}
+
+void task_unpin(struct machine *m)
+{
+    if (m->current->pins)
+        unpin(m);
+    m->current->pins = 0;
+}

@@ -1,0 +1,55 @@
+/* enter.c - the slow way into the scheduler: the processor is asked for, or gone. See internal.h. */
+#include "sched/internal.h"
+
+#include <errno.h>
+#include <linux/membarrier.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static struct machine foreign = {.taken = TAKEN_FOREIGN};
+_Thread_local struct machine *sched_self = &foreign;
+
+int membarrier_init(void)
+{
+    if (syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) < 0)
+        return -errno;
+    return 0;
+}
+
+void membarrier_all(void)
+{
+    atomic_thread_fence(memory_order_seq_cst);
+    if (!sched.fence)
+        syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+}
+
+struct machine *machine_find_processor(struct machine *m)
+{
+    struct processor *p = NULL;
+
+    if (atomic_load_explicit(&sched.idle_count, memory_order_relaxed)) {
+        lock_acquire(&sched.lock);
+        p = processor_take_idle();
+        if (p)
+            processor_bind(m, p);
+        lock_release(&sched.lock);
+    }
+    if (p)
+        return m;
+    return machine_leave_task(m, AFTER_LOST, NULL);
+}
+
+struct machine *sched_enter_slow(struct machine *m)
+{
+    uint32_t t = TAKEN_ASKED;
+
+    if (atomic_load_explicit(&m->taken, memory_order_acquire) == TAKEN_FOREIGN)
+        return NULL;
+    if (atomic_compare_exchange_strong_explicit(&m->taken, &t, TAKEN_NONE, memory_order_acq_rel,
+                                                memory_order_acquire) ||
+        t == TAKEN_NONE)
+        return m; /* the taker came too late */
+    m->p = NULL;
+    atomic_store_explicit(&m->taken, TAKEN_NONE, memory_order_relaxed);
+    return machine_find_processor(m);
+}

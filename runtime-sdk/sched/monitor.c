@@ -1,0 +1,161 @@
+/* monitor.c - the thread that watches the others: it takes processors from tasks that keep them too
+ * long, and looks at the poller and at timers when everybody is too busy to.
+ *
+ * Its pace: 20 us while declared blocking calls are about, 2 ms while tasks run,
+ * and asleep when none has for a while. */
+#include "sched/internal.h"
+
+#include <sys/prctl.h>
+
+enum { PACE_FAST, PACE_SLOW, PACE_ASLEEP };
+enum {
+    FAST_NS = 20000,
+    SLOW_NS = 2000000,
+    BLOCKED_NS = 20000,    /* a declared call */
+    RUNNING_NS = 10000000, /* a task that does not come into the scheduler */
+    FAST_ROUNDS = 50,      /* without a call that blocks, before it slows down */
+    IDLE_ROUNDS = 10,      /* without a processor that runs, before it sleeps */
+};
+
+_Atomic uint32_t monitor_sleeps = PACE_ASLEEP;
+
+static struct {
+    pthread_t thread;
+    _Atomic uint32_t wake; /* futex: how often it was told */
+    _Atomic bool end;
+} monitor;
+
+void monitor_notice(void)
+{
+    if (atomic_exchange(&monitor_sleeps, PACE_FAST) == PACE_FAST)
+        return;
+    atomic_fetch_add(&monitor.wake, 1);
+    futex_wake(&monitor.wake, 1);
+}
+
+/* There is something that this processor keeps from running. */
+static bool in_the_way(const struct processor *p)
+{
+    return !queue_empty(&p->queue) || atomic_load_explicit(&sched.global_count, memory_order_relaxed);
+}
+
+static bool watch_blocked(struct processor *p, int64_t now)
+{
+    if (now - p->seen_at < BLOCKED_NS)
+        return true;
+    if (!in_the_way(p) && atomic_load(&sched.idle_count) + atomic_load(&sched.spinning))
+        return false; /* others are there for what may come */
+    if (processor_take_blocked(p)) {
+        atomic_fetch_add_explicit(&sched.handoffs, 1, memory_order_relaxed);
+        machine_hand_off(p);
+    }
+    return true;
+}
+
+static void watch_running(struct processor *p, int64_t now)
+{
+    if (now - p->seen_at < RUNNING_NS || !in_the_way(p) || !processor_take_running(p))
+        return;
+    atomic_fetch_add_explicit(&sched.preemptions, 1, memory_order_relaxed);
+    machine_hand_off(p);
+}
+
+struct seen {
+    bool blocked, busy;
+};
+
+static struct seen watch(struct processor *p, int64_t now)
+{
+    uint32_t tick = atomic_load_explicit(&p->tick, memory_order_relaxed);
+    uint32_t status = atomic_load_explicit(&p->status, memory_order_acquire);
+    struct seen seen = {.busy = status == PROC_RUNNING || status == PROC_BLOCKED};
+
+    if (tick != p->seen_tick) {
+        p->seen_tick = tick;
+        p->seen_at = now;
+    }
+    if (status == PROC_BLOCKED)
+        seen.blocked = watch_blocked(p, now);
+    else if (status == PROC_RUNNING)
+        watch_running(p, now);
+    return seen;
+}
+
+static void look_for_the_busy(int64_t now)
+{
+    uint32_t n = atomic_load_explicit(&sched.made, memory_order_acquire);
+    int64_t polled = atomic_load(&sched.polled_at);
+    struct task_list l = {0};
+
+    if (polled && now - polled > SLOW_NS && poller_waited_for() &&
+        atomic_compare_exchange_strong(&sched.polled_at, &polled, now))
+        poller_look(0, &l);
+    for (uint32_t i = 0; i < n; i++) {
+        if (atomic_load_explicit(&sched.all[i]->timers.first, memory_order_relaxed) < now - SLOW_NS)
+            timers_due(&sched.all[i]->timers, now, &l);
+    }
+    task_ready_list(NULL, &l);
+}
+
+static struct seen look(void)
+{
+    uint32_t n = atomic_load_explicit(&sched.made, memory_order_acquire);
+    struct seen seen = {0};
+    int64_t now = rouse_now();
+
+    look_for_the_busy(now);
+    for (uint32_t i = 0; i < n; i++) {
+        struct seen one = watch(sched.all[i], now);
+
+        seen.blocked |= one.blocked;
+        seen.busy |= one.busy;
+    }
+    return seen;
+}
+
+static void *monitor_main(void *arg)
+{
+    unsigned calm = 0, idle = 0;
+    uint32_t pace = PACE_SLOW;
+
+    (void)arg;
+    prctl(PR_SET_NAME, "rouse-monitor");
+    prctl(PR_SET_TIMERSLACK, 1000);
+    while (!atomic_load(&monitor.end)) {
+        uint32_t told = atomic_load(&monitor.wake);
+        struct seen seen;
+
+        /* What is told from here on changes `told`, or the pace. */
+        atomic_store(&monitor_sleeps, pace);
+        if (pace == PACE_ASLEEP && atomic_load(&sched.idle_count) < atomic_load(&sched.procs))
+            atomic_store(&monitor_sleeps, pace = PACE_SLOW);
+        futex_wait(&monitor.wake, told,
+                   pace == PACE_FAST   ? FAST_NS
+                   : pace == PACE_SLOW ? SLOW_NS
+                                       : -1);
+        if (told != atomic_load(&monitor.wake))
+            pace = PACE_FAST;
+        seen = look();
+        calm = seen.blocked ? 0 : calm + 1;
+        idle = seen.busy ? 0 : idle + 1;
+        if (pace == PACE_FAST && calm > FAST_ROUNDS)
+            pace = PACE_SLOW;
+        if (pace == PACE_SLOW && idle > IDLE_ROUNDS)
+            pace = PACE_ASLEEP;
+    }
+    return NULL;
+}
+
+int monitor_start(void)
+{
+    atomic_store(&monitor.end, false);
+    return -pthread_create(&monitor.thread, NULL, monitor_main, NULL);
+}
+
+void monitor_stop(void)
+{
+    atomic_store(&monitor.end, true);
+    atomic_store(&monitor_sleeps, PACE_SLOW);
+    monitor_notice();
+    pthread_join(monitor.thread, NULL);
+}
