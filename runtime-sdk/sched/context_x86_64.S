@@ -30,7 +30,7 @@ sched_context_swap:
     .cfi_endproc
     .size sched_context_swap, . - sched_context_swap
 
-/* The first return address of a context: rbx is its entry, rax the value it was given. */
+/* The first return address of a context: rbx is begin(), r12 its second argument, rax the value it was given. */
     .globl sched_context_begin
     .type sched_context_begin, @function
     .p2align 5
@@ -39,6 +39,7 @@ sched_context_begin:
     .cfi_undefined rip
     endbr64
     movq %rax, %rdi
+    movq %r12, %rsi
     xorl %ebp, %ebp
     callq *%rbx
     ud2

@@ -3,6 +3,7 @@
 #include "sched/stack.h"
 #include "sched/lock.h"
 #include "sched/stack_arena.h"
+#include "sched/stack_tools.h"
 
 #include <string.h>
 

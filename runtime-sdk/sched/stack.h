@@ -15,7 +15,8 @@ struct stack {
     uint16_t color; /* `top` is lowered by this much, so that stacks do not meet in the same cache sets */
     uint8_t size_class;
     bool canary; /* nothing stops who writes below `low`: it is found when the stack is put back */
-    void *tool;  /* what a sanitizer knows it by */
+    uint32_t tool_uses;
+    void *tool; /* what a sanitizer, or valgrind, knows it by */
 };
 struct stack_pool {
     struct stack *first;

@@ -4,9 +4,11 @@
  * The kernel counts mappings (vm.max_map_count, 65,530), not pages: stacks are
  * guarded in a way that leaves an arena one mapping, where there is one. */
 #include "sched/stack_arena.h"
+#include "sched/stack_tools.h"
 #include "sched/lock.h"
 
 #include <stdatomic.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -111,6 +113,7 @@ struct stack *stack_make(uint32_t size_class)
     s->top = at + a->stride - s->color;
     s->size_class = (uint8_t)size_class;
     s->canary = !guard(at, a->guard);
+    stack_tell(s);
     return s;
 }
 
@@ -155,6 +158,8 @@ void stack_arenas_done(void)
 
     for (struct arena *a = arenas.all; a; a = next) {
         next = a->next;
+        for (uint32_t i = 0; i < a->used; i++)
+            stack_untell(&a->stacks[i]);
         munmap(a->base, a->count * a->stride);
         free(a);
     }

@@ -13,16 +13,3 @@ struct stack *stack_make(uint32_t size_class); /* NULL: no memory. Any thread */
 void stack_discard(struct stack *s);           /* its pages go back to the kernel */
 void stack_check_canary(const struct stack *s);
 void stack_arenas_done(void);
-
-/* What the task that ended left in the tools' memory. */
-static inline void stack_forget(struct stack *s)
-{
-#ifdef __SANITIZE_ADDRESS__
-    extern void __asan_unpoison_memory_region(void const volatile *addr, size_t size);
-
-    /* frames that were never returned from: their red zones are no errors of the next task's */
-    __asan_unpoison_memory_region(s->low, stack_size(s));
-#else
-    (void)s;
-#endif
-}
