@@ -17,7 +17,7 @@ static bool make_stack(struct machine *m, struct task *t)
     t->stack = stack_get(&m->p->stacks, t->stack_size);
     if (!t->stack)
         return false;
-    context_init(&t->context, t->stack->top - t->stack->color, task_entry);
+    context_init(&t->context, t->stack, task_entry);
     return true;
 }
 
@@ -75,6 +75,8 @@ static struct machine *leave_for(struct machine *m, struct task *next, enum afte
     m->prev = t;
     m->after = after;
     m->after_lock = lock;
+    if (after == AFTER_EXIT)
+        context_ends(&t->context);
     if (next && may_switch_to(m, next)) {
         begin(m, next);
         m = context_switch(&t->context, &next->context, m);
@@ -126,6 +128,7 @@ static bool inherit(struct machine *m, struct task *next, struct task *t)
     if (next->stack || next->pinned || next->stack_size != t->stack_size)
         return false;
     next->stack = t->stack;
+    next->context = t->context; /* what the tools know of it */
     t->stack = NULL;
     task_free(m->p, t);
     begin(m, next);
