@@ -252,7 +252,7 @@ $(B)/test/compat/%: $(B)/obj/test/compat/%.c.o $$(call archives_of,$$(call drive
 	$(link) $(call libs_of,$(call driver_module,$*)) -o $@
 
 # ---------------------------------------------------------------- targets
-.PHONY: all run stop check check-unit check-asan check-tsan check-fuzz check-compat check-e2e \
+.PHONY: all run stop check check-unit check-asan check-tsan check-model check-fuzz check-compat check-e2e \
         unit fuzzers bench-programs drivers runtimes bench stress fmt lint install install-reactor clean help
 all: $(BINARIES) $(B)/lib/librouse.a $(B)/lib/librouse-reactor.a $(EXAMPLES) ## build the three programs, the SDK and the examples
 unit: $(UNIT_BIN)
@@ -272,7 +272,7 @@ stop: ## stop what `make run` started and leave nothing behind
 check: ## install what tests need, run them all, end with "N passed, N failed, N skipped"
 	hack/install-deps check
 	@test/run all
-check-unit check-asan check-tsan check-fuzz check-compat check-e2e: check-%: ## one stage of make check
+check-unit check-asan check-tsan check-model check-fuzz check-compat check-e2e: check-%: ## one stage of make check
 	@test/run $*
 bench: ## all benchmarks; bench-NAME for one of test/bench/NAME
 	hack/install-deps bench
