@@ -5,6 +5,7 @@
 #pragma once
 #include "sched/queue.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct machine;
