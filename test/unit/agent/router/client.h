@@ -41,6 +41,11 @@ static int client_status(const struct client *c)
 {
     return c->size > 12 && !memcmp(c->answer, "HTTP/1.1 ", 9) ? atoi(c->answer + 9) : 0;
 }
+static inline void client_expect(const struct client *c, int status, const char *has)
+{
+    ck_assert_msg(client_status(c) == status, "%d, not %d:\n%s", client_status(c), status, c->answer);
+    ck_assert_msg(strstr(c->answer, has), "lacks \"%s\":\n%s", has, c->answer);
+}
 
 /* ---------------------------------------------------------------- running the loop up to a condition */
 enum { UNTIL_LIMIT_S = 20 };

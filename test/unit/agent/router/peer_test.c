@@ -125,9 +125,7 @@ static void ask(const char *address, const char *text)
 }
 static void expect(int status, const char *has)
 {
-    ck_assert_msg(client_status(&w.client) == status, "%d, not %d:\n%s", client_status(&w.client),
-                  status, w.client.answer);
-    ck_assert_msg(strstr(w.client.answer, has), "lacks \"%s\":\n%s", has, w.client.answer);
+    client_expect(&w.client, status, has);
 }
 
 /* ---------------------------------------------------------------- the peer server by itself */

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "http/client.h"
 #include "unit.h"
+#include "turn.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -131,19 +132,6 @@ static void call_with(struct outcome *o, const struct http_call_request *given)
     r.headers = "Host: a\r\n";
     ck_assert_int_eq(http_call_start(client, &r, &call_ops, o, &o->call), 0);
     ck_assert_int_eq(o->dones, 0);
-}
-static void stop_now(struct loop_deferred *d)
-{
-    (void)d;
-    loop_stop(loop);
-}
-/* One turn of the loop, without waiting. */
-static void run_once(void)
-{
-    static struct loop_deferred d = {.fn = stop_now};
-
-    loop_defer(loop, &d);
-    loop_run(loop);
 }
 static void get(struct outcome *o)
 {
@@ -539,7 +527,7 @@ START_TEST(an_address_that_does_not_accept_is_left_alone_for_a_while)
         ck_assert_uint_eq(s->failing, 1);
         ck_assert_int_eq(http_call_start(client, &r, &call_ops, &o, &o.call), -EHOSTDOWN);
         while (loop_now(loop) < failed + (30 * NS_PER_MS << i))
-            run_once();
+            run_once(loop);
     }
     ck_assert_uint_eq(s->backed_off, 3);
     ck_assert_uint_eq(s->dials, 3);
@@ -579,7 +567,7 @@ START_TEST(silence_of_the_answer)
                                               .content_length = 8,
                                               .answer_timeout_ns = 20 * NS_PER_MS});
     for (uint64_t began = loop_now(loop); loop_now(loop) < began + 50 * NS_PER_MS;)
-        run_once();
+        run_once(loop);
     ck_assert_int_eq(o.dones, 0);
     http_call_write(o.call, "abcdefgh", 8);
     loop_run(loop);

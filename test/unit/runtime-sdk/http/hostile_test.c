@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "http/server.h"
 #include "peer.h"
+#include "turn.h"
 
 #include <stdio.h>
 
@@ -43,30 +44,15 @@ static void on_request(struct http_exchange *x, void *user)
         http_read_body(x, 0);
     }
 }
-static void stop_now(struct loop_deferred *d)
-{
-    (void)d;
-    loop_stop(loop);
-}
-static void run_once(void)
-{
-    static struct loop_deferred d = {.fn = stop_now};
-
-    loop_defer(loop, &d);
-    loop_run(loop);
-}
 static void start(const struct http_server_options *given)
 {
     struct http_server_options o = *given;
-    int fds[2];
 
     o.on_request = on_request;
     requests = gone = gone_error = answered = 0;
     ck_assert_int_eq(loop_new(&loop), 0);
     ck_assert_int_eq(http_server_new(loop, &o, &server), 0);
-    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
-    ck_assert_int_eq(http_server_open(server, fds[0]), 0);
-    peer_init(&peer, loop, fds[1]);
+    peer_connect(&peer, loop, server);
 }
 static void finish(void)
 {
@@ -93,7 +79,7 @@ static void drip_until_gone(void)
     drip.fn = on_drip;
     loop_timer_set(loop, &drip, loop_now(loop) + NS_PER_MS);
     while (http_server_stats(server)->timeouts == 0)
-        run_once();
+        run_once(loop);
     loop_timer_cancel(loop, &drip);
     ck_assert_uint_gt(dripped, 0); /* it was alive all the time */
 }
@@ -162,7 +148,7 @@ START_TEST(a_body_that_makes_progress_is_taken)
     for (int i = 0; i < 20; i++) {
         ck_assert_int_eq(send(peer.watch.fd, big, 4000, 0), 4000);
         for (next = loop_now(loop) + 8 * NS_PER_MS; loop_now(loop) < next;)
-            run_once();
+            run_once(loop);
     }
     peer_until(&peer, "done");
     ck_assert_int_eq(gone, 0);
@@ -179,12 +165,12 @@ START_TEST(a_body_that_nobody_reads_is_not_late)
     start(&o);
     peer_send(&peer, "POST /hold HTTP/1.1\r\nHost: a\r\nContent-Length: 2000\r\n\r\n");
     ck_assert_int_eq(send(peer.watch.fd, big, 1500, 0), 1500);
-    run_once();
+    run_once(loop);
     for (next = loop_now(loop) + 100 * NS_PER_MS; loop_now(loop) < next;)
-        run_once();
+        run_once(loop);
     ck_assert_int_eq(gone, 0);
     http_read_body(now, 0);
-    run_once();
+    run_once(loop);
     ck_assert_int_eq(send(peer.watch.fd, big, 500, 0), 500);
     peer_until(&peer, "done");
     finish();
@@ -202,7 +188,7 @@ static size_t flood(const char *first, const char *piece)
 
         sent += w > 0 ? (size_t)w : 0;
         ck_assert_uint_lt(sent, 4 << 20);
-        run_once();
+        run_once(loop);
     }
     return sent;
 }
@@ -244,7 +230,7 @@ START_TEST(empty_lines_without_end)
     start(&o);
     while (http_server_stats(server)->timeouts == 0) {
         send(peer.watch.fd, "\r\n", 2, MSG_DONTWAIT | MSG_NOSIGNAL);
-        run_once();
+        run_once(loop);
     }
     peer_until_eof(&peer);
     finish();
@@ -268,17 +254,17 @@ START_TEST(pipelined_requests_are_bounded_and_in_order)
         made += w > 0;
         sent += w > 0 ? (size_t)w : 0;
         stalled = w > 0 ? 0 : stalled + 1;
-        run_once();
+        run_once(loop);
         ck_assert_uint_lt(sent, 2 << 20);
     }
     ck_assert_int_eq(requests, 1);
     ck_assert_int_gt(made, 100);
     for (int i = 0; i < made; i++) {
         while (requests == i)
-            run_once();
+            run_once(loop);
         ck_assert_int_eq(requests, i + 1);
         http_respond(now, 200, NULL, http_head(now)->path.at, http_head(now)->path.n);
-        run_once();
+        run_once(loop);
     }
     snprintf(expected, sizeof(expected), "/%08d", made - 1);
     peer_until(&peer, expected);

@@ -3,6 +3,7 @@
 #pragma once
 #include "base/buffer.h"
 #include "base/cleanup.h"
+#include "http/server.h"
 #include "reactor/loop.h"
 #include "unit.h"
 
@@ -19,10 +20,19 @@ struct peer {
     bool eof;
 };
 
+/* The last `n` bytes complete it: of megabytes that come in pieces, each is looked at once. */
+static inline bool peer_has_in_last(const struct peer *p, size_t n, const char *text)
+{
+    size_t size = buffer_size(&p->got);
+
+    n += strlen(text) - 1;
+    n = n < size ? n : size;
+    return n && memmem(buffer_bytes(&p->got) + size - n, n, text, strlen(text)) != NULL;
+}
+
 static inline bool peer_has(const struct peer *p, const char *text)
 {
-    return buffer_size(&p->got) &&
-           memmem(buffer_bytes(&p->got), buffer_size(&p->got), text, strlen(text)) != NULL;
+    return peer_has_in_last(p, buffer_size(&p->got), text);
 }
 
 static inline void peer_readable(struct loop_watch *w, uint32_t events)
@@ -38,7 +48,7 @@ static inline void peer_readable(struct loop_watch *w, uint32_t events)
         p->eof = true;
         loop_watch_cancel(p->loop, w);
     }
-    if (p->eof || (p->until && peer_has(p, p->until)))
+    if (p->eof || (n > 0 && p->until && peer_has_in_last(p, (size_t)n, p->until)))
         loop_stop(p->loop);
 }
 
@@ -46,6 +56,16 @@ static inline void peer_init(struct peer *p, struct loop *l, int fd)
 {
     *p = (struct peer){.loop = l, .watch = {.fd = fd, .fn = peer_readable}};
     ck_assert_int_eq(loop_watch_set(l, &p->watch, LOOP_READ), 0);
+}
+
+/* A client of `s`, on a socket pair. */
+static inline void peer_connect(struct peer *p, struct loop *l, struct http_server *s)
+{
+    int fds[2];
+
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+    ck_assert_int_eq(http_server_open(s, fds[0]), 0);
+    peer_init(p, l, fds[1]);
 }
 
 static inline void peer_send(struct peer *p, const char *text)

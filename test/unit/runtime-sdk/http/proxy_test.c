@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "http/proxy.h"
 #include "peer.h"
+#include "turn.h"
 
 #include <stdio.h>
 
@@ -303,19 +304,6 @@ static void begin(const char *method, const char *target, int64_t length, size_t
                      0);
     send_more(c);
 }
-static void stop_now(struct loop_deferred *d)
-{
-    (void)d;
-    loop_stop(loop);
-}
-/* One turn of the loop, without waiting. */
-static void run_once(void)
-{
-    static struct loop_deferred d = {.fn = stop_now};
-
-    loop_defer(loop, &d);
-    loop_run(loop);
-}
 static void run(void)
 {
     while (!result.dones)
@@ -375,7 +363,7 @@ START_TEST(a_held_body_is_sent_with_the_head)
         loop_run(loop);
     while (!waiting);
     while (!http_held_all(waiting))
-        run_once();
+        run_once(loop);
     front_pass(waiting, back_address);
     run();
     ck_assert_uint_eq(buffer_size(&result.body), 5);
@@ -474,7 +462,7 @@ START_TEST(lost_before_and_in_the_middle_of_the_answer)
     call("GET", "/head", 0, 0);
     begin("GET", "/broken", 0, 0);
     while (!result.status)
-        run_once();
+        run_once(loop);
     http_abort(silent);
     run();
     ck_assert_int_eq(last_error, -EPIPE);
@@ -548,10 +536,10 @@ START_TEST(a_small_body_that_comes_late_is_waited_for)
     connect_raw(&p);
     peer_send(&p, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\n");
     while (http_server_stats(front)->requests == 0)
-        run_once();
+        run_once(loop);
     peer_send(&p, "abc");
     for (int i = 0; i < 10; i++)
-        run_once();
+        run_once(loop);
     ck_assert_int_eq(back_requests, 0);
     peer_send(&p, "def");
     peer_until(&p, "\r\n\r\nabcdef");
@@ -569,10 +557,10 @@ START_TEST(the_client_leaves_in_the_middle_of_a_small_body)
     connect_raw(&p);
     peer_send(&p, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nabc");
     while (http_server_stats(front)->requests == 0)
-        run_once();
+        run_once(loop);
     peer_close(&p);
     while (!exchange_dones)
-        run_once();
+        run_once(loop);
     ck_assert_int_eq(last_error, -ECANCELED);
     ck_assert_int_eq(back_requests, 0);
     finish();

@@ -2,6 +2,7 @@
  * connection ends, and the request behind it is never seen. */
 #include "http/server.h"
 #include "peer.h"
+#include "turn.h"
 
 #include <stdio.h>
 
@@ -42,29 +43,12 @@ static void on_request(struct http_exchange *x, void *user)
         answer(x);
 }
 
-static void stop_now(struct loop_deferred *d)
-{
-    (void)d;
-    loop_stop(loop);
-}
-static void run_once(void)
-{
-    static struct loop_deferred d = {.fn = stop_now};
-
-    loop_defer(loop, &d);
-    loop_run(loop);
-}
-
 static void start(void)
 {
-    int fds[2];
-
     ck_assert_int_eq(loop_new(&loop), 0);
     ck_assert_int_eq(
         http_server_new(loop, &(struct http_server_options){.on_request = on_request}, &server), 0);
-    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
-    ck_assert_int_eq(http_server_open(server, fds[0]), 0);
-    peer_init(&peer, loop, fds[1]);
+    peer_connect(&peer, loop, server);
     buffer_clear(&seen);
 }
 static void finish(void)
@@ -78,7 +62,7 @@ static void send_pieces(const char *in, size_t n, size_t step)
     for (size_t at = 0; at < n && !peer.eof; at += step) {
         /* What comes after the refusal is thrown away, or finds nobody. */
         send(peer.watch.fd, in + at, step < n - at ? step : n - at, MSG_NOSIGNAL);
-        run_once();
+        run_once(loop);
     }
 }
 static bool was_seen(const char *paths)

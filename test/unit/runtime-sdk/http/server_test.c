@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "http/server.h"
 #include "peer.h"
+#include "turn.h"
 
 #include <stdio.h>
 
@@ -92,28 +93,6 @@ static void on_request(struct http_exchange *x, void *user)
     }
 }
 
-static void stop_now(struct loop_deferred *d)
-{
-    (void)d;
-    loop_stop(loop);
-}
-/* One turn of the loop, without waiting. */
-static void run_once(void)
-{
-    static struct loop_deferred d = {.fn = stop_now};
-
-    loop_defer(loop, &d);
-    loop_run(loop);
-}
-
-static void connect_peer(struct peer *p)
-{
-    int fds[2];
-
-    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
-    ck_assert_int_eq(http_server_open(server, fds[0]), 0);
-    peer_init(p, loop, fds[1]);
-}
 static void start(const struct http_server_options *given)
 {
     struct http_server_options o = given ? *given : (struct http_server_options){0};
@@ -121,7 +100,7 @@ static void start(const struct http_server_options *given)
     o.on_request = on_request;
     ck_assert_int_eq(loop_new(&loop), 0);
     ck_assert_int_eq(http_server_new(loop, &o, &server), 0);
-    connect_peer(&peer);
+    peer_connect(&peer, loop, server);
 }
 static void finish(void)
 {
@@ -157,7 +136,7 @@ static void exchange_all(const char *in, size_t step, struct buffer *out)
         ck_assert_int_eq(send(peer.watch.fd, in + at, piece, MSG_NOSIGNAL), (ssize_t)piece);
         at += piece;
         if (step < n)
-            run_once();
+            run_once(loop);
     }
     peer_until_eof(&peer);
     p = (const char *)peer.got.data;
@@ -379,7 +358,7 @@ START_TEST(an_unread_body_is_swallowed_up_to_its_bound)
 
         ck_assert(n > 0 || errno == EAGAIN);
         sent += n > 0 ? n : 0;
-        run_once();
+        run_once(loop);
     }
     finish();
 }
@@ -460,7 +439,7 @@ START_TEST(drain_finishes_what_runs)
     struct peer idle;
 
     start(NULL);
-    connect_peer(&idle);
+    peer_connect(&idle, loop, server);
     stop_on_request = true;
     peer_send(&peer, GET("/wait"));
     loop_run(loop);

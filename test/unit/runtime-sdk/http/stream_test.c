@@ -4,6 +4,7 @@
 #include "http/parser.h"
 #include "http/proxy.h"
 #include "peer.h"
+#include "turn.h"
 
 #include <stdio.h>
 #include <sys/resource.h>
@@ -95,23 +96,10 @@ static void on_front(struct http_exchange *x, void *user)
     (void)user;
     ck_assert_int_eq(http_proxy_start(client, x, &r, &proxy_ops, NULL, &p), 0);
 }
-static void stop_now(struct loop_deferred *d)
-{
-    (void)d;
-    loop_stop(loop);
-}
-static void run_once(void)
-{
-    static struct loop_deferred d = {.fn = stop_now};
-
-    loop_defer(loop, &d);
-    loop_run(loop);
-}
 static void start(void)
 {
     struct http_server_options f = {.on_request = on_front}, b = {.on_request = on_back};
     const char *mib = getenv("ROUSE_STREAM_MIB");
-    int fds[2];
 
     total = (uint64_t)(mib ? atoi(mib) : DEFAULT_MIB) << 20;
     for (size_t i = 0; i < PERIOD; i++)
@@ -123,9 +111,7 @@ static void start(void)
     ck_assert_int_eq(http_server_listen(back, "tcp://127.0.0.1:0", NULL), 0);
     http_server_address(back, back_address);
     ck_assert_int_eq(http_client_new(loop, NULL, &client), 0);
-    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
-    ck_assert_int_eq(http_server_open(front, fds[0]), 0);
-    peer_init(&peer, loop, fds[1]);
+    peer_connect(&peer, loop, front);
 }
 static void finish(void)
 {
@@ -163,7 +149,7 @@ static void send_all(const void *data, size_t n)
 
         ck_assert(w > 0 || errno == EAGAIN);
         at += w > 0 ? (size_t)w : 0;
-        run_once();
+        run_once(loop);
     }
 }
 
@@ -233,13 +219,13 @@ static void download(bool chunked)
         size_t used;
         ssize_t n = recv(peer.watch.fd, in + kept, sizeof(in) - kept, MSG_DONTWAIT);
 
-        run_once();
+        run_once(loop);
         kept += n > 0 ? (size_t)n : 0;
         raw += n > 0 ? (size_t)n : 0;
         if (raw > 16 << 20) { /* asleep: what is made meanwhile has nowhere to go */
             raw = 0;
             for (int i = 0; i < 200; i++)
-                run_once();
+                run_once(loop);
         }
         if (!chunked) {
             check(in, kept, &at);
@@ -256,7 +242,7 @@ static void download(bool chunked)
         memmove(in, p, kept);
     }
     while (!done)
-        run_once();
+        run_once(loop);
     ck_assert_uint_eq(at, total);
     check_growth(before);
     finish();

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "http/proxy.h"
 #include "peer.h"
+#include "turn.h"
 
 #include <stdio.h>
 
@@ -177,14 +178,6 @@ static void on_front(struct http_exchange *x, void *user)
         http_respond(x, start_error == -EOPNOTSUPP ? 405 : 500, NULL, NULL, 0);
 }
 
-static void connect_peer(struct http_server *s)
-{
-    int fds[2];
-
-    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
-    ck_assert_int_eq(http_server_open(s, fds[0]), 0);
-    peer_init(&peer, loop, fds[1]);
-}
 static void start(void)
 {
     struct http_server_options f = {.on_request = on_front, .connect = true},
@@ -196,7 +189,7 @@ static void start(void)
     ck_assert_int_eq(http_server_listen(back, "tcp://127.0.0.1:0", NULL), 0);
     http_server_address(back, back_address);
     ck_assert_int_eq(http_client_new(loop, NULL, &client), 0);
-    connect_peer(front);
+    peer_connect(&peer, loop, front);
 }
 static void finish(void)
 {
@@ -211,18 +204,6 @@ static void finish(void)
     loop_free(loop);
     buffer_done(&back_in);
 }
-static void stop_now(struct loop_deferred *d)
-{
-    (void)d;
-    loop_stop(loop);
-}
-static void run_once(void)
-{
-    static struct loop_deferred d = {.fn = stop_now};
-
-    loop_defer(loop, &d);
-    loop_run(loop);
-}
 static void send_bytes(const void *data, size_t n)
 {
     size_t at = 0;
@@ -232,7 +213,7 @@ static void send_bytes(const void *data, size_t n)
 
         ck_assert(w > 0 || errno == EAGAIN);
         at += w > 0 ? (size_t)w : 0;
-        run_once();
+        run_once(loop);
     }
 }
 static void until_size(size_t n)
@@ -240,7 +221,7 @@ static void until_size(size_t n)
     peer.until = "\xff\xff never";
     while (buffer_size(&peer.got) < n) {
         ck_assert(!peer.eof);
-        run_once();
+        run_once(loop);
     }
 }
 static void drop_head(void)
@@ -290,7 +271,7 @@ START_TEST(a_websocket_conversation)
     ck_assert_uint_eq(buffer_size(&peer.got), 2);
     shutdown(peer.watch.fd, SHUT_WR);
     while (!back_eofs || !tunnels_over)
-        run_once();
+        run_once(loop);
     ck_assert_int_eq(over_error, 0);
     ck_assert_int_eq(dones, 0);
     ck_assert_int_eq(exchange_dones, 1);
@@ -379,7 +360,7 @@ START_TEST(connect_is_refused_where_it_is_not)
 
     exchange_dones = 0; /* a server whose owner takes none does not even ask */
     ck_assert_int_eq(http_server_new(loop, &o, &plain), 0);
-    connect_peer(plain);
+    peer_connect(&peer, loop, plain);
     peer_send(&peer, "CONNECT b:443 HTTP/1.1\r\nHost: b:443\r\n\r\n");
     peer_until_eof(&peer);
     ck_assert_int_eq(memcmp(buffer_bytes(&peer.got), "HTTP/1.1 405 Method Not Allowed\r\n", 33), 0);
@@ -410,10 +391,10 @@ START_TEST(a_client_that_breaks_the_tunnel_is_told_upstream)
     peer_until(&peer, "\r\n\r\n");
     peer_close(&peer);
     while (!back_eofs)
-        run_once();
+        run_once(loop);
     conn_close(back_stream);
     while (!tunnels_over)
-        run_once();
+        run_once(loop);
     finish();
 }
 END_TEST
@@ -433,7 +414,7 @@ static int upgrade_of(struct http_server *s, const char *request)
     size_t n;
     int r;
 
-    connect_peer(s);
+    peer_connect(&peer, loop, s);
     peer_send(&peer, request);
     raw = NULL;
     while (!raw)
@@ -445,9 +426,9 @@ static int upgrade_of(struct http_server *s, const char *request)
     } else {
         http_respond(raw, 400, NULL, NULL, 0);
     }
-    run_once();
+    run_once(loop);
     peer_close(&peer);
-    run_once();
+    run_once(loop);
     return r;
 }
 START_TEST(when_the_server_upgrades)
@@ -489,8 +470,8 @@ START_TEST(a_101_that_nobody_asked_for_is_no_answer)
     ck_assert_int_eq(getsockname(listening, (struct sockaddr *)&sa, &size), 0);
     address_text(&sa, size, back_address);
     peer_send(&peer, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    run_once();
-    run_once();
+    run_once(loop);
+    run_once(loop);
     fd = accept(listening, NULL, NULL);
     ck_assert_int_eq(send(fd, said, sizeof(said) - 1, 0), sizeof(said) - 1);
     peer_until(&peer, "HTTP/1.1 502 ");

@@ -3,6 +3,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "backends.h"
+#include "turn.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -24,21 +25,6 @@ static struct stream {
 } streams[STREAMS];
 static struct loop *loop;
 static struct stream *detaching; /* at the first input of any */
-
-static void stop_by_timer(struct loop_timer *t)
-{
-    (void)t;
-    loop_stop(loop);
-}
-
-static void run_for(uint64_t ns)
-{
-    struct loop_timer t = {.fn = stop_by_timer};
-
-    loop_timer_set(loop, &t, clock_monotonic_ns() + ns);
-    loop_run(loop);
-    loop_timer_cancel(loop, &t);
-}
 
 static void keep(struct stream *s, const void *bytes, size_t n)
 {
@@ -97,7 +83,7 @@ static void open_streams(void)
         streams[i] = (struct stream){.peer = fds[1]};
         ck_assert_int_eq(conn_open(loop, fds[0], &ops, NULL, &streams[i], &streams[i].conn), 0);
     }
-    run_for(NS_PER_MS);
+    run_for(loop, NS_PER_MS);
 }
 
 static void speak(int i)
@@ -123,7 +109,7 @@ static void run_until_heard(size_t octets)
     for (int tries = 0; tries < 1000; tries++) {
         size_t n = 0;
 
-        run_for(NS_PER_MS);
+        run_for(loop, NS_PER_MS);
         for (int i = 0; i < STREAMS; i++)
             n += streams[i].n;
         if (n >= octets)

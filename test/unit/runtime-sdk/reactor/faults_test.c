@@ -2,6 +2,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "backends.h"
+#include "turn.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,20 +16,6 @@
 #include <unistd.h>
 
 static struct loop *loop;
-
-static void stop_by_timer(struct loop_timer *t)
-{
-    (void)t;
-    loop_stop(loop);
-}
-static void run_for(uint64_t ns)
-{
-    struct loop_timer t = {.fn = stop_by_timer};
-
-    loop_timer_set(loop, &t, clock_monotonic_ns() + ns);
-    loop_run(loop);
-    loop_timer_cancel(loop, &t);
-}
 
 /* ---- the eventfd is drained */
 static void nothing(struct mail *m)
@@ -49,10 +36,10 @@ START_TEST(a_wake_up_costs_one_turn_and_no_busy_loop)
 
     ck_assert_int_eq(loop_new(&loop), 0);
     ck_assert_int_eq(pthread_create(&thread, NULL, post_one, &m), 0);
-    run_for(50 * NS_PER_MS);
+    run_for(loop, 50 * NS_PER_MS);
     pthread_join(thread, NULL);
     turns = loop_stats(loop)->turns;
-    run_for(50 * NS_PER_MS);
+    run_for(loop, 50 * NS_PER_MS);
     ck_assert_uint_eq(loop_stats(loop)->mails, 1);
     ck_assert_uint_le(loop_stats(loop)->turns - turns, 5);
     loop_free(loop);
@@ -196,7 +183,7 @@ START_TEST(signals_do_not_end_a_wait_or_lose_a_timer)
     atomic_store(&interrupting, true);
     ck_assert_int_eq(pthread_create(&thread, NULL, interrupt, &self), 0);
     for (int i = 0; i < 20; i++)
-        run_for(2 * NS_PER_MS);
+        run_for(loop, 2 * NS_PER_MS);
     atomic_store(&interrupting, false);
     pthread_join(thread, NULL);
     ck_assert_uint_eq(loop_stats(loop)->timers, 20);
@@ -233,7 +220,8 @@ static uint64_t fired_at;
 static void note_time(struct loop_timer *t)
 {
     fired_at = clock_monotonic_ns();
-    stop_by_timer(t);
+    (void)t;
+    loop_stop(loop);
 }
 
 START_TEST(a_timer_is_not_rounded_to_the_millisecond)
@@ -329,7 +317,7 @@ START_TEST(megabytes_through_tiny_buffers_keep_their_order)
         ck_assert_int_eq(conn_write(a.conn, bytes + at, n), 0);
         at += n;
         if (step % 3 == 0)
-            run_for(100 * NS_PER_US);
+            run_for(loop, 100 * NS_PER_US);
     }
     while (b.got < TOTAL)
         loop_run(loop);
@@ -392,7 +380,7 @@ START_TEST(files_go_out_in_order_with_what_is_written)
     ck_assert_uint_eq(b.sum, sum);
     ck_assert_int_eq(fcntl(probe, F_GETFD), -1); /* taken over */
     while (!a.closed || !b.closed)
-        run_for(NS_PER_MS);
+        run_for(loop, NS_PER_MS);
     ck_assert_int_eq(a.error, 0);
     loop_free(loop);
 }
@@ -410,7 +398,7 @@ START_TEST(a_file_shorter_than_promised_ends_the_connection)
     waiting = file_of(1, 0);
     ck_assert_int_eq(conn_send_file(a.conn, waiting, 0, 1), 0);
     while (!a.closed)
-        run_for(NS_PER_MS);
+        run_for(loop, NS_PER_MS);
     ck_assert_int_eq(a.error, -EIO);
     ck_assert_int_eq(fcntl(waiting, F_GETFD), -1); /* closed with the connection */
     close(fds[1]);
@@ -430,7 +418,7 @@ START_TEST(a_file_for_a_gone_peer_is_an_error_not_a_signal)
     close(fds[1]);
     ck_assert_int_eq(conn_send_file(a.conn, file_of(100, 0), 0, 100), 0);
     while (!a.closed)
-        run_for(NS_PER_MS);
+        run_for(loop, NS_PER_MS);
     ck_assert_int_eq(a.error, -EPIPE);
     loop_free(loop);
 }
@@ -456,7 +444,7 @@ START_TEST(more_input_at_once_than_there_are_buffers)
         ck_assert_int_eq(conn_open(loop, fds[i][0], &stream_ops, NULL, &s[i], &s[i].conn), 0);
     }
     while (loop_stats(loop)->bytes_in < sent)
-        run_for(NS_PER_MS);
+        run_for(loop, NS_PER_MS);
     ck_assert_uint_eq(loop_stats(loop)->bytes_in, sent);
     if (!strcmp(loop_backend_name(loop), "io_uring"))
         ck_assert_uint_gt(loop_stats(loop)->buffers_exhausted, 0);
@@ -480,11 +468,11 @@ START_TEST(a_paused_connection_keeps_a_bounded_rest)
     ck_assert_int_eq(loop_new(&loop), 0);
     ck_assert_int_eq(conn_open(loop, fds[0], &stream_ops, NULL, &a, &a.conn), 0);
     ck_assert_int_eq(conn_open(loop, fds[1], &stream_ops, NULL, &b, &b.conn), 0);
-    run_for(NS_PER_MS);
+    run_for(loop, NS_PER_MS);
     conn_pause(b.conn);
     for (int i = 0; i < 64; i++) {
         conn_write(a.conn, chunk, sizeof(chunk));
-        run_for(NS_PER_MS);
+        run_for(loop, NS_PER_MS);
     }
     ck_assert_uint_eq(b.got, 0);
     ck_assert_int_eq(conn_take_kept(b.conn, &rest, &n), 0);
@@ -507,12 +495,12 @@ START_TEST(a_reset_while_bytes_are_pending_is_told_once)
     ck_assert_int_eq(loop_new(&loop), 0);
     ck_assert_int_eq(conn_open(loop, fds[0], &stream_ops, NULL, &a, &a.conn), 0);
     conn_write(a.conn, chunk, sizeof(chunk));
-    run_for(NS_PER_MS);
+    run_for(loop, NS_PER_MS);
     ck_assert_uint_gt(conn_pending(a.conn), 0);
     setsockopt(fds[1], SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
     close(fds[1]);
     while (!a.closed)
-        run_for(NS_PER_MS);
+        run_for(loop, NS_PER_MS);
     ck_assert_int_eq(a.closed, 1);
     ck_assert_int_eq(a.error, -ECONNRESET);
     loop_free(loop);
@@ -533,9 +521,9 @@ START_TEST(a_half_closed_peer_that_reads_slowly_gets_all)
     ck_assert_int_eq(conn_open(loop, fds[0], &stream_ops, NULL, &a, &a.conn), 0);
     shutdown(fds[1], SHUT_WR);
     conn_write(a.conn, chunk, TOTAL);
-    run_for(NS_PER_MS); /* its end is read: the connection closes when all is written */
+    run_for(loop, NS_PER_MS); /* its end is read: the connection closes when all is written */
     turns = loop_stats(loop)->turns;
-    run_for(50 * NS_PER_MS);
+    run_for(loop, 50 * NS_PER_MS);
     ck_assert_uint_le(loop_stats(loop)->turns - turns, 20); /* no spinning on its half-close */
     while (got < TOTAL) {
         ssize_t n = recv(fds[1], in, sizeof(in), MSG_DONTWAIT);
@@ -544,10 +532,10 @@ START_TEST(a_half_closed_peer_that_reads_slowly_gets_all)
         if (n > 0)
             got += (size_t)n;
         else
-            run_for(NS_PER_MS / 4);
+            run_for(loop, NS_PER_MS / 4);
     }
     while (!a.closed)
-        run_for(NS_PER_MS);
+        run_for(loop, NS_PER_MS);
     ck_assert_int_eq(a.error, 0);
     close(fds[1]);
     loop_free(loop);
@@ -579,7 +567,7 @@ START_TEST(a_storm_of_ends_touches_nothing_that_is_gone)
             if (b->conn)
                 conn_abort(b->conn, 0);
             while (b->conn)
-                run_for(NS_PER_MS / 8);
+                run_for(loop, NS_PER_MS / 8);
             if (what % 2)
                 tcp_pair(fds, 0);
             else
@@ -605,12 +593,12 @@ START_TEST(a_storm_of_ends_touches_nothing_that_is_gone)
             close(fd);
         }
         if (what > 9)
-            run_for(NS_PER_MS / 16);
+            run_for(loop, NS_PER_MS / 16);
     }
     for (int i = 0; i < 2 * PAIRS; i++)
         if (s[i].conn)
             conn_abort(s[i].conn, 0);
-    run_for(NS_PER_MS);
+    run_for(loop, NS_PER_MS);
     loop_free(loop);
 }
 END_TEST

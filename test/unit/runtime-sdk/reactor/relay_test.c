@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "reactor/relay.h"
 #include "unit.h"
+#include "turn.h"
 
 #include <errno.h>
 #include <string.h>
@@ -24,19 +25,6 @@ static void on_over(void *user, int error, const uint64_t bytes[2])
     over_error = error;
     memcpy(over_bytes, bytes, sizeof(over_bytes));
     relay = NULL;
-}
-static void stop_now(struct loop_deferred *d)
-{
-    (void)d;
-    loop_stop(loop);
-}
-/* One turn of the loop, without waiting. */
-static void run_once(void)
-{
-    static struct loop_deferred d = {.fn = stop_now};
-
-    loop_defer(loop, &d);
-    loop_run(loop);
 }
 static void start(uint64_t idle_ns, const char *rest)
 {
@@ -73,7 +61,7 @@ static void expect(int fd, const char *text)
         ck_assert(r > 0 || (r < 0 && errno == EAGAIN));
         n += r > 0 ? (size_t)r : 0;
         if (r < 0)
-            run_once();
+            run_once(loop);
     }
     ck_assert_uint_eq(n, strlen(text));
     ck_assert_int_eq(memcmp(got, text, n), 0);
@@ -84,7 +72,7 @@ static void expect_end(int fd)
     ssize_t r;
 
     while ((r = recv(fd, &octet, 1, 0)) < 0 && errno == EAGAIN)
-        run_once();
+        run_once(loop);
     ck_assert_int_eq(r, 0);
 }
 static void say(int fd, const char *text)
@@ -121,8 +109,8 @@ START_TEST(each_end_is_passed_on_by_itself)
     expect(left, "bye");
     expect_end(left);
     while (!overs)
-        run_once();
-    run_once();
+        run_once(loop);
+    run_once(loop);
     ck_assert_int_eq(overs, 1);
     ck_assert_int_eq(over_error, 0);
     ck_assert_uint_eq(over_bytes[0], 4);
@@ -145,7 +133,7 @@ START_TEST(a_side_that_takes_nothing_stops_the_other)
         ck_assert(n > 0 || errno == EAGAIN);
         sent += n > 0 ? (size_t)n : 0;
         stalled = n > 0 ? 0 : stalled + 1;
-        run_once();
+        run_once(loop);
         ck_assert_uint_lt(sent, 4 << 20);
     }
     while (got < TOTAL) {
@@ -156,7 +144,7 @@ START_TEST(a_side_that_takes_nothing_stops_the_other)
             n = send(left, piece, TOTAL - sent < PIECE ? TOTAL - sent : PIECE, MSG_NOSIGNAL);
             sent += n > 0 ? (size_t)n : 0;
         }
-        run_once();
+        run_once(loop);
     }
     ck_assert_uint_eq(got, TOTAL);
     ck_assert_uint_eq(relay_bytes(relay), TOTAL);
@@ -173,12 +161,12 @@ START_TEST(a_side_that_breaks_cuts_the_other)
     close(right);
     while (!overs) { /* its end is half-close at first; writing to it shows that it is gone */
         send(left, "x", 1, MSG_NOSIGNAL);
-        run_once();
+        run_once(loop);
     }
     ck_assert_int_eq(overs, 1);
     ck_assert_int_lt(over_error, 0);
     while ((r = recv(left, &octet, 1, 0)) < 0 && errno == EAGAIN)
-        run_once();
+        run_once(loop);
     ck_assert_int_le(r, 0);
     right = socket(AF_UNIX, SOCK_STREAM, 0);
     finish();
@@ -189,7 +177,7 @@ START_TEST(silence_ends_it)
 {
     start(20 * NS_PER_MS, "x");
     while (!overs)
-        run_once();
+        run_once(loop);
     ck_assert_int_eq(over_error, -ETIMEDOUT);
     expect(right, "x");
     expect_end(left);

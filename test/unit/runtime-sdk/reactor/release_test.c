@@ -3,6 +3,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "backends.h"
+#include "turn.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,21 +19,6 @@ enum { PAIRS = 200, CROWD = 5000 };
 static struct loop *loop;
 static int pairs[PAIRS][2];
 static struct loop_watch watches[PAIRS];
-
-static void stop_by_timer(struct loop_timer *t)
-{
-    (void)t;
-    loop_stop(loop);
-}
-
-static void run_a_turn(void)
-{
-    struct loop_timer t = {.fn = stop_by_timer};
-
-    loop_timer_set(loop, &t, 1);
-    loop_run(loop);
-    loop_timer_cancel(loop, &t);
-}
 
 static void on_watch(struct loop_watch *w, uint32_t events)
 {
@@ -55,7 +41,7 @@ static void watch_pairs(void)
         watches[i] = (struct loop_watch){.fd = pairs[i][0], .fn = on_watch};
         ck_assert_int_eq(loop_watch_set(loop, &watches[i], LOOP_READ), 0);
     }
-    run_a_turn();
+    run_once(loop);
 }
 
 static void let_go(int i)
@@ -196,7 +182,7 @@ static void connect_pairs(void)
     open_pairs();
     for (int i = 0; i < PAIRS; i++)
         ck_assert_int_eq(conn_open(loop, pairs[i][0], &conn_ops, NULL, NULL, &conns[i]), 0);
-    run_a_turn();
+    run_once(loop);
 }
 
 static void abort_all(struct loop_timer *t)
@@ -295,11 +281,11 @@ START_TEST(a_listener_closed_behind_a_crowd)
     listener_text(listening, text);
     if (!watch_crowd(ready, on_watch))
         return;
-    run_a_turn();
+    run_once(loop);
     ck_assert_int_eq(write(ready[1], "x", 1), 1);
     listener_close(listening);
     ck_assert_int_eq(listener_open(loop, text, NULL, on_accept, NULL, &listening), 0);
-    run_a_turn();
+    run_once(loop);
     listener_close(listening);
     loop_free(loop);
 }
@@ -321,13 +307,13 @@ START_TEST(a_listener_closed_in_a_crowd)
     ck_assert_int_eq(loop_new(&loop), 0);
     ck_assert_int_eq(listener_open(loop, text, NULL, on_accept, NULL, &listening), 0);
     listener_text(listening, text);
-    run_a_turn();
+    run_once(loop);
     if (!watch_crowd(ready, close_listener))
         return;
     ck_assert_int_eq(write(ready[1], "x", 1), 1);
     while (listening)
-        run_a_turn();
-    run_a_turn();
+        run_once(loop);
+    run_once(loop);
     ck_assert_int_eq(listener_open(loop, text, NULL, on_accept, NULL, &listening), 0);
     listener_close(listening);
     loop_free(loop);
