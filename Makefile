@@ -71,7 +71,8 @@ libs_of = $(sort $(foreach m,$(sort $(call closure,$(1))),$(LIBS_$(m))))
 # ---------------------------------------------------------------- flags
 WARN := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes \
         -Wpointer-arith -Wvla -Wformat=2 -Werror
-HARDEN := -fPIE -fstack-protector-strong -fstack-clash-protection -fcf-protection \
+BRANCHES := -fcf-protection
+HARDEN = -fPIE -fstack-protector-strong -fstack-clash-protection $(BRANCHES) \
           -fno-strict-aliasing -fno-delete-null-pointer-checks
 CFLAGS_release := -O2 -g -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
 CFLAGS_asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
@@ -81,9 +82,18 @@ ifeq ($(VARIANT),fuzz)
 override CC := clang
 WARN := -Wall -Wextra -Werror
 endif
+# For qemu-user: static programs of what needs no library but libc.
+CFLAGS_aarch64 := -O2 -g
+ifeq ($(VARIANT),aarch64)
+override CC := aarch64-linux-gnu-gcc
+BRANCHES := -mbranch-protection=standard
+endif
 CFLAGS ?= $(CFLAGS_$(VARIANT))
 CSTD   := -std=gnu17 -D_GNU_SOURCE -pthread
 LDFLAGS += -pie -Wl,-z,relro,-z,now,-z,noexecstack $(filter -fsanitize=%,$(filter-out -fsanitize=fuzzer%,$(CFLAGS)))
+ifeq ($(VARIANT),aarch64)
+LDFLAGS := -static
+endif
 ifeq ($(VARIANT),fuzz)
 LDFLAGS += -fsanitize=fuzzer,address,undefined
 endif
@@ -137,7 +147,7 @@ $(B)/obj/%.c.o: %.c | $(PB_H)
 $(B)/obj/%.S.o: %.S $(wildcard proto/*.json)
 	@mkdir -p $(@D)
 	$(call say,AS)
-	$(Q)$(CC) -fcf-protection -c $< -o $@
+	$(Q)$(CC) $(BRANCHES) -c $< -o $@
 
 archives_of = $(foreach m,$(sort $(call closure,$(1))),$(B)/lib/$(m).a)
 link = $(Q)$(CC) $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LDFLAGS) -pthread
@@ -189,18 +199,23 @@ build/runtimes/%/runtime.json: hack/mkruntime $(wildcard runtime-sdk/python/* ru
 	hack/mkruntime $* build/runtimes
 
 # ---------------------------------------------------------------- unit tests and fuzzers
+LIBS_check := -lcheck -lsubunit -lm -lrt
+ifeq ($(VARIANT),aarch64)
+LIBS_check := -lm
+UNIT_FLAGS := -Itest/unit/plain
+endif
 UNIT_SRC := $(shell find test/unit -name '*_test.c' 2>/dev/null | sort)
 UNIT_BIN := $(UNIT_SRC:%.c=$(B)/%)
 $(B)/obj/test/unit/%.c.o: test/unit/%.c | $(PB_H)
 	@mkdir -p $(@D)
 	$(call say,CC)
-	$(COMPILE) $(call roots_of,$*) -Itest/unit -c $< -o $@
+	$(COMPILE) $(call roots_of,$*) -Itest/unit $(UNIT_FLAGS) -c $< -o $@
 module_of_test = $(patsubst %/,%,$(dir $(1)))
 .SECONDEXPANSION:
 $(B)/test/unit/%: $(B)/obj/test/unit/%.c.o $$(call archives_of,$$(call module_of_test,$$*))
 	@mkdir -p $(@D)
 	$(call say,LINK)
-	$(link) $(call libs_of,$(call module_of_test,$*)) -lcheck -lsubunit -lm -lrt -o $@
+	$(link) $(call libs_of,$(call module_of_test,$*)) $(LIBS_check) -o $@
 
 # test/fuzz/NAME_fuzz.c names its module in a line "/* module: runtime-sdk/http */".
 FUZZ_SRC := $(wildcard test/fuzz/*_fuzz.c)

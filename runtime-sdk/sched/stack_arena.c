@@ -69,12 +69,23 @@ static struct arena *arena_new(uint32_t size_class)
     return a;
 }
 
+/* An emulator may answer every advice with 0. */
+static bool takes_any_advice(char *at, size_t size)
+{
+    return madvise(at, size, -1) == 0;
+}
+
 static bool guard(char *at, size_t size)
 {
+    static _Atomic bool asked;
     enum stack_guard kind = atomic_load_explicit(&best, memory_order_relaxed);
 
     if (kind == STACK_GUARD_INSTALL) {
-        if (madvise(at, size, MADV_GUARD_INSTALL) == 0)
+        bool believe =
+            atomic_load_explicit(&asked, memory_order_relaxed) || !takes_any_advice(at, size);
+
+        atomic_store_explicit(&asked, believe, memory_order_relaxed);
+        if (believe && madvise(at, size, MADV_GUARD_INSTALL) == 0)
             return true;
         atomic_store_explicit(&best, STACK_GUARD_PROTECT, memory_order_relaxed);
         kind = STACK_GUARD_PROTECT;
