@@ -1,7 +1,8 @@
 /* context_x86_64.S - void *sched_context_swap(void **save, void *sp, void *value), System V.
  *
- * The address to go on at is popped and jumped to: a `ret` would be predicted
- * from a return stack that belongs to the other context. */
+ * It ends with `ret`, not with a jump: tasks that wait wait in the same call, so the
+ * processor's return stack, though filled by another context, holds the addresses that
+ * this and the next returns go to; a jump would leave it one entry behind. */
 #ifdef __x86_64__
     .text
     .globl sched_context_swap
@@ -25,8 +26,7 @@ sched_context_swap:
     popq %r12
     popq %rbx
     popq %rbp
-    popq %rcx
-    jmp *%rcx
+    ret
     .cfi_endproc
     .size sched_context_swap, . - sched_context_swap
 

@@ -18,7 +18,7 @@ int membarrier_init(void)
 
 void membarrier_all(void)
 {
-    atomic_thread_fence(memory_order_seq_cst);
+    full_barrier();
     if (!sched.fence)
         syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
 }

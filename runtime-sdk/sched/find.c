@@ -21,7 +21,7 @@ static struct task *take_local(struct processor *p)
         return t;
     }
     p->next_streak = 0;
-    t = queue_take(&p->queue);
+    t = queue_take(&p->queue, sched_alone());
     if (!t && atomic_load_explicit(&p->queue.next, memory_order_relaxed))
         t = queue_swap_next(&p->queue, NULL, sched_alone());
     return t;
@@ -39,6 +39,12 @@ static struct task *take_global(struct processor *p, uint32_t max)
     return t;
 }
 
+bool find_turn(const struct processor *p)
+{
+    return atomic_load_explicit(&p->tick, memory_order_relaxed) % GLOBAL_TURN == 0 ||
+           atomic_load_explicit(&sched.stopping, memory_order_relaxed);
+}
+
 struct task *find_local(struct machine *m)
 {
     struct processor *p = m->p;
@@ -46,8 +52,7 @@ struct task *find_local(struct machine *m)
     struct task *t;
 
     atomic_store_explicit(&p->tick, tick, memory_order_relaxed);
-    if (__builtin_expect(tick % GLOBAL_TURN == 0, 0) ||
-        __builtin_expect(atomic_load_explicit(&sched.stopping, memory_order_relaxed), 0))
+    if (__builtin_expect(find_turn(p), 0))
         return NULL;
     t = take_local(p);
     return t ? t : take_global(p, 0);

@@ -177,7 +177,7 @@ static inline struct machine *sched_enter(void)
 
     atomic_store_explicit(&m->inside, 1, memory_order_relaxed);
     if (__builtin_expect(sched.fence, 0))
-        atomic_thread_fence(memory_order_seq_cst);
+        full_barrier();
     else
         atomic_signal_fence(memory_order_seq_cst);
     if (__builtin_expect(atomic_load_explicit(&m->taken, memory_order_acquire), TAKEN_NONE))
@@ -235,6 +235,7 @@ int machine_new(struct machine **ret);
 void machines_done(void);
 
 /* ---- find.c */
+bool find_turn(const struct processor *p);  /* the loop is to look at everything now */
 struct task *find_local(struct machine *m); /* the next of this processor; NULL: look further */
 struct task *find_runnable(struct machine *m); /* waits until there is one; the processor may change. NULL: done */
 

@@ -46,6 +46,16 @@ static inline void lock_release(struct lock *l)
     if (atomic_exchange_explicit(&l->word, 0, memory_order_release) == 2)
         lock_wake(l);
 }
+static inline void full_barrier(void)
+{
+#if defined(__SANITIZE_THREAD__)
+    _Atomic uint32_t own = 0; /* ThreadSanitizer knows no fences */
+
+    atomic_fetch_add(&own, 1);
+#else
+    atomic_thread_fence(memory_order_seq_cst);
+#endif
+}
 static inline void cpu_relax(void)
 {
 #if defined(__x86_64__)

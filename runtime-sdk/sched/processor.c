@@ -44,7 +44,12 @@ int processors_init(uint32_t n)
 
 void processors_done(void)
 {
-    for (uint32_t i = 0; i < sched.made; i++) {
+    uint32_t n;
+
+    lock_acquire(&sched.lock); /* of rouse_sched_stats() on another thread */
+    n = atomic_exchange(&sched.made, 0);
+    lock_release(&sched.lock);
+    for (uint32_t i = 0; i < n; i++) {
         struct processor *p = sched.all[i];
 
         stack_pool_done(&p->stacks);

@@ -85,7 +85,7 @@ void queue_put(struct queue *q, struct task *t, struct task_list *spill)
     }
 }
 
-struct task *queue_take(struct queue *q)
+struct task *queue_take(struct queue *q, bool alone)
 {
     uint32_t head = atomic_load_explicit(&q->head, memory_order_acquire);
     uint32_t tail = atomic_load_explicit(&q->tail, memory_order_relaxed);
@@ -93,6 +93,10 @@ struct task *queue_take(struct queue *q)
     while (tail != head) {
         struct task *t = ring_at(q, head);
 
+        if (alone) {
+            atomic_store_explicit(&q->head, head + 1, memory_order_release);
+            return t;
+        }
         if (claim(q, &head, 1))
             return t;
     }

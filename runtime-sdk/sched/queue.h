@@ -32,7 +32,8 @@ void task_list_append(struct task_list *to, struct task_list *from); /* `from` i
 /* ---- the owner */
 /* At the end. When the ring is full, half of it and `t` go to `spill` instead (which may hold tasks). */
 void queue_put(struct queue *q, struct task *t, struct task_list *spill);
-struct task *queue_take(struct queue *q); /* the first of the ring; NULL: empty */
+/* The first of the ring; NULL: empty. `alone`: no thief exists. */
+struct task *queue_take(struct queue *q, bool alone);
 /* The one to run next; returns the one it was. A full barrier, unless `alone`: no thief exists. */
 static inline struct task *queue_swap_next(struct queue *q, struct task *t, bool alone)
 {

@@ -43,7 +43,7 @@ void task_ready_list(struct machine *m, struct task_list *l)
     } else {
         while ((t = task_list_pop(l)))
             put(m->p, t);
-        atomic_thread_fence(memory_order_seq_cst);
+        full_barrier();
     }
     /* Each thread that is woken wakes the next one when it finds work. */
     wake_if_idle();

@@ -278,6 +278,7 @@ static void end(void)
     processors_done();
     stacks_done();
     tasks_done();
+    memset(&sched, 0, sizeof(sched));
 }
 
 int rouse_run(rouse_task_fn *fn, void *arg)

@@ -91,9 +91,14 @@ static struct machine *leave_for(struct machine *m, struct task *next, enum afte
 
 struct machine *machine_leave_task(struct machine *m, enum after after, struct spin *lock)
 {
-    bool stay = after == AFTER_LOST || m->pinned; /* the thread's loop decides */
+    struct task *next = NULL;
 
-    return leave_for(m, stay ? NULL : find_local(m), after, lock);
+    if (after != AFTER_LOST && !m->pinned) { /* else the thread's loop decides */
+        next = find_local(m);
+        if (!next && after == AFTER_YIELD && !find_turn(m->p))
+            return m; /* there is nobody to yield to */
+    }
+    return leave_for(m, next, after, lock);
 }
 
 void machine_run(struct machine *m, struct task *t)

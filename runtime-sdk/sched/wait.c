@@ -14,7 +14,7 @@ static void open_claim(struct task *t, const char *what)
     /* Against a canceller, who sets `canceled`, has a barrier run on every cpu (membarrier) and then
      * looks at the claim: a barrier here is needed only where there is no membarrier. */
     if (sched.fence)
-        atomic_thread_fence(memory_order_seq_cst);
+        full_barrier();
     else
         atomic_signal_fence(memory_order_seq_cst);
 }

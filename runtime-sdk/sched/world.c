@@ -129,7 +129,7 @@ static int empty(struct processor *p)
 
     if (t)
         task_list_push(&l, t);
-    while ((t = queue_take(&p->queue)))
+    while ((t = queue_take(&p->queue, false)))
         task_list_push(&l, t);
     lock_acquire(&sched.lock);
     task_list_append(&sched.global, &l);
