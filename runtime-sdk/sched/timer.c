@@ -167,10 +167,14 @@ int64_t timers_due(struct timer_heap *h, int64_t now, struct task_list *ret)
 int timers_move(struct timer_heap *to, struct timer_heap *from)
 {
     struct timer_heap *low = to < from ? to : from, *high = to < from ? from : to;
+    uint32_t count;
     int r;
 
+    spin_acquire(&from->lock);
+    count = from->count; /* it only shrinks meanwhile */
+    spin_release(&from->lock);
     spin_acquire(&to->lock);
-    r = reserve(to, from->count); /* which only shrinks meanwhile */
+    r = reserve(to, count);
     spin_release(&to->lock);
     if (r < 0)
         return r;
