@@ -17,7 +17,7 @@ MAKEFLAGS += --no-builtin-rules
 
 # ---------------------------------------------------------------- modules
 MODULES := proto \
-  $(addprefix runtime-sdk/,base sched reactor http wire invoke control flow package sdk cli) \
+  $(addprefix runtime-sdk/,base sched reactor http wire invoke control flow package sdk local cli) \
   $(addprefix agent/,shard router sandbox pool runtime code report) \
   $(addprefix controller/,brain api store activator autoscaler scheduler nodes metrics) \
   test/bench/load
@@ -34,7 +34,8 @@ DEPS_$(R)/flow       := $(R)/base
 DEPS_$(R)/package    := $(R)/base
 DEPS_$(R)/control    := proto $(R)/reactor $(R)/base
 DEPS_$(R)/sdk        := $(R)/wire $(R)/base
-DEPS_$(R)/cli        := $(R)/package $(R)/base
+DEPS_$(R)/local      := $(R)/invoke $(R)/http $(R)/reactor $(R)/base
+DEPS_$(R)/cli        := $(R)/local $(R)/invoke $(R)/package $(R)/http $(R)/base
 DEPS_agent/sandbox   := $(R)/reactor $(R)/base
 DEPS_agent/code      := $(R)/package $(R)/reactor $(R)/base
 DEPS_agent/runtime   := $(R)/base

@@ -5,7 +5,7 @@
  * controller. An ended instance stays in the table until the launcher has no
  * sandbox of it any more. */
 #include "pool/internal.h"
-#include "invoke/command.h"
+#include "invoke/program.h"
 #include "invoke/environment.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -346,7 +346,7 @@ static void on_code(void *user, const char *dir, const struct err *e)
         .frames_socket = true,
         .api_port = i->runtime->protocol == RUNTIME_ANY && !s->port ? API_PORT : 0,
     };
-    struct command command = {0};
+    struct program program = {0};
     struct environment env = {0};
     int r;
 
@@ -357,17 +357,17 @@ static void on_code(void *user, const char *dir, const struct err *e)
     i->code_held = true;
     i->phase_ns[PHASE_FETCH] = instance_phase_end(i);
     set_state(i, STATE_CREATING);
-    r = command_build((const char *const *)i->runtime->argv, "/var/task",
-                      s->port ? s->handler : NULL, &command);
+    r = program_build((const char *const *)i->runtime->argv, "/var/task",
+                      s->port ? s->handler : NULL, &program);
     if (r == 0)
         r = instance_environment(i, &env);
     if (r == 0) {
-        spec.argv = command_argv(&command);
+        spec.argv = program_argv(&program);
         spec.env = (const char *const *)env.all;
         r = outside_create(i->pool, &spec);
     }
     environment_done(&env);
-    command_done(&command);
+    program_done(&program);
     if (r < 0) {
         instance_fail(i, "SandboxFailed", strerror(-r));
         return;

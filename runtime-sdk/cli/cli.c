@@ -14,8 +14,9 @@ static const struct command command_version = {
     run_version};
 
 static const struct command *const commands[] = {
-    &command_up,     &command_down,   &command_status, &command_apply,      &command_get,
-    &command_delete, &command_invoke, &command_logs,   &command_kubeconfig, &command_version,
+    &command_new,    &command_run,    &command_build,      &command_deploy,  &command_up,
+    &command_down,   &command_status, &command_apply,      &command_get,     &command_delete,
+    &command_invoke, &command_logs,   &command_kubeconfig, &command_version,
 };
 
 static int run_version(const struct command *c, int argc, char **argv)
@@ -49,10 +50,10 @@ static void print_help(FILE *to)
           "default)\n"
           "  -n, --namespace NS   default: default\n\n"
           "Start here:\n"
-          "  rouse up\n"
-          "  rouse apply -f deploy/examples/hello.yaml\n"
-          "  curl http://127.0.0.1:8080/hello/serverless\n"
-          "  rouse get functions\n\n"
+          "  rouse new c hello && cd hello    a function (python3, nodejs: likewise)\n"
+          "  rouse run                        on this machine, without a platform\n"
+          "  rouse up && rouse deploy         on a platform\n"
+          "  rouse invoke hello\n\n"
           "`rouse COMMAND --help` shows examples of each.\n",
           to);
 }

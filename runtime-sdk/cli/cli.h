@@ -16,12 +16,17 @@ struct settings { /* resolved: flag, environment, platform.json, default */
 };
 
 /* ---- flags: a table a command fills, and the global ones that each command takes */
-enum flag_kind { FLAG_BOOL, FLAG_TEXT, FLAG_NUMBER };
+enum flag_kind { FLAG_BOOL, FLAG_TEXT, FLAG_NUMBER, FLAG_LIST };
+enum { FLAG_LIST_MAX = 64 };
+struct flag_list {
+    const char *at[FLAG_LIST_MAX];
+    size_t count;
+};
 struct flag {
     const char *name; /* without dashes */
     char letter;      /* 0: none */
     enum flag_kind kind;
-    void *value; /* bool *, const char **, long * */
+    void *value; /* bool *, const char **, long *, struct flag_list *: may be given again */
 };
 struct command {
     const char *name, *summary;
@@ -54,5 +59,6 @@ const char *color_dim(void);
 const char *color_off(void);
 
 extern const struct command command_up, command_down, command_status, command_apply, command_get,
-    command_delete, command_invoke, command_logs, command_kubeconfig;
+    command_delete, command_invoke, command_logs, command_kubeconfig, command_new, command_build,
+    command_run, command_deploy;
 int cli_main(int argc, char **argv);

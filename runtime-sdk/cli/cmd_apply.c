@@ -1,5 +1,5 @@
 /* cmd_apply.c - rouse apply: packs what code.path names, uploads it, applies on the server. */
-#include "cli/manifest.h"
+#include "cli/apply.h"
 #include "base/cleanup.h"
 #include "package/package.h"
 
@@ -134,6 +134,19 @@ static int apply_one(const struct settings *s, const struct manifest *m, struct 
     return EXIT_DONE;
 }
 
+int apply_manifest(const struct settings *s, const struct manifest *m)
+{
+    int worst = EXIT_DONE;
+
+    for (size_t i = 0; i < json_object_array_length(m->all); i++) {
+        int r = apply_one(s, m, json_object_array_get_idx(m->all, i));
+
+        if (r != EXIT_DONE)
+            worst = r;
+    }
+    return worst;
+}
+
 static int run_apply(const struct command *c, int argc, char **argv)
 {
     const char *file = NULL;
@@ -142,25 +155,21 @@ static int run_apply(const struct command *c, int argc, char **argv)
     struct settings s = {0};
     struct arguments args;
     struct err e = {0};
-    int r = flags_parse(c, flags, ARRAY_LEN(flags), argc, argv, &s, &args), worst = EXIT_DONE;
+    int r = flags_parse(c, flags, ARRAY_LEN(flags), argc, argv, &s, &args);
 
     if (r >= 0)
         return r;
     if (args.count)
         return usage(c, "unexpected \"%s\": a file is given with -f", args.positional[0]);
     if (!file)
-        return usage(c, "name the file: -f FILE, or -f - for stdin");
+        return usage(c, "name the file: -f FILE, or -f - for stdin; `rouse deploy` builds and applies a "
+                        "function's directory");
     r = settings_resolve(&s);
     if (r >= 0)
         return r;
     if (manifest_load(file, &m, &e) < 0)
         return fail("%s", e.message);
-    for (size_t i = 0; i < json_object_array_length(m.all); i++) {
-        r = apply_one(&s, &m, json_object_array_get_idx(m.all, i));
-        if (r != EXIT_DONE)
-            worst = r;
-    }
-    return worst;
+    return apply_manifest(&s, &m);
 }
 
 const struct command command_apply = {

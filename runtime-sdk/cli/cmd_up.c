@@ -2,6 +2,7 @@
  * ready. */
 #include "cli/cli.h"
 #include "cli/daemons.h"
+#include "cli/home.h"
 #include "cli/network.h"
 #include "cli/ports.h"
 #include "cli/process.h"
@@ -38,26 +39,17 @@ struct up {
 
 static int find_bin(struct up *u)
 {
-    char self[PATH_MAX], path[PATH_MAX + 32];
-    ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-    const char *search = getenv("PATH");
+    char self[PATH_MAX] = "", path[PATH_MAX + 32];
 
-    self[n > 0 ? n : 0] = '\0';
-    if (strrchr(self, '/'))
-        *strrchr(self, '/') = '\0';
+    (void)home_program_dir(self);
     snprintf(path, sizeof(path), "%s/rouse-controller", self);
     if (access(path, X_OK) == 0) {
         snprintf(u->p.bin, sizeof(u->p.bin), "%s", self);
         return EXIT_DONE;
     }
-    for (const char *p = search ? search : ""; *p; p += strcspn(p, ":"), p += *p == ':') {
-        int size = (int)strcspn(p, ":");
-
-        snprintf(path, sizeof(path), "%.*s/rouse-controller", size, p);
-        if (*p == '/' && size < PATH_MAX && access(path, X_OK) == 0) {
-            snprintf(u->p.bin, sizeof(u->p.bin), "%.*s", size, p);
-            return EXIT_DONE;
-        }
+    if (home_program("rouse-controller", path) == 0) {
+        snprintf(u->p.bin, sizeof(u->p.bin), "%.*s", (int)(strrchr(path, '/') - path), path);
+        return EXIT_DONE;
     }
     return fail("rouse-controller is neither in %s nor in $PATH; `make` builds it", self);
 }

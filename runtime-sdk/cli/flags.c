@@ -44,6 +44,16 @@ static int set_number(const struct scan *s, const struct flag *f, const char *va
     return -1;
 }
 
+static int add_to_list(const struct scan *s, const struct flag *f, const char *value)
+{
+    struct flag_list *list = f->value;
+
+    if (list->count == FLAG_LIST_MAX)
+        return usage(s->c, "--%s is given more than %d times", f->name, FLAG_LIST_MAX);
+    list->at[list->count++] = value;
+    return -1;
+}
+
 /* `value`: what follows in the same word, or NULL. */
 static int set_flag(struct scan *s, const struct flag *f, const char *value)
 {
@@ -60,6 +70,8 @@ static int set_flag(struct scan *s, const struct flag *f, const char *value)
     }
     if (f->kind == FLAG_NUMBER)
         return set_number(s, f, value);
+    if (f->kind == FLAG_LIST)
+        return add_to_list(s, f, value);
     *(const char **)f->value = value;
     return -1;
 }

@@ -65,7 +65,7 @@ static struct curl_slist *header_list(const struct http_request *q)
     struct curl_slist *list = curl_slist_append(NULL, "Expect:");
     cleanup_buffer struct buffer bearer = {0};
 
-    for (size_t i = 0; i < HTTP_HEADERS_MAX && q->headers[i]; i++)
+    for (size_t i = 0; i < REQUEST_HEADERS_MAX && q->headers[i]; i++)
         list = curl_slist_append(list, q->headers[i]);
     if (q->token && buffer_printf(&bearer, "Authorization: Bearer %s", q->token) == 0 &&
         buffer_append(&bearer, "", 1) == 0)

@@ -3,10 +3,10 @@
 #include "base/buffer.h"
 #include "cli/cli.h"
 
-enum { HTTP_HEADERS_MAX = 8 };
+enum { REQUEST_HEADERS_MAX = 8 };
 struct http_request {
     const char *method, *url;
-    const char *headers[HTTP_HEADERS_MAX]; /* "Name: value", the rest NULL */
+    const char *headers[REQUEST_HEADERS_MAX]; /* "Name: value", the rest NULL */
     const void *body;
     size_t body_size;
     const char *token; /* bearer; NULL: none */

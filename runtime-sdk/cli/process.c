@@ -276,3 +276,27 @@ int process_run(char *const argv[], const char *input, struct err *e)
             return err_errno(e, errno, "%s", argv[0]);
     return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : said(out, argv[0], e);
 }
+
+int process_call(char *const argv[], const char *dir, struct err *e)
+{
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attr;
+    int status, r;
+    pid_t pid;
+
+    posix_spawn_file_actions_init(&actions);
+    posix_spawnattr_init(&attr);
+    posix_spawn_file_actions_addchdir_np(&actions, dir);
+    posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+    plain_signals(&attr);
+    posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    r = posix_spawnp(&pid, argv[0], &actions, &attr, argv, environ);
+    posix_spawn_file_actions_destroy(&actions);
+    posix_spawnattr_destroy(&attr);
+    if (r)
+        return err_errno(e, r, "%s", argv[0]);
+    while (waitpid(pid, &status, 0) < 0)
+        if (errno != EINTR)
+            return err_errno(e, errno, "%s", argv[0]);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define PROBE_MIN_NS  (NS_PER_MS / 4)
@@ -22,7 +23,14 @@ static int open_socket(void *user, int family, int type)
 {
     const struct http_link *h = user;
 
-    return http_link_deaf(h) ? -ENOTCONN : namespace_socket(h->namespace_fd, family, type);
+    int fd;
+
+    if (h->deaf)
+        return -ENOTCONN;
+    if (h->namespace_fd >= 0)
+        return namespace_socket(h->namespace_fd, family, type);
+    fd = socket(family, type, 0);
+    return fd < 0 ? -errno : fd;
 }
 
 static int dial(struct http_link *h, const char *address, const struct conn_ops *ops, void *user,
@@ -134,9 +142,10 @@ int http_link_new(struct runtime_link *l, int fd, struct http_link **ret)
         h->link = l;
         h->namespace_fd = -1;
         list_init(&h->running);
-        r = namespace_of_socket(fd, &h->namespace_fd);
+        r = fd >= 0 ? namespace_of_socket(fd, &h->namespace_fd) : 0;
     }
-    close(fd);
+    if (fd >= 0)
+        close(fd);
     if (r == 0)
         r = http_client_new(l->loop, &o, &h->client);
     if (r < 0) {
@@ -167,8 +176,10 @@ void http_link_deafen(struct http_link *h)
 {
     if (http_link_deaf(h))
         return;
+    h->deaf = true;
     stop_trying(h);
-    close(h->namespace_fd);
+    if (h->namespace_fd >= 0)
+        close(h->namespace_fd);
     h->namespace_fd = -1;
     loop_timer_set(h->link->loop, &h->cut, loop_now(h->link->loop) + CUT_NS);
 }

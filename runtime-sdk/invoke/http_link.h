@@ -11,7 +11,8 @@
 
 struct http_link {
     struct runtime_link *link;
-    int namespace_fd; /* of the sandbox's network; -1: nothing new goes there */
+    int namespace_fd; /* of the network that the server is in; -1: this process's own */
+    bool deaf;        /* nothing new goes there */
     struct http_client *client;
     const char *address; /* that accepted; NULL: none yet */
     char addresses[2][32];
@@ -23,7 +24,8 @@ struct http_link {
     unsigned overdue;    /* that timed out since the last one that was answered */
 };
 
-/* Takes over a socket that was opened in the sandbox's network. -EPERM: this process may not enter it. */
+/* Takes over a socket that was opened in the sandbox's network, or -1: the server is in our own. -EPERM:
+ * this process may not enter it. */
 int http_link_new(struct runtime_link *l, int fd, struct http_link **ret);
 struct http_link *http_link_free(struct http_link *h);
 /* The processes are going: what still runs may end, but not hold the network for long. */
@@ -32,5 +34,5 @@ void http_link_deafen(struct http_link *h);
 int http_link_dial(struct http_link *h, const struct conn_ops *ops, void *user, struct conn **ret);
 static inline bool http_link_deaf(const struct http_link *h)
 {
-    return h->namespace_fd < 0;
+    return h->deaf;
 }

@@ -179,7 +179,7 @@ int runtime_link_new(const struct runtime_link_config *config, struct runtime_li
         l->config = *config;
         r = copy_texts(&l->config);
     }
-    if (r == 0 && config->port && frames_fd >= 0) {
+    if (r == 0 && config->port) {
         r = http_link_new(l, frames_fd, &l->http);
         frames_fd = -1;
     }

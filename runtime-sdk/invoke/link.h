@@ -56,7 +56,8 @@ struct runtime_link_config {
     const char *function, *namespace, *revision, *handler;
     uint32_t concurrency, timeout_ms;
     uint64_t memory;
-    uint16_t port;         /* not 0: an HTTP server there; then frames_fd only tells the network */
+    /* not 0: an HTTP server there; then frames_fd only tells the network, -1: this process's own */
+    uint16_t port;
     int frames_fd, api_fd; /* listening; -1: not that one. Taken over, also on failure */
     const struct runtime_link_ops *ops;
     void *user;

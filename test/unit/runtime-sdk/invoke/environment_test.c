@@ -1,7 +1,7 @@
 /* What an instance is started with: its environment, in which the later word wins, and its program. */
 #include "invoke/environment.h"
 #include "base/cleanup.h"
-#include "invoke/command.h"
+#include "invoke/program.h"
 #include "unit.h"
 
 #include <errno.h>
@@ -128,15 +128,15 @@ START_TEST(a_language_runs_its_own_files)
     };
 
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        struct command c;
+        struct program c;
 
-        ck_assert_int_eq(command_build(python, "/code", rows[i].server, &c), 0);
-        ck_assert_str_eq(command_argv(&c)[0], rows[i].first);
+        ck_assert_int_eq(program_build(python, "/code", rows[i].server, &c), 0);
+        ck_assert_str_eq(program_argv(&c)[0], rows[i].first);
         if (rows[i].second)
-            ck_assert_str_eq(command_argv(&c)[1], rows[i].second);
+            ck_assert_str_eq(program_argv(&c)[1], rows[i].second);
         else
-            ck_assert_ptr_null(command_argv(&c)[1]);
-        command_done(&c);
+            ck_assert_ptr_null(program_argv(&c)[1]);
+        program_done(&c);
     }
 }
 END_TEST

@@ -1,4 +1,4 @@
-#include "invoke/command.h"
+#include "invoke/program.h"
 #include "base/cleanup.h"
 
 #include <errno.h>
@@ -27,30 +27,30 @@ static bool is_run_by(const char *interpreter, const char *program)
     return false;
 }
 
-int command_build(const char *const *argv, const char *code_dir, const char *server,
-                  struct command *ret)
+int program_build(const char *const *argv, const char *code_dir, const char *server,
+                  struct program *ret)
 {
-    struct command c = {.argv = argv};
+    struct program c = {.argv = argv};
     int n = 0;
 
     if (server) {
-        if (asprintf(&c.program, "%s/%s", code_dir, server) < 0)
+        if (asprintf(&c.path, "%s/%s", code_dir, server) < 0)
             return -ENOMEM;
         if (is_run_by(argv[0], server))
             c.own[n++] = argv[0];
-        c.own[n] = c.program;
+        c.own[n] = c.path;
         c.argv = NULL;
     }
     *ret = c;
     return 0;
 }
 
-const char *const *command_argv(const struct command *c)
+const char *const *program_argv(const struct program *c)
 {
     return c->argv ? c->argv : c->own;
 }
 
-void command_done(struct command *c)
+void program_done(struct program *c)
 {
-    free(c->program);
+    free(c->path);
 }

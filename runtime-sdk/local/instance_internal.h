@@ -1,0 +1,51 @@
+/* instance_internal.h - an instance as its two halves see it: life.c, from start to end; work.c, what its
+ * runtime says and what becomes of its requests. */
+#pragma once
+#include "invoke/log_pipe.h"
+#include "local/child.h"
+#include "local/instance.h"
+
+enum instance_state { INSTANCE_NONE, INSTANCE_STARTING, INSTANCE_READY, INSTANCE_ENDING };
+
+struct instance {
+    struct instance_config config;
+    const struct local_function *function;
+    enum instance_state state;
+    struct child child;
+    struct runtime_link *link;
+    int frames_fd, api_fd; /* listening; a link has copies; -1: none */
+    struct log_pipe out, err;
+    struct log_budget budget;
+    struct invocations *invocations;
+    struct list running, waiting;
+    unsigned taken, slots, waiting_count;
+    uint64_t started_ns;
+    struct loop_timer timer;   /* ready in time; then its end in time, its last words */
+    struct loop_timer overdue; /* invocations that do not end though they were cancelled */
+    int status;                /* as waitpid(), once it has exited */
+    bool served;               /* it ran something */
+    bool ready_once;
+    bool cut;      /* we ended it: how it ended says nothing */
+    char why[256]; /* it fails for that reason, which was shown; "" none was told */
+    unsigned lives;
+    bool stopping;
+    void (*on_stopped)(void *user);
+    void *stopped_user;
+};
+
+/* ---- life.c */
+bool instance_debugged(const struct instance *i); /* a debugger decides when the program ends */
+void instance_set_state(struct instance *i, enum instance_state to);
+void instance_ready(struct instance *i, unsigned slots);
+/* It ends: nothing new goes there. With `kill` now, else it may take `patience_ns` for it. */
+void instance_end(struct instance *i, bool kill, uint64_t patience_ns);
+/* Its link has nothing more to say. */
+void instance_hung_up(struct instance *i);
+
+/* ---- work.c */
+int work_open_outputs(struct instance *i, int out, int err); /* takes both */
+int work_open_link(struct instance *i);
+void work_close(struct instance *i); /* what it wrote is heard; what it ran is lost */
+void work_pump(struct instance *i);
+void work_fail_waiting(struct instance *i, int status, const char *reason, const char *message);
+uint32_t work_timeout_ms(const struct instance *i);
