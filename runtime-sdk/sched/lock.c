@@ -11,17 +11,22 @@
 enum { SPIN_PAUSES = 100, SPIN_YIELDS = 50 };
 
 /* The holder is in the middle of a few lines, or lost its cpu there: give it one. */
+void spin_pause(unsigned tries)
+{
+    if (tries < SPIN_PAUSES)
+        cpu_relax();
+    else if (tries < SPIN_PAUSES + SPIN_YIELDS)
+        sched_yield();
+    else
+        nanosleep(&(struct timespec){.tv_nsec = 20000}, NULL);
+}
+
 void spin_wait(struct spin *s)
 {
     for (unsigned tries = 0;; tries++) {
         if (!atomic_load_explicit(&s->held, memory_order_relaxed) && spin_try(s))
             return;
-        if (tries < SPIN_PAUSES)
-            cpu_relax();
-        else if (tries < SPIN_PAUSES + SPIN_YIELDS)
-            sched_yield();
-        else
-            nanosleep(&(struct timespec){.tv_nsec = 20000}, NULL);
+        spin_pause(tries);
     }
 }
 

@@ -17,6 +17,8 @@ struct lock {
 };
 
 void spin_wait(struct spin *s); /* what spin_acquire() does when it is held */
+/* Between two looks of one who waits for a few lines of another thread; `tries` counts from 0. */
+void spin_pause(unsigned tries);
 void lock_wait(struct lock *l);
 void lock_wake(struct lock *l);
 

@@ -142,16 +142,16 @@ int rouse_select(struct rouse_case *cases, size_t n, int64_t deadline);
 /* ---- what tasks share; all zeros is ready for use, and needs no end */
 
 struct rouse_mutex {
-    uintptr_t private[4];
+    uintptr_t opaque[4];
 };
 struct rouse_cond {
-    uintptr_t private[4];
+    uintptr_t opaque[4];
 };
 struct rouse_wait_group {
-    uintptr_t private[4];
+    uintptr_t opaque[4];
 };
 struct rouse_once {
-    uintptr_t private[5];
+    uintptr_t opaque[5];
 };
 /* First come, first served once a task has waited for a millisecond, as fast as can be before. */
 int rouse_mutex_lock(struct rouse_mutex *m, int64_t deadline);
