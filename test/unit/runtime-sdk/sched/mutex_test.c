@@ -1,0 +1,236 @@
+#include "run.h"
+
+struct shared {
+    struct rouse_mutex mutex;
+    long count; /* under the mutex, and not atomic */
+    int64_t deadline;
+    int inside;
+    atomic_int left, begun, timedout, canceled;
+};
+
+static void add(void *arg)
+{
+    struct shared *s = arg;
+
+    for (int i = 0; i < 2000; i++) {
+        MUST_BE(rouse_mutex_lock(&s->mutex, ROUSE_NEVER), 0);
+        MUST_BE(s->inside++, 0);
+        s->count++;
+        if (i % 64 == 0)
+            rouse_yield(); /* held across a wait */
+        s->inside--;
+        rouse_mutex_unlock(&s->mutex);
+    }
+    s->left--;
+}
+
+static void exclude(void *unused)
+{
+    struct shared s = {.left = 20};
+
+    (void)unused;
+    for (int i = 0; i < 20; i++)
+        rouse_spawn(add, &s);
+    UNTIL(s.left == 0);
+    MUST_BE(s.count, 40000);
+    MUST_BE(rouse_mutex_lock(&s.mutex, 0), 0);
+}
+
+START_TEST(one_at_a_time)
+{
+    run(exclude);
+}
+END_TEST
+
+static void unlock_twice(void *unused)
+{
+    struct rouse_mutex m = {0};
+
+    (void)unused;
+    MUST_BE(rouse_mutex_lock(&m, ROUSE_NEVER), 0);
+    rouse_mutex_unlock(&m);
+    rouse_mutex_unlock(&m);
+}
+
+START_TEST(unlocking_what_is_not_locked_aborts)
+{
+    must_abort(unlock_twice, "rouse_mutex_unlock: the mutex is not locked");
+}
+END_TEST
+
+static void lock_with_deadline(void *arg)
+{
+    struct shared *s = arg;
+    int r;
+
+    s->begun++;
+    r = rouse_mutex_lock(&s->mutex, s->deadline);
+    if (r == -ETIMEDOUT)
+        s->timedout++;
+    else if (r == -ECANCELED)
+        s->canceled++;
+    else
+        rouse_mutex_unlock(&s->mutex);
+    s->left--;
+}
+
+static void gives_up(void *unused)
+{
+    struct shared s = {.left = 10};
+    struct rouse_scope *scope;
+
+    (void)unused;
+    MUST_BE(rouse_mutex_lock(&s.mutex, ROUSE_NEVER), 0);
+    MUST_BE(rouse_mutex_lock(&s.mutex, 0), -ETIMEDOUT);
+    s.deadline = rouse_after(2 * ROUSE_MS);
+    for (int i = 0; i < 10; i++)
+        rouse_spawn(lock_with_deadline, &s);
+    UNTIL(s.left == 0);
+    MUST_BE(s.timedout, 10);
+    s.deadline = ROUSE_NEVER;
+    s.left = 10;
+    s.begun = 0;
+    MUST_BE(rouse_scope_open(ROUSE_NEVER, &scope), 0);
+    for (int i = 0; i < 10; i++)
+        MUST_BE(rouse_scope_spawn(scope, lock_with_deadline, &s), 0);
+    UNTIL(s.begun == 10);
+    rouse_scope_close(scope);
+    MUST_BE(s.canceled, 10);
+    /* Nothing is left of them: the next one gets it at once. */
+    rouse_mutex_unlock(&s.mutex);
+    MUST_BE(rouse_mutex_lock(&s.mutex, 0), 0);
+    rouse_mutex_unlock(&s.mutex);
+}
+
+START_TEST(deadline_and_cancelling_leave_no_trace)
+{
+    run(gives_up);
+}
+END_TEST
+
+/* Takes it again and again without ever leaving the processor while it is free. */
+static void hog(void *arg)
+{
+    struct shared *s = arg;
+
+    while (!s->timedout) {
+        int64_t until = rouse_after(2 * ROUSE_MS);
+
+        MUST_BE(rouse_mutex_lock(&s->mutex, ROUSE_NEVER), 0);
+        while (rouse_now() < until)
+            ;
+        s->begun = 1;
+        rouse_mutex_unlock(&s->mutex);
+    }
+    s->left--;
+}
+
+/* After more than a millisecond the mutex is handed over: a hog that locks again at once does not get it. */
+static void starving(void *unused)
+{
+    struct shared s = {.left = 1};
+
+    (void)unused;
+    rouse_spawn(hog, &s);
+    UNTIL(s.begun);
+    for (int i = 0; i < 5; i++) {
+        MUST_BE(rouse_mutex_lock(&s.mutex, ROUSE_NEVER), 0);
+        rouse_mutex_unlock(&s.mutex);
+    }
+    s.timedout = 1;
+    UNTIL(s.left == 0);
+}
+
+START_TEST(who_waits_long_is_served)
+{
+    run(starving);
+}
+END_TEST
+
+/* Locks, cancels and deadlines at random: the count is right, and the mutex is free at the end. */
+static void rush(void *arg)
+{
+    struct shared *s = arg;
+    unsigned seed = (unsigned)rouse_task_id() * 7919;
+
+    for (int i = 0; i < 400; i++) {
+        unsigned dice = next_random(&seed) % 8;
+        int64_t deadline = dice < 3 ? ROUSE_NEVER : rouse_after((int64_t)(dice * 20) * ROUSE_US);
+
+        if (rouse_mutex_lock(&s->mutex, deadline) < 0)
+            continue;
+        MUST_BE(s->inside++, 0);
+        if (next_random(&seed) % 4 == 0)
+            rouse_yield();
+        if (next_random(&seed) % 64 == 0)
+            rouse_sleep(ROUSE_MS + ROUSE_MS / 2); /* makes others hungry */
+        s->inside--;
+        s->count++;
+        rouse_mutex_unlock(&s->mutex);
+    }
+    s->left--;
+}
+
+static void rushes(void *unused)
+{
+    struct shared s = {.left = 24};
+    struct rouse_scope *half;
+
+    (void)unused;
+    MUST_BE(rouse_scope_open(rouse_after(20 * ROUSE_MS), &half), 0);
+    for (int i = 0; i < 24; i++) {
+        if (i % 2)
+            rouse_spawn(rush, &s);
+        else
+            MUST_BE(rouse_scope_spawn(half, rush, &s), 0);
+    }
+    UNTIL(s.left == 0);
+    rouse_scope_close(half);
+    MUST_BE(rouse_mutex_lock(&s.mutex, 0), 0);
+    rouse_mutex_unlock(&s.mutex);
+}
+
+START_TEST(a_rush_ends)
+{
+    run(rushes);
+}
+END_TEST
+
+/* The memory may go as soon as the last holder has unlocked: ASan looks. */
+struct counted {
+    struct rouse_mutex mutex;
+    int refs;
+};
+static void drop(void *arg)
+{
+    struct counted *c = arg;
+    bool last;
+
+    MUST_BE(rouse_mutex_lock(&c->mutex, ROUSE_NEVER), 0);
+    last = --c->refs == 0;
+    rouse_mutex_unlock(&c->mutex);
+    if (last)
+        free(c);
+}
+static void drops(void *unused)
+{
+    (void)unused;
+    for (int i = 0; i < 300; i++) {
+        struct counted *c = calloc(1, sizeof(*c));
+
+        c->refs = 4;
+        for (int k = 0; k < 4; k++)
+            rouse_spawn(drop, c);
+        rouse_yield();
+    }
+}
+
+START_TEST(the_last_holder_frees_it)
+{
+    run(drops);
+}
+END_TEST
+
+UNIT_MAIN("mutex", one_at_a_time, unlocking_what_is_not_locked_aborts,
+          deadline_and_cancelling_leave_no_trace, who_waits_long_is_served, a_rush_ends,
+          the_last_holder_frees_it)
