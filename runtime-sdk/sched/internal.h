@@ -204,6 +204,8 @@ void signals_thread_init(struct machine *m); /* the alternate stack of a thread 
 void signals_thread_done(struct machine *m);
 
 /* ---- run.c */
+/* A task that is counted, and not submitted yet: task_ready() or task_discard(). NULL: no memory */
+struct task *task_make(struct machine *m, rouse_task_fn *fn, void *arg);
 void task_discard(struct machine *m, struct task *t); /* made, never submitted */
 struct machine *task_end(struct machine *m);          /* the current task's function has returned */
 /* ---- ready.c */

@@ -29,7 +29,7 @@ static uint64_t new_id(struct processor *p)
     return p->ids++;
 }
 
-static struct task *make_task(struct machine *m, rouse_task_fn *fn, void *arg)
+struct task *task_make(struct machine *m, rouse_task_fn *fn, void *arg)
 {
     struct task *t = task_new(m);
 
@@ -46,17 +46,11 @@ static struct task *make_task(struct machine *m, rouse_task_fn *fn, void *arg)
     atomic_store_explicit(&t->on_cpu, 0, memory_order_relaxed);
     atomic_store_explicit(&t->canceled, false, memory_order_relaxed);
     count(&m->p->counters.spawned);
-    return t;
-}
-
-static int submit(struct machine *m, struct task *t)
-{
     if (__builtin_expect(atomic_load_explicit(&sched.ending, memory_order_relaxed), 0)) {
         atomic_fetch_add(&sched.live, 1);
         atomic_store(&t->canceled, true);
     }
-    task_ready(m, t);
-    return 0;
+    return t;
 }
 
 int rouse_spawn(rouse_task_fn *fn, void *arg)
@@ -66,9 +60,9 @@ int rouse_spawn(rouse_task_fn *fn, void *arg)
 
     if (!m)
         return -EPERM;
-    t = make_task(m, fn, arg);
+    t = task_make(m, fn, arg);
     if (t)
-        submit(m, t);
+        task_ready(m, t);
     sched_leave(m);
     return t ? 0 : -ENOMEM;
 }
@@ -84,7 +78,7 @@ int rouse_spawn_with(const struct rouse_task_options *options, rouse_task_fn *fn
     m = sched_enter();
     if (!m)
         return -EPERM;
-    t = make_task(m, fn, arg);
+    t = task_make(m, fn, arg);
     if (!t)
         r = -ENOMEM;
     if (t && options->stack)
@@ -94,7 +88,7 @@ int rouse_spawn_with(const struct rouse_task_options *options, rouse_task_fn *fn
     if (t && options->scope)
         r = scope_child_begins(m, options->scope, t);
     if (r == 0)
-        r = submit(m, t);
+        task_ready(m, t);
     else if (t)
         task_discard(m, t);
     sched_leave(m);
@@ -104,6 +98,8 @@ int rouse_spawn_with(const struct rouse_task_options *options, rouse_task_fn *fn
 void task_discard(struct machine *m, struct task *t)
 {
     count(&m->p->counters.ended);
+    if (atomic_load_explicit(&sched.ending, memory_order_relaxed))
+        atomic_fetch_sub(&sched.live, 1); /* not the last: there is the current task */
     task_free(m->p, t);
 }
 
@@ -114,6 +110,8 @@ struct machine *task_end(struct machine *m)
     task_unpin(m);
     if (t->locals)
         m = locals_done(m);
+    if (t->opened)
+        scope_left_open(t);
     if (t->scope)
         m = scope_child_ended(m);
     count(&m->p->counters.ended);
@@ -261,7 +259,7 @@ static int begin(struct first *first)
     lock_acquire(&sched.lock);
     processor_bind(m, processor_take_idle());
     lock_release(&sched.lock);
-    t = make_task(m, main_entry, first);
+    t = task_make(m, main_entry, first);
     if (!t)
         return -ENOMEM;
     strcpy(t->name, "main");
