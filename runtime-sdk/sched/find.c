@@ -171,15 +171,24 @@ static bool take_idle(struct machine *m)
     return p;
 }
 
+bool work_waits(void)
+{
+    uint32_t n = atomic_load_explicit(&sched.made, memory_order_acquire);
+
+    atomic_thread_fence(memory_order_seq_cst);
+    if (atomic_load_explicit(&sched.global_count, memory_order_relaxed))
+        return true;
+    for (uint32_t i = 0; i < n; i++) {
+        if (!queue_empty(&atomic_load_explicit(&sched.all[i], memory_order_acquire)->queue))
+            return true;
+    }
+    return false;
+}
+
 /* Some queue has work after all, and there is a processor for it. */
 static bool look_again(struct machine *m)
 {
-    uint32_t n = atomic_load_explicit(&sched.made, memory_order_acquire);
-    bool work = atomic_load(&sched.global_count);
-
-    for (uint32_t i = 0; i < n && !work; i++)
-        work = !queue_empty(&atomic_load_explicit(&sched.all[i], memory_order_acquire)->queue);
-    if (!work || !take_idle(m))
+    if (!work_waits() || !take_idle(m))
         return false;
     m->spinning = true;
     atomic_fetch_add(&sched.spinning, 1);
@@ -294,10 +303,10 @@ struct task *find_runnable(struct machine *m)
         }
         if (m->spinning) {
             m->spinning = false;
-            atomic_fetch_sub(&sched.spinning, 1); /* a full barrier: see internal.h */
-            if (look_again(m))
-                continue;
+            atomic_fetch_sub(&sched.spinning, 1);
         }
+        if (look_again(m))
+            continue;
         if (wait_in_poller(m, &t)) {
             if (t)
                 return t;

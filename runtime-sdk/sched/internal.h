@@ -34,10 +34,11 @@
  * -----------------------------
  * After Go: at most half as many threads as there are busy processors look for
  * work (spin). Who makes work runnable publishes it, has a full barrier, and
- * wakes a thread if there is an idle processor and nobody spins. Who stops
- * spinning says so with a full barrier and looks at every queue once more. Of the
- * two barriers one comes first, so one of the two sees the other.
- * test/model/ has this as a model that is checked. */
+ * wakes a thread if there is an idle processor and nobody spins. Who makes a
+ * processor idle, whether it was spinning or not, says so, has a full barrier, and
+ * looks at every queue once more (work_waits). Of the two barriers one comes
+ * first, so one of the two sees the other. Go has only those who spun look again,
+ * and a flag that asks the others to spin. test/model/park.pml is checked. */
 #pragma once
 #include "sched/lock.h"
 #include "sched/poller.h"
@@ -237,6 +238,8 @@ int machine_new(struct machine **ret);
 void machines_done(void);
 
 /* ---- find.c */
+/* A task is queued somewhere. Begins with a full barrier: after a processor became idle. */
+bool work_waits(void);
 bool find_turn(const struct processor *p);  /* the loop is to look at everything now */
 struct task *find_local(struct machine *m); /* the next of this processor; NULL: look further */
 struct task *find_runnable(struct machine *m); /* waits until there is one; the processor may change. NULL: done */

@@ -133,11 +133,12 @@ void machine_wake_one(void)
         return;
     lock_acquire(&sched.lock);
     p = processor_take_idle();
+    /* Under the lock: who looks at `spinning` after a processor became idle must not find this one in it. */
+    if (!p)
+        atomic_fetch_sub(&sched.spinning, 1);
     lock_release(&sched.lock);
     if (p)
         machine_start(p, true, NULL);
-    else
-        atomic_fetch_sub(&sched.spinning, 1);
 }
 
 static bool work_for(const struct processor *p)
@@ -175,6 +176,8 @@ void machine_hand_off(struct processor *p)
         machine_start(p, false, NULL);
         return;
     }
+    if (work_waits())
+        machine_wake_one();
     first = atomic_load(&p->timers.first);
     if (first != INT64_MAX)
         timers_need_look(first);
