@@ -11,9 +11,10 @@ void rouse_block_begin(void)
     p = m->p;
     processor_unbind(m);
     m->blocked = p;
-    /* another turn: the monitor counts from here */
-    atomic_store_explicit(&p->tick, atomic_load_explicit(&p->tick, memory_order_relaxed) + 1,
-                          memory_order_relaxed);
+    processor_turn(p);
+    /* Whatever else of the scheduler is called from here on takes the slow way in, and ends the process. A
+     * taker that asked a moment ago finds its question gone. */
+    atomic_store_explicit(&m->taken, TAKEN_BLOCKED, memory_order_relaxed);
     atomic_store_explicit(&p->status, PROC_BLOCKED, memory_order_release);
     if (atomic_load_explicit(&monitor_sleeps, memory_order_relaxed) &&
         (!atomic_load_explicit(&sched.idle_count, memory_order_relaxed) || !queue_empty(&p->queue)))
@@ -23,14 +24,17 @@ void rouse_block_begin(void)
 
 void rouse_block_end(void)
 {
-    struct machine *m = sched_enter();
+    struct machine *m = machine_self();
     uint32_t status = PROC_BLOCKED;
     struct processor *p;
 
-    if (!m)
-        return;
+    if (atomic_load_explicit(&m->taken, memory_order_relaxed) != TAKEN_BLOCKED)
+        return; /* no task, or nothing began */
     p = m->blocked;
     m->blocked = NULL;
+    /* it has no processor: nobody asks for one meanwhile */
+    atomic_store_explicit(&m->inside, 1, memory_order_relaxed);
+    atomic_store_explicit(&m->taken, TAKEN_NONE, memory_order_relaxed);
     if (atomic_compare_exchange_strong_explicit(&p->status, &status, PROC_RUNNING,
                                                 memory_order_acq_rel, memory_order_relaxed)) {
         m->p = p;

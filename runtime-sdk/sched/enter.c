@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <linux/membarrier.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -41,10 +43,16 @@ struct machine *machine_find_processor(struct machine *m)
 
 struct machine *sched_enter_slow(struct machine *m)
 {
-    uint32_t t = TAKEN_ASKED;
+    uint32_t t = atomic_load_explicit(&m->taken, memory_order_acquire);
 
-    if (atomic_load_explicit(&m->taken, memory_order_acquire) == TAKEN_FOREIGN)
+    if (t == TAKEN_FOREIGN)
         return NULL;
+    if (t == TAKEN_BLOCKED) {
+        fputs("rouse: a function of the scheduler was called between rouse_block_begin() and rouse_block_end()\n",
+              stderr);
+        abort();
+    }
+    t = TAKEN_ASKED;
     if (atomic_compare_exchange_strong_explicit(&m->taken, &t, TAKEN_NONE, memory_order_acq_rel,
                                                 memory_order_acquire) ||
         t == TAKEN_NONE)

@@ -48,10 +48,9 @@ bool find_turn(const struct processor *p)
 struct task *find_local(struct machine *m)
 {
     struct processor *p = m->p;
-    uint32_t tick = atomic_load_explicit(&p->tick, memory_order_relaxed) + 1;
     struct task *t;
 
-    atomic_store_explicit(&p->tick, tick, memory_order_relaxed);
+    processor_turn(p);
     if (__builtin_expect(find_turn(p), 0))
         return NULL;
     t = take_local(p);

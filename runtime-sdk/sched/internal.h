@@ -54,7 +54,8 @@ enum taken {
     TAKEN_NONE,
     TAKEN_ASKED,
     TAKEN_TAKEN,
-    TAKEN_FOREIGN /* not a thread of the scheduler */
+    TAKEN_FOREIGN /* not a thread of the scheduler */,
+    TAKEN_BLOCKED /* in a declared call */
 };
 /* What the context that a machine switched to does for the task it left. */
 enum after {
@@ -147,6 +148,13 @@ struct scheduler {
 };
 
 extern struct scheduler sched;
+
+/* Its holder begins something new: the monitor counts from here. */
+static inline void processor_turn(struct processor *p)
+{
+    atomic_store_explicit(&p->tick, atomic_load_explicit(&p->tick, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
+}
 
 /* ---- enter.c */
 struct machine *sched_enter_slow(struct machine *m); /* NULL: not a thread of the scheduler */

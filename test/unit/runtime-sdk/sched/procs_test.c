@@ -3,9 +3,14 @@
 #include "unit.h"
 
 #include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static _Atomic uint32_t count;
@@ -211,6 +216,54 @@ START_TEST(a_pinned_task_keeps_its_thread)
 }
 END_TEST
 
+static void call_while_blocked(void *arg)
+{
+    (void)arg;
+    rouse_block_begin();
+    rouse_yield();
+}
+
+START_TEST(blocked_tasks_may_not_call)
+{
+    pid_t pid = fork();
+    int status;
+
+    ck_assert_int_ge(pid, 0);
+    if (!pid) {
+        close(STDERR_FILENO);
+        with_procs(1, call_while_blocked);
+        _exit(0);
+    }
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+}
+END_TEST
+
+/* As in a sandbox, or on a kernel, without membarrier(2): the fence is on the other side then. */
+static void refuse_membarrier(void)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_membarrier, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {.len = sizeof(code) / sizeof(code[0]), .filter = code};
+
+    ck_assert_int_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+    ck_assert_int_eq(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
+}
+
+START_TEST(without_membarrier_all_is_the_same)
+{
+    refuse_membarrier();
+    with_procs(2, beside_hogs);
+    with_procs(1, beside_readers);
+    with_procs(4, change_procs);
+}
+END_TEST
+
 UNIT_MAIN("sched/procs", an_endless_loop_stops_nobody, blocking_calls_stop_nobody,
           processors_come_back_from_short_blocks, processors_change_under_load,
-          a_pinned_task_keeps_its_thread)
+          a_pinned_task_keeps_its_thread, blocked_tasks_may_not_call,
+          without_membarrier_all_is_the_same)
