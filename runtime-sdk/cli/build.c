@@ -81,9 +81,9 @@ static void size_text(const char *path, char out[32])
 static int add_sdk(struct words *flags, struct words *libraries, uint64_t *newest_ns)
 {
     struct home_sdk sdk;
+    char *const ask[] = {"pkg-config", "--static", "--cflags", "--libs", "rouse", NULL};
     char line[PATH_MAX];
-    FILE *from;
-    bool found;
+    struct err e;
 
     if (home_sdk_find(&sdk) == 0) {
         if (changed_ns(sdk.library) > *newest_ns)
@@ -92,11 +92,7 @@ static int add_sdk(struct words *flags, struct words *libraries, uint64_t *newes
         words_add(flags, sdk.include);
         return words_add(libraries, sdk.library);
     }
-    from = popen("pkg-config --static --cflags --libs rouse 2>/dev/null", "re");
-    found = from && fgets(line, sizeof(line), from);
-    if (from)
-        pclose(from);
-    return found ? words_split(libraries, line) : -ENOENT;
+    return process_ask(ask, line, sizeof(line), &e) == 0 ? words_split(libraries, line) : -ENOENT;
 }
 
 static int compile(const struct project *p, const struct words *sources, const struct words *flags,

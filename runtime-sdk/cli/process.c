@@ -249,17 +249,16 @@ int process_wait(const struct process *p, unsigned long long deadline)
 
 /* ---- helper programs */
 
-static int said(int fd, const char *program, struct err *e)
+static void first_line(int fd, char *line, size_t size)
 {
-    char text[256];
-    ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
+    ssize_t n = pread(fd, line, size - 1, 0);
 
-    text[n > 0 ? n : 0] = '\0';
-    text[strcspn(text, "\n")] = '\0';
-    return err_set(e, EIO, "%s: %s", program, text[0] ? text : "failed");
+    line[n > 0 ? n : 0] = '\0';
+    line[strcspn(line, "\n")] = '\0';
 }
 
-int process_run(char *const argv[], const char *input, struct err *e)
+/* Its first line is in `line`, whether it failed or not. */
+static int run_to_end(char *const argv[], const char *input, char *line, size_t size, struct err *e)
 {
     cleanup_fd int in = memfd_create("input", MFD_CLOEXEC), out = memfd_create("output", MFD_CLOEXEC);
     size_t n = input ? strlen(input) : 0;
@@ -274,7 +273,22 @@ int process_run(char *const argv[], const char *input, struct err *e)
     while (waitpid(pid, &status, 0) < 0)
         if (errno != EINTR)
             return err_errno(e, errno, "%s", argv[0]);
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : said(out, argv[0], e);
+    first_line(out, line, size);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+        return 0;
+    return err_set(e, EIO, "%s: %s", argv[0], line[0] ? line : "failed");
+}
+
+int process_run(char *const argv[], const char *input, struct err *e)
+{
+    char line[256];
+
+    return run_to_end(argv, input, line, sizeof(line), e);
+}
+
+int process_ask(char *const argv[], char *line, size_t size, struct err *e)
+{
+    return run_to_end(argv, NULL, line, size, e);
 }
 
 int process_call(char *const argv[], const char *dir, struct err *e)

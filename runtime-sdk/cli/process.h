@@ -35,6 +35,8 @@ int process_wait(const struct process *p, unsigned long long deadline);
 /* Runs a helper program to its end, without a shell; its output goes away unless it fails: then it
  * is in `e`. */
 int process_run(char *const argv[], const char *input, struct err *e);
+/* The same, and the first line of what it said is in `line`. */
+int process_ask(char *const argv[], char *line, size_t size, struct err *e);
 /* Runs a tool in `dir` to its end, found in $PATH, with our own outputs and nothing on stdin. Its exit
  * status, 128 and more: killed; -errno: it could not be run. */
 int process_call(char *const argv[], const char *dir, struct err *e);

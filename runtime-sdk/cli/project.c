@@ -24,6 +24,16 @@ static const char *text_of(struct json_object *spec, const char *field, const ch
     return json_object_is_type(v, json_type_string) ? json_object_get_string(v) : NULL;
 }
 
+/* A text, or a plain number as one. */
+static const char *quantity_of(struct json_object *spec, const char *field, const char *otherwise)
+{
+    struct json_object *v = json_at(spec, field);
+
+    if (json_object_is_type(v, json_type_int) || json_object_is_type(v, json_type_double))
+        return json_object_get_string(v);
+    return text_of(spec, field, otherwise);
+}
+
 /* An integer from `least` to `most`, or what it is where there is none. */
 static int number_of(struct json_object *spec, const char *field, int64_t least, int64_t most,
                      int64_t *value, struct err *e)
@@ -40,9 +50,37 @@ static int number_of(struct json_object *spec, const char *field, int64_t least,
     return 0;
 }
 
+/* "module.function"; NULL where there is none. */
+static int read_hook(struct json_object *spec, const char *field, const char **ret, struct err *e)
+{
+    *ret = text_of(spec, field, "");
+    if (!*ret)
+        return bad(e, field, "the name of a function of the code");
+    *ret = **ret ? *ret : NULL;
+    return 0;
+}
+
+static int read_lifecycle(struct json_object *spec, struct local_function *f, struct err *e)
+{
+    const char *limit = text_of(spec, "lifecycle.initializerTimeout", "10s");
+    uint64_t ns;
+    int r = read_hook(spec, "lifecycle.initializer", &f->initializer, e);
+
+    if (r == 0)
+        r = read_hook(spec, "lifecycle.preStop", &f->pre_stop, e);
+    if (r < 0)
+        return r;
+    if (!limit || quantity_duration(limit, &ns) < 0 || ns < 100000000ull || ns > 600000000000ull)
+        return bad(e, "lifecycle.initializerTimeout", "a duration from 100ms to 10m");
+    f->initializer_timeout_ms = (uint32_t)(ns / 1000000);
+    return 0;
+}
+
 static int read_limits(struct json_object *spec, struct local_function *f, struct err *e)
 {
-    const char *timeout = text_of(spec, "timeout", "3s"), *memory = text_of(spec, "memory", "128Mi");
+    const char *timeout = text_of(spec, "timeout", "3s"),
+               *memory = quantity_of(spec, "memory", "128Mi"),
+               *cpu = quantity_of(spec, "cpu", "500m");
     int64_t concurrency = 1, port = 0;
     uint64_t ns;
     int r;
@@ -52,6 +90,8 @@ static int read_limits(struct json_object *spec, struct local_function *f, struc
     f->timeout_ms = (uint32_t)(ns / 1000000);
     if (!memory || quantity_memory(memory, &f->memory) < 0)
         return bad(e, "memory", "a quantity such as 128Mi");
+    if (!cpu || quantity_cpu(cpu, &f->cpu_millis) < 0)
+        return bad(e, "cpu", "a quantity such as 500m");
     r = number_of(spec, "concurrency", 1, 1000, &concurrency, e);
     if (r == 0)
         r = number_of(spec, "port", 1024, 65535, &port, e);
@@ -276,6 +316,8 @@ static int read_spec(struct project *p, struct err *e)
     if (!f->handler || !*f->handler)
         return bad(e, "handler", "is required");
     r = read_limits(spec, f, e);
+    if (r == 0)
+        r = read_lifecycle(spec, f, e);
     if (r == 0)
         r = read_code(spec, p, e);
     if (r == 0)

@@ -1,5 +1,5 @@
-/* instance_internal.h - an instance as its two halves see it: life.c, from start to end; work.c, what its
- * runtime says and what becomes of its requests. */
+/* instance_internal.h - an instance as its parts see it: life.c, from start to end; hooks.c, what of its
+ * code is called around that; work.c, what its runtime says and what becomes of its requests. */
 #pragma once
 #include "invoke/log_pipe.h"
 #include "local/child.h"
@@ -20,10 +20,11 @@ struct instance {
     struct list running, waiting;
     unsigned taken, slots, waiting_count;
     uint64_t started_ns;
-    struct loop_timer timer;   /* ready in time; then its end in time, its last words */
-    struct loop_timer overdue; /* invocations that do not end though they were cancelled */
-    int status;                /* as waitpid(), once it has exited */
-    bool served;               /* it ran something */
+    struct loop_timer timer;         /* ready in time; then its end in time, its last words */
+    struct loop_timer overdue;       /* invocations that do not end though they were cancelled */
+    int status;                      /* as waitpid(), once it has exited */
+    bool served;                     /* it ran something */
+    bool initializing, pre_stopping; /* that hook is out */
     bool ready_once;
     bool cut;      /* we ended it: how it ended says nothing */
     char why[256]; /* it fails for that reason, which was shown; "" none was told */
@@ -36,11 +37,20 @@ struct instance {
 /* ---- life.c */
 bool instance_debugged(const struct instance *i); /* a debugger decides when the program ends */
 void instance_set_state(struct instance *i, enum instance_state to);
+void instance_set_timer(struct instance *i, uint64_t in_ns, void (*fn)(struct loop_timer *t));
 void instance_ready(struct instance *i, unsigned slots);
 /* It ends: nothing new goes there. With `kill` now, else it may take `patience_ns` for it. */
 void instance_end(struct instance *i, bool kill, uint64_t patience_ns);
 /* Its link has nothing more to say. */
 void instance_hung_up(struct instance *i);
+
+/* The processes are asked to end, and made to. */
+void instance_terminate(struct instance *i);
+
+/* ---- hooks.c */
+void hooks_loaded(struct instance *i, unsigned slots); /* ready follows, or its end */
+bool hooks_pre_stop(struct instance *i);               /* true: instance_terminate() follows */
+void hooks_answered(struct instance *i, enum frame_hook_kind hook, const struct function_error *e);
 
 /* ---- work.c */
 int work_open_outputs(struct instance *i, int out, int err); /* takes both */

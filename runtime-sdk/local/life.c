@@ -33,7 +33,7 @@ void instance_set_state(struct instance *i, enum instance_state to)
     i->state = to;
 }
 
-static void set_timer(struct instance *i, uint64_t in_ns, void (*fn)(struct loop_timer *t))
+void instance_set_timer(struct instance *i, uint64_t in_ns, void (*fn)(struct loop_timer *t))
 {
     i->timer.fn = fn;
     loop_timer_set(i->config.loop, &i->timer, loop_now(i->config.loop) + in_ns);
@@ -116,7 +116,7 @@ void instance_end(struct instance *i, bool kill, uint64_t patience_ns)
         return;
     if (kill)
         child_signal(&i->child, SIGKILL);
-    set_timer(i, patience_ns, on_impatient);
+    instance_set_timer(i, patience_ns, on_impatient);
 }
 
 /* The program ended in its debugger, which may run it again. */
@@ -135,9 +135,9 @@ void instance_hung_up(struct instance *i)
 {
     instance_end(i, false, STOP_NS);
     if (!i->child.pid)
-        set_timer(i, 0, on_over);
+        instance_set_timer(i, 0, on_over);
     else if (instance_debugged(i))
-        set_timer(i, 0, on_ended_in_debugger);
+        instance_set_timer(i, 0, on_ended_in_debugger);
 }
 
 /* What it said last may still lie in its socket. */
@@ -150,7 +150,7 @@ static void on_exit_of(struct child *c, int status)
         instance_set_state(i, INSTANCE_ENDING);
     if (i->link)
         runtime_link_deafen(i->link);
-    set_timer(i, i->link && runtime_link_open(i->link) ? LAST_WORDS_NS : 0, on_over);
+    instance_set_timer(i, i->link && runtime_link_open(i->link) ? LAST_WORDS_NS : 0, on_over);
 }
 
 /* ---------------------------------------------------------------- its start */
@@ -192,6 +192,7 @@ static int build_environment(const struct instance *i, const char *socket, const
         .runtime_socket = socket,
         .api_address = api,
         .memory = f->memory,
+        .cpu_millis = f->cpu_millis,
         .timeout_ms = work_timeout_ms(i),
         .concurrency = f->concurrency,
         .port = f->port,
@@ -244,12 +245,12 @@ void instance_start(struct instance *i)
         return;
     instance_set_state(i, INSTANCE_STARTING);
     i->started_ns = loop_now(i->config.loop);
-    i->served = i->ready_once = i->cut = false;
+    i->served = i->ready_once = i->cut = i->initializing = i->pre_stopping = false;
     i->why[0] = '\0';
     i->lives++;
     if (bring_up(i, &e) == 0) {
         if (!i->config.debug)
-            set_timer(i, READY_NS, on_late);
+            instance_set_timer(i, READY_NS, on_late);
         return;
     }
     child_done(&i->child);
@@ -263,6 +264,12 @@ void instance_start(struct instance *i)
 
 /* ---------------------------------------------------------------- for its owner */
 
+void instance_terminate(struct instance *i)
+{
+    child_signal(&i->child, SIGTERM);
+    instance_end(i, false, STOP_NS);
+}
+
 void instance_stop(struct instance *i, void (*on_stopped)(void *user), void *user)
 {
     i->stopping = true;
@@ -274,8 +281,8 @@ void instance_stop(struct instance *i, void (*on_stopped)(void *user), void *use
         return;
     }
     i->cut = true;
-    child_signal(&i->child, SIGTERM);
-    instance_end(i, false, STOP_NS);
+    if (!hooks_pre_stop(i))
+        instance_terminate(i);
 }
 
 int instance_new(const struct instance_config *c, struct instance **ret)

@@ -62,7 +62,7 @@ static void on_hello(void *user)
 
 static void on_credit(void *user, unsigned credit)
 {
-    instance_ready(user, credit);
+    hooks_loaded(user, credit);
 }
 
 static void on_init_error(void *user, const struct function_error *e)
@@ -74,6 +74,15 @@ static void on_init_error(void *user, const struct function_error *e)
     console_function_error(i->config.console, NULL, e);
     snprintf(i->why, sizeof(i->why), "%s: %.180s", e->type, e->message);
     instance_end(i, false, STOP_NS);
+}
+
+static void on_hook(void *user, enum frame_hook_kind hook, const struct function_error *e)
+{
+    struct instance *i = user;
+
+    log_pipe_drain(&i->out, false);
+    log_pipe_drain(&i->err, false);
+    hooks_answered(i, hook, e);
 }
 
 static void on_result(void *user, struct runtime_call *c, const struct result *r)
@@ -130,6 +139,7 @@ static const struct runtime_link_ops link_ops = {
     .on_error = on_error,
     .on_log = on_log,
     .on_closed = on_closed,
+    .on_hook = on_hook,
 };
 
 static int open_pipe(struct instance *i, struct log_pipe *p, int fd,
@@ -312,7 +322,8 @@ static void run(struct instance *i, struct instance_request *r)
 
 void work_pump(struct instance *i)
 {
-    while (i->state == INSTANCE_READY && i->taken < i->slots && !list_empty(&i->waiting)) {
+    while (i->state == INSTANCE_READY && !i->stopping && i->taken < i->slots &&
+           !list_empty(&i->waiting)) {
         struct instance_request *r = list_entry(i->waiting.next, struct instance_request, link);
 
         instance_withdraw(r);

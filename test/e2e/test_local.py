@@ -296,6 +296,24 @@ def test_a_manifest_that_cannot_be_run(work, env):
 # ---------------------------------------------------------------- run
 
 
+def test_lifecycle_hooks(work, env):
+    rouse("new", "python3", "hooked", cwd=work, check=True)
+    (work / "hooked/index.py").write_text(
+        "import os\nready = False\n"
+        "def init(context):\n    global ready\n    ready = True\n    print('initialised')\n"
+        "    if os.environ.get('REFUSE'):\n        raise RuntimeError('not today')\n"
+        "def stop(context):\n    print('stopped')\n"
+        "def handler(event, context):\n    return str(ready)\n")
+    edit(work / "hooked/function.yaml", "  timeout:",
+         "  lifecycle: {initializer: index.init, preStop: index.stop}\n  timeout:")
+    with Run(cwd=work / "hooked", env=env) as run:
+        assert run.call("/hooked").text == "True"
+        assert run.end() == 0
+        assert "initialised" in run.text and "stopped" in run.text
+    r = rouse("run", "--event", "{}", "--env", "REFUSE=1", cwd=work / "hooked", env=env)
+    assert r.returncode == 1 and "the initializer 'index.init' failed: RuntimeError: not today" in r.stderr
+
+
 def test_one_event(faulty, env):
     r = rouse("run", "--event", '{"what": "=ok"}', "--env", "GREETING=hi", cwd=faulty, env=env)
     assert (r.returncode, r.stdout) == (0, "hi") and "in the log" in r.stderr

@@ -59,14 +59,20 @@ START_TEST(what_is_said_is_read)
 {
     struct err e = {0};
 
-    ck_assert_msg(load("timeout: 1m30s, concurrency: 7, memory: 1Gi, port: 8080, code: {path: ./a/b}, "
-                       "env: [{name: A, value: b=c}, {name: EMPTY}], triggers: [{http: {path: /x, "
-                       "methods: [GET, PUT], hosts: [a.b, c.d]}}, {cron: {schedule: '* * * * *'}}]",
-                       &e) == 0,
-                  "%s", e.message);
+    ck_assert_msg(
+        load("timeout: 1m30s, concurrency: 7, memory: 1073741824, cpu: 2, "
+             "lifecycle: {initializer: a.b, initializerTimeout: 1s}, port: 8080, code: {path: ./a/b}, "
+             "env: [{name: A, value: b=c}, {name: EMPTY}], triggers: [{http: {path: /x, "
+             "methods: [GET, PUT], hosts: [a.b, c.d]}}, {cron: {schedule: '* * * * *'}}]",
+             &e) == 0,
+        "%s", e.message);
     ck_assert_uint_eq(p.function.timeout_ms, 90000);
     ck_assert_uint_eq(p.function.concurrency, 7);
     ck_assert_uint_eq(p.function.memory, 1u << 30);
+    ck_assert_uint_eq(p.function.cpu_millis, 2000);
+    ck_assert_str_eq(p.function.initializer, "a.b");
+    ck_assert_uint_eq(p.function.initializer_timeout_ms, 1000);
+    ck_assert_ptr_null(p.function.pre_stop);
     ck_assert_uint_eq(p.function.port, 8080);
     ck_assert_str_eq(project_program(&p), "index.handler");
     ck_assert_str_eq(p.env[0], "A=b=c");
@@ -93,6 +99,10 @@ START_TEST(what_is_wrong_is_named_by_its_field)
         {"code: {path: .}, concurrency: '1'", "spec.concurrency: "},
         {"code: {path: .}, port: 80", "spec.port: a number from 1024 to 65535"},
         {"code: {path: .}, memory: lots", "spec.memory: "},
+        {"code: {path: .}, cpu: half", "spec.cpu: "},
+        {"code: {path: .}, lifecycle: {preStop: 1}", "spec.lifecycle.preStop: the name of a function"},
+        {"code: {path: .}, lifecycle: {initializerTimeout: 11m}",
+         "spec.lifecycle.initializerTimeout: a duration from 100ms to 10m"},
         {"code: {path: .}, env: {A: b}", "spec.env: a list"},
         {"code: {path: .}, env: [{value: b}]", "spec.env[0]: a name is required"},
         {"code: {path: .}, triggers: [{http: {path: x}}]", "spec.triggers[0].http.path: "},
