@@ -174,7 +174,7 @@ bool work_waits(void)
 {
     uint32_t n = atomic_load_explicit(&sched.made, memory_order_acquire);
 
-    atomic_thread_fence(memory_order_seq_cst);
+    full_barrier();
     if (atomic_load_explicit(&sched.global_count, memory_order_relaxed))
         return true;
     for (uint32_t i = 0; i < n; i++) {
