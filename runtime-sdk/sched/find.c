@@ -103,6 +103,20 @@ static uint32_t coprime(uint32_t n, uint32_t step)
     }
 }
 
+/* What a holder readied last it runs next, and the two that wake each other have their data in its cache:
+ * that one is taken only from a holder that does not get to it. */
+static bool stays_behind(const struct processor *p)
+{
+    uint32_t tick = atomic_load_explicit(&p->tick, memory_order_relaxed);
+
+    if (!atomic_load_explicit(&p->queue.next, memory_order_relaxed))
+        return false;
+    if (atomic_load_explicit(&p->status, memory_order_relaxed) != PROC_RUNNING)
+        return true;
+    nanosleep(&(struct timespec){.tv_nsec = 3000}, NULL);
+    return tick == atomic_load_explicit(&p->tick, memory_order_relaxed);
+}
+
 /* All others in a random order: steps of a length that is coprime to their number. */
 static struct task *steal(struct machine *m)
 {
@@ -128,12 +142,8 @@ static struct task *steal(struct machine *m)
                 t = take_local(p);
                 if (t)
                     return t;
-                /* What its holder readied last it most likely runs itself, in a moment. */
-                if (atomic_load_explicit(&from->queue.next, memory_order_relaxed) &&
-                    atomic_load_explicit(&from->status, memory_order_relaxed) == PROC_RUNNING)
-                    nanosleep(&(struct timespec){.tv_nsec = 3000}, NULL);
             }
-            t = queue_steal(&p->queue, &from->queue, last);
+            t = queue_steal(&p->queue, &from->queue, last && stays_behind(from));
             if (t) {
                 count(&p->counters.steals);
                 return t;
