@@ -85,8 +85,8 @@ def nginx(what='default_type text/plain; return 200 "Hello";', more="", label="n
     return Server(label, ["/usr/sbin/nginx", "-c", d / "conf", "-p", d], port, cpu=cpu, directory=d)
 
 
-def go_program(name, *args):
-    """test/bench/NAME, a Go module, built in build/: its sources are not touched."""
+def go_build(name):
+    """The program of test/bench/NAME, a Go module, built in build/: its sources are not touched."""
     out = BENCH / name
     source = TOP / "test/bench" / name
     newest = max(f.stat().st_mtime for f in source.iterdir())
@@ -104,7 +104,12 @@ def go_program(name, *args):
             raise Skipped("it could not be fetched and built in 100 s") from None
         if r.returncode:
             raise Skipped("it could not be built: " + r.stderr.strip().splitlines()[-1][:200])
-    return program(name, *args)
+    return out
+
+
+def go_program(name, *args, env=None):
+    go_build(name)
+    return program(name, *args, env=env)
 
 
 def load(port, *args, cpu_of=(), cpu=CLIENT_CPU, **options):

@@ -1,0 +1,3 @@
+module yardstick_gosched
+
+go 1.19
