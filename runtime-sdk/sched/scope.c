@@ -35,36 +35,54 @@ static void opened_release(struct task *t)
         spin_release(&t->scope->lock);
 }
 
-int rouse_scope_open(int64_t deadline, struct rouse_scope **ret)
+static struct rouse_scope *scope_new(struct task *owner)
 {
-    struct machine *m = sched_enter();
-    struct rouse_scope *s;
-    struct task *t;
-    int r = -ENOMEM;
+    struct rouse_scope *s = calloc(1, sizeof(*s));
 
-    if (!m)
-        return -EPERM;
-    t = m->current;
-    s = calloc(1, sizeof(*s));
     if (!s)
-        goto out;
+        return NULL;
     s->refs = 1;
-    s->owner = t;
+    s->owner = owner;
     list_init(&s->children);
     list_init(&s->swept);
-    if (deadline != ROUSE_NEVER && scope_alarm_start(m, s, deadline) < 0) {
-        scope_unref(s);
-        goto out;
-    }
+    return s;
+}
+
+static void open_as_newest(struct task *t, struct rouse_scope *s)
+{
     opened_acquire(t);
     s->older = t->opened;
     t->opened = s;
     /* Marked before we came here: who did it may have missed this scope. Later: it is seen. */
     s->canceled = atomic_load_explicit(&t->canceled, memory_order_relaxed);
     opened_release(t);
-    *ret = s;
-    r = 0;
-out:
+}
+
+static void close_newest(struct task *t, struct rouse_scope *s)
+{
+    opened_acquire(t);
+    t->opened = s->older;
+    opened_release(t);
+    scope_unref(s);
+}
+
+int rouse_scope_open(int64_t deadline, struct rouse_scope **ret)
+{
+    struct machine *m = sched_enter();
+    struct rouse_scope *s;
+    int r = -ENOMEM;
+
+    if (!m)
+        return -EPERM;
+    s = scope_new(m->current);
+    if (s) {
+        open_as_newest(m->current, s);
+        r = deadline == ROUSE_NEVER ? 0 : scope_alarm_start(m, s, deadline);
+        if (r == 0)
+            *ret = s;
+        else
+            close_newest(m->current, s);
+    }
     sched_leave(m);
     return r;
 }
@@ -194,9 +212,6 @@ void rouse_scope_close(struct rouse_scope *s)
         }
     }
     scope_alarm_stop(m, s);
-    opened_acquire(t);
-    t->opened = s->older;
-    opened_release(t);
-    scope_unref(s);
+    close_newest(t, s);
     sched_leave(m);
 }
