@@ -114,18 +114,22 @@ static struct waiter *choose(struct mutex *x, bool *ret_handed)
     return w;
 }
 
+/* Nobody waits, or one is on its way already. */
+static bool nobody_to_wake(uint32_t word)
+{
+    return !(word & WAITING) || (word & (WOKEN | HUNGRY)) == WOKEN;
+}
+
 /* With the mutex held. */
-static void unlock_slow(struct machine *m, struct mutex *x)
+static __attribute__((noinline)) void unlock_slow(struct machine *m, struct mutex *x)
 {
     uint32_t was = word_of(x);
     struct waiter *w = NULL;
     bool handed = false;
 
     do {
-        bool wake = (was & WAITING) && (was & (WOKEN | HUNGRY)) != WOKEN;
-
         /* One at most: a task that spins may have cleared the WOKEN that was set for `w`. */
-        if (wake && !w) {
+        if (!w && !nobody_to_wake(was)) {
             w = choose(x, &handed);
             was = word_of(x);
             continue;
@@ -198,7 +202,7 @@ static int wait_for(struct machine **m, struct mutex *x, struct waiter *w, bool 
     return r;
 }
 
-static int lock_slow(struct machine **m, struct mutex *x, int64_t deadline, enum interruptible how)
+static __attribute__((noinline)) int lock_slow(struct machine **m, struct mutex *x, int64_t deadline, enum interruptible how)
 {
     struct waiter w = {.task = (*m)->current};
     bool woken = false, again = false;
@@ -237,29 +241,31 @@ static bool exchange(struct mutex *x, uint32_t was, uint32_t is)
     if (!sched_alone())
         return atomic_compare_exchange_strong_explicit(&x->word, &was, is, memory_order_acq_rel,
                                                        memory_order_relaxed);
-    if (word_of(x) != was)
-        return false;
     atomic_store_explicit(&x->word, is, memory_order_relaxed);
     return true;
 }
 
 int mutex_lock(struct machine **m, struct rouse_mutex *mutex, int64_t deadline, enum interruptible how)
 {
-    if (exchange(mutex_of(mutex), 0, LOCKED))
+    struct mutex *x = mutex_of(mutex);
+    uint32_t was = word_of(x);
+
+    if (!(was & LOCKED) && exchange(x, was, was | LOCKED))
         return 0;
-    return lock_slow(m, mutex_of(mutex), deadline, how);
+    return lock_slow(m, x, deadline, how);
 }
 
 void mutex_unlock(struct machine *m, struct rouse_mutex *mutex)
 {
     struct mutex *x = mutex_of(mutex);
+    uint32_t was = word_of(x);
 
-    if (exchange(x, LOCKED, 0))
-        return;
-    if (!(word_of(x) & LOCKED)) {
+    if (!(was & LOCKED)) {
         fputs("rouse_mutex_unlock: the mutex is not locked\n", stderr);
         abort();
     }
+    if (nobody_to_wake(was) && exchange(x, was, was & ~(uint32_t)(LOCKED | HUNGRY)))
+        return;
     unlock_slow(m, x);
 }
 
