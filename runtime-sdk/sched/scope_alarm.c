@@ -26,7 +26,7 @@ int scope_alarm_start(struct machine *m, struct rouse_scope *s, int64_t deadline
     if (!t)
         return -ENOMEM;
     t->waits_for = "a scope's deadline";
-    t->shielded = true;
+    atomic_store_explicit(&t->shielded, true, memory_order_relaxed);
     generation = atomic_load_explicit(&t->claim, memory_order_relaxed) + 1;
     atomic_store_explicit(&t->claim, generation, memory_order_release);
     atomic_store_explicit(&t->state, TASK_WAITING, memory_order_relaxed);

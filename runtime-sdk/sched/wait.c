@@ -23,7 +23,7 @@ int wait_open(struct machine *m, const char *what)
 {
     struct task *t = m->current;
 
-    t->shielded = false;
+    atomic_store_explicit(&t->shielded, false, memory_order_relaxed);
     open_claim(t, what);
     if (__builtin_expect(!atomic_load_explicit(&t->canceled, memory_order_acquire), 1))
         return 0;
@@ -33,7 +33,7 @@ int wait_open(struct machine *m, const char *what)
 
 void wait_open_always(struct machine *m, const char *what)
 {
-    m->current->shielded = true;
+    atomic_store_explicit(&m->current->shielded, true, memory_order_relaxed);
     open_claim(m->current, what);
 }
 
