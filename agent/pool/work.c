@@ -138,6 +138,24 @@ static void on_too_large(void *user, struct runtime_call *c)
     invocation_too_large(invocation_of(c));
 }
 
+static void on_head(void *user, struct runtime_call *c, struct answer_head *h, const char *wrong)
+{
+    (void)user;
+    invocation_head(invocation_of(c), h, wrong);
+}
+
+static void on_body(void *user, struct runtime_call *c, const uint8_t *data, size_t n, bool last)
+{
+    (void)user;
+    invocation_body(invocation_of(c), data, n, last);
+}
+
+static void on_room(void *user, struct runtime_call *c)
+{
+    (void)user;
+    invocation_room(invocation_of(c));
+}
+
 static void on_error(void *user, struct runtime_call *c, const struct function_error *e)
 {
     struct instance *i = user;
@@ -149,6 +167,8 @@ static void on_error(void *user, struct runtime_call *c, const struct function_e
         slot_update(i);
     }
     invocation_error(invocation_of(c), e);
+    if (e->fatal)
+        work_lose_all(i, "InstanceLost", "the instance ended with another request's failure");
 }
 
 static size_t count_lines(const char *text, size_t n)
@@ -198,6 +218,9 @@ static const struct runtime_link_ops link_ops = {
     .on_result = on_result,
     .on_too_large = on_too_large,
     .on_error = on_error,
+    .on_head = on_head,
+    .on_body = on_body,
+    .on_room = on_room,
     .on_hook = on_hook,
     .on_log = on_log,
     .on_closed = on_closed,

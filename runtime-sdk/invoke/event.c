@@ -1,5 +1,5 @@
 /* event.c - no tree, no allocation but the buffer's: every warm request comes through here. */
-#include "invoke/event.h"
+#include "invoke/event_internal.h"
 #include "http/route_pattern.h"
 #include "http/trace.h"
 #include "invoke/text.h"
@@ -30,12 +30,17 @@ static bool same_name(struct str a, struct str b)
     return a.n == b.n && !strncasecmp(a.at, b.at, a.n);
 }
 
-/* Framing and hops are between the client and this platform; Rouse-* is the platform's own. */
-static bool is_hidden(struct str name)
+bool event_hides(struct str name)
 {
-    static const char *const hidden[] = {
-        "connection", "transfer-encoding", "keep-alive", "proxy-connection", "proxy-authorization",
-        "te",         "trailer",           "upgrade",    "expect",           "cookie"};
+    static const char *const hidden[] = {"connection",
+                                         "transfer-encoding",
+                                         "keep-alive",
+                                         "proxy-connection",
+                                         "proxy-authorization",
+                                         "te",
+                                         "trailer",
+                                         "upgrade",
+                                         "expect"};
 
     if (name.n > 6 && !strncasecmp(name.at, "rouse-", 6))
         return true;
@@ -45,9 +50,9 @@ static bool is_hidden(struct str name)
     return false;
 }
 
-static int put_lower_name(struct buffer *to, struct str name)
+int event_put_lower_name(struct buffer *to, struct str name)
 {
-    uint8_t *out = buffer_reserve(to, name.n + 3);
+    uint8_t *out = buffer_reserve(to, name.n + 2);
 
     if (!out)
         return -ENOMEM;
@@ -55,8 +60,8 @@ static int put_lower_name(struct buffer *to, struct str name)
     /* A header's name is a token: nothing in it needs an escape. */
     for (size_t i = 0; i < name.n; i++)
         *out++ = (uint8_t)(name.at[i] >= 'A' && name.at[i] <= 'Z' ? name.at[i] | 0x20 : name.at[i]);
-    memcpy(out, "\":", 2);
-    buffer_commit(to, name.n + 3);
+    *out = '"';
+    buffer_commit(to, name.n + 2);
     return 0;
 }
 
@@ -92,11 +97,7 @@ static int put_values(struct buffer *to, const struct http_head *h, size_t first
     return r;
 }
 
-/* Which of the client's trace fields hold: what cannot be read is no part of the trace in force. */
-struct trace_fields {
-    bool parent, state;
-};
-static struct trace_fields trace_fields(const struct http_head *h)
+struct trace_fields event_trace_fields(const struct http_head *h)
 {
     char trace[HTTP_TRACE_SIZE];
     struct trace_fields f = {.parent = http_trace_of(h, (const uint64_t[3]){0}, trace)};
@@ -108,14 +109,14 @@ static struct trace_fields trace_fields(const struct http_head *h)
     return f;
 }
 
-static bool is_broken_trace(const struct trace_fields *f, struct str name)
+bool event_hides_trace(const struct trace_fields *f, struct str name)
 {
     return (!f->parent && str_ieq(name, "traceparent")) || (!f->state && str_ieq(name, "tracestate"));
 }
 
 static int put_headers(struct buffer *to, const struct http_head *h, const char *trace)
 {
-    const struct trace_fields fields = trace_fields(h);
+    const struct trace_fields fields = event_trace_fields(h);
     bool first = true;
     int r = PUT(to, ",\"headers\":{");
 
@@ -126,14 +127,18 @@ static int put_headers(struct buffer *to, const struct http_head *h, const char 
         first = false;
     }
     for (size_t i = 0; i < h->header_count && r == 0; i++) {
-        if (is_hidden(h->headers[i].name) || is_broken_trace(&fields, h->headers[i].name) ||
+        struct str name = h->headers[i].name;
+
+        if (event_hides(name) || str_ieq(name, "cookie") || event_hides_trace(&fields, name) ||
             seen_before(h, i))
             continue;
         if (!first)
             r = PUT(to, ",");
         first = false;
         if (r == 0)
-            r = put_lower_name(to, h->headers[i].name);
+            r = event_put_lower_name(to, name);
+        if (r == 0)
+            r = PUT(to, ":");
         if (r == 0)
             r = put_values(to, h, i);
     }
@@ -295,7 +300,7 @@ static int put_query(struct buffer *to, struct str query)
 /* ---------------------------------------------------------------- the route */
 
 /* "GET /users/{id}"; "ANY ..." of a trigger that takes all methods. */
-static int put_route_key(struct buffer *to, const struct event_request *r)
+int event_put_route_key(struct buffer *to, const struct event_request *r)
 {
     struct str method = r->route_any ? STR("ANY") : r->head->method;
     int e;
@@ -312,7 +317,7 @@ static int put_route_key(struct buffer *to, const struct event_request *r)
     return e == 0 ? PUT(to, "\"") : e;
 }
 
-static int put_path_parameters(struct buffer *to, const struct event_request *r)
+int event_put_path_parameters(struct buffer *to, const struct event_request *r)
 {
     struct route_param params[ROUTE_PARAMS_MAX];
     size_t count;
@@ -398,7 +403,7 @@ static int put_context(struct buffer *to, const struct event_request *r)
     if (e == 0)
         e = json_string_append(to, r->request_id, strlen(r->request_id));
     if (e == 0)
-        e = put_route_key(to, r);
+        e = event_put_route_key(to, r);
     if (e == 0)
         e = buffer_printf(to, ",\"stage\":\"$default\",\"time\":\"%s\",\"timeEpoch\":%llu}",
                           time_text(r->clock, r->now_ms), (unsigned long long)r->now_ms);
@@ -426,7 +431,7 @@ int event_append(struct buffer *to, const struct event_request *r)
     int e = PUT(to, "{\"version\":\"2.0\"");
 
     if (e == 0)
-        e = put_route_key(to, r);
+        e = event_put_route_key(to, r);
     if (e == 0)
         e = PUT(to, ",\"rawPath\":");
     if (e == 0)
@@ -442,7 +447,7 @@ int event_append(struct buffer *to, const struct event_request *r)
     if (e == 0)
         e = put_query(to, r->head->query);
     if (e == 0)
-        e = put_path_parameters(to, r);
+        e = event_put_path_parameters(to, r);
     if (e == 0)
         e = put_context(to, r);
     return e == 0 ? put_body(to, r) : e;

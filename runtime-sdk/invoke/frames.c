@@ -1,6 +1,6 @@
 /* frames.c - the platform's end of proto/frames.md. What a runtime may not do ends the connection,
  * with a reason. */
-#include "invoke/link_internal.h"
+#include "invoke/frames_internal.h"
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "invoke/text.h"
@@ -14,15 +14,7 @@
 
 enum { OUT_KEEP = 256 << 10, REASON_MAX = 128, HELLO_MAX = 4096, LOG_LINE_MAX = 64 << 10 };
 
-struct frames {
-    struct runtime_link *link;
-    struct listener *listener;
-    struct conn *conn; /* the one connection; others are turned away */
-    bool hello, ready;
-    struct buffer out; /* one message at a time, reused */
-};
-
-static void frames_send(struct frames *f)
+void frames_send(struct frames *f)
 {
     if (f->conn)
         conn_write(f->conn, buffer_bytes(&f->out), buffer_size(&f->out));
@@ -56,8 +48,7 @@ static void frames_end(struct frames *f, const char *violation)
     link_closed(f->link, violation);
 }
 
-static bool violate(struct frames *f, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static bool violate(struct frames *f, const char *fmt, ...)
+bool frames_violate(struct frames *f, const char *fmt, ...)
 {
     char reason[REASON_MAX];
     va_list ap;
@@ -69,7 +60,7 @@ static bool violate(struct frames *f, const char *fmt, ...)
     return false;
 }
 
-static bool hello_valid(const struct frame *fr)
+static bool hello_valid(const struct frame *fr, bool *ret_http)
 {
     struct json_tokener *t;
     struct json_object *o = NULL, *v;
@@ -84,6 +75,9 @@ static bool hello_valid(const struct frame *fr)
     ok = o && json_object_is_type(o, json_type_object) &&
          json_object_object_get_ex(o, "protocol", &v) && json_object_is_type(v, json_type_int) &&
          json_object_get_int64(v) == FRAME_PROTOCOL;
+    *ret_http = ok && json_object_object_get_ex(o, "http", &v) && json_object_get_boolean(v);
+    ok = ok &&
+         (!json_object_object_get_ex(o, "http", &v) || json_object_is_type(v, json_type_boolean));
     json_object_put(o);
     return ok;
 }
@@ -113,13 +107,16 @@ static void hello_answer(struct frames *f)
 
 static bool on_hello(struct frames *f, const struct frame *fr)
 {
+    bool http;
+
     if (f->hello)
-        return violate(f, "a second HELLO");
-    if (fr->id || !hello_valid(fr))
-        return violate(f, "a HELLO that is not of protocol %d", FRAME_PROTOCOL);
+        return frames_violate(f, "a second HELLO");
+    if (fr->id || !hello_valid(fr, &http))
+        return frames_violate(f, "a HELLO that is not of protocol %d", FRAME_PROTOCOL);
     if (!link_decide(f->link, LINK_FRAMES))
-        return violate(f, "HELLO after the Lambda Runtime API was used");
+        return frames_violate(f, "HELLO after the Lambda Runtime API was used");
     f->hello = true;
+    f->link->takes_http = http;
     frames_stop_listening(f);
     hello_answer(f);
     return true;
@@ -127,16 +124,19 @@ static bool on_hello(struct frames *f, const struct frame *fr)
 
 static bool on_credit(struct frames *f, const struct frame *fr)
 {
+    struct runtime_call *c;
     uint32_t credit;
 
     if (fr->length != 4)
-        return violate(f, "a CREDIT of %u bytes", fr->length);
-    if (fr->id)
-        return true;
+        return frames_violate(f, "a CREDIT of %u bytes", fr->length);
     credit = (uint32_t)fr->payload[0] | (uint32_t)fr->payload[1] << 8 |
              (uint32_t)fr->payload[2] << 16 | (uint32_t)fr->payload[3] << 24;
     if (!credit)
-        return violate(f, "a CREDIT of 0");
+        return frames_violate(f, "a CREDIT of 0");
+    if (fr->id) { /* of one that is over, too */
+        c = link_find(f->link, fr->id);
+        return c && c->http.on ? frames_http_credit(f, c, credit) : true;
+    }
     f->ready = true;
     f->link->config.ops->on_credit(f->link->config.user, credit < f->link->config.concurrency
                                                              ? credit
@@ -169,9 +169,14 @@ static bool on_response(struct frames *f, const struct frame *fr)
     struct runtime_call *c = link_find(f->link, fr->id);
 
     if (!c || c->state != CALL_SENT)
-        return violate(f, "a RESPONSE to %llu, which awaits none", (unsigned long long)fr->id);
+        return frames_violate(f, "a RESPONSE to %llu, which awaits none", (unsigned long long)fr->id);
+    if (c->http.on != !!(fr->flags & FRAME_HTTP))
+        return frames_violate(f, "a RESPONSE to %llu, which is %sHTTP", (unsigned long long)fr->id,
+                              c->http.on ? "" : "not ");
+    if (c->http.on)
+        return frames_http_head(f, c, fr);
     if (!result_kind(fr->flags, &c->kind))
-        return violate(f, "a RESPONSE of two kinds");
+        return frames_violate(f, "a RESPONSE of two kinds");
     if (fr->flags & FRAME_FIN) {
         link_result(f->link, c, fr->payload, fr->length);
     } else {
@@ -186,8 +191,10 @@ static bool on_body(struct frames *f, const struct frame *fr)
     struct runtime_call *c = link_find(f->link, fr->id);
 
     if (!c || c->state != CALL_ANSWERING)
-        return violate(f, "a %s for %llu, which has no open body", frame_type_name(fr->type),
-                       (unsigned long long)fr->id);
+        return frames_violate(f, "a %s for %llu, which has no open body", frame_type_name(fr->type),
+                              (unsigned long long)fr->id);
+    if (c->http.on)
+        return frames_http_body(f, c, fr);
     link_keep(f->link, c, fr->payload, fr->length);
     if (fr->type == FRAME_END || fr->flags & FRAME_FIN)
         link_result(f->link, c, NULL, 0);
@@ -205,7 +212,7 @@ static bool on_error(struct frames *f, const struct frame *fr)
 
     if (!fr->id) {
         if (!(fr->flags & FRAME_FATAL))
-            return violate(f, "an ERROR of the connection that is not FATAL");
+            return frames_violate(f, "an ERROR of the connection that is not FATAL");
         link_init_error(f->link, fr->payload, fr->length, "Runtime.InitError");
         return true;
     }
@@ -215,9 +222,11 @@ static bool on_error(struct frames *f, const struct frame *fr)
     }
     c = link_find(f->link, fr->id);
     if (!c)
-        return violate(f, "an ERROR of %llu, which does not run", (unsigned long long)fr->id);
+        return frames_violate(f, "an ERROR of %llu, which does not run", (unsigned long long)fr->id);
     link_error(f->link, c, fr->payload, fr->length, NULL, fr->flags & FRAME_FATAL);
-    return true;
+    if (fr->flags & FRAME_FATAL) /* its last word */
+        frames_end(f, NULL);
+    return f->conn != NULL;
 }
 
 static bool on_log(struct frames *f, const struct frame *fr)
@@ -233,7 +242,7 @@ static bool on_log(struct frames *f, const struct frame *fr)
 static bool on_frame(struct frames *f, const struct frame *fr)
 {
     if (!f->hello && fr->type != FRAME_HELLO)
-        return violate(f, "%s before HELLO", frame_type_name(fr->type));
+        return frames_violate(f, "%s before HELLO", frame_type_name(fr->type));
     switch (fr->type) {
     case FRAME_HELLO:
         return on_hello(f, fr);
@@ -256,7 +265,7 @@ static bool on_frame(struct frames *f, const struct frame *fr)
     case FRAME_INVOKE:
     case FRAME_CANCEL:
     case FRAME_HOOK:
-        return violate(f, "%s from a runtime", frame_type_name(fr->type));
+        return frames_violate(f, "%s from a runtime", frame_type_name(fr->type));
     default:
         return true;
     }
@@ -276,9 +285,9 @@ static size_t on_data(struct conn *c, const uint8_t *in, size_t n)
         if (r == 0)
             return used;
         if (r < 0) {
-            violate(f,
-                    r == -EMSGSIZE ? "a frame over %d bytes" : "bytes that are no frame (limit %d)",
-                    FRAME_PAYLOAD_MAX);
+            frames_violate(
+                f, r == -EMSGSIZE ? "a frame over %d bytes" : "bytes that are no frame (limit %d)",
+                FRAME_PAYLOAD_MAX);
             return n;
         }
         f->link->first_word = used == 0;
@@ -303,7 +312,13 @@ static void on_closed(struct conn *c, int error)
         link_closed(f->link, NULL);
 }
 
-static const struct conn_ops ops = {.on_data = on_data, .on_closed = on_closed};
+static void on_drained(struct conn *c)
+{
+    frames_http_drained(conn_user(c));
+}
+
+static const struct conn_ops ops = {
+    .on_data = on_data, .on_drained = on_drained, .on_closed = on_closed};
 
 static void on_accept(void *user, int fd)
 {
@@ -390,6 +405,11 @@ int frames_start(struct frames *f, struct runtime_call *c, const void *event, si
 
 void frames_cancel(struct frames *f, struct runtime_call *c)
 {
+    if (c->http.on && c->http.cancelled)
+        return;
+    c->http.cancelled = true;
+    c->http.sending = false;
+    list_del(&c->link);
     if (f->conn && frame_append(&f->out, FRAME_CANCEL, 0, c->id, NULL, 0) == 0)
         frames_send(f);
 }

@@ -90,7 +90,7 @@ static struct invocation *invocation_get(struct invocations *all)
     return i;
 }
 
-static void body_drop(struct invocation *i)
+void invocation_drop_body(struct invocation *i)
 {
     i->all->bodies -= buffer_size(&i->body);
     if (i->body.capacity > BODY_KEEP)
@@ -105,7 +105,7 @@ static void invocation_put(struct invocation *i)
     struct invocations *all = i->all;
     struct invocation fresh;
 
-    body_drop(i);
+    invocation_drop_body(i);
     fresh = (struct invocation){.texts = i->texts, .body = i->body};
 
     if (all->free_count >= FREE_MAX) {
@@ -152,6 +152,11 @@ void invocation_client_fail(struct invocation *i, struct failure *f, bool lost)
 
     if (!x || i->gone)
         return;
+    if (http_respond_started(x)) {
+        invocation_leave_exchange(i, f->status, lost);
+        http_abort(x);
+        return;
+    }
     f->request_id = i->params.request_id;
     f->shape = i->params.shape;
     f->trusted = i->params.trusted;
@@ -319,9 +324,9 @@ static bool is_json(const uint8_t *data, size_t n)
     return json_check(data, n, JSON_DEPTH, &facts) == 0;
 }
 
-static int build_event(struct invocation *i, const uint8_t *body, size_t n)
+struct event_request invocation_event(struct invocation *i, const uint8_t *body, size_t n)
 {
-    struct event_request r = {
+    return (struct event_request){
         .head = http_head(i->x),
         .raw_path = i->params.raw_path,
         .route = i->params.route,
@@ -335,9 +340,16 @@ static int build_event(struct invocation *i, const uint8_t *body, size_t n)
         .now_ms = clock_wall_ms(),
         .clock = &i->all->clock,
     };
+}
 
-    buffer_clear(&i->all->event);
-    return event_append(&i->all->event, &r);
+struct buffer *invocation_scratch(struct invocation *i)
+{
+    struct buffer *b = &i->all->event;
+
+    if (b->capacity > SCRATCH_KEEP)
+        buffer_done(b);
+    buffer_clear(b);
+    return b;
 }
 
 void invocation_started(struct invocation *i)
@@ -363,7 +375,9 @@ static void submit(struct invocation *i, const uint8_t *body, size_t n)
         return;
     }
     if (i->params.shape == INVOKE_HTTP) {
-        r = build_event(i, body, n);
+        struct event_request request = invocation_event(i, body, n);
+
+        r = event_append(invocation_scratch(i), &request);
         event = buffer_bytes(&all->event);
         size = buffer_size(&all->event);
     }
@@ -371,8 +385,6 @@ static void submit(struct invocation *i, const uint8_t *body, size_t n)
     i->call.result_limit = i->params.body_limit;
     if (r == 0)
         r = runtime_link_start(i->s.link, &i->call, event, size);
-    if (all->event.capacity > SCRATCH_KEEP)
-        buffer_done(&all->event);
     if (r == -ENOTCONN) {
         invocation_refuse(i, 502, "InstanceLost", "the instance ended before the function began");
         return;
@@ -386,9 +398,26 @@ static void submit(struct invocation *i, const uint8_t *body, size_t n)
 
 /* ---------------------------------------------------------------- the exchange */
 
+const char *invocation_keep_body(struct invocation *i, const uint8_t *data, size_t n)
+{
+    if (i->all->bodies + n > BODIES_MAX)
+        return "the bodies of all requests are over the node's limit";
+    if (buffer_append(&i->body, data, n) < 0)
+        return "out of memory";
+    i->all->bodies += n;
+    return NULL;
+}
+
+void invocation_take_body(struct invocation *i, size_t n)
+{
+    buffer_consume(&i->body, n);
+    i->all->bodies -= n;
+}
+
 static void on_body(struct http_exchange *x, const uint8_t *data, size_t n, bool last)
 {
     struct invocation *i = http_user(x);
+    const char *why;
 
     if (i->state != INVOCATION_READING || i->refusal.status)
         return;
@@ -396,20 +425,14 @@ static void on_body(struct http_exchange *x, const uint8_t *data, size_t n, bool
         invocation_refuse(i, 413, "RequestTooLarge", "the request body is over the limit");
         return;
     }
-    if (i->all->bodies + n > BODIES_MAX) {
-        invocation_refuse(i, 503, "NoMemory", "the bodies of all requests are over the node's limit");
+    why = invocation_keep_body(i, data, n);
+    if (why)
+        invocation_refuse(i, 503, "NoMemory", why);
+    if (why || !last)
         return;
-    }
-    if (buffer_append(&i->body, data, n) < 0) {
-        invocation_refuse(i, 503, "NoMemory", "out of memory");
-        return;
-    }
-    i->all->bodies += n;
-    if (last) {
-        loop_timer_cancel(i->all->loop, &i->timer);
-        submit(i, buffer_bytes(&i->body), buffer_size(&i->body));
-        body_drop(i);
-    }
+    loop_timer_cancel(i->all->loop, &i->timer);
+    submit(i, buffer_bytes(&i->body), buffer_size(&i->body));
+    invocation_drop_body(i);
 }
 
 static void on_gone(struct http_exchange *x, int error)
@@ -424,7 +447,7 @@ static void on_gone(struct http_exchange *x, int error)
     }
 }
 
-static void on_exchange_done(struct http_exchange *x)
+void invocation_exchange_done(struct http_exchange *x)
 {
     struct invocation *i = http_user(x);
 
@@ -432,8 +455,19 @@ static void on_exchange_done(struct http_exchange *x)
     if (i->state == INVOCATION_READING)
         invocation_release(i);
 }
+
+void invocation_tell_log(struct invocation *i, const char *message)
+{
+    const struct runtime_link_config *c = &i->s.link->config;
+    char line[256];
+    int n = snprintf(line, sizeof(line), "[ERROR] %s", message);
+
+    c->ops->on_log(c->user, i->params.request_id, line,
+                   (size_t)n < sizeof(line) ? (size_t)n : sizeof(line) - 1);
+}
+
 static const struct http_exchange_ops exchange_ops = {
-    .on_body = on_body, .on_gone = on_gone, .on_done = on_exchange_done};
+    .on_body = on_body, .on_gone = on_gone, .on_done = invocation_exchange_done};
 
 void invocation_own_exchange(struct invocation *i)
 {
@@ -516,6 +550,16 @@ int invocation_begin(struct invocations *all, struct http_exchange *x,
     list_init(&i->of_server);
     if (s->link->http && i->params.shape == INVOKE_HTTP) {
         int r = proxied_begin(i);
+
+        if (r < 0)
+            invocation_put(i);
+        else
+            *ret = i;
+        return r;
+    }
+    if (runtime_link_takes_http(s->link) &&
+        (h->content_length <= 0 || (uint64_t)h->content_length <= i->params.body_limit)) {
+        int r = streamed_begin(i);
 
         if (r < 0)
             invocation_put(i);

@@ -41,6 +41,10 @@ int invocation_begin(struct invocations *all, struct http_exchange *x,
 struct invocation *invocation_of(struct runtime_call *c);
 void invocation_result(struct invocation *i, const struct result *r);
 void invocation_too_large(struct invocation *i);
+/* Of a function that takes HTTP. */
+void invocation_head(struct invocation *i, struct answer_head *h, const char *wrong);
+void invocation_body(struct invocation *i, const uint8_t *data, size_t n, bool last);
+void invocation_room(struct invocation *i);
 void invocation_error(struct invocation *i, const struct function_error *e);
 /* The instance ended under it: 502 with that reason, and released. */
 void invocation_lost(struct invocation *i, const char *reason, const char *message);

@@ -1,7 +1,9 @@
-/* invocation_internal.h - an invocation as its two kinds share it: one that is an event (invocation.c),
- * one whose exchange is passed on to an HTTP server (proxied.c). */
+/* invocation_internal.h - an invocation as its three kinds share it: one that is an event (invocation.c),
+ * one whose request and answer are streamed over frames (streamed.c), one whose exchange is passed on to an
+ * HTTP server (proxied.c). */
 #pragma once
 #include "base/buffer.h"
+#include "invoke/event.h"
 #include "invoke/invocation.h"
 
 struct conn;
@@ -26,7 +28,12 @@ struct invocation {
     struct list of_server;    /* in http_link.running while it is in the function's hands */
     struct http_proxy *proxy; /* NULL: its exchange is ours. With x NULL: an upgraded stream */
     int status;               /* of the answer's head, once it came */
-    struct conn *probe;       /* asks whether the server is still there */
+    /* of a streamed one (streamed.c); `body` has what of the request's body waits for room */
+    bool body_whole;         /* with that it ends */
+    bool bare;               /* its answer has no body, whatever comes */
+    int64_t declared, given; /* bytes of the answer's body; declared -1: not */
+    size_t unread;           /* of those given, what the client's connection has not taken */
+    struct conn *probe;      /* asks whether the server is still there */
 };
 
 void invocation_set_state(struct invocation *i, enum invocation_state to);
@@ -45,6 +52,22 @@ void invocation_refuse(struct invocation *i, int status, const char *reason, con
 void invocation_on_timeout(struct loop_timer *t);
 /* It has begun: state, clock, time-out, the owner's on_started(). */
 void invocation_started(struct invocation *i);
+
+/* A line of its log. */
+void invocation_tell_log(struct invocation *i, const char *message);
+/* What has come of the request's body and waits. Of all requests of this loop it has a limit: NULL, or why
+ * it cannot be kept. */
+const char *invocation_keep_body(struct invocation *i, const uint8_t *data, size_t n);
+void invocation_take_body(struct invocation *i, size_t n); /* its first bytes */
+void invocation_drop_body(struct invocation *i);
+/* What an event, or a request's head, is made of; valid until the next call. */
+struct event_request invocation_event(struct invocation *i, const uint8_t *body, size_t n);
+struct buffer *invocation_scratch(struct invocation *i); /* empty */
+void invocation_exchange_done(struct http_exchange *x);
+
+/* ---- streamed.c */
+/* -errno: nothing was begun, the exchange is whole. */
+int streamed_begin(struct invocation *i);
 
 /* ---- proxied.c */
 /* Passes the exchange on. -errno: nothing was begun, the exchange is whole. */

@@ -62,6 +62,7 @@ void link_untrack(struct runtime_link *l, struct runtime_call *c)
 {
     map_del(&l->calls, &c->node);
     link_let_go(l, &c->held);
+    list_del(&c->link);
     c->state = CALL_IDLE;
 }
 
@@ -176,6 +177,7 @@ int runtime_link_new(const struct runtime_link_config *config, struct runtime_li
 
     if (l) {
         l->loop = config->loop;
+        list_init(&l->blocked);
         l->config = *config;
         r = copy_texts(&l->config);
     }
@@ -213,6 +215,7 @@ struct runtime_link *runtime_link_free(struct runtime_link *l)
     l->frames = frames_free(l->frames);
     map_for_each(it, &l->calls) link_untrack(l, container_of(it, struct runtime_call, node));
     map_done(&l->calls);
+    buffer_done(&l->head.headers);
     free((char *)l->config.function);
     free((char *)l->config.namespace);
     free((char *)l->config.revision);
@@ -231,15 +234,49 @@ void runtime_link_deafen(struct runtime_link *l)
         http_link_deafen(l->http);
 }
 
+static void reset(struct runtime_call *c)
+{
+    list_init(&c->link);
+    trim(&c->event);
+    trim(&c->result);
+    c->http.on = false;
+}
+
 int runtime_link_start(struct runtime_link *l, struct runtime_call *c, const void *event, size_t n)
 {
     if (l->closed || l->protocol == LINK_UNDECIDED)
         return -ENOTCONN;
-    list_init(&c->link);
-    trim(&c->event);
-    trim(&c->result);
+    reset(c);
     return l->protocol == LINK_FRAMES ? frames_start(l->frames, c, event, n)
                                       : lambda_start(l->lambda, c, event, n);
+}
+
+bool runtime_link_takes_http(const struct runtime_link *l)
+{
+    return l->takes_http;
+}
+
+int runtime_link_start_http(struct runtime_link *l, struct runtime_call *c, const void *head,
+                            size_t n, bool whole)
+{
+    if (l->closed || !l->takes_http)
+        return -ENOTCONN;
+    reset(c);
+    return frames_start_http(l->frames, c, head, n, whole);
+}
+
+ssize_t runtime_link_send(struct runtime_link *l, struct runtime_call *c, const uint8_t *data,
+                          size_t n, bool last)
+{
+    bool wanted = !l->closed && c->state != CALL_IDLE && c->http.sending;
+
+    return wanted ? frames_send_body(l->frames, c, data, n, last) : (ssize_t)n;
+}
+
+void runtime_link_consumed(struct runtime_link *l, struct runtime_call *c, size_t n)
+{
+    if (!l->closed && c->state != CALL_IDLE && !c->http.cancelled)
+        frames_consumed(l->frames, c, n);
 }
 
 void runtime_link_cancel(struct runtime_link *l, struct runtime_call *c)

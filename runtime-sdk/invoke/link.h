@@ -8,10 +8,13 @@
  * free the link; it may start and cancel calls. */
 #pragma once
 #include "base/map.h"
+#include "invoke/answer_head.h"
 #include "invoke/failure.h"
 #include "invoke/result.h"
 #include "reactor/loop.h"
 #include "wire/frame.h"
+
+#include <sys/types.h>
 
 struct runtime_link;
 
@@ -29,7 +32,13 @@ struct runtime_call {
     enum call_state { CALL_IDLE, CALL_QUEUED, CALL_SENT, CALL_ANSWERING } state;
     enum result_kind kind;
     bool too_large;
-    size_t held;          /* of the link's `held` */
+    size_t held;                     /* of the link's `held` */
+    struct {                         /* of a call that is HTTP */
+        bool on, sending, cancelled; /* `sending`: more of the request's body may follow */
+        unsigned interim;
+        uint32_t send_left, receive_left; /* windows, bytes */
+        uint32_t owed;                    /* consumed here, not credited to the runtime yet */
+    } http;
     struct buffer event;  /* while queued */
     struct buffer result; /* what came so far of a result in several parts */
 };
@@ -43,6 +52,12 @@ struct runtime_link_ops {
     void (*on_too_large)(void *user,
                          struct runtime_call *c); /* it ended, but its result is over the limit */
     void (*on_error)(void *user, struct runtime_call *c, const struct function_error *e);
+    /* An HTTP call's answer: its head (or why it is none that may be sent: then the rest is for nobody),
+     * after any number of interim ones; its body in parts, each to be given back by
+     * runtime_link_consumed(); with `last` it is over. on_room(): runtime_link_send() takes more now. */
+    void (*on_head)(void *user, struct runtime_call *c, struct answer_head *h, const char *wrong);
+    void (*on_body)(void *user, struct runtime_call *c, const uint8_t *data, size_t n, bool last);
+    void (*on_room)(void *user, struct runtime_call *c);
     void (*on_hook)(void *user, enum frame_hook_kind hook,
                     const struct function_error *e); /* its answer; e NULL: it succeeded */
     void (*on_log)(void *user, const char *request_id, const char *line,
@@ -71,6 +86,17 @@ struct runtime_link *runtime_link_free(struct runtime_link *l);
 /* The event is copied where it must wait. -ENOTCONN, -ENOMEM: nothing was sent and the call is
  * idle. */
 int runtime_link_start(struct runtime_link *l, struct runtime_call *c, const void *event, size_t n);
+/* The runtime takes HTTP: every call is to be one. Once on_credit() has been. */
+bool runtime_link_takes_http(const struct runtime_link *l);
+/* An HTTP call: the request's head; its body follows by runtime_link_send() unless `whole`. */
+int runtime_link_start_http(struct runtime_link *l, struct runtime_call *c, const void *head,
+                            size_t n, bool whole);
+/* Returns how many of the `n` bytes were taken: on_room() follows where that is not all. `last`: the body
+ * ends with them, if all were taken. What nobody waits for any more is taken and dropped. -ENOMEM. */
+ssize_t runtime_link_send(struct runtime_link *l, struct runtime_call *c, const uint8_t *data,
+                          size_t n, bool last);
+/* So much of the answer's body has gone on its way: the runtime may send as much more. */
+void runtime_link_consumed(struct runtime_link *l, struct runtime_call *c, size_t n);
 void runtime_link_cancel(struct runtime_link *l,
                          struct runtime_call *c); /* nobody waits; it is still answered */
 void runtime_link_drop(struct runtime_link *l,

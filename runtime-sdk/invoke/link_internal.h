@@ -21,6 +21,9 @@ struct runtime_link {
     uint64_t hook_id; /* the hook that was sent last, 0: it is answered */
     enum frame_hook_kind hook;
     size_t held;
+    bool takes_http;         /* the runtime's HELLO said so */
+    struct list blocked;     /* HTTP calls whose request's body waits for room */
+    struct answer_head head; /* the one being told; its buffer is reused */
     struct frames *frames;
     struct lambda *lambda;
     struct http_link *http;
@@ -52,6 +55,11 @@ struct frames *frames_free(struct frames *f);
 void frames_stop_listening(struct frames *f);
 int frames_start(struct frames *f, struct runtime_call *c, const void *event, size_t n);
 void frames_cancel(struct frames *f, struct runtime_call *c);
+int frames_start_http(struct frames *f, struct runtime_call *c, const void *head, size_t n,
+                      bool whole);
+ssize_t frames_send_body(struct frames *f, struct runtime_call *c, const uint8_t *data, size_t n,
+                         bool last);
+void frames_consumed(struct frames *f, struct runtime_call *c, size_t n);
 int frames_hook(struct frames *f, const struct frame_hook *hook);
 
 int lambda_new(struct runtime_link *l, int listen_fd, struct lambda **ret);

@@ -68,18 +68,9 @@ static int put_target(struct buffer *b, const struct invocation *i)
 
 /* ---------------------------------------------------------------- ends */
 
-static void tell_log(struct invocation *i, const char *message)
-{
-    const struct runtime_link_config *c = &i->s.link->config;
-    char line[160];
-    int n = snprintf(line, sizeof(line), "[ERROR] %s", message);
-
-    c->ops->on_log(c->user, i->params.request_id, line, (size_t)n);
-}
-
 static void fail(struct invocation *i)
 {
-    tell_log(i, i->refusal.message);
+    invocation_tell_log(i, i->refusal.message);
     invocation_client_fail(i, &i->refusal, false);
     invocation_release(i);
 }

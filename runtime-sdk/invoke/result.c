@@ -1,4 +1,4 @@
-#include "invoke/result.h"
+#include "invoke/result_internal.h"
 #include "http/message.h"
 #include "invoke/text.h"
 
@@ -17,9 +17,7 @@ static int bad(char message[RESULT_MESSAGE_MAX], const char *what)
     return -EBADMSG;
 }
 
-/* The whole of the bytes must be one JSON value, of not too many. NULL is both an error and `null`.
- */
-static bool parse(const uint8_t *s, size_t n, struct json_object **ret)
+bool result_parse(const uint8_t *s, size_t n, struct json_object **ret)
 {
     struct json_tokener *t;
     struct json_facts facts;
@@ -73,7 +71,7 @@ static bool is_ours(const char *name)
     return false;
 }
 
-static int add_header(struct buffer *to, const char *name, struct json_object *value,
+int result_add_header(struct buffer *to, const char *name, struct json_object *value,
                       char message[RESULT_MESSAGE_MAX])
 {
     const char *v = json_object_get_string(value);
@@ -111,7 +109,7 @@ static int answer_headers(struct json_object *o, struct answer *a, char message[
         json_object_object_foreach(v, name, value)
         {
             typed = typed || !strcasecmp(name, "content-type");
-            r = add_header(&a->headers, name, value, message);
+            r = result_add_header(&a->headers, name, value, message);
             if (r < 0)
                 return r;
         }
@@ -124,7 +122,7 @@ static int answer_headers(struct json_object *o, struct answer *a, char message[
 
             if (!json_object_is_type(one, json_type_string))
                 return bad(message, "the answer has a cookie that is not a string");
-            r = add_header(&a->headers, "Set-Cookie", one, message);
+            r = result_add_header(&a->headers, "Set-Cookie", one, message);
         }
     }
     if (r == 0 && !typed)
@@ -207,7 +205,7 @@ static int plain(struct answer *a, const char *type, const uint8_t *body, size_t
 static int from_answer(const uint8_t *s, size_t n, struct answer *a, char message[RESULT_MESSAGE_MAX])
 {
     struct json_object *o = NULL;
-    int r = parse(s, n, &o)
+    int r = result_parse(s, n, &o)
                 ? from_object(o, a, message)
                 : bad(message, "the answer is not valid JSON, or of over " VALUES_TEXT " values");
 
@@ -221,7 +219,7 @@ static int from_json_string(const struct result *r, struct answer *a,
     struct json_object *o = NULL;
     int e;
 
-    if (!parse(r->data, r->n, &o) || !json_object_is_type(o, json_type_string)) {
+    if (!result_parse(r->data, r->n, &o) || !json_object_is_type(o, json_type_string)) {
         json_object_put(o);
         return bad(message, "the result is not valid JSON");
     }

@@ -338,11 +338,17 @@ class Runtime {
     } while (at < body.length);
   }
 
+  /** The same ERROR for each of them; FATAL is the last, since no frame behind it counts. */
+  lastWords(ids, payload) {
+    const frames = ids.map((id, at) => encode(ERROR, at === ids.length - 1 ? FATAL : 0, id, payload));
+    if (!this.ended && ids.length) this.socket.write(Buffer.concat(frames));
+  }
+
   /** The process ends: `error` is the answer to `id`, or (null) to everyone who still waits. */
   fail(id, error, type, status = 1) {
     const payload = errorPayload(error, type);
     const ids = id === null ? [...this.active] : [id];
-    for (const each of ids) this.send(ERROR, FATAL, each, payload);
+    this.lastWords(ids, payload);
     this.active.clear();
     this.ended = true;
     this.socket.end(() => process.exit(status));
@@ -385,7 +391,7 @@ function main() {
     if (runtime.ended || !runtime.hello) return;
     const error = new RuntimeError('Runtime.ExitError', `the function ended the process with exit status ${status}`);
     const payload = errorPayload(error);
-    for (const id of runtime.handler ? runtime.active : [0n]) runtime.send(ERROR, FATAL, id, payload);
+    runtime.lastWords(runtime.handler ? [...runtime.active] : [0n], payload);
   });
 }
 

@@ -489,7 +489,7 @@ static inline void want_slots(uint32_t count)
 
 /* ---------------------------------------------------------------- clients */
 
-static void client_ask(struct peer *p, const char *id, const char *body)
+static inline void client_ask(struct peer *p, const char *id, const char *body)
 {
     char text[4096];
     int n = snprintf(text, sizeof(text), "%s /hello HTTP/1.1\r\nHost: h\r\nX-Id: %s\r\n",

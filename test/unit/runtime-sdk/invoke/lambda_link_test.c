@@ -321,4 +321,7 @@ START_TEST(whoever_speaks_first_wins)
 }
 END_TEST
 
-UNIT_MAIN("lambda_link", lambda_has_no_hooks, lambda_whole_way, lambda_error_types, lambda_chunked_with_trailers, lambda_limits_and_modes, lambda_posts_to_nobody, lambda_init_error_and_extension, lambda_unknown_paths, lambda_several_pollers, whoever_speaks_first_wins)
+UNIT_MAIN("lambda_link", lambda_has_no_hooks, lambda_whole_way, lambda_error_types,
+          lambda_chunked_with_trailers, lambda_limits_and_modes, lambda_posts_to_nobody,
+          lambda_init_error_and_extension, lambda_unknown_paths, lambda_several_pollers,
+          whoever_speaks_first_wins)

@@ -70,6 +70,21 @@ static void on_hook(void *user, enum frame_hook_kind hook, const struct function
     (void)user;
     say("hook %d: %s %s\n", (int)hook, e ? e->type : "ended", e ? e->message : "");
 }
+static void on_head(void *user, struct runtime_call *c, struct answer_head *h, const char *wrong)
+{
+    (void)user;
+    say("head %s %d %s\n", c->request_id, h->status, wrong ? wrong : "-");
+}
+static void on_body(void *user, struct runtime_call *c, const uint8_t *data, size_t n, bool last)
+{
+    (void)user, (void)data;
+    say("body %s %zu%s\n", c->request_id, n, last ? " last" : "");
+}
+static void on_room(void *user, struct runtime_call *c)
+{
+    (void)user;
+    say("room %s\n", c->request_id);
+}
 static void on_closed(void *user, const char *violation)
 {
     (void)user;
@@ -83,6 +98,9 @@ static const struct runtime_link_ops ops = {
     .on_too_large = on_too_large,
     .on_error = on_error,
     .on_hook = on_hook,
+    .on_head = on_head,
+    .on_body = on_body,
+    .on_room = on_room,
     .on_log = on_log,
     .on_closed = on_closed,
 };

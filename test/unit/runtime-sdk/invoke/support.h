@@ -244,11 +244,23 @@ static inline struct frame frame_take(struct peer *p, struct buffer *payload)
     return f;
 }
 
-static inline void frame_hello(struct peer *p)
+static inline void frame_hello_as(struct peer *p, const char *hello)
 {
     struct buffer b = {0};
 
-    frame_send_text(p, FRAME_HELLO, 0, 0, "{\"protocol\":1,\"runtime\":\"test\",\"pid\":7}");
+    frame_send_text(p, FRAME_HELLO, 0, 0, hello);
     ck_assert_int_eq(frame_take(p, &b).type, FRAME_HELLO);
     buffer_done(&b);
+}
+
+static inline void frame_hello(struct peer *p)
+{
+    frame_hello_as(p, "{\"protocol\":1,\"runtime\":\"test\",\"pid\":7}");
+}
+
+static inline void frame_credit_body(struct peer *p, uint64_t id, uint32_t n)
+{
+    uint8_t le[4] = {(uint8_t)n, (uint8_t)(n >> 8), (uint8_t)(n >> 16), (uint8_t)(n >> 24)};
+
+    frame_send(p, FRAME_CREDIT, 0, id, le, 4);
 }
