@@ -4,6 +4,8 @@
  * time as others: the kernel gives an edge to one of them. */
 #include "sched/poller.h"
 
+#include "sched/netdesc.h"
+
 #include <errno.h>
 #include <stdatomic.h>
 #include <stddef.h>
@@ -15,10 +17,12 @@
 #include "rouse/sched.h"
 
 enum { BATCH = 128 };
+#define WAKE_KEY UINT64_MAX /* of no descriptor */
 
 static int poll_fd = -1, wake_fd = -1;
-static _Atomic bool waking; /* wake_fd was written to, and the wait it ends has not seen it */
-static bool milliseconds;   /* this kernel (before 5.11) has no epoll_pwait2() */
+static _Atomic int64_t waiting; /* tasks that are parked for a descriptor */
+static _Atomic bool waking;     /* wake_fd was written to, and the wait it ends has not seen it */
+static bool milliseconds;       /* this kernel (before 5.11) has no epoll_pwait2() */
 
 static int wait_ns(struct epoll_event *events, int64_t ns)
 {
@@ -57,6 +61,7 @@ static void wake_seen(void)
 void poller_look(int64_t deadline, struct task_list *ret)
 {
     struct epoll_event events[BATCH];
+    uint32_t before = ret->count;
     int64_t ns = deadline;
     int n;
 
@@ -67,12 +72,13 @@ void poller_look(int64_t deadline, struct task_list *ret)
     }
     n = wait_ns(events, ns);
     for (int i = 0; i < n; i++) {
-        if (events[i].data.u64 == UINT64_MAX) {
-            if (deadline)
-                wake_seen();
-        }
+        if (events[i].data.u64 != WAKE_KEY)
+            netdesc_event(events[i].data.u64, events[i].events, ret);
+        else if (deadline)
+            wake_seen();
     }
-    (void)ret;
+    if (ret->count != before)
+        atomic_fetch_sub_explicit(&waiting, ret->count - before, memory_order_relaxed);
 }
 
 void poller_wake(void)
@@ -87,7 +93,7 @@ void poller_wake(void)
 
 int poller_init(void)
 {
-    struct epoll_event e = {.events = EPOLLIN, .data.u64 = UINT64_MAX};
+    struct epoll_event e = {.events = EPOLLIN, .data.u64 = WAKE_KEY};
 
     poll_fd = epoll_create1(EPOLL_CLOEXEC);
     wake_fd = poll_fd < 0 ? -1 : eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -108,9 +114,34 @@ void poller_done(void)
     if (poll_fd >= 0)
         close(poll_fd);
     poll_fd = wake_fd = -1;
+    netdescs_done();
+}
+
+int poller_watch(int fd, uint32_t events, uint64_t key, bool known)
+{
+    struct epoll_event e = {.events = events, .data.u64 = key};
+
+    if (epoll_ctl(poll_fd, known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &e) == 0)
+        return 0;
+    /* It was closed, or stayed registered, behind our back. */
+    if (errno == (known ? ENOENT : EEXIST) &&
+        epoll_ctl(poll_fd, known ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, fd, &e) == 0)
+        return 0;
+    return -errno;
 }
 
 bool poller_waited_for(void)
 {
-    return false;
+    return atomic_load_explicit(&waiting, memory_order_relaxed) > 0;
+}
+
+/* Sequentially consistent: a thread that goes to sleep for want of work looks at it afterwards. */
+void poller_wait_begins(void)
+{
+    atomic_fetch_add(&waiting, 1);
+}
+
+void poller_wait_ended(void)
+{
+    atomic_fetch_sub_explicit(&waiting, 1, memory_order_relaxed);
 }

@@ -17,5 +17,13 @@ bool poller_waited_for(void);
 void poller_look(int64_t deadline, struct task_list *ret);
 /* Ends the waiting look of another thread, or the next one that waits. */
 void poller_wake(void);
+/* ---- netdesc.c */
+/* Tells epoll of fd, or, `known`, of other `events` of it; edges come to netdesc_event() with `key`. -EPERM: epoll
+ * refuses this kind of file. -ENOMEM, -ENOSPC */
+int poller_watch(int fd, uint32_t events, uint64_t key, bool known);
+/* One more task waits. It is no more when netdesc_event() has collected it, or when it says so. */
+void poller_wait_begins(void);
+void poller_wait_ended(void);
+
 int poller_init(void); /* -errno */
 void poller_done(void);

@@ -171,7 +171,7 @@ void *rouse_conn_context(const struct rouse_conn *c); /* yours, NULL at first */
 void rouse_conn_set_context(struct rouse_conn *c, void *context);
 size_t rouse_conn_address_index(const struct rouse_conn *c); /* of the address it came in by */
 unsigned rouse_conn_loop(const struct rouse_conn *c);
-enum { ROUSE_ADDRESS_MAX = 128 };
+#define ROUSE_ADDRESS_MAX 128
 /* "tcp://[::1]:40913", "unix://" for the usual nameless peer. */
 void rouse_conn_local_address(const struct rouse_conn *c, char out[ROUSE_ADDRESS_MAX]);
 void rouse_conn_remote_address(const struct rouse_conn *c, char out[ROUSE_ADDRESS_MAX]);

@@ -1,0 +1,251 @@
+/* netdesc.c - the table of descriptors: what they are, their registration, their edges, their end. */
+#include "sched/netdesc.h"
+
+#include "sched/internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { CHUNK = 256, CHUNKS = 65536 }; /* 16 million: more than any RLIMIT_NOFILE there is */
+
+static _Atomic(struct netdesc *) chunks[CHUNKS];
+static struct lock registering;
+
+static struct netdesc *chunk_new(_Atomic(struct netdesc *) *at)
+{
+    struct netdesc *was = NULL, *c = aligned_alloc(_Alignof(struct netdesc), CHUNK * sizeof(*c));
+
+    if (!c)
+        return NULL;
+    for (unsigned i = 0; i < CHUNK; i++) {
+        c[i] = (struct netdesc){0};
+        list_init(&c[i].parked);
+        list_init(&c[i].queue);
+    }
+    if (atomic_compare_exchange_strong(at, &was, c))
+        return c;
+    free(c);
+    return was;
+}
+
+int netdesc_get(int fd, struct netdesc **ret)
+{
+    struct netdesc *c;
+
+    if (fd < 0)
+        return -EBADF;
+    if (fd >= CHUNK * CHUNKS)
+        return -EMFILE;
+    c = atomic_load_explicit(&chunks[fd / CHUNK], memory_order_acquire);
+    if (__builtin_expect(!c, 0) && !(c = chunk_new(&chunks[fd / CHUNK])))
+        return -ENOMEM;
+    *ret = &c[fd % CHUNK];
+    return 0;
+}
+
+void netdescs_done(void)
+{
+    for (unsigned i = 0; i < CHUNKS; i++) {
+        struct netdesc *c = atomic_load_explicit(&chunks[i], memory_order_relaxed);
+
+        if (c) {
+            atomic_store_explicit(&chunks[i], NULL, memory_order_relaxed);
+            free(c);
+        }
+    }
+}
+
+/* The spin is held. Edges of before are of another generation. */
+static void forget(struct netdesc *d, enum netdesc_kind kind)
+{
+    d->generation++;
+    d->kind = (uint8_t)kind;
+    d->interest = d->edge = d->sticky = 0;
+    d->closing = false;
+}
+
+void netdesc_fresh(int fd, enum netdesc_kind kind)
+{
+    struct netdesc *d;
+
+    if (netdesc_get(fd, &d) < 0)
+        return;
+    spin_acquire(&d->spin);
+    forget(d, kind);
+    spin_release(&d->spin);
+}
+
+/* ---- what it is */
+
+static int option(int fd, int name)
+{
+    int value = 0;
+    socklen_t size = sizeof(value);
+
+    return getsockopt(fd, SOL_SOCKET, name, &value, &size) < 0 ? -errno : value;
+}
+
+static int kind_of_socket(int fd)
+{
+    if (option(fd, SO_TYPE) != SOCK_STREAM)
+        return NETDESC_SOCKET;
+    if (option(fd, SO_PROTOCOL) == IPPROTO_TCP)
+        return NETDESC_TCP;
+    return option(fd, SO_DOMAIN) == AF_UNIX ? NETDESC_UNIX : NETDESC_SOCKET;
+}
+
+__attribute__((noinline)) int netdesc_look(int fd)
+{
+    int flags = fcntl(fd, F_GETFL), kind = NETDESC_FILE;
+    struct stat st;
+
+    if (flags < 0 || fstat(fd, &st) < 0)
+        return -errno;
+    if (S_ISSOCK(st.st_mode))
+        kind = kind_of_socket(fd);
+    else if (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode) || S_ISBLK(st.st_mode) ||
+             (fd <= STDERR_FILENO && !(flags & O_NONBLOCK)))
+        return NETDESC_BLOCKING;
+    if (!(flags & O_NONBLOCK) && fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+        return -errno;
+    return kind;
+}
+
+void netdesc_known(struct netdesc *d, enum netdesc_kind kind)
+{
+    spin_acquire(&d->spin);
+    d->kind = (uint8_t)kind;
+    spin_release(&d->spin);
+}
+
+int netdesc_register(struct netdesc *d, int fd, uint8_t sides)
+{
+    uint32_t generation, events = EPOLLET;
+    uint8_t was;
+    int r = 0;
+
+    lock_acquire(&registering); /* two sides at a time would undo each other's */
+    spin_acquire(&d->spin);
+    was = d->interest;
+    generation = d->generation;
+    spin_release(&d->spin);
+    sides |= was;
+    if (sides & SIDE_READ)
+        events |= EPOLLIN | EPOLLRDHUP | EPOLLPRI;
+    if (sides & SIDE_WRITE)
+        events |= EPOLLOUT;
+    if (sides != was)
+        r = poller_watch(fd, events, netdesc_key(fd, generation), was);
+    spin_acquire(&d->spin);
+    if (d->generation != generation)
+        r = -EBADF;
+    else if (r == 0)
+        d->interest = sides;
+    spin_release(&d->spin);
+    lock_release(&registering);
+    return r;
+}
+
+/* ---- what happens to it */
+
+void netdesc_event(uint64_t key, uint32_t events, struct task_list *ret)
+{
+    uint8_t sides = 0;
+    struct netdesc *d;
+
+    if (netdesc_get((int)(uint32_t)key, &d) < 0)
+        return;
+    if (events & (EPOLLIN | EPOLLRDHUP | EPOLLPRI | EPOLLHUP | EPOLLERR))
+        sides |= SIDE_READ;
+    if (events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
+        sides |= SIDE_WRITE;
+    spin_acquire(&d->spin);
+    if (d->generation != (uint32_t)(key >> 32)) {
+        spin_release(&d->spin);
+        return;
+    }
+    d->edge |= sides;
+    if (events & (EPOLLRDHUP | EPOLLPRI))
+        d->sticky |= SIDE_READ;
+    if (events & (EPOLLHUP | EPOLLERR))
+        d->sticky |= SIDE_READ | SIDE_WRITE;
+    list_for_each(link, &d->parked)
+    {
+        struct netwait *w = list_entry(link, struct netwait, link);
+
+        if (!(w->sides & sides))
+            continue;
+        list_del(link);
+        /* else it timed out or was cancelled: the edge stays for the next operation */
+        if (wait_claim(w->task, 0)) {
+            d->edge &= (uint8_t)~w->holds;
+            task_list_push(ret, w->task);
+        }
+    }
+    spin_release(&d->spin);
+}
+
+static void end_waits(struct netdesc *d, struct list *waits, struct task_list *ret)
+{
+    struct list *link;
+
+    while ((link = list_pop_front(waits))) {
+        struct netwait *w = list_entry(link, struct netwait, link);
+
+        w->closed = true;
+        d->busy &= (uint8_t)~w->holds;
+        if (wait_claim(w->task, -EBADF))
+            task_list_push(ret, w->task);
+    }
+}
+
+bool netdesc_released(struct netdesc *d)
+{
+    if (!d->closing || d->busy)
+        return false;
+    forget(d, NETDESC_NEW);
+    return true;
+}
+
+__attribute__((noinline)) int netdesc_close_now(int fd)
+{
+    /* Linux has closed it also when this says EINTR. */
+    return close(fd) < 0 && errno != EINTR ? -errno : 0;
+}
+
+int netdesc_close(int fd)
+{
+    struct machine *m = sched_enter();
+    struct task_list woken = {0};
+    struct netdesc *d;
+    bool now;
+    int r;
+
+    if (!m)
+        return -EPERM;
+    r = netdesc_get(fd, &d);
+    if (r < 0) {
+        sched_leave(m);
+        return r == -EBADF ? r : netdesc_close_now(fd);
+    }
+    spin_acquire(&d->spin);
+    if (d->closing) {
+        spin_release(&d->spin);
+        sched_leave(m);
+        return -EBADF;
+    }
+    end_waits(d, &d->parked, &woken);
+    end_waits(d, &d->queue, &woken);
+    d->closing = true;
+    now = netdesc_released(d);
+    spin_release(&d->spin);
+    task_ready_list(m, &woken);
+    sched_leave(m);
+    return now ? netdesc_close_now(fd) : 0;
+}
