@@ -6,6 +6,7 @@
  * conn_congested() is true until it falls below `low_water` and on_drained()
  * runs. The owner is told once, by on_closed(), when the stream is gone. */
 #pragma once
+#include "base/address.h"
 #include "reactor/loop.h"
 #include <sys/socket.h>
 
@@ -32,11 +33,6 @@ struct conn_options {
     int (*open_socket)(void *socket_user, int family, int type);
     void *socket_user;
 };
-
-/* Addresses: "tcp://127.0.0.1:8080", "tcp://[::1]:8080", "unix:///path". No DNS. */
-int address_parse(const char *text, struct sockaddr_storage *ret, socklen_t *ret_size);
-/* Same shape back; port included. `out` holds 128 bytes. */
-void address_text(const struct sockaddr_storage *sa, socklen_t size, char out[128]);
 
 /* Takes over a connected stream descriptor (non-blocking is set here). */
 /* The descriptor stays the caller's on failure. */

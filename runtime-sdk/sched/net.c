@@ -22,7 +22,6 @@ struct transfer {
     int flags;
     bool more; /* set by the call: a short count does not say that nothing is left */
 };
-typedef ssize_t transfer_fn(int fd, enum netdesc_kind kind, struct transfer *t);
 
 /* A stream of the Unix domain stops short behind a message with control data (which a read without room
  * for it throws away); MSG_CTRUNC tells. */
@@ -35,81 +34,70 @@ static ssize_t receive_unix(int fd, struct transfer *t)
     return n;
 }
 
-__attribute__((noinline)) static ssize_t receive(int fd, enum netdesc_kind kind, struct transfer *t)
+static ssize_t receive_once(const struct netop *op, struct transfer *t)
 {
-    ssize_t n;
-
     if (t->message) {
-        n = recvmsg(fd, t->message, t->flags);
         t->more = true;
-    } else if (kind == NETDESC_UNIX) {
-        n = receive_unix(fd, t);
-    } else if (kind == NETDESC_TCP && t->n == 1) {
-        n = recv(fd, t->iov->iov_base, t->iov->iov_len, 0);
-    } else if (t->n == 1) {
-        n = read(fd, t->iov->iov_base, t->iov->iov_len);
-    } else {
-        n = readv(fd, t->iov, t->n);
+        return recvmsg(op->fd, t->message, t->flags);
     }
-    return n < 0 ? -errno : n;
+    if (op->kind == NETDESC_UNIX)
+        return receive_unix(op->fd, t);
+    if (t->n != 1)
+        return readv(op->fd, t->iov, t->n);
+    if (op->kind == NETDESC_TCP)
+        return recv(op->fd, t->iov->iov_base, t->iov->iov_len, 0);
+    return read(op->fd, t->iov->iov_base, t->iov->iov_len);
 }
 
-__attribute__((noinline)) static ssize_t deliver(int fd, enum netdesc_kind kind, struct transfer *t)
+static ssize_t send_once(const struct netop *op, struct transfer *t)
 {
-    ssize_t n;
+    struct msghdr message = {.msg_iov = t->iov, .msg_iovlen = (size_t)t->n};
 
     if (t->message) {
-        n = sendmsg(fd, t->message, t->flags | MSG_NOSIGNAL);
         t->more = true;
-    } else if (kind == NETDESC_FILE || kind == NETDESC_BLOCKING) {
-        n = t->n == 1 ? write(fd, t->iov->iov_base, t->iov->iov_len) : writev(fd, t->iov, t->n);
-    } else if (t->n == 1) {
-        n = send(fd, t->iov->iov_base, t->iov->iov_len, MSG_NOSIGNAL);
-    } else {
-        n = sendmsg(fd, &(struct msghdr){.msg_iov = t->iov, .msg_iovlen = (size_t)t->n},
-                    MSG_NOSIGNAL);
+        return sendmsg(op->fd, t->message, t->flags | MSG_NOSIGNAL);
     }
-    return n < 0 ? -errno : n;
+    if (op->kind == NETDESC_FILE || op->kind == NETDESC_BLOCKING)
+        return t->n == 1 ? write(op->fd, t->iov->iov_base, t->iov->iov_len)
+                         : writev(op->fd, t->iov, t->n);
+    if (t->n == 1)
+        return send(op->fd, t->iov->iov_base, t->iov->iov_len, MSG_NOSIGNAL);
+    return sendmsg(op->fd, &message, MSG_NOSIGNAL);
 }
 
-static ssize_t blocking(struct netop *op, transfer_fn *fn, struct transfer *t)
+__attribute__((noinline)) static ssize_t receive(const struct netop *op, void *arg)
 {
     ssize_t n;
 
-    if (rouse_canceled())
-        return -ECANCELED;
-    rouse_block_begin();
     do
-        n = fn(op->fd, op->kind, t);
-    while (n == -EINTR);
-    rouse_block_end();
-    return n;
+        n = receive_once(op, arg);
+    while (n < 0 && errno == EINTR);
+    return n < 0 ? -errno : n;
+}
+
+__attribute__((noinline)) static ssize_t deliver(const struct netop *op, void *arg)
+{
+    ssize_t n;
+
+    do
+        n = send_once(op, arg);
+    while (n < 0 && errno == EINTR);
+    return n < 0 ? -errno : n;
 }
 
 /* One call that moves something, with as many tries as it takes. */
-static ssize_t once(struct netop *op, transfer_fn *fn, struct transfer *t, int64_t deadline)
+static ssize_t once(struct netop *op, netop_fn *fn, struct transfer *t, int64_t deadline)
 {
-    bool wait = op->wait_first;
+    ssize_t n;
 
-    if (op->kind == NETDESC_BLOCKING)
-        return blocking(op, fn, t);
-    for (;;) {
-        int r = wait ? netop_wait(op, deadline) : 0;
-        ssize_t n;
-
-        /* a wait that came before any try knows only what the poller told */
-        if (r < 0 && (r != -ETIMEDOUT || !op->wait_first))
-            return r;
-        op->wait_first = false;
-        do
-            n = fn(op->fd, op->kind, t);
-        while (n == -EINTR);
-        if (n != -EAGAIN)
-            return n;
-        if (r < 0)
-            return r;
-        wait = true;
-    }
+    if (op->kind != NETDESC_BLOCKING)
+        return netop_call(op, fn, t, deadline);
+    if (rouse_canceled())
+        return -ECANCELED;
+    rouse_block_begin();
+    n = fn(op, t);
+    rouse_block_end();
+    return n;
 }
 
 static bool drained(const struct transfer *t, ssize_t n)
@@ -117,7 +105,7 @@ static bool drained(const struct transfer *t, ssize_t n)
     return n > 0 && (size_t)n < t->size && n < ONE_CALL_MAX && !t->more;
 }
 
-static ssize_t transfer(int fd, uint8_t side, const char *what, transfer_fn *fn, struct transfer *t,
+static ssize_t transfer(int fd, uint8_t side, const char *what, netop_fn *fn, struct transfer *t,
                         int64_t deadline)
 {
     struct netop op;

@@ -49,18 +49,6 @@ int netdesc_get(int fd, struct netdesc **ret)
     return 0;
 }
 
-void netdescs_done(void)
-{
-    for (unsigned i = 0; i < CHUNKS; i++) {
-        struct netdesc *c = atomic_load_explicit(&chunks[i], memory_order_relaxed);
-
-        if (c) {
-            atomic_store_explicit(&chunks[i], NULL, memory_order_relaxed);
-            free(c);
-        }
-    }
-}
-
 /* The spin is held. Edges of before are of another generation. */
 static void forget(struct netdesc *d, enum netdesc_kind kind)
 {
@@ -68,6 +56,20 @@ static void forget(struct netdesc *d, enum netdesc_kind kind)
     d->kind = (uint8_t)kind;
     d->interest = d->edge = d->sticky = 0;
     d->closing = false;
+}
+
+/* Not freed: other threads may make sockets at this moment, and the next rouse_run() has it all again. */
+void netdescs_done(void)
+{
+    for (unsigned i = 0; i < CHUNKS; i++) {
+        struct netdesc *c = atomic_load_explicit(&chunks[i], memory_order_acquire);
+
+        for (unsigned k = 0; c && k < CHUNK; k++) {
+            spin_acquire(&c[k].spin);
+            forget(&c[k], NETDESC_NEW);
+            spin_release(&c[k].spin);
+        }
+    }
 }
 
 void netdesc_fresh(int fd, enum netdesc_kind kind)

@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct task;
 struct task_list;
@@ -64,6 +65,9 @@ int netop_begin(struct netop *op, int fd, uint8_t side, const char *what, int64_
 /* Waits until there was an edge since the last netop_begin() or netop_wait() of the side. The operation
  * still has to be ended, whatever it returns. -EBADF: the descriptor was closed. */
 int netop_wait(struct netop *op, int64_t deadline);
+/* Calls fn(op, arg), outside the scheduler, until it returns something else than -EAGAIN, and waits between. */
+typedef ssize_t netop_fn(const struct netop *op, void *arg);
+ssize_t netop_call(struct netop *op, netop_fn *fn, void *arg, int64_t deadline);
 /* Between two calls of one operation. `drained`: the last one moved something, but less than it was asked for. */
 void netop_next(struct netop *op, bool drained);
 void netop_end(struct netop *op, bool drained);

@@ -1,6 +1,7 @@
 /* netop.c - one operation of a task on a side of a descriptor: its turn, its waits for edges, its end. */
 #include "sched/internal.h"
 #include "sched/netdesc.h"
+#include "sched/waiters.h"
 
 #include <errno.h>
 
@@ -9,7 +10,7 @@ static int queue_up(struct machine **m, struct netdesc *d, uint8_t side, const c
                     int64_t deadline)
 {
     struct netwait w = {.task = (*m)->current, .sides = side};
-    int r = wait_open(*m, what);
+    int r = wait_open_until(*m, what, deadline);
 
     if (r < 0)
         return r;
@@ -66,7 +67,7 @@ static int park(struct machine **m, struct netop *op, int64_t deadline)
 {
     struct netdesc *d = op->desc;
     struct netwait w = {.task = (*m)->current, .sides = op->side, .holds = op->side};
-    int r = wait_open(*m, op->what);
+    int r = wait_open_until(*m, op->what, deadline);
 
     if (r < 0) {
         spin_release(&d->spin);
@@ -110,6 +111,27 @@ int netop_wait(struct netop *op, int64_t deadline)
     }
     sched_leave(m);
     return r;
+}
+
+ssize_t netop_call(struct netop *op, netop_fn *fn, void *arg, int64_t deadline)
+{
+    bool wait = op->wait_first;
+
+    for (;;) {
+        int r = wait ? netop_wait(op, deadline) : 0;
+        ssize_t n;
+
+        /* a wait that came before any try knows only what the poller told */
+        if (r < 0 && (r != -ETIMEDOUT || !op->wait_first))
+            return r;
+        op->wait_first = false;
+        n = fn(op, arg);
+        if (n != -EAGAIN)
+            return n;
+        if (r < 0)
+            return r;
+        wait = true;
+    }
 }
 
 /* The spin is held. The next operation in the queue gets the side, or nobody. */

@@ -22,8 +22,8 @@
  *         rouse_close(fd);
  *     }
  *
- * For tasks (see rouse/sched.h): on any other thread everything but
- * rouse_listen() and the two addresses returns -EPERM. Returns are 0 or a count,
+ * For tasks (see rouse/sched.h): on any other thread everything
+ * that does not say otherwise returns -EPERM. Returns are 0 or a count,
  * or -errno; errno itself is not to be looked at. Deadlines are those of
  * rouse/sched.h: -ETIMEDOUT when one passed, -ECANCELED when the task's scope
  * was cancelled and the call had to wait.
@@ -78,6 +78,8 @@ int rouse_close(int fd);
  * Listens; port 0 takes a free one (rouse_local_address()). A Unix socket's path must not exist. `backlog` 0: the
  * system's greatest. Any thread. -EINVAL: no such address; and what socket(2), bind(2) and listen(2) say. */
 int rouse_listen(const char *address, int backlog, int *ret_fd);
+/* socket(2), non-blocking and close-on-exec. Any thread. */
+int rouse_socket(int family, int type, int protocol);
 /* A connection's descriptor (O_CLOEXEC). Ones that ended before they were accepted are passed over. -EMFILE,
  * -ENFILE, -ENOBUFS, -ENOMEM: it stays in the backlog; wait a little before trying again. */
 int rouse_accept(int fd, int64_t deadline);

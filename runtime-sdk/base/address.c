@@ -1,10 +1,11 @@
 /* address.c - "tcp://127.0.0.1:8080", "tcp://[::1]:8080", "unix:///path" to sockaddr and back.
  * Pure. */
-#include "reactor/conn.h"
+#include "base/address.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
