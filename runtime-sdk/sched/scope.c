@@ -35,7 +35,7 @@ static void opened_release(struct task *t)
         spin_release(&t->scope->lock);
 }
 
-static struct rouse_scope *scope_new(struct task *owner)
+struct rouse_scope *scope_new(struct task *owner)
 {
     struct rouse_scope *s = calloc(1, sizeof(*s));
 
@@ -46,6 +46,20 @@ static struct rouse_scope *scope_new(struct task *owner)
     list_init(&s->children);
     list_init(&s->swept);
     return s;
+}
+
+void scope_renew(struct rouse_scope *s)
+{
+    spin_acquire(&s->lock);
+    s->canceled = false;
+    s->sweeping = false;
+    spin_release(&s->lock);
+}
+
+void scope_free(struct rouse_scope *s)
+{
+    if (s)
+        scope_unref(s);
 }
 
 static void open_as_newest(struct task *t, struct rouse_scope *s)
