@@ -143,6 +143,7 @@ struct scheduler {
     struct lock world;             /* of whoever stops it */
     uint32_t world_left;           /* processors it still waits for; under `lock` */
     _Atomic uint32_t world_change; /* futex */
+    _Atomic int64_t now;           /* of the monitor's last turn; 0 while it sleeps */
     bool fence;                    /* there is no membarrier: sched_enter() has the barrier */
     struct machine *main;
 };

@@ -4,6 +4,7 @@
  * Its pace: 20 us while declared blocking calls are about, 2 ms while tasks run,
  * and asleep when none has for a while. */
 #include "sched/internal.h"
+#include "sched/report.h"
 
 #include <sys/prctl.h>
 
@@ -103,6 +104,7 @@ static struct seen look(void)
     struct seen seen = {0};
     int64_t now = rouse_now();
 
+    atomic_store_explicit(&sched.now, now, memory_order_relaxed);
     look_for_the_busy(now);
     for (uint32_t i = 0; i < n; i++) {
         struct seen one = watch(sched.all[i], now);
@@ -129,6 +131,8 @@ static void *monitor_main(void *arg)
         atomic_store(&monitor_sleeps, pace);
         if (pace == PACE_ASLEEP && atomic_load(&sched.idle_count) < atomic_load(&sched.procs))
             atomic_store(&monitor_sleeps, pace = PACE_SLOW);
+        if (pace == PACE_ASLEEP)
+            atomic_store_explicit(&sched.now, 0, memory_order_relaxed);
         futex_wait(&monitor.wake, told,
                    pace == PACE_FAST   ? FAST_NS
                    : pace == PACE_SLOW ? SLOW_NS
@@ -136,6 +140,7 @@ static void *monitor_main(void *arg)
         if (told != atomic_load(&monitor.wake))
             pace = PACE_FAST;
         seen = look();
+        report_turn();
         calm = seen.blocked ? 0 : calm + 1;
         idle = seen.busy ? 0 : idle + 1;
         if (pace == PACE_FAST && calm > FAST_ROUNDS)

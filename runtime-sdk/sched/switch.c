@@ -5,6 +5,7 @@
  * switched *to* that does what is left to do for it (machine_settle): before
  * that, its registers are not saved, and nobody may go on with it. */
 #include "sched/internal.h"
+#include "sched/report.h"
 
 #include <time.h>
 
@@ -85,6 +86,9 @@ static struct machine *leave_for(struct machine *m, struct task *next, enum afte
         m->current = NULL;
         m = context_switch(&t->context, &m->loop, m);
     }
+    /* A report switches to a task only to look at its stack. */
+    while (report_is_visit(m))
+        m = report_visit(&t->context, m);
     machine_settle(m);
     return m;
 }

@@ -41,6 +41,7 @@ struct task {
     rouse_task_fn *fn;
     void *arg;
     const char *waits_for; /* "sleep", "channel receive": of the last wait */
+    int64_t since;         /* it began; to the monitor's turn before. 0: not known */
     size_t stack_size;
     uint64_t id;
     struct timer timer; /* of the deadline of its wait */

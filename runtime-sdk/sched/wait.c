@@ -8,6 +8,7 @@ static void open_claim(struct task *t, const char *what)
     uint32_t was = atomic_load_explicit(&t->claim, memory_order_relaxed);
 
     t->waits_for = what;
+    t->since = atomic_load_explicit(&sched.now, memory_order_relaxed);
     t->woken = 0;
     /* release: whoever sees the wait open also sees whether it is shielded */
     atomic_store_explicit(&t->claim, was + 1, memory_order_release);
