@@ -55,8 +55,7 @@ static int reap(struct child *c)
 {
     int status = 0;
 
-    if (!c->terminal)
-        kill(-c->pid, SIGKILL);
+    child_signal(c, SIGKILL);
     while (waitpid(c->pid, &status, 0) < 0 && errno == EINTR)
         ;
     c->pid = 0;
@@ -154,7 +153,6 @@ void child_done(struct child *c)
     if (!c->pid)
         return;
     unwatch(c);
-    kill(c->pid, SIGKILL);
     reap(c);
 }
 

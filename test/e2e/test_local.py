@@ -17,6 +17,7 @@ from harness import BIN, EXAMPLES, http_request, wait_until
 
 FAULTY = r"""
 #include <rouse/rouse.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,9 +38,12 @@ static int handle(const struct rouse_event *event, struct rouse_response *resp, 
 }
 int main(void)
 {
-    if (getenv("CHILD") && fork() == 0)
+    if (getenv("CHILD") && fork() == 0) {
+        signal(SIGTERM, SIG_IGN);
         for (;;)
             pause();
+    }
+    fprintf(stderr, "begins\n");
     if (getenv("BROKEN")) {
         fprintf(stderr, "a last word\n");
         return 9;
@@ -355,6 +359,7 @@ def test_a_crash_is_told_and_the_function_goes_on(faulty, env):
         assert run.says(r"the function ended: it was killed by SIGSEGV \(Segmentation fault\); it is started again")
         tail = crashed.headers["Rouse-Request-Id"][-8:]
         assert run.says(rf"{tail} Runtime.Crash: .*\n(.*\n)*{tail} GET /faulty\?what=segv 502 ")
+        wait_until("its second life, for which nobody asks", lambda: run.text.count("begins") == 2)
         assert run.call("/faulty").text == "hi"
         assert run.call("/faulty?what=exit").json["errorType"] == "Runtime.ExitError"
         assert run.says(r"it exited with status 3; it is started again")
@@ -453,15 +458,17 @@ def test_nothing_stays(faulty, env, sig):
 
 
 def test_the_function_does_not_outlive_a_kill(faulty, tmp_path):
-    with Run(cwd=faulty) as run:
-        assert run.call("/faulty").status == 200
+    """One that would not notice by itself: its handler waits."""
+    with Run(cwd=faulty, env={"TMPDIR": str(tmp_path)}) as run:
+        conn = http.client.HTTPConnection(run.address.rsplit("/", 1)[1], timeout=20)
+        conn.request("GET", "/faulty?what=hang")
+        wait_until("the request to run", lambda: "in the log" in run.text)
         below = children(run.process.pid)
-        directory = os.path.dirname(next(v for v in pathlib.Path(f"/proc/{below[0][0]}/environ").read_text().split("\0")
-                                         if v.startswith("ROUSE_RUNTIME_SOCKET=")).split("=", 1)[1])
         run.end(signal.SIGKILL)
+        conn.close()
+        assert below
         for pid, _ in below:
             wait_until(f"the end of {pid}", lambda: not is_alive(pid))
-        shutil.rmtree(directory)
 
 
 def test_without_root(faulty):
