@@ -193,6 +193,9 @@ $(B)/examples/%/bootstrap: deploy/examples/%/bootstrap.c deploy/examples/%/funct
 	$(Q)$(CC) $(CSTD) $(WARN) -O2 -g -Iruntime-sdk/include $< $(B)/lib/librouse.a -static -o $@
 	@cp deploy/examples/$*/function.yaml $(@D)/
 
+# What `rouse build` links beside librouse.a.
+$(B)/obj/runtime-sdk/cli/build.c.o: COMPILE += -DSDK_LIBS='"$(call libs_of,runtime-sdk/sdk)"'
+
 BINARIES := $(addprefix $(B)/bin/,rouse-controller rouse-agent rouse)
 RUNTIMES ?= python3 nodejs provided
 RUNTIME_STAMPS := $(RUNTIMES:%=build/runtimes/%/runtime.json)
@@ -307,6 +310,9 @@ install: all runtimes install-reactor ## install programs, runtimes and SDK belo
 	install -m 755 $(BINARIES) $(DESTDIR)$(PREFIX)/bin
 	install -m 644 $(B)/lib/librouse.a $(DESTDIR)$(PREFIX)/lib
 	cp -a runtime-sdk/include/rouse $(DESTDIR)$(PREFIX)/include/
+	install -d $(DESTDIR)$(PREFIX)/lib/pkgconfig
+	sed 's|@PREFIX@|$(PREFIX)|; s|@LIBS@|$(call libs_of,runtime-sdk/sdk)|' runtime-sdk/sdk/rouse.pc.in \
+	  >$(DESTDIR)$(PREFIX)/lib/pkgconfig/rouse.pc
 	cd build/runtimes && for r in $(RUNTIMES); do \
 	  d=$(DESTDIR)$(PREFIX)/lib/rouse/runtimes && rm -rf $$d/.$$r.new $$d/.$$r.previous && cp -a $$r $$d/.$$r.new && \
 	  { [ ! -e $$d/$$r ] || mv $$d/$$r $$d/.$$r.previous; } && mv $$d/.$$r.new $$d/$$r || exit 1; done

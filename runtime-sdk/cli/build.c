@@ -90,7 +90,8 @@ static int add_sdk(struct words *flags, struct words *libraries, uint64_t *newes
             *newest_ns = changed_ns(sdk.library);
         words_add(flags, "-isystem");
         words_add(flags, sdk.include);
-        return words_add(libraries, sdk.library);
+        words_add(libraries, sdk.library);
+        return words_split(libraries, SDK_LIBS); /* the Makefile's word */
     }
     return process_ask(ask, line, sizeof(line), &e) == 0 ? words_split(libraries, line) : -ENOENT;
 }

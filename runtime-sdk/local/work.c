@@ -55,6 +55,12 @@ static void hear(struct instance *i)
 
 /* ---------------------------------------------------------------- its link */
 
+static void lose_all(struct instance *i, const char *message)
+{
+    while (!list_empty(&i->running))
+        invocation_lost(invocation_from_list(i->running.next), "InstanceLost", message);
+}
+
 static void on_hello(void *user)
 {
     (void)user;
@@ -110,6 +116,26 @@ static void on_error(void *user, struct runtime_call *c, const struct function_e
     if (e->fatal)
         instance_end(i, false, STOP_NS);
     invocation_error(invocation_of(c), e);
+    if (e->fatal)
+        lose_all(i, "the function ended with another request's failure");
+}
+
+static void on_head(void *user, struct runtime_call *c, struct answer_head *h, const char *wrong)
+{
+    (void)user;
+    invocation_head(invocation_of(c), h, wrong);
+}
+
+static void on_body(void *user, struct runtime_call *c, const uint8_t *data, size_t n, bool last)
+{
+    (void)user;
+    invocation_body(invocation_of(c), data, n, last);
+}
+
+static void on_room(void *user, struct runtime_call *c)
+{
+    (void)user;
+    invocation_room(invocation_of(c));
 }
 
 static void on_log(void *user, const char *request_id, const char *line, size_t n)
@@ -140,6 +166,9 @@ static const struct runtime_link_ops link_ops = {
     .on_log = on_log,
     .on_closed = on_closed,
     .on_hook = on_hook,
+    .on_head = on_head,
+    .on_body = on_body,
+    .on_room = on_room,
 };
 
 static int open_pipe(struct instance *i, struct log_pipe *p, int fd,
@@ -188,9 +217,7 @@ void work_close(struct instance *i)
 {
     log_pipe_close(&i->out);
     log_pipe_close(&i->err);
-    while (!list_empty(&i->running))
-        invocation_lost(invocation_from_list(i->running.next), "InstanceLost",
-                        "the function ended with the request");
+    lose_all(i, "the function ended with the request");
     loop_timer_cancel(i->config.loop, &i->overdue);
     i->link = runtime_link_free(i->link);
 }

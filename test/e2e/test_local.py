@@ -16,6 +16,7 @@ import pytest
 from harness import BIN, EXAMPLES, http_request, wait_until
 
 FAULTY = r"""
+#include <errno.h>
 #include <rouse/rouse.h>
 #include <signal.h>
 #include <stdio.h>
@@ -33,7 +34,7 @@ static int handle(const struct rouse_event *event, struct rouse_response *resp, 
     if (strstr(event->data, "=hang"))
         pause();
     if (strstr(event->data, "=fail"))
-        return rouse_fail(resp, "NotFound", "no %d", 7);
+        return -ENOENT;
     return rouse_respond_text(resp, getenv("GREETING") ? getenv("GREETING") : "none");
 }
 int main(void)
@@ -253,6 +254,33 @@ def test_build_compiles_what_has_changed(work):
     assert [f.name for f in (directory / "build").iterdir()] == ["bootstrap"]
 
 
+def test_the_sdk_is_found_where_it_was_installed(work):
+    """Below the PREFIX of the program, else by pkg-config."""
+    top = BIN.parents[2]
+    rouse("new", "c", "f", cwd=work, check=True)
+    prefix = work / "prefix"
+    for d in ("bin", "lib", "elsewhere"):
+        (prefix / d).mkdir(parents=True)
+    shutil.copy(BIN / "rouse", prefix / "bin")
+    shutil.copy(BIN / "rouse", prefix / "elsewhere")
+    shutil.copy(BIN.parent / "lib/librouse.a", prefix / "lib")
+    shutil.copytree(top / "runtime-sdk/include/rouse", prefix / "include/rouse")
+
+    def build(program, **env):
+        return subprocess.run([prefix / program, "build", "-B"], cwd=work / "f", env=dict(os.environ, **env), text=True,
+                              capture_output=True, timeout=60)
+
+    assert "built build/bootstrap" in build("bin/rouse").stdout
+    r = build("elsewhere/rouse", PKG_CONFIG_PATH="", PKG_CONFIG_LIBDIR="/nowhere")
+    assert r.returncode == 1 and "the C SDK is not here" in r.stderr
+    if not shutil.which("pkg-config"):
+        pytest.skip("pkg-config is not installed")
+    libs = " ".join(re.findall(r"^LIBS_\$\(R\)/(?:sdk|sched|wire|base) *:= *(.*)", (top / "Makefile").read_text(), re.M))
+    pc = (top / "runtime-sdk/sdk/rouse.pc.in").read_text().replace("@PREFIX@", str(prefix)).replace("@LIBS@", libs)
+    (work / "rouse.pc").write_text(pc)
+    assert "built build/bootstrap" in build("elsewhere/rouse", PKG_CONFIG_PATH=str(work)).stdout
+
+
 def test_a_compile_error_is_the_compilers(work):
     rouse("new", "c", "wrong", cwd=work, check=True)
     rouse("build", cwd=work / "wrong", check=True)
@@ -325,7 +353,7 @@ def test_one_event(faulty, env):
     assert (r.returncode, r.stdout) == (0, "mine")
     (faulty / "event.json").write_text('{"what": "=fail"}')
     r = rouse("run", "--event", "event.json", cwd=faulty, env=env)
-    assert (r.returncode, r.stdout) == (1, "") and "rouse: the function failed: NotFound: no 7" in r.stderr
+    assert (r.returncode, r.stdout) == (1, "") and re.search("rouse: the function failed: .*No such file", r.stderr)
     r = rouse("run", "--event", '{"what": "=segv"}', cwd=faulty, env=env)
     assert r.returncode == 1 and "Runtime.Crash: the function crashed: SIGSEGV" in r.stderr
     r = rouse("run", "--event", "{not json", cwd=faulty, env=env)
