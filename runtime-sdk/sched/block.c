@@ -18,7 +18,7 @@ void rouse_block_begin(void)
     atomic_store_explicit(&p->status, PROC_BLOCKED, memory_order_release);
     if (atomic_load_explicit(&monitor_sleeps, memory_order_relaxed) &&
         (!atomic_load_explicit(&sched.idle_count, memory_order_relaxed) || !queue_empty(&p->queue)))
-        monitor_notice();
+        monitor_notice(PACE_FAST);
     sched_leave(m);
 }
 

@@ -301,7 +301,8 @@ struct task *find_runnable(struct machine *m)
         t = take_local(m->p);
         if (!t)
             t = take_global(m->p, 0);
-        if (!t)
+        /* Alone, it is about to wait in the poller anyway. */
+        if (!t && !sched_alone())
             t = take_polled(m);
         if (!t && !sched_alone())
             t = spin(m);

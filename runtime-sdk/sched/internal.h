@@ -276,8 +276,11 @@ void tasks_each(void (*fn)(struct task *t, void *arg), void *arg); /* every one 
 /* ---- monitor.c */
 int monitor_start(void);
 void monitor_stop(void);
-void monitor_notice(void); /* a processor went from idle to running, or a declared call began */
-extern _Atomic uint32_t monitor_sleeps; /* enum monitor_pace; not 0: it looks seldom, or must be told */
+enum monitor_pace { PACE_FAST, PACE_SLOW, PACE_CALM, PACE_ASLEEP };
+/* It looks at least at this pace from now on: FAST when a declared call begins, SLOW when a processor goes
+ * from idle to running while it is asleep. */
+void monitor_notice(uint32_t pace);
+extern _Atomic uint32_t monitor_sleeps; /* enum monitor_pace */
 
 /* ---- world.c */
 struct machine *world_stop(struct machine *m); /* m may be NULL: the monitor. Where its task goes on */

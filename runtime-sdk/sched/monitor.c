@@ -1,21 +1,23 @@
 /* monitor.c - the thread that watches the others: it takes processors from tasks that keep them too
  * long, and looks at the poller and at timers when everybody is too busy to.
  *
- * Its pace: 20 us while declared blocking calls are about, 2 ms while tasks run,
- * and asleep when none has for a while. */
+ * Its pace: 20 us while declared blocking calls are about, 2 ms while tasks run
+ * whenever it looks, 10 ms while they ran in between, and asleep when none has
+ * for a while. A program that answers a request now and then is asleep most of
+ * the time, and its monitor should not be what keeps it awake. */
 #include "sched/internal.h"
 #include "sched/report.h"
 
 #include <sys/prctl.h>
 
-enum { PACE_FAST, PACE_SLOW, PACE_ASLEEP };
 enum {
     FAST_NS = 20000,
     SLOW_NS = 2000000,
+    CALM_NS = 10000000,
     BLOCKED_NS = 20000,    /* a declared call */
     RUNNING_NS = 10000000, /* a task that does not come into the scheduler */
     FAST_ROUNDS = 50,      /* without a call that blocks, before it slows down */
-    IDLE_ROUNDS = 10,      /* without a processor that runs, before it sleeps */
+    IDLE_ROUNDS = 2,       /* without a processor that ran, before it sleeps */
 };
 
 _Atomic uint32_t monitor_sleeps = PACE_ASLEEP;
@@ -26,12 +28,17 @@ static struct {
     _Atomic bool end;
 } monitor;
 
-void monitor_notice(void)
+void monitor_notice(uint32_t pace)
 {
-    if (atomic_exchange(&monitor_sleeps, PACE_FAST) == PACE_FAST)
+    uint32_t was = atomic_load_explicit(&monitor_sleeps, memory_order_relaxed);
+
+    while (was > pace) {
+        if (!atomic_compare_exchange_weak(&monitor_sleeps, &was, pace))
+            continue;
+        atomic_fetch_add(&monitor.wake, 1);
+        futex_wake(&monitor.wake, 1);
         return;
-    atomic_fetch_add(&monitor.wake, 1);
-    futex_wake(&monitor.wake, 1);
+    }
 }
 
 /* There is something that this processor keeps from running. */
@@ -62,7 +69,9 @@ static void watch_running(struct processor *p, int64_t now)
 }
 
 struct seen {
-    bool blocked, busy;
+    bool blocked; /* a processor is in a declared call */
+    bool busy;    /* one runs, or is in one */
+    bool active;  /* one ran since the last look */
 };
 
 static struct seen watch(struct processor *p, int64_t now)
@@ -74,6 +83,7 @@ static struct seen watch(struct processor *p, int64_t now)
     if (tick != p->seen_tick) {
         p->seen_tick = tick;
         p->seen_at = now;
+        seen.active = true;
     }
     if (status == PROC_BLOCKED)
         seen.blocked = watch_blocked(p, now);
@@ -111,12 +121,27 @@ static struct seen look(void)
 
         seen.blocked |= one.blocked;
         seen.busy |= one.busy;
+        seen.active |= one.active;
     }
     return seen;
 }
 
+/* After a look. `calm` and `idle` count looks in a row. */
+static uint32_t next_pace(uint32_t pace, struct seen seen, unsigned *calm, unsigned *idle)
+{
+    *calm = seen.blocked ? 0 : *calm + 1;
+    *idle = seen.busy || seen.active ? 0 : *idle + 1;
+    if (pace == PACE_FAST && *calm <= FAST_ROUNDS)
+        return PACE_FAST;
+    if (seen.busy)
+        return PACE_SLOW;
+    return *idle < IDLE_ROUNDS ? PACE_CALM : PACE_ASLEEP;
+}
+
 static void *monitor_main(void *arg)
 {
+    static const int64_t length[] = {
+        [PACE_FAST] = FAST_NS, [PACE_SLOW] = SLOW_NS, [PACE_CALM] = CALM_NS, [PACE_ASLEEP] = -1};
     unsigned calm = 0, idle = 0;
     uint32_t pace = PACE_SLOW;
 
@@ -125,7 +150,6 @@ static void *monitor_main(void *arg)
     prctl(PR_SET_TIMERSLACK, 1000);
     while (!atomic_load(&monitor.end)) {
         uint32_t told = atomic_load(&monitor.wake);
-        struct seen seen;
 
         /* What is told from here on changes `told`, or the pace. */
         atomic_store(&monitor_sleeps, pace);
@@ -133,20 +157,13 @@ static void *monitor_main(void *arg)
             atomic_store(&monitor_sleeps, pace = PACE_SLOW);
         if (pace == PACE_ASLEEP)
             atomic_store_explicit(&sched.now, 0, memory_order_relaxed);
-        futex_wait(&monitor.wake, told,
-                   pace == PACE_FAST   ? FAST_NS
-                   : pace == PACE_SLOW ? SLOW_NS
-                                       : -1);
-        if (told != atomic_load(&monitor.wake))
-            pace = PACE_FAST;
-        seen = look();
+        futex_wait(&monitor.wake, told, length[pace]);
+        if (told != atomic_load(&monitor.wake)) {
+            pace = atomic_load(&monitor_sleeps);
+            calm = idle = 0;
+        }
+        pace = next_pace(pace, look(), &calm, &idle);
         report_turn();
-        calm = seen.blocked ? 0 : calm + 1;
-        idle = seen.busy ? 0 : idle + 1;
-        if (pace == PACE_FAST && calm > FAST_ROUNDS)
-            pace = PACE_SLOW;
-        if (pace == PACE_SLOW && idle > IDLE_ROUNDS)
-            pace = PACE_ASLEEP;
     }
     return NULL;
 }
@@ -160,7 +177,7 @@ int monitor_start(void)
 void monitor_stop(void)
 {
     atomic_store(&monitor.end, true);
-    atomic_store(&monitor_sleeps, PACE_SLOW);
-    monitor_notice();
+    atomic_store(&monitor_sleeps, PACE_ASLEEP);
+    monitor_notice(PACE_FAST);
     pthread_join(monitor.thread, NULL);
 }

@@ -83,8 +83,8 @@ void processor_bind(struct machine *m, struct processor *p)
     processor_turn(p);
     atomic_store_explicit(&p->machine, m, memory_order_relaxed);
     atomic_store_explicit(&p->status, PROC_RUNNING, memory_order_release);
-    if (__builtin_expect(atomic_load_explicit(&monitor_sleeps, memory_order_relaxed), 0))
-        monitor_notice();
+    if (__builtin_expect(atomic_load_explicit(&monitor_sleeps, memory_order_relaxed) == PACE_ASLEEP, 0))
+        monitor_notice(PACE_SLOW);
 }
 
 void processor_unbind(struct machine *m)
