@@ -259,26 +259,26 @@ def test_the_sdk_is_found_where_it_was_installed(work):
     top = BIN.parents[2]
     rouse("new", "c", "f", cwd=work, check=True)
     prefix = work / "prefix"
-    for d in ("bin", "lib", "elsewhere"):
-        (prefix / d).mkdir(parents=True)
+    for d in (prefix / "bin", prefix / "lib", work / "alone/bin"):
+        d.mkdir(parents=True)
     shutil.copy(BIN / "rouse", prefix / "bin")
-    shutil.copy(BIN / "rouse", prefix / "elsewhere")
+    shutil.copy(BIN / "rouse", work / "alone/bin")
     shutil.copy(BIN.parent / "lib/librouse.a", prefix / "lib")
     shutil.copytree(top / "runtime-sdk/include/rouse", prefix / "include/rouse")
 
     def build(program, **env):
-        return subprocess.run([prefix / program, "build", "-B"], cwd=work / "f", env=dict(os.environ, **env), text=True,
+        return subprocess.run([work / program, "build", "-B"], cwd=work / "f", env=dict(os.environ, **env), text=True,
                               capture_output=True, timeout=60)
 
-    assert "built build/bootstrap" in build("bin/rouse").stdout
-    r = build("elsewhere/rouse", PKG_CONFIG_PATH="", PKG_CONFIG_LIBDIR="/nowhere")
+    assert "built build/bootstrap" in build("prefix/bin/rouse").stdout
+    r = build("alone/bin/rouse", PKG_CONFIG_PATH="", PKG_CONFIG_LIBDIR="/nowhere")
     assert r.returncode == 1 and "the C SDK is not here" in r.stderr
     if not shutil.which("pkg-config"):
         pytest.skip("pkg-config is not installed")
     libs = " ".join(re.findall(r"^LIBS_\$\(R\)/(?:sdk|sched|wire|base) *:= *(.*)", (top / "Makefile").read_text(), re.M))
     pc = (top / "runtime-sdk/sdk/rouse.pc.in").read_text().replace("@PREFIX@", str(prefix)).replace("@LIBS@", libs)
     (work / "rouse.pc").write_text(pc)
-    assert "built build/bootstrap" in build("elsewhere/rouse", PKG_CONFIG_PATH=str(work)).stdout
+    assert "built build/bootstrap" in build("alone/bin/rouse", PKG_CONFIG_PATH=str(work)).stdout
 
 
 def test_a_compile_error_is_the_compilers(work):
