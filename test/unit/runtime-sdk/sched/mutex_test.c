@@ -147,6 +147,86 @@ START_TEST(who_waits_long_is_served)
 }
 END_TEST
 
+/* ---- on one processor, where everything happens in a known order */
+
+struct in_line {
+    struct rouse_mutex mutex;
+    struct rouse_scope *scope;
+    int order[4];
+    atomic_int n, canceled;
+};
+struct place {
+    struct in_line *line;
+    int number;
+};
+static void stand_in_line(void *arg)
+{
+    struct place *p = arg;
+
+    if (rouse_mutex_lock(&p->line->mutex, ROUSE_NEVER) == -ECANCELED) {
+        p->line->canceled++;
+        return;
+    }
+    p->line->order[p->line->n++] = p->number;
+    rouse_mutex_unlock(&p->line->mutex);
+}
+/* Two wait; the first is woken, and before it runs the mutex is locked again. */
+static void begin_line(struct in_line *l, struct place *first, struct place *second)
+{
+    *first = (struct place){l, 1};
+    *second = (struct place){l, 2};
+    MUST_BE(rouse_mutex_lock(&l->mutex, 0), 0);
+    MUST_BE(rouse_scope_open(ROUSE_NEVER, &l->scope), 0);
+    MUST_BE(rouse_scope_spawn(l->scope, stand_in_line, first), 0);
+    rouse_yield();
+    rouse_spawn(stand_in_line, second);
+    rouse_yield();
+    rouse_mutex_unlock(&l->mutex);
+    MUST_BE(rouse_mutex_lock(&l->mutex, 0), 0);
+}
+
+static void keeps_place(void *unused)
+{
+    struct in_line l = {0};
+    struct place first, second;
+
+    (void)unused;
+    begin_line(&l, &first, &second);
+    rouse_yield(); /* it runs, finds it locked and waits again */
+    rouse_mutex_unlock(&l.mutex);
+    UNTIL(l.n == 2);
+    MUST_BE(l.order[0], 1);
+    MUST_BE(l.order[1], 2);
+    rouse_scope_close(l.scope);
+}
+
+START_TEST(who_was_woken_in_vain_keeps_its_place)
+{
+    run_on("1", keeps_place, NULL);
+}
+END_TEST
+
+static void passes_on(void *unused)
+{
+    struct in_line l = {0};
+    struct place first, second;
+
+    (void)unused;
+    begin_line(&l, &first, &second);
+    rouse_scope_cancel(l.scope); /* it was woken already: it sees it when it wants to wait again */
+    UNTIL(l.canceled);
+    rouse_mutex_unlock(&l.mutex);
+    UNTIL(l.n == 1);
+    MUST_BE(l.order[0], 2);
+    rouse_scope_close(l.scope);
+}
+
+START_TEST(who_was_woken_and_cancelled_passes_it_on)
+{
+    run_on("1", passes_on, NULL);
+}
+END_TEST
+
 /* Locks, cancels and deadlines at random: the count is right, and the mutex is free at the end. */
 static void rush(void *arg)
 {
@@ -232,5 +312,6 @@ START_TEST(the_last_holder_frees_it)
 END_TEST
 
 UNIT_MAIN("mutex", one_at_a_time, unlocking_what_is_not_locked_aborts,
-          deadline_and_cancelling_leave_no_trace, who_waits_long_is_served, a_rush_ends,
-          the_last_holder_frees_it)
+          deadline_and_cancelling_leave_no_trace, who_waits_long_is_served,
+          who_was_woken_in_vain_keeps_its_place, who_was_woken_and_cancelled_passes_it_on,
+          a_rush_ends, the_last_holder_frees_it)
