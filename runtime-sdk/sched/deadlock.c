@@ -35,13 +35,13 @@ void deadlock_check(void)
     if (!asleep_for_ever())
         return;
     atomic_store(&suspected, true);
-    monitor_notice();
+    monitor_notice(PACE_FAST);
 }
 
 void report_ask(void)
 {
     atomic_store(&asked, true);
-    monitor_notice();
+    monitor_notice(PACE_FAST);
 }
 
 static void check_again(void)
