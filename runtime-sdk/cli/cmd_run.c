@@ -1,16 +1,15 @@
 /* cmd_run.c - rouse run: a function on this machine, without platform and without root. */
 #include "cli/build.h"
 #include "cli/cli.h"
-#include "cli/home.h"
-#include "cli/words.h"
+#include "cli/launch.h"
 #include "base/cleanup.h"
 #include "base/file.h"
-#include "invoke/program.h"
 #include "local/run.h"
 #include "local/sockets.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -24,90 +23,11 @@ struct run {
     bool debug;
     struct flag_list env;
     char directory[PATH_MAX]; /* private; "" none was made */
-    char bootstrap[PATH_MAX];
-    struct words argv;
+    struct launch launch;
     struct buffer event_data;
 };
 
-/* ---------------------------------------------------------------- what is executed */
-
-static int find_program(const char *name, char out[PATH_MAX], const char *what)
-{
-    return home_program(name, out) == 0 ? EXIT_DONE : fail("%s: %s is not in $PATH", what, name);
-}
-
-/* As the platform starts the language, but with this machine's programs. */
-static int add_runtime(struct run *r)
-{
-    static const char *const python[] = {"-I", "-S", "-B", "-X", "utf8", NULL};
-    struct local_function *f = &r->p.function;
-    bool is_python = !strcmp(f->runtime, "python3"), is_node = !strcmp(f->runtime, "nodejs");
-    char program[PATH_MAX];
-
-    if (!is_python && !is_node) {
-        if (snprintf(program, sizeof(program), "%s/bootstrap",
-                     r->debug ? r->directory : f->code_dir) >= (int)sizeof(program))
-            return fail("%s: the path is too long", f->code_dir);
-        words_add(&r->argv, program);
-        return EXIT_DONE;
-    }
-    if (find_program(is_python ? "python3" : "node", program, f->runtime) != EXIT_DONE)
-        return EXIT_FAILED;
-    if (home_bootstrap(f->runtime, r->bootstrap) < 0)
-        return fail("the bootstrap of %s is not beside this program", f->runtime);
-    words_add(&r->argv, program);
-    if (is_python)
-        words_add_all(&r->argv, python);
-    else if (r->debug)
-        words_add(&r->argv, "--inspect");
-    words_add(&r->argv, r->bootstrap);
-    return EXIT_DONE;
-}
-
-/* A server's program in place of the runtime's. */
-static int replace_by_server(struct run *r)
-{
-    struct local_function *f = &r->p.function;
-    const char *dir = r->debug && !strcmp(f->runtime, "provided") ? r->directory : f->code_dir;
-    cleanup_words struct words runtime = r->argv;
-    struct program c;
-
-    r->argv = (struct words){0};
-    if (program_build(words_all(&runtime), dir, f->handler, &c) < 0)
-        return fail("out of memory");
-    words_add_all(&r->argv, program_argv(&c));
-    program_done(&c);
-    return EXIT_DONE;
-}
-
-static int put_gdb_before(struct run *r)
-{
-    static const char *const flags[] = {"-q", "-ex", "set breakpoint pending on", "--args", NULL};
-    cleanup_words struct words program = r->argv;
-    char gdb[PATH_MAX];
-
-    r->argv = (struct words){0};
-    if (home_program("gdb", gdb) < 0)
-        return fail("--debug needs gdb, which is not in $PATH (apt-get install gdb)");
-    words_add(&r->argv, gdb);
-    words_add_all(&r->argv, flags);
-    words_add_all(&r->argv, words_all(&program));
-    return EXIT_DONE;
-}
-
-static int make_command(struct run *r)
-{
-    struct local_function *f = &r->p.function;
-    bool provided = !strcmp(f->runtime, "provided");
-    int e = add_runtime(r);
-
-    if (e == EXIT_DONE && f->port)
-        e = replace_by_server(r);
-    if (e == EXIT_DONE && r->debug && provided)
-        e = put_gdb_before(r);
-    f->argv = words_all(&r->argv);
-    return e;
-}
+/* ---------------------------------------------------------------- what it is given */
 
 static void explain_debug(const struct run *r)
 {
@@ -123,8 +43,6 @@ static void explain_debug(const struct run *r)
         printf("rouse: no time-out holds; attach a debugger to the address below.\n");
     fflush(stdout);
 }
-
-/* ---------------------------------------------------------------- what it is given */
 
 static int make_directory(struct run *r)
 {
@@ -213,12 +131,28 @@ static int choose_ports(struct run *r)
 
 /* ---------------------------------------------------------------- all of it */
 
+/* From here on a Ctrl-C is told to local_run(), so that what was made is removed again; a compiler that
+ * runs meanwhile has it as always. */
+static void block_signals(void)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGHUP);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
 static int prepare(struct run *r)
 {
     struct build_options o = {.quiet = true};
     struct project *p = &r->p;
     struct err e = {0};
-    int code = make_directory(r);
+    int code;
+
+    block_signals();
+    code = make_directory(r);
 
     if (r->event) /* stdout is the result's alone */
         o.to = stderr;
@@ -242,7 +176,10 @@ static int prepare(struct run *r)
     code = set_environment(r);
     if (code == EXIT_DONE)
         code = choose_ports(r);
-    return code == EXIT_DONE ? make_command(r) : code;
+    if (code == EXIT_DONE)
+        code = launch_prepare(&r->launch, p, r->debug, r->directory);
+    p->function.argv = words_all(&r->launch.argv);
+    return code;
 }
 
 static int run_prepared(struct run *r)
@@ -294,7 +231,7 @@ static int run_run(const struct command *c, int argc, char **argv)
         code = run_prepared(&r);
     if (r.directory[0])
         (void)file_remove_tree(r.directory);
-    words_done(&r.argv);
+    launch_done(&r.launch);
     buffer_done(&r.event_data);
     project_done(&r.p);
     return code;

@@ -36,3 +36,6 @@ static inline void cleanup_project_done(struct project *p)
 const char *project_program(const struct project *p);
 /* Writes code.inline below `dir` and makes that the code_dir. */
 int project_unpack(struct project *p, const char *dir, struct err *e);
+
+/* ---- project_spec.c: fills `function`, code and environment from the object; project_load() calls it */
+int project_read_spec(struct project *p, struct err *e);

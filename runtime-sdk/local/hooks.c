@@ -9,7 +9,6 @@
 #include <string.h>
 
 #define PRE_STOP_MAX_NS (5 * NS_PER_S)
-#define STOP_NS         (2 * NS_PER_S)
 
 static int call(struct instance *i, enum frame_hook_kind hook, const char *name, uint64_t within_ns,
                 void (*on_late)(struct loop_timer *t))
@@ -28,7 +27,7 @@ static void on_initializer_late(struct loop_timer *t)
 
     snprintf(i->why, sizeof(i->why), "the initializer '%.100s' did not end within %.1f s",
              i->function->initializer, i->function->initializer_timeout_ms / 1e3);
-    instance_end(i, true, STOP_NS);
+    instance_end(i, true);
 }
 
 void hooks_loaded(struct instance *i, unsigned slots)
@@ -49,7 +48,7 @@ void hooks_loaded(struct instance *i, unsigned slots)
     if (r < 0) {
         snprintf(i->why, sizeof(i->why), "the initializer cannot be called: %s",
                  r == -ENOTSUP ? "the Lambda Runtime API has no hooks" : strerror(-r));
-        instance_end(i, true, STOP_NS);
+        instance_end(i, true);
     }
 }
 
@@ -86,6 +85,6 @@ void hooks_answered(struct instance *i, enum frame_hook_kind hook, const struct 
         }
         snprintf(i->why, sizeof(i->why), "the initializer '%.60s' failed: %.40s: %.100s",
                  i->function->initializer, e->type, e->message);
-        instance_end(i, true, STOP_NS);
+        instance_end(i, true);
     }
 }

@@ -1,5 +1,5 @@
 /* instance_internal.h - an instance as its parts see it: life.c, from start to end; hooks.c, what of its
- * code is called around that; work.c, what its runtime says and what becomes of its requests. */
+ * code is called around that; work.c, what its runtime says; requests.c, what becomes of its requests. */
 #pragma once
 #include "invoke/log_pipe.h"
 #include "local/child.h"
@@ -39,8 +39,8 @@ bool instance_debugged(const struct instance *i); /* a debugger decides when the
 void instance_set_state(struct instance *i, enum instance_state to);
 void instance_set_timer(struct instance *i, uint64_t in_ns, void (*fn)(struct loop_timer *t));
 void instance_ready(struct instance *i, unsigned slots);
-/* It ends: nothing new goes there. With `kill` now, else it may take `patience_ns` for it. */
-void instance_end(struct instance *i, bool kill, uint64_t patience_ns);
+/* It ends: nothing new goes there. With `kill` at once, else it has two seconds to do so by itself. */
+void instance_end(struct instance *i, bool kill);
 /* Its link has nothing more to say. */
 void instance_hung_up(struct instance *i);
 
@@ -56,6 +56,10 @@ void hooks_answered(struct instance *i, enum frame_hook_kind hook, const struct 
 int work_open_outputs(struct instance *i, int out, int err); /* takes both */
 int work_open_link(struct instance *i);
 void work_close(struct instance *i); /* what it wrote is heard; what it ran is lost */
-void work_pump(struct instance *i);
-void work_fail_waiting(struct instance *i, int status, const char *reason, const char *message);
+void work_hear(struct instance *i);  /* what was written before a result counts to that request */
 uint32_t work_timeout_ms(const struct instance *i);
+
+/* ---- requests.c */
+void requests_pump(struct instance *i); /* as many as there is room for */
+void requests_fail(struct instance *i, int status, const char *reason,
+                   const char *message); /* those that wait */

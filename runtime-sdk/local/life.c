@@ -76,7 +76,7 @@ static void go_on(struct instance *i)
         tell(i, "");
         if (!*i->why)
             child_status_text(i->status, i->why);
-        work_fail_waiting(i, 502, "InitFailed", i->why);
+        requests_fail(i, 502, "InitFailed", i->why);
     } else if (brief && list_empty(&i->waiting)) {
         tell(i, "; the next request starts it again");
     } else {
@@ -108,7 +108,7 @@ bool instance_debugged(const struct instance *i)
     return i->config.debug && i->child.pid && !i->stopping;
 }
 
-void instance_end(struct instance *i, bool kill, uint64_t patience_ns)
+void instance_end(struct instance *i, bool kill)
 {
     if (i->state != INSTANCE_ENDING)
         instance_set_state(i, INSTANCE_ENDING);
@@ -116,7 +116,7 @@ void instance_end(struct instance *i, bool kill, uint64_t patience_ns)
         return;
     if (kill)
         child_signal(&i->child, SIGKILL);
-    instance_set_timer(i, patience_ns, on_impatient);
+    instance_set_timer(i, STOP_NS, on_impatient);
 }
 
 /* The program ended in its debugger, which may run it again. */
@@ -133,7 +133,7 @@ static void on_ended_in_debugger(struct loop_timer *t)
 
 void instance_hung_up(struct instance *i)
 {
-    instance_end(i, false, STOP_NS);
+    instance_end(i, false);
     if (!i->child.pid)
         instance_set_timer(i, 0, on_over);
     else if (instance_debugged(i))
@@ -160,7 +160,7 @@ static void on_late(struct loop_timer *t)
     struct instance *i = container_of(t, struct instance, timer);
 
     snprintf(i->why, sizeof(i->why), "it was not ready after %llu s", READY_NS / NS_PER_S);
-    instance_end(i, true, STOP_NS);
+    instance_end(i, true);
 }
 
 void instance_ready(struct instance *i, unsigned slots)
@@ -171,7 +171,7 @@ void instance_ready(struct instance *i, unsigned slots)
         i->ready_once = true;
         instance_set_state(i, INSTANCE_READY);
     }
-    work_pump(i);
+    requests_pump(i);
 }
 
 static int build_environment(const struct instance *i, const char *socket, const char *api,
@@ -259,7 +259,7 @@ void instance_start(struct instance *i)
     instance_set_state(i, INSTANCE_ENDING);
     instance_set_state(i, INSTANCE_NONE);
     console_note(i->config.console, "the function did not start: %s", e.message);
-    work_fail_waiting(i, 502, "InitFailed", e.message);
+    requests_fail(i, 502, "InitFailed", e.message);
 }
 
 /* ---------------------------------------------------------------- for its owner */
@@ -267,7 +267,7 @@ void instance_start(struct instance *i)
 void instance_terminate(struct instance *i)
 {
     child_signal(&i->child, SIGTERM);
-    instance_end(i, false, STOP_NS);
+    instance_end(i, false);
 }
 
 void instance_stop(struct instance *i, void (*on_stopped)(void *user), void *user)
@@ -275,7 +275,7 @@ void instance_stop(struct instance *i, void (*on_stopped)(void *user), void *use
     i->stopping = true;
     i->on_stopped = on_stopped;
     i->stopped_user = user;
-    work_fail_waiting(i, 503, "ShuttingDown", "`rouse run` ends");
+    requests_fail(i, 503, "ShuttingDown", "`rouse run` ends");
     if (i->state == INSTANCE_NONE) {
         on_stopped(user);
         return;

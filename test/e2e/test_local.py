@@ -485,6 +485,19 @@ def test_nothing_stays(faulty, env, sig):
             wait_until(f"the end of {pid}", lambda: not is_alive(pid))
 
 
+def test_ctrl_c_while_it_compiles(faulty, env):
+    compiler = faulty.parent / "slow-cc"
+    compiler.write_text("#!/bin/sh\necho compiling\nexec sleep 1000\n")
+    compiler.chmod(0o755)
+    (faulty / "bootstrap.c").touch()
+    p = subprocess.Popen([BIN / "rouse", "run", "--port", "0"], cwd=faulty, text=True, stdout=subprocess.PIPE,
+                         env=dict(os.environ, CC=str(compiler), **env), stderr=subprocess.STDOUT, start_new_session=True)
+    assert p.stdout.readline() == "compiling\n"
+    os.killpg(p.pid, signal.SIGINT)  # as a terminal does
+    assert p.wait(20) == 1
+    p.stdout.close()
+
+
 def test_the_function_does_not_outlive_a_kill(faulty, tmp_path):
     """One that would not notice by itself: its handler waits."""
     with Run(cwd=faulty, env={"TMPDIR": str(tmp_path)}) as run:
@@ -554,3 +567,6 @@ def test_debug_runs_it_in_gdb(faulty, env):
         (no_gdb / tool).symlink_to(shutil.which(tool))
     r = rouse("run", "--debug", cwd=faulty, env={**env, "PATH": str(no_gdb)})
     assert r.returncode == 1 and "--debug needs gdb" in r.stderr
+    shutil.copytree(EXAMPLES / "hello-lambda", faulty.parent / "script")
+    r = rouse("run", "--debug", cwd=faulty.parent / "script", env=env)
+    assert r.returncode == 1 and "--debug runs what C sources" in r.stderr
