@@ -3,8 +3,8 @@
 #include "invoke/result.h"
 
 struct answer_head {
-    int status;              /* 103 and the like: more heads follow */
-    struct buffer headers;   /* complete lines; none of framing, of the connection, of the platform */
+    int status;            /* 103 and the like: more heads follow */
+    struct buffer headers; /* complete lines; none of framing, of the connection, of the platform */
     int64_t content_length; /* -1: none declared */
     bool whole;             /* no body follows; it is not in the text, the caller knows */
 };

@@ -10,6 +10,6 @@ struct trace_fields {
 };
 struct trace_fields event_trace_fields(const struct http_head *h);
 bool event_hides_trace(const struct trace_fields *f, struct str name);
-int event_put_lower_name(struct buffer *to, struct str name); /* with its quotes */
+int event_put_lower_name(struct buffer *to, struct str name);              /* with its quotes */
 int event_put_route_key(struct buffer *to, const struct event_request *r); /* ,"routeKey":"..." */
 int event_put_path_parameters(struct buffer *to, const struct event_request *r); /* with its comma */

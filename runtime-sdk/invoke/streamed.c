@@ -57,7 +57,8 @@ static void on_body(struct http_exchange *x, const uint8_t *data, size_t n, bool
     if (i->state != INVOCATION_RUNNING)
         return;
     i->body_whole = last;
-    if (!buffer_size(&i->body) && (send_body(i, data, n, last, &sent) || i->state != INVOCATION_RUNNING))
+    if (!buffer_size(&i->body) &&
+        (send_body(i, data, n, last, &sent) || i->state != INVOCATION_RUNNING))
         return;
     http_pause_body(x);
     why = invocation_keep_body(i, data + sent, n - sent);
@@ -157,8 +158,7 @@ static bool keeps_its_word(struct invocation *i, size_t n, bool last)
     char message[128];
 
     i->given += (int64_t)n;
-    if (i->bare || i->declared < 0 ||
-        (last ? i->given == i->declared : i->given <= i->declared))
+    if (i->bare || i->declared < 0 || (last ? i->given == i->declared : i->given <= i->declared))
         return true;
     snprintf(message, sizeof(message),
              "the answer declared %" PRId64 " bytes of body and has %s%" PRId64, i->declared,
@@ -201,7 +201,8 @@ int streamed_begin(struct invocation *i)
 
     i->call.deadline_ms = clock_wall_ms() + i->params.timeout_ms;
     if (e == 0)
-        e = runtime_link_start_http(i->s.link, &i->call, buffer_bytes(head), buffer_size(head), whole);
+        e = runtime_link_start_http(i->s.link, &i->call, buffer_bytes(head), buffer_size(head),
+                                    whole);
     if (e < 0)
         return e;
     http_set_owner(i->x, &ops, i);

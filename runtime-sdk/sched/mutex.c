@@ -202,7 +202,8 @@ static int wait_for(struct machine **m, struct mutex *x, struct waiter *w, bool 
     return r;
 }
 
-static __attribute__((noinline)) int lock_slow(struct machine **m, struct mutex *x, int64_t deadline, enum interruptible how)
+static __attribute__((noinline)) int lock_slow(struct machine **m, struct mutex *x,
+                                               int64_t deadline, enum interruptible how)
 {
     struct waiter w = {.task = (*m)->current};
     bool woken = false, again = false;

@@ -73,7 +73,7 @@ int rouse_spawn(rouse_task_fn *fn, void *arg);
 struct rouse_scope;
 struct rouse_task_options {
     const char *name; /* for reports; the first 31 bytes are copied. NULL: the function's address */
-    size_t stack;     /* bytes reserved, rounded up to a power of two; 0: 256 KiB. 16 KiB to 1 GiB */
+    size_t stack; /* bytes reserved, rounded up to a power of two; 0: 256 KiB. 16 KiB to 1 GiB */
     struct rouse_scope *scope; /* NULL: none */
 };
 int rouse_spawn_with(const struct rouse_task_options *options, rouse_task_fn *fn, void *arg);

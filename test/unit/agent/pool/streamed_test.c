@@ -80,23 +80,28 @@ START_TEST(whole_way)
     struct frame f;
 
     start(1, 0);
-    ask(&client, "POST /a%20b?x=1&y HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\nCookie: a=1\r\n"
-                 "X-Two: 1\r\nCookie: b=2\r\nx-two: 2\r\nConnection: keep-alive\r\nRouse-Trusted: 1\r\n\r\nda");
+    ask(&client,
+        "POST /a%20b?x=1&y HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\nCookie: a=1\r\n"
+        "X-Two: 1\r\nCookie: b=2\r\nx-two: 2\r\nConnection: keep-alive\r\nRouse-Trusted: 1\r\n\r\nda");
     f = take_invoke(head, sizeof(head));
     ck_assert_int_eq(f.flags, FRAME_HTTP);
-    expect_text(head, "{\"method\":\"POST\",\"path\":\"/a%20b\",\"query\":\"x=1&y\",\"scheme\":\"http\","
-                      "\"protocol\":\"HTTP/1.1\",\"sourceIp\":\"127.0.0.1\",\"routeKey\":\"$default\",\"headers\":[");
+    expect_text(
+        head,
+        "{\"method\":\"POST\",\"path\":\"/a%20b\",\"query\":\"x=1&y\",\"scheme\":\"http\","
+        "\"protocol\":\"HTTP/1.1\",\"sourceIp\":\"127.0.0.1\",\"routeKey\":\"$default\",\"headers\":[");
     expect_text(head, "[\"host\",\"h\"],[\"content-length\",\"4\"],[\"cookie\",\"a=1\"],"
                       "[\"x-two\",\"1\"],[\"cookie\",\"b=2\"],[\"x-two\",\"2\"]]}");
     /* Each part as it comes, both ways, and before the request has ended. */
     expect_frame(FRAME_BODY, 0, 1, "da");
-    answer(1, 0,
-           "{\"status\":201,\"headers\":[[\"content-type\",\"text/x\"],[\"set-cookie\",\"a\"],"
-           "[\"set-cookie\",\"b\"],[\"connection\",\"close\"],[\"date\",\"never\"],[\"rouse-a\",\"b\"]]}");
+    answer(
+        1, 0,
+        "{\"status\":201,\"headers\":[[\"content-type\",\"text/x\"],[\"set-cookie\",\"a\"],"
+        "[\"set-cookie\",\"b\"],[\"connection\",\"close\"],[\"date\",\"never\"],[\"rouse-a\",\"b\"]]}");
     frame_send_text(&b->rt, FRAME_BODY, 0, 1, "one");
     expect_client("\r\n3\r\none\r\n");
     expect_client("HTTP/1.1 201 Created\r\n");
-    expect_client("content-type: text/x\r\nset-cookie: a\r\nset-cookie: b\r\nRouse-Request-Id: req-0\r\n");
+    expect_client(
+        "content-type: text/x\r\nset-cookie: a\r\nset-cookie: b\r\nRouse-Request-Id: req-0\r\n");
     expect_client("Transfer-Encoding: chunked");
     ck_assert(!client_has((void *)"never") && !client_has((void *)"rouse-a"));
     peer_send(&client, "ta", 2);
@@ -213,7 +218,8 @@ START_TEST(an_upload_keeps_to_the_window)
     size_t size = FRAME_WINDOW + 300000, got = 0;
     char *big = malloc(size), head[200];
     struct frame f;
-    int n = snprintf(head, sizeof(head), "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %zu\r\n\r\n", size);
+    int n = snprintf(head, sizeof(head),
+                     "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %zu\r\n\r\n", size);
 
     start(1, 0);
     memset(big, 'u', size);

@@ -33,18 +33,20 @@ START_TEST(requests)
                                     .route = STR("/users/{id}"),
                                     .trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
                                     .client_ip = "192.0.2.7"};
-    char *text = written("GET /x?a=1&a=%22 HTTP/1.0\r\nHost: E.com\r\nX-Forwarded-Proto: HTTPS\r\nTE: x\r\n"
-                         "Expect: 100-continue\r\nRouse-Slot: 7\r\nX-B: \"q\"\r\nX-A: \xe9\r\nX-B: 2\r\n"
-                         "traceparent: broken\r\n\r\n",
-                         &r, false);
+    char *text =
+        written("GET /x?a=1&a=%22 HTTP/1.0\r\nHost: E.com\r\nX-Forwarded-Proto: HTTPS\r\nTE: x\r\n"
+                "Expect: 100-continue\r\nRouse-Slot: 7\r\nX-B: \"q\"\r\nX-A: \xe9\r\nX-B: 2\r\n"
+                "traceparent: broken\r\n\r\n",
+                &r, false);
 
-    ck_assert_str_eq(text, "{\"method\":\"GET\",\"path\":\"/users/a%2Fb\",\"query\":\"a=1&a=%22\","
-                           "\"scheme\":\"https\",\"protocol\":\"HTTP/1.0\",\"sourceIp\":\"192.0.2.7\","
-                           "\"routeKey\":\"GET /users/{id}\",\"pathParameters\":{\"id\":\"a/b\"},"
-                           "\"headers\":[[\"traceparent\","
-                           "\"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\"],"
-                           "[\"host\",\"E.com\"],[\"x-forwarded-proto\",\"HTTPS\"],[\"x-b\",\"\\\"q\\\"\"],"
-                           "[\"x-a\",\"\xc3\xa9\"],[\"x-b\",\"2\"]]}");
+    ck_assert_str_eq(text,
+                     "{\"method\":\"GET\",\"path\":\"/users/a%2Fb\",\"query\":\"a=1&a=%22\","
+                     "\"scheme\":\"https\",\"protocol\":\"HTTP/1.0\",\"sourceIp\":\"192.0.2.7\","
+                     "\"routeKey\":\"GET /users/{id}\",\"pathParameters\":{\"id\":\"a/b\"},"
+                     "\"headers\":[[\"traceparent\","
+                     "\"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\"],"
+                     "[\"host\",\"E.com\"],[\"x-forwarded-proto\",\"HTTPS\"],[\"x-b\",\"\\\"q\\\"\"],"
+                     "[\"x-a\",\"\xc3\xa9\"],[\"x-b\",\"2\"]]}");
     free(text);
     text = written("POST /2015-03-31/functions/f/invocations HTTP/1.1\r\nHost: h\r\nX-Amz-A: 1\r\n"
                    "Content-Length: 3\r\n\r\n",
@@ -68,8 +70,10 @@ static const struct {
     {"{\"status\":102,\"headers\":[]}", 102, -1, ""},
     {"{\"later\":1,\"headers\":[[\"A\",\"1\"],[\"a\",\"2\"],[\"b\",\"\"]],\"status\":599}", 599, -1,
      "A: 1\r\na: 2\r\nb: \r\n"},
-    {"{\"status\":200,\"headers\":[[\"Content-Length\",\"0\"],[\"content-length\",\"00\"]]}", 200, 0, ""},
-    {"{\"status\":200,\"headers\":[[\"content-length\",\"9223372036854775807\"]]}", 200, INT64_MAX, ""},
+    {"{\"status\":200,\"headers\":[[\"Content-Length\",\"0\"],[\"content-length\",\"00\"]]}", 200,
+     0, ""},
+    {"{\"status\":200,\"headers\":[[\"content-length\",\"9223372036854775807\"]]}", 200, INT64_MAX,
+     ""},
     {"{\"status\":200,\"headers\":[[\"Transfer-Encoding\",\"chunked\"],[\"Upgrade\",\"x\"],"
      "[\"Rouse-Trusted\",\"1\"],[\"Date\",\"x\"],[\"x\",\"\xc3\xa9\"]]}",
      200, -1, "x: \xc3\xa9\r\n"},
@@ -107,7 +111,8 @@ START_TEST(answer_heads)
     char message[RESULT_MESSAGE_MAX];
 
     for (size_t i = 0; i < ARRAY_LEN(answers); i++) {
-        int r = answer_head_parse((const uint8_t *)answers[i].json, strlen(answers[i].json), &h, message);
+        int r = answer_head_parse((const uint8_t *)answers[i].json, strlen(answers[i].json), &h,
+                                  message);
 
         if (!answers[i].status) {
             ck_assert_msg(r == -EBADMSG, "%s: %d", answers[i].json, r);
@@ -117,9 +122,10 @@ START_TEST(answer_heads)
         ck_assert_msg(r == 0, "%s: %s", answers[i].json, message);
         ck_assert_int_eq(h.status, answers[i].status);
         ck_assert_int_eq(h.content_length, answers[i].length);
-        ck_assert_msg(buffer_size(&h.headers) == strlen(answers[i].headers) &&
-                          !memcmp(buffer_bytes(&h.headers), answers[i].headers, buffer_size(&h.headers)),
-                      "%s", answers[i].json);
+        ck_assert_msg(
+            buffer_size(&h.headers) == strlen(answers[i].headers) &&
+                !memcmp(buffer_bytes(&h.headers), answers[i].headers, buffer_size(&h.headers)),
+            "%s", answers[i].json);
     }
     buffer_done(&h.headers);
 }
