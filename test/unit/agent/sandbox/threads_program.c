@@ -68,7 +68,8 @@ static void memory(void)
     p[size - 1] = 1;
     must("madvise(MADV_DONTNEED)", madvise(p + 4096, size - 4096, MADV_DONTNEED));
     must("madvise(MADV_FREE)", madvise(p + 4096, size - 4096, MADV_FREE));
-    must("madvise(MADV_NOHUGEPAGE)", madvise(p, size, MADV_NOHUGEPAGE) < 0 && errno != EINVAL ? -1 : 0);
+    must("madvise(MADV_NOHUGEPAGE)",
+         madvise(p, size, MADV_NOHUGEPAGE) < 0 && errno != EINVAL ? -1 : 0);
     must("madvise(MADV_GUARD_INSTALL)", madvise(p, 4096, 102) < 0 && errno != EINVAL ? -1 : 0);
     must("munmap", munmap(p, size));
 }
@@ -106,7 +107,8 @@ static void processors(void)
 
 int main(void)
 {
-    struct sigaction sa = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
+    struct sigaction sa = {.sa_sigaction = on_signal,
+                           .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
     pthread_t all[8];
 
     must("sigaction", sigaction(SIGUSR1, &sa, NULL));

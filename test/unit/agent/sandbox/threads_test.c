@@ -11,8 +11,8 @@ START_TEST(a_scheduler_can_run)
 
     NEED();
     bench_open(&b);
-    snprintf(command, sizeof(command), "cc -O1 -std=gnu17 -D_GNU_SOURCE -static -pthread -o %s/program %s",
-             b.code, SOURCE);
+    snprintf(command, sizeof(command),
+             "cc -O1 -std=gnu17 -D_GNU_SOURCE -static -pthread -o %s/program %s", b.code, SOURCE);
     if (shell(command) != 0) {
         printf("skipped: no C compiler here that links statically\n");
         bench_close(&b);
