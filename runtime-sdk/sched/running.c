@@ -12,7 +12,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-enum { PATIENCE_NS = 100000000, LATE_MAX = 10 };
+enum { PATIENCE_NS = 1000000000, LATE_MAX = 3 };
 
 struct answer {
     struct machine *machine;
