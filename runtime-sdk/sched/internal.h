@@ -212,6 +212,7 @@ int signals_init(void); /* of the process, while rouse_run() runs */
 void signals_done(void);
 void signals_thread_init(struct machine *m); /* the alternate stack of a thread of the scheduler */
 void signals_thread_done(struct machine *m);
+void signals_check_stack(const struct task *t); /* it ends: aborts if it has overflowed a stack without guard */
 
 /* ---- run.c */
 /* A task that is counted, and not submitted yet: task_ready() or task_discard(). NULL: no memory */

@@ -163,6 +163,8 @@ static void *monitor_main(void *arg)
             calm = idle = 0;
         }
         pace = next_pace(pace, look(), &calm, &idle);
+        if (stacks_trim(rouse_now()) && pace == PACE_ASLEEP)
+            pace = PACE_CALM;
         report_turn();
     }
     return NULL;

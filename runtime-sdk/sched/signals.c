@@ -50,27 +50,43 @@ static const char *label(const struct task *t, char *unnamed, size_t size)
     return unnamed;
 }
 
-static void tell(const struct task *t, const struct stack *s, const ucontext_t *u)
+static void tell_line(const struct task *t, const struct stack *s, const char *end, struct text *to)
 {
-    static struct trace trace; /* large, and one thread comes here */
     void (*fn)(const char *, size_t) = atomic_load(&on_overflow);
-    struct text to = {.fd = STDERR_FILENO};
     char unnamed[128] = "";
     const char *name = label(t, unnamed, sizeof(unnamed));
 
-    text_put(&to, "rouse: task ");
-    text_put(&to, name);
-    text_put(&to, " (id ");
-    text_plain(&to, t->id);
-    text_put(&to, ") overflowed its stack of ");
-    text_plain(&to, stack_size(s));
-    text_put(&to, " bytes\n");
-    text_flush(&to);
+    text_put(to, "rouse: task ");
+    text_put(to, name);
+    text_put(to, " (id ");
+    text_plain(to, t->id);
+    text_put(to, ") overflowed its stack of ");
+    text_plain(to, stack_size(s));
+    text_put(to, end);
+    text_flush(to);
     if (fn)
         fn(name, stack_size(s));
+}
+
+static void tell(const struct task *t, const struct stack *s, const ucontext_t *u)
+{
+    static struct trace trace; /* large, and one thread comes here */
+    struct text to = {.fd = STDERR_FILENO};
+
+    tell_line(t, s, " bytes\n", &to);
     trace_take(&trace, where(u));
     trace_write(&trace, &to, true, true);
     text_flush(&to);
+}
+
+void signals_check_stack(const struct task *t)
+{
+    struct text to = {.fd = STDERR_FILENO};
+
+    if (!stack_overflown(t->stack))
+        return;
+    tell_line(t, t->stack, " bytes, as is seen at its end\n", &to);
+    abort();
 }
 
 /* The first one tells of its own; those of other threads that come meanwhile must not end the process before. */

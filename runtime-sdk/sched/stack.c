@@ -10,7 +10,9 @@
 enum {
     POOL_MAX =
         64, /* of a processor's own: above it half goes to the global one, and half comes from there */
-    TRIM_MAX = 256, /* stacks whose memory one stacks_trim() gives back: about a millisecond */
+    TRIM_MAX = 512, /* stacks whose memory one stacks_trim() gives back: about a millisecond */
+    TRIM_NS = 2000000,
+    INTERVAL_NS = 1000000000, /* in which a stack that nobody wanted is not wanted */
 };
 
 /* Idle stacks of one size. `warm` ones may have resident pages, `cold` ones have none. */
@@ -18,8 +20,13 @@ static struct idle {
     struct lock lock; /* over what follows */
     struct stack *warm, *cold;
     uint32_t warm_count;
-    uint32_t least; /* warm ones that were there all the time since the last trim */
+    uint32_t least; /* warm ones that were there all the time in this interval */
+    uint32_t due;   /* that were there all the time in the one before, and are to be given back */
 } idle[STACK_CLASSES];
+static struct {
+    int64_t at, began; /* the last trim, the interval */
+    bool more;
+} trimming;
 
 static struct stack *pop(struct stack **from)
 {
@@ -122,8 +129,6 @@ static __attribute__((noinline)) void spill(struct stack_pool *pool, uint32_t ke
 
 void stack_put(struct stack_pool *pool, struct stack *s)
 {
-    if (__builtin_expect(s->canary, 0))
-        stack_check_canary(s);
     stack_forget(s);
     if (__builtin_expect(s->size_class != stack_class(STACK_DEFAULT), 0)) {
         idle_put(&idle[s->size_class], s, s, 1);
@@ -139,7 +144,15 @@ void stack_pool_done(struct stack_pool *pool)
     spill(pool, 0);
 }
 
-/* What was never wanted since the last call is not wanted. Which ones of them: all are alike. */
+static void begin_interval(struct idle *i)
+{
+    lock_acquire(&i->lock);
+    i->due = i->least;
+    i->least = i->warm_count;
+    lock_release(&i->lock);
+}
+
+/* Which ones: all are alike. True: others may be due later. */
 static bool trim(struct idle *i, uint32_t *left)
 {
     struct stack *chain = NULL, *last;
@@ -147,11 +160,15 @@ static bool trim(struct idle *i, uint32_t *left)
     bool more;
 
     lock_acquire(&i->lock);
-    n = i->least < *left ? i->least : *left;
+    n = i->due < *left ? i->due : *left;
+    if (n > i->warm_count)
+        n = i->warm_count;
     for (uint32_t k = 0; k < n; k++)
         push(&chain, pop(&i->warm));
     i->warm_count -= n;
-    i->least = i->warm_count;
+    i->due -= n;
+    if (i->least > i->warm_count)
+        i->least = i->warm_count;
     more = i->warm_count > 0;
     lock_release(&i->lock);
     if (!chain)
@@ -167,18 +184,27 @@ static bool trim(struct idle *i, uint32_t *left)
     return more;
 }
 
-bool stacks_trim(void)
+bool stacks_trim(int64_t now)
 {
     uint32_t left = TRIM_MAX;
-    bool more = false;
 
-    for (uint32_t size_class = 0; size_class < STACK_CLASSES; size_class++)
-        more |= trim(&idle[size_class], &left);
-    return more;
+    if (now - trimming.at < TRIM_NS)
+        return trimming.more;
+    trimming.at = now;
+    if (now - trimming.began >= INTERVAL_NS) {
+        trimming.began = now;
+        for (uint32_t c = 0; c < STACK_CLASSES; c++)
+            begin_interval(&idle[c]);
+    }
+    trimming.more = false;
+    for (uint32_t c = 0; c < STACK_CLASSES; c++)
+        trimming.more |= trim(&idle[c], &left);
+    return trimming.more;
 }
 
 void stacks_done(void)
 {
     memset(idle, 0, sizeof(idle));
+    memset(&trimming, 0, sizeof(trimming));
     stack_arenas_done();
 }

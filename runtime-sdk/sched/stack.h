@@ -14,7 +14,7 @@ struct stack {
     char *low, *top; /* the guard is below `low` */
     uint16_t color; /* `top` is lowered by this much, so that stacks do not meet in the same cache sets */
     uint8_t size_class;
-    bool canary; /* nothing stops who writes below `low`: it is found when the stack is put back */
+    bool canary; /* nothing stops who writes below `low`: see stack_overflown() */
     uint32_t tool_uses;
     void *tool; /* what a sanitizer, or valgrind, knows it by */
 };
@@ -25,15 +25,16 @@ struct stack_pool {
 
 /* NULL: no memory. The caller owns `pool`. `size` as in rouse_task_options, 0 for the default. */
 struct stack *stack_get(struct stack_pool *pool, size_t size);
-/* Aborts, with a line on standard error, if the stack was overflown and only now tells. */
 void stack_put(struct stack_pool *pool, struct stack *s);
 /* All of `pool` goes to the global pool. */
 void stack_pool_done(struct stack_pool *pool);
-/* Gives memory of stacks that nobody wanted since the last call back to the kernel, some of them at a time: to be
- * called now and then, by one thread (the monitor). True: there is more, or may be after a while. */
-bool stacks_trim(void);
+/* Gives memory of stacks that nobody wanted for a second back to the kernel, some of them at a time. One thread
+ * (the monitor), at any pace. True: there is more, now or later. */
+bool stacks_trim(int64_t now);
 /* The stack whose guard holds `address`; NULL: none. Async-signal-safe. */
 const struct stack *stack_guarding(const void *address);
+/* Something was written below a stack that has no guard. */
+bool stack_overflown(const struct stack *s);
 void stacks_done(void); /* unmaps every stack; none is in use */
 /* What was reserved. */
 static inline size_t stack_size(const struct stack *s)

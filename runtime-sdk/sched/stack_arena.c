@@ -9,7 +9,6 @@
 
 #include <stdatomic.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -133,21 +132,16 @@ void stack_discard(struct stack *s)
     (void)madvise(s->low, stack_size(s), MADV_DONTNEED);
 }
 
-/* The page below the stack was never written to: it reads as zeros, and costs nothing but its table entry. */
-void stack_check_canary(const struct stack *s)
+/* A page that was never written to reads as zeros, and costs nothing but its table entry. */
+bool stack_overflown(const struct stack *s)
 {
     const uint64_t *word = (const uint64_t *)(const void *)s->low;
-    char line[96];
-    int n;
 
-    for (int i = 1; i <= 512; i++) {
-        if (word[-i] == 0)
-            continue;
-        n = snprintf(line, sizeof(line), "rouse: a task overflowed its stack of %zu bytes\n",
-                     stack_size(s));
-        (void)!write(STDERR_FILENO, line, (size_t)n);
-        abort();
+    for (int i = 1; s->canary && i <= 512; i++) {
+        if (word[-i])
+            return true;
     }
+    return false;
 }
 
 const struct stack *stack_guarding(const void *address)

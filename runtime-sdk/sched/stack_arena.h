@@ -11,5 +11,4 @@ static inline uint32_t stack_class(size_t size)
 }
 struct stack *stack_make(uint32_t size_class); /* NULL: no memory. Any thread */
 void stack_discard(struct stack *s);           /* its pages go back to the kernel */
-void stack_check_canary(const struct stack *s);
 void stack_arenas_done(void);

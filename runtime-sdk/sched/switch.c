@@ -154,6 +154,8 @@ static void task_entry(void *value)
         machine_settle(m);
         sched_leave(m);
         t->fn(t->arg);
+        if (__builtin_expect(t->stack->canary, 0))
+            signals_check_stack(t);
         m = sched_enter();
         m = task_end(m);
         next = find_local(m);

@@ -1,7 +1,7 @@
 /* What the scheduler says of tasks that overflow, hang, or are asked about: each in a process of its own. */
 #include "run.h"
 
-#include "sched/context_tools.h"
+#include "sched/internal.h"
 #include "sched/signals.h"
 #include "sched/text.h"
 
@@ -147,6 +147,33 @@ START_TEST(an_overflow_is_told_with_the_tasks_name)
     SAYS("rouse: task greedy (id ");
     SAYS(") overflowed its stack of 262144 bytes\n");
     ended_by_fault();
+}
+END_TEST
+
+static void write_below(void *arg)
+{
+    struct machine *m = machine_self();
+    volatile char *low = m->current->stack->low;
+
+    (void)arg;
+    low[-1] = 1; /* a little too much: it goes on, and nothing stops it */
+    MUST_BE(rouse_sleep(ROUSE_US), 0);
+}
+
+static void overflow_unseen(void *arg)
+{
+    spawn_named("stealthy", write_below, 0);
+    wait_for_ever(arg);
+}
+
+START_TEST(an_overflow_that_nothing_stops_is_told_at_the_tasks_end)
+{
+    stacks_guard_by(STACK_GUARD_CANARY);
+    child_run("1", overflow_unseen);
+    stacks_guard_by(STACK_GUARD_INSTALL);
+    SAYS("rouse: task stealthy (id ");
+    SAYS(") overflowed its stack of 262144 bytes, as is seen at its end\n");
+    ENDED_BY(SIGABRT);
 }
 END_TEST
 
@@ -542,6 +569,7 @@ START_TEST(sigquit_is_left_to_who_had_it)
 END_TEST
 
 UNIT_MAIN("report", an_overflow_is_told_with_the_tasks_name,
+          an_overflow_that_nothing_stops_is_told_at_the_tasks_end,
           who_was_there_before_hears_of_every_fault, another_fault_ends_the_process_as_ever,
           handlers_go_when_the_scheduler_goes, a_deadlock_is_told_with_every_task,
           who_sleeps_or_blocks_is_no_deadlock, a_report_says_what_each_task_does,
