@@ -46,7 +46,7 @@ static uint64_t changed_ns(const char *path)
 static int list(const char *dir, const char *const *ends, struct words *ret, uint64_t *newest_ns)
 {
     struct dirent **found;
-    char path[2 * PATH_MAX];
+    char name[NAME_MAX + 3], path[2 * PATH_MAX];
     int n = scandir(dir, &found, NULL, alphasort), r = 0;
 
     if (n < 0)
@@ -56,11 +56,14 @@ static int list(const char *dir, const char *const *ends, struct words *ret, uin
 
         for (const char *const *end = ends; *end; end++)
             taken = taken || (found[i]->d_name[0] != '.' && ends_with(found[i]->d_name, *end));
-        snprintf(path, sizeof(path), "%s/%s", dir, found[i]->d_name);
+        /* No tool shall take a name for a flag. */
+        snprintf(name, sizeof(name), "%s%s", found[i]->d_name[0] == '-' ? "./" : "",
+                 found[i]->d_name);
+        snprintf(path, sizeof(path), "%s/%s", dir, name);
         if (taken && newest_ns && changed_ns(path) > *newest_ns)
             *newest_ns = changed_ns(path);
         if (taken && ret && r == 0)
-            r = words_add(ret, found[i]->d_name);
+            r = words_add(ret, name);
         free(found[i]);
     }
     free(found);
@@ -77,6 +80,38 @@ static void size_text(const char *path, char out[32])
 
 /* ---------------------------------------------------------------- C */
 
+static int add_compiler(struct words *argv)
+{
+    const char *cc = getenv("CC");
+
+    return words_split(argv, cc && *cc ? cc : "cc");
+}
+
+/* The compiler's own word on where it would take lib from: the name alone if nowhere. */
+static bool has_library(const char *name)
+{
+    cleanup_words struct words argv = {0};
+    char flag[128], path[PATH_MAX];
+    struct err e;
+
+    snprintf(flag, sizeof(flag), "-print-file-name=lib%s.a", name);
+    return add_compiler(&argv) == 0 && words_add(&argv, flag) == 0 &&
+           process_ask((char *const *)words_all(&argv), path, sizeof(path), &e) == 0 &&
+           strchr(path, '/');
+}
+
+/* What parts of the SDK need, of which the function may use none: it builds without them, too. */
+static int add_libraries(struct words *libraries)
+{
+    cleanup_words struct words all = {0};
+    int r = words_split(&all, SDK_LIBS); /* the Makefile's word */
+
+    for (const char *const *word = words_all(&all); *word && r == 0; word++)
+        if (strncmp(*word, "-l", 2) != 0 || has_library(*word + 2))
+            r = words_add(libraries, *word);
+    return r;
+}
+
 /* Where the SDK is: beside this program, so that the two are of one version, else as pkg-config knows it. */
 static int add_sdk(struct words *flags, struct words *libraries, uint64_t *newest_ns)
 {
@@ -91,7 +126,7 @@ static int add_sdk(struct words *flags, struct words *libraries, uint64_t *newes
         words_add(flags, "-isystem");
         words_add(flags, sdk.include);
         words_add(libraries, sdk.library);
-        return words_split(libraries, SDK_LIBS); /* the Makefile's word */
+        return add_libraries(libraries);
     }
     return process_ask(ask, line, sizeof(line), &e) == 0 ? words_split(libraries, line) : -ENOENT;
 }
@@ -103,9 +138,9 @@ static int compile(const struct project *p, const struct words *sources, const s
         "-std=gnu17", "-Wall",    "-Wextra", "-Wno-unused-parameter",
         "-g",         "-pthread", "-static", NULL};
     cleanup_words struct words argv = {0};
-    const char *cc = getenv("CC"), *more = getenv("CFLAGS"), *last = getenv("LDLIBS");
+    const char *more = getenv("CFLAGS"), *last = getenv("LDLIBS");
     struct err e = {0};
-    int r = words_split(&argv, cc && *cc ? cc : "cc");
+    int r = add_compiler(&argv);
 
     r |= words_add_all(&argv, always);
     r |= words_add(&argv, debug ? "-Og" : "-O2");

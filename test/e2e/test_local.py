@@ -243,7 +243,7 @@ def test_build_compiles_what_has_changed(work):
     assert "up to date" in rouse("build", cwd=directory, check=True).stdout
     assert program.stat().st_mtime_ns == before
     (directory / "more.h").write_text("const char *greeting(void);\n")
-    (directory / "more.c").write_text('#include "more.h"\nconst char *greeting(void) { return "from a second file"; }\n')
+    (directory / "-more.c").write_text('#include "more.h"\nconst char *greeting(void) { return "from a second file"; }\n')
     edit(directory / "bootstrap.c", "#include <rouse/rouse.h>", '#include <rouse/rouse.h>\n#include "more.h"')
     edit(directory / "bootstrap.c", '"Hello from parts\\n"', "greeting()")
     r = rouse("run", "--event", "{}", cwd=work, check=False)
