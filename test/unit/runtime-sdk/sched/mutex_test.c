@@ -227,6 +227,57 @@ START_TEST(who_was_woken_and_cancelled_passes_it_on)
 }
 END_TEST
 
+/* The mutex is handed to the only one that waits, and hunger is over: it can be taken again in front of one
+ * that came later. */
+static void was_hungry(void *arg)
+{
+    struct in_line *l = arg;
+
+    MUST_BE(rouse_mutex_lock(&l->mutex, ROUSE_NEVER), 0);
+    l->n = 1;
+    UNTIL(l->canceled);
+    rouse_mutex_unlock(&l->mutex); /* wakes the other, which has not run yet */
+    MUST_BE(rouse_mutex_lock(&l->mutex, 0), 0);
+    rouse_mutex_unlock(&l->mutex);
+    l->n = 2;
+}
+static void came_later(void *arg)
+{
+    struct in_line *l = arg;
+
+    l->canceled = 1;
+    MUST_BE(rouse_mutex_lock(&l->mutex, ROUSE_NEVER), 0);
+    rouse_mutex_unlock(&l->mutex);
+    l->n = 3;
+}
+static void hunger_ends(void *unused)
+{
+    struct in_line l = {0};
+    int64_t until;
+
+    (void)unused;
+    MUST_BE(rouse_mutex_lock(&l.mutex, 0), 0);
+    rouse_spawn(was_hungry, &l);
+    rouse_yield();
+    until = rouse_after(2 * ROUSE_MS);
+    while (rouse_now() < until)
+        ;
+    rouse_mutex_unlock(&l.mutex);
+    MUST_BE(rouse_mutex_lock(&l.mutex, 0), 0);
+    rouse_yield(); /* woken in vain: from here on it is hungry */
+    rouse_mutex_unlock(&l.mutex);
+    MUST_BE(rouse_mutex_lock(&l.mutex, 0), -ETIMEDOUT);
+    UNTIL(l.n == 1);
+    rouse_spawn(came_later, &l);
+    UNTIL(l.n == 3);
+}
+
+START_TEST(hunger_ends_with_the_last_who_waits)
+{
+    run_on("1", hunger_ends, NULL);
+}
+END_TEST
+
 /* Locks, cancels and deadlines at random: the count is right, and the mutex is free at the end. */
 static void rush(void *arg)
 {
@@ -314,4 +365,4 @@ END_TEST
 UNIT_MAIN("mutex", one_at_a_time, unlocking_what_is_not_locked_aborts,
           deadline_and_cancelling_leave_no_trace, who_waits_long_is_served,
           who_was_woken_in_vain_keeps_its_place, who_was_woken_and_cancelled_passes_it_on,
-          a_rush_ends, the_last_holder_frees_it)
+          hunger_ends_with_the_last_who_waits, a_rush_ends, the_last_holder_frees_it)

@@ -122,6 +122,37 @@ START_TEST(a_deadline_cancels)
 }
 END_TEST
 
+/* What the alarm of a closed scope was is another task soon: its waits end when they should. */
+static void sleeps_on(void *arg)
+{
+    atomic_int *left = arg;
+    int64_t until = rouse_after(3 * ROUSE_MS);
+
+    MUST_BE(rouse_sleep_until(until), 0);
+    MUST(rouse_now() >= until);
+    --*left;
+}
+
+static void closed_alarms(void *unused)
+{
+    atomic_int left = 100;
+
+    (void)unused;
+    for (int i = 0; i < 100; i++) {
+        struct rouse_scope *s = scope_open(rouse_after(ROUSE_MS));
+
+        rouse_scope_close(s);
+        rouse_spawn(sleeps_on, &left);
+    }
+    UNTIL(left == 0);
+}
+
+START_TEST(a_closed_scopes_deadline_touches_nobody)
+{
+    run(closed_alarms);
+}
+END_TEST
+
 /* ---- nested */
 
 static void nest(void *arg)
@@ -171,6 +202,37 @@ static void nested(void *unused)
 START_TEST(nested_scopes_are_cancelled_with_their_parents)
 {
     run(nested);
+}
+END_TEST
+
+/* Cancelling reaches all that a child has opened, though the child itself does not look. */
+static void opens_two(void *arg)
+{
+    struct counts *c = arg;
+    struct rouse_scope *a = scope_open(ROUSE_NEVER), *b = scope_open(ROUSE_NEVER);
+
+    MUST_BE(rouse_scope_spawn(a, long_child, c), 0);
+    MUST_BE(rouse_scope_spawn(b, long_child, c), 0);
+    UNTIL(c->canceled == 2);
+    rouse_scope_close(b);
+    rouse_scope_close(a);
+}
+
+static void two_opened(void *unused)
+{
+    struct counts c = {0};
+    struct rouse_scope *s = scope_open(ROUSE_NEVER);
+
+    (void)unused;
+    MUST_BE(rouse_scope_spawn(s, opens_two, &c), 0);
+    UNTIL(c.begun == 2);
+    rouse_scope_close(s);
+    MUST_BE(c.ended, 2);
+}
+
+START_TEST(all_that_a_child_opened_is_cancelled)
+{
+    run(two_opened);
 }
 END_TEST
 
@@ -337,5 +399,6 @@ END_TEST
 
 UNIT_MAIN("scope", waiting_and_closing_join, cancelling_reaches_every_child, a_deadline_cancels,
           nested_scopes_are_cancelled_with_their_parents, children_spawn_and_cancel,
+          all_that_a_child_opened_is_cancelled, a_closed_scopes_deadline_touches_nobody,
           a_cancelled_task_still_joins, misuse_aborts_with_the_tasks_name,
           the_end_cancels_everybody, not_in_a_task)
