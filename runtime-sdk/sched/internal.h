@@ -111,12 +111,13 @@ struct processor {
     /* anybody's */
     _Atomic uint32_t status; /* enum processor_status */
     _Atomic(struct machine *) machine;
+    _Atomic int64_t bound_at; /* when it went to that machine */
     struct processor *next_idle;
     struct queue queue;
     struct timer_heap timers;
     /* the monitor's */
     uint32_t seen_tick;
-    int64_t seen_at, blocked_at;
+    int64_t seen_at, runs_since;
 } __attribute__((aligned(128)));
 
 struct scheduler {

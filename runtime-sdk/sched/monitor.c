@@ -60,35 +60,47 @@ static bool watch_blocked(struct processor *p, int64_t now)
     return true;
 }
 
-static void watch_running(struct processor *p, int64_t now)
+/* Returns when it is to be taken. */
+static int64_t watch_running(struct processor *p, int64_t now)
 {
-    if (now - p->seen_at < RUNNING_NS || !in_the_way(p) || !processor_take_running(p))
-        return;
-    atomic_fetch_add_explicit(&sched.preemptions, 1, memory_order_relaxed);
-    machine_hand_off(p);
+    int64_t due = p->runs_since + RUNNING_NS;
+
+    if (now < due)
+        return due;
+    if (in_the_way(p) && processor_take_running(p)) {
+        atomic_fetch_add_explicit(&sched.preemptions, 1, memory_order_relaxed);
+        machine_hand_off(p);
+    }
+    return INT64_MAX;
 }
 
 struct seen {
     bool blocked; /* a processor is in a declared call */
     bool busy;    /* one runs, or is in one */
     bool active;  /* one ran since the last look */
+    int64_t due;  /* when the first is to be taken if it runs on */
 };
 
-static struct seen watch(struct processor *p, int64_t now)
+/* `last`: when it was looked at before. */
+static struct seen watch(struct processor *p, int64_t now, int64_t last)
 {
     uint32_t tick = atomic_load_explicit(&p->tick, memory_order_relaxed);
     uint32_t status = atomic_load_explicit(&p->status, memory_order_acquire);
-    struct seen seen = {.busy = status == PROC_RUNNING || status == PROC_BLOCKED};
+    struct seen seen = {.busy = status == PROC_RUNNING || status == PROC_BLOCKED, .due = INT64_MAX};
 
     if (tick != p->seen_tick) {
+        int64_t bound = atomic_load_explicit(&p->bound_at, memory_order_relaxed);
+
         p->seen_tick = tick;
         p->seen_at = now;
+        /* No later than it began: rather some of its time too short than the others' wait too long. */
+        p->runs_since = bound > last ? bound : last;
         seen.active = true;
     }
     if (status == PROC_BLOCKED)
         seen.blocked = watch_blocked(p, now);
     else if (status == PROC_RUNNING)
-        watch_running(p, now);
+        seen.due = watch_running(p, now);
     return seen;
 }
 
@@ -108,20 +120,21 @@ static void look_for_the_busy(int64_t now)
     task_ready_list(NULL, &l);
 }
 
-static struct seen look(void)
+static struct seen look(int64_t now, int64_t last)
 {
     uint32_t n = atomic_load_explicit(&sched.made, memory_order_acquire);
-    struct seen seen = {0};
-    int64_t now = rouse_now();
+    struct seen seen = {.due = INT64_MAX};
 
     atomic_store_explicit(&sched.now, now, memory_order_relaxed);
     look_for_the_busy(now);
     for (uint32_t i = 0; i < n; i++) {
-        struct seen one = watch(sched.all[i], now);
+        struct seen one = watch(sched.all[i], now, last);
 
         seen.blocked |= one.blocked;
         seen.busy |= one.busy;
         seen.active |= one.active;
+        if (one.due < seen.due)
+            seen.due = one.due;
     }
     return seen;
 }
@@ -142,14 +155,17 @@ static void *monitor_main(void *arg)
 {
     static const int64_t length[] = {
         [PACE_FAST] = FAST_NS, [PACE_SLOW] = SLOW_NS, [PACE_CALM] = CALM_NS, [PACE_ASLEEP] = -1};
+    struct seen seen = {.due = INT64_MAX};
     unsigned calm = 0, idle = 0;
     uint32_t pace = PACE_SLOW;
+    int64_t now = rouse_now();
 
     (void)arg;
     prctl(PR_SET_NAME, "rouse-monitor");
     prctl(PR_SET_TIMERSLACK, 1000);
     while (!atomic_load(&monitor.end)) {
         uint32_t told = atomic_load(&monitor.wake);
+        int64_t last = now, wait;
 
         /* What is told from here on changes `told`, or the pace. */
         atomic_store(&monitor_sleeps, pace);
@@ -157,13 +173,18 @@ static void *monitor_main(void *arg)
             atomic_store(&monitor_sleeps, pace = PACE_SLOW);
         if (pace == PACE_ASLEEP)
             atomic_store_explicit(&sched.now, 0, memory_order_relaxed);
-        futex_wait(&monitor.wake, told, length[pace]);
+        wait = length[pace];
+        if (seen.due - now < wait)
+            wait = seen.due - now;
+        futex_wait(&monitor.wake, told, wait);
         if (told != atomic_load(&monitor.wake)) {
             pace = atomic_load(&monitor_sleeps);
             calm = idle = 0;
         }
-        pace = next_pace(pace, look(), &calm, &idle);
-        if (stacks_trim(rouse_now()) && pace == PACE_ASLEEP)
+        now = rouse_now();
+        seen = look(now, last);
+        pace = next_pace(pace, seen, &calm, &idle);
+        if (stacks_trim(now) && pace == PACE_ASLEEP)
             pace = PACE_CALM;
         report_turn();
     }

@@ -81,9 +81,11 @@ void processor_bind(struct machine *m, struct processor *p)
 {
     m->p = p;
     processor_turn(p);
+    atomic_store_explicit(&p->bound_at, rouse_now(), memory_order_relaxed);
     atomic_store_explicit(&p->machine, m, memory_order_relaxed);
     atomic_store_explicit(&p->status, PROC_RUNNING, memory_order_release);
-    if (__builtin_expect(atomic_load_explicit(&monitor_sleeps, memory_order_relaxed) == PACE_ASLEEP, 0))
+    if (__builtin_expect(atomic_load_explicit(&monitor_sleeps, memory_order_relaxed) == PACE_ASLEEP,
+                         0))
         monitor_notice(PACE_SLOW);
 }
 
