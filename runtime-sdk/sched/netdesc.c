@@ -24,7 +24,7 @@ static struct netdesc *chunk_new(_Atomic(struct netdesc *) *at)
     if (!c)
         return NULL;
     for (unsigned i = 0; i < CHUNK; i++) {
-        c[i] = (struct netdesc){0};
+        c[i] = (struct netdesc){.edge = SIDE_READ | SIDE_WRITE};
         list_init(&c[i].parked);
         list_init(&c[i].queue);
     }
@@ -54,7 +54,8 @@ static void forget(struct netdesc *d, enum netdesc_kind kind)
 {
     d->generation++;
     d->kind = (uint8_t)kind;
-    d->interest = d->edge = d->sticky = 0;
+    d->interest = d->sticky = 0;
+    d->edge = SIDE_READ | SIDE_WRITE; /* nothing is known: the first call is tried */
     d->closing = false;
 }
 

@@ -33,7 +33,7 @@ struct netdesc {
     uint32_t generation; /* changes when it is closed */
     uint8_t kind;        /* enum netdesc_kind */
     uint8_t interest;    /* sides that the poller was told of */
-    uint8_t edge;        /* sides that had an edge since the last call on them began */
+    uint8_t edge; /* sides where a call may find something: an edge came since the last one began */
     uint8_t sticky; /* sides where a short count says nothing any more: after an end or an error */
     uint8_t busy;   /* sides that an operation holds */
     bool closing;   /* when the last operation ends */

@@ -43,7 +43,7 @@ int netop_begin(struct netop *op, int fd, uint8_t side, const char *what, int64_
         d->busy |= side;
         *op = (struct netop){.desc = d, .what = what, .fd = fd, .side = side, .kind = d->kind};
         /* One whose deadline has passed gets what there is, whether or not the poller told of it. */
-        op->wait_first = (d->interest & side) && !(d->edge & side) && deadline > 0;
+        op->wait_first = !(d->edge & side) && deadline > 0;
         if (!op->wait_first)
             d->edge &= (uint8_t)~side;
     }
@@ -153,8 +153,8 @@ static struct task *pass_on(struct netdesc *d, uint8_t side)
 
 /* When a stream gave (or took) less than was asked for, nothing is left in it (no room), and the next
  * change makes an edge: epoll(7). So the next operation waits for that without a try that would fail,
- * which saves a request its second recv(2). It holds while the poller knew of the side when the call
- * was made, and was not told of
+ * which saves a request its second recv(2). If the poller does not know of the side yet, the wait makes
+ * it known, and epoll_ctl(2) reports what is there then as an edge. It holds until the poller was told of
  *   - the other end's shutdown (RDHUP, HUP) or an error: their edge may have come before the call, which
  *     returned the bytes before them; the end is there to be read, and no other edge comes;
  *   - urgent data (PRI): a read stops short before it.
@@ -164,7 +164,7 @@ static bool says_nothing(const struct netop *op, bool drained)
     const struct netdesc *d = op->desc;
 
     return !drained || (op->kind != NETDESC_TCP && op->kind != NETDESC_UNIX) ||
-           !(d->interest & op->side) || (d->sticky & op->side);
+           (d->sticky & op->side);
 }
 
 void netop_next(struct netop *op, bool drained)

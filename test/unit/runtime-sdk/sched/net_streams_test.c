@@ -2,6 +2,8 @@
 #include "rouse/net.h"
 #include "run.h"
 
+#include "sched/poller.h"
+
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -77,7 +79,7 @@ START_TEST(slow_readers)
 END_TEST
 
 /* What one call writes stays together, and each of several readers gets whole turns. */
-enum { WRITERS = 8, MESSAGE = 300000, READERS = 4 };
+enum { WRITERS = 8, MESSAGE = 60000, READERS = 4 };
 static int shared[2];
 static _Atomic size_t read_by_all;
 static void write_letter(void *arg)
@@ -106,9 +108,11 @@ static void read_letters(void *unused)
 static void together_run(void *unused)
 {
     struct rouse_scope *writers, *readers;
+    const int small = 16 << 10; /* so that every call stops in the middle */
 
     (void)unused;
     tcp_pair(shared);
+    MUST_BE(setsockopt(shared[1], SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)), 0);
     read_by_all = 0;
     MUST_BE(rouse_scope_open(ROUSE_NEVER, &readers), 0);
     for (int i = 0; i < READERS; i++)
@@ -205,22 +209,52 @@ static void send_descriptor(int fd, const char *text)
     memcpy(CMSG_DATA(&control.head), &fd, sizeof(int));
     MUST_BE(rouse_sendmsg(fd, &message, 0, ROUSE_NEVER), iov.iov_len);
 }
+/* Waits on fds[0], and gets several things with one edge: all of it is read. */
+struct reader {
+    int fd;
+    const char *expected;
+    bool whole; /* as one rouse_read_full(); else a call for each word */
+    struct rouse_wait_group waits, over;
+};
+static void reader(void *arg)
+{
+    struct reader *r = arg;
+    char data[64];
+
+    rouse_wait_group_done(&r->waits);
+    if (r->whole) {
+        MUST_BE(rouse_read_full(r->fd, data, strlen(r->expected), ROUSE_NEVER), strlen(r->expected));
+        MUST(!memcmp(data, r->expected, strlen(r->expected)));
+    }
+    for (const char *at = r->expected; !r->whole && *at; at += strcspn(at, " "), at += *at == ' ') {
+        MUST_BE(rouse_read(r->fd, data, sizeof(data), ROUSE_NEVER), strcspn(at, " "));
+        MUST(!memcmp(data, at, strcspn(at, " ")));
+    }
+    rouse_wait_group_done(&r->over);
+}
+static void start_reader(struct reader *r, int fd, const char *expected, bool whole)
+{
+    *r = (struct reader){.fd = fd, .expected = expected, .whole = whole};
+    rouse_wait_group_add(&r->waits, 1);
+    rouse_wait_group_add(&r->over, 1);
+    MUST_BE(rouse_spawn(reader, r), 0);
+    MUST_BE(rouse_wait_group_wait(&r->waits, ROUSE_NEVER), 0);
+    UNTIL(poller_waited_for());
+}
+
 static void control_run(void *unused)
 {
-    char data[64];
+    struct reader r;
     int fds[2];
 
     (void)unused;
     for (int i = 0; i < 20; i++) {
         MUST_BE(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
-        MUST_BE(rouse_read(fds[0], data, 64, rouse_after(ROUSE_MS / 10)), -ETIMEDOUT);
+        start_reader(&r, fds[0], "withandend", true);
         send_descriptor(fds[1], "with");
         MUST_BE(rouse_write(fds[1], "and", 3, NULL, ROUSE_NEVER), 0);
         send_descriptor(fds[1], "end");
-        MUST_BE(rouse_wait_fd(fds[0], POLLIN, ROUSE_NEVER), POLLIN);
-        MUST_BE(rouse_read(fds[0], data, 64, ROUSE_NEVER), 4); /* one edge for all of it */
-        MUST_BE(rouse_read_full(fds[0], data, 6, ROUSE_NEVER), 6);
-        MUST(!memcmp(data, "andend", 6));
+        MUST_BE(rouse_wait_group_wait(&r.over, ROUSE_NEVER), 0);
         MUST_BE(rouse_close(fds[0]), 0);
         MUST_BE(rouse_close(fds[1]), 0);
     }
@@ -234,19 +268,17 @@ END_TEST
 /* A read stops short before urgent data. */
 static void urgent_run(void *unused)
 {
-    char data[64];
+    struct reader r;
     int fds[2];
 
     (void)unused;
     for (int i = 0; i < 20; i++) {
         tcp_pair(fds);
-        MUST_BE(rouse_read(fds[0], data, 64, rouse_after(ROUSE_MS / 10)), -ETIMEDOUT);
+        start_reader(&r, fds[0], "beforebehind", true);
         MUST_BE(send(fds[1], "before", 6, 0), 6);
         MUST_BE(send(fds[1], "!", 1, MSG_OOB), 1);
         MUST_BE(send(fds[1], "behind", 6, 0), 6);
-        MUST_BE(rouse_wait_fd(fds[0], POLLPRI, ROUSE_NEVER), POLLPRI);
-        MUST_BE(rouse_read_full(fds[0], data, 12, ROUSE_NEVER), 12);
-        MUST(!memcmp(data, "beforebehind", 12));
+        MUST_BE(rouse_wait_group_wait(&r.over, ROUSE_NEVER), 0);
         MUST_BE(rouse_close(fds[0]), 0);
         MUST_BE(rouse_close(fds[1]), 0);
     }
@@ -262,6 +294,7 @@ static void files_run(void *unused)
     char path[] = "/tmp/rouse-net-test-XXXXXX", data[16];
     int fds[2], fd = mkstemp(path), null = open("/dev/null", O_RDWR);
     uint64_t one = 1;
+    struct reader r;
 
     (void)unused;
     MUST(fd >= 0 && null >= 0);
@@ -277,11 +310,10 @@ static void files_run(void *unused)
     MUST_BE(rouse_read(null, data, 9, ROUSE_NEVER), 0);
     MUST_BE(rouse_close(null), 0);
     MUST_BE(pipe2(fds, O_DIRECT), 0); /* a read is short at the end of each packet */
-    MUST_BE(rouse_read(fds[0], data, 9, rouse_after(ROUSE_MS / 10)), -ETIMEDOUT);
+    start_reader(&r, fds[0], "one four", false);
     MUST_BE(rouse_write(fds[1], "one", 3, NULL, ROUSE_NEVER), 0);
     MUST_BE(rouse_write(fds[1], "four", 4, NULL, ROUSE_NEVER), 0);
-    MUST_BE(rouse_read(fds[0], data, 9, ROUSE_NEVER), 3);
-    MUST_BE(rouse_read(fds[0], data, 9, ROUSE_NEVER), 4);
+    MUST_BE(rouse_wait_group_wait(&r.over, ROUSE_NEVER), 0);
     MUST_BE(rouse_close(fds[1]), 0);
     MUST_BE(rouse_read(fds[0], data, 9, ROUSE_NEVER), 0);
     MUST_BE(rouse_close(fds[0]), 0);

@@ -180,6 +180,8 @@ static void deadlines_of(int domain)
     write_text(fds[1], "abc");
     MUST_BE(rouse_wait_fd(fds[0], POLLIN, ROUSE_NEVER), POLLIN);
     MUST_BE(rouse_read(fds[0], data, 8, 0), 3); /* nor after a short count */
+    write_text(fds[1], "abc");
+    MUST_BE(rouse_read(fds[0], data, 8, 1), 3); /* nor one that has passed but is not 0 */
     MUST_BE(rouse_write(fds[1], big, BIG, &written, rouse_after(ROUSE_MS)), -ETIMEDOUT);
     MUST(written > 0 && written < BIG);
     MUST_BE(rouse_write(fds[1], big, BIG, &again, 0), -ETIMEDOUT);
