@@ -20,7 +20,7 @@ typedef struct Suite {
     unsigned seconds;
     struct {
         const TTest *test;
-        int signal, status;
+        int index, signal, status;
     } all[CHECK_TESTS_MAX];
     int count, failed;
 } Suite, TCase, SRunner;
@@ -48,17 +48,22 @@ static inline void tcase_set_timeout(TCase *t, double seconds)
 {
     t->seconds = (unsigned)seconds;
 }
-static inline void check_add(TCase *t, const TTest *test, int signal_number, int status)
+static inline void check_add(TCase *t, const TTest *test, int from, int to, int signal_number,
+                             int status)
 {
+    if (to - from > 1)
+        check_add(t, test, from, to - 1, signal_number, status);
     if (t->count == CHECK_TESTS_MAX)
         abort();
     t->all[t->count].test = test;
+    t->all[t->count].index = to - 1;
     t->all[t->count].signal = signal_number;
     t->all[t->count++].status = status;
 }
-#define tcase_add_test(t, test)                 check_add(t, test, 0, 0)
-#define tcase_add_exit_test(t, test, expected)  check_add(t, test, 0, expected)
-#define tcase_add_test_raise_signal(t, test, s) check_add(t, test, s, 0)
+#define tcase_add_test(t, test)                 check_add(t, test, 0, 1, 0, 0)
+#define tcase_add_loop_test(t, test, from, to)  check_add(t, test, from, to, 0, 0)
+#define tcase_add_exit_test(t, test, expected)  check_add(t, test, 0, 1, 0, expected)
+#define tcase_add_test_raise_signal(t, test, s) check_add(t, test, 0, 1, s, 0)
 static inline void suite_add_tcase(Suite *s, TCase *t)
 {
     (void)s;
@@ -79,7 +84,7 @@ static inline void srunner_run_all(SRunner *r, int mode)
         child = fork();
         if (child == 0) {
             alarm(r->seconds * 5);
-            r->all[i].test->fn(0);
+            r->all[i].test->fn(r->all[i].index);
             _exit(0);
         }
         if (waitpid(child, &status, 0) != child)
