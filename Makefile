@@ -33,7 +33,7 @@ DEPS_$(R)/invoke     := $(R)/http $(R)/wire $(R)/reactor $(R)/base
 DEPS_$(R)/flow       := $(R)/base
 DEPS_$(R)/package    := $(R)/base
 DEPS_$(R)/control    := proto $(R)/reactor $(R)/base
-DEPS_$(R)/sdk        := $(R)/wire $(R)/base
+DEPS_$(R)/sdk        := $(R)/sched $(R)/wire $(R)/base
 DEPS_$(R)/local      := $(R)/invoke $(R)/http $(R)/reactor $(R)/base
 DEPS_$(R)/cli        := $(R)/local $(R)/invoke $(R)/package $(R)/http $(R)/base
 DEPS_agent/sandbox   := $(R)/reactor $(R)/base
@@ -57,6 +57,7 @@ LIBS_$(R)/control          := -lwebsockets -lprotobuf-c
 LIBS_$(R)/package          := -larchive -lcrypto
 LIBS_$(R)/cli              := -lcurl -lyaml -ljson-c
 LIBS_$(R)/http             := -ljson-c
+LIBS_$(R)/sdk              := -ljson-c
 LIBS_$(R)/invoke           := -ljson-c
 LIBS_proto                 := -lprotobuf-c
 LIBS_agent/sandbox         := -lseccomp -lmnl -lnftables
@@ -168,29 +169,28 @@ $(B)/bin/rouse: $(B)/obj/runtime-sdk/cli/main.c.o $(call archives_of,runtime-sdk
 	$(call say,LINK)
 	$(link) $(call libs_of,runtime-sdk/cli) -o $@
 
-# librouse.a: what a C function links. One object whose only global names are rouse_*: a function may have
-# a buffer_append() of its own.
-SDK_OBJ = $(OBJ_runtime-sdk/sdk) $(OBJ_runtime-sdk/wire) $(OBJ_runtime-sdk/base)
-$(B)/lib/librouse.a: $(SDK_OBJ)
-	@mkdir -p $(@D)
-	@rm -f $@
-	$(Q)ld -r -o $(@D)/librouse.o $^
-	$(Q)objcopy --wildcard --keep-global-symbol='rouse_*' $(@D)/librouse.o
-	$(Q)ar rcs $@ $(@D)/librouse.o
+# librouse.a: what a C function links. Its members stay apart, so that only what is used is linked; whatever
+# they share is renamed to rouse__NAME, so that a function may have a buffer_append() of its own. Without debug
+# information, which would be most of a small program.
+SDK_OBJ = $(OBJ_runtime-sdk/sdk) $(OBJ_runtime-sdk/sched) $(OBJ_runtime-sdk/wire) $(OBJ_runtime-sdk/base)
 # librouse-reactor.a: <rouse/reactor.h> for programs that are no functions, made likewise.
 REACTOR_OBJ = $(OBJ_runtime-sdk/reactor) $(OBJ_runtime-sdk/base)
+$(B)/lib/librouse.a: $(SDK_OBJ)
 $(B)/lib/librouse-reactor.a: $(REACTOR_OBJ)
+$(B)/lib/librouse.a $(B)/lib/librouse-reactor.a:
 	@mkdir -p $(@D)
-	@rm -f $@
-	$(Q)ld -r -o $(@D)/librouse-reactor.o $^
-	$(Q)objcopy --wildcard --keep-global-symbol='rouse_*' $(@D)/librouse-reactor.o
-	$(Q)ar rcs $@ $(@D)/librouse-reactor.o
+	@rm -rf $@ $@.members && mkdir $@.members
+	$(Q)nm -g --defined-only -f posix $^ | awk 'NF > 2 && $$1 !~ /^rouse_/ { print $$1, "rouse__" $$1 }' | sort -u >$@.members/names
+	$(Q)for o in $^; do \
+	  objcopy --strip-debug --redefine-syms=$@.members/names $$o $@.members/$$(basename $$(dirname $$o))-$$(basename $${o%.*.o}).o || exit 1; done
+	$(Q)ar rcs $@ $@.members/*.o
+	@rm -rf $@.members
 # Example functions in C: deploy/examples/NAME/*.c -> a static build/<variant>/examples/NAME/bootstrap.
 EXAMPLES := $(patsubst deploy/examples/%/bootstrap.c,$(B)/examples/%/bootstrap,$(wildcard deploy/examples/*/bootstrap.c))
 $(B)/examples/%/bootstrap: deploy/examples/%/bootstrap.c deploy/examples/%/function.yaml $(B)/lib/librouse.a
 	@mkdir -p $(@D)
 	$(call say,LINK)
-	$(Q)$(CC) $(CSTD) $(WARN) -O2 -g -Iruntime-sdk/include $< $(B)/lib/librouse.a -static -o $@
+	$(Q)$(CC) $(CSTD) $(WARN) -O2 -g -Iruntime-sdk/include $< $(B)/lib/librouse.a -ljson-c -static -o $@
 	@cp deploy/examples/$*/function.yaml $(@D)/
 
 # What `rouse build` links beside librouse.a.

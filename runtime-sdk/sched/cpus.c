@@ -44,12 +44,13 @@ static uint32_t quotient(long long quota, long long period)
 
 static uint32_t quota_v2(const char *dir)
 {
-    char line[LINE];
-    long long quota, period;
+    char line[LINE], *end;
+    long long quota;
 
-    if (read_line(dir, "cpu.max", line) < 0 || sscanf(line, "%lld %lld", &quota, &period) != 2)
+    if (read_line(dir, "cpu.max", line) < 0)
         return CPUS_MAX;
-    return quotient(quota, period);
+    quota = strtoll(line, &end, 10); /* 0 of "max" */
+    return quotient(quota, strtoll(end, NULL, 10));
 }
 
 static uint32_t quota_v1(const char *dir)

@@ -1,8 +1,11 @@
-/* crash.c - see crash.h. The handler itself calls async-signal-safe functions only. */
+/* crash.c - see crash.h. The handler itself calls async-signal-safe functions only: the task may hold
+ * malloc's lock, or stdio's. */
 #include "sdk/crash.h"
 
 #include "base/cleanup.h"
-#include "sdk/response.h"
+#include "sched/signals.h"
+#include "sdk/failure.h"
+#include "sdk/invocation.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -12,48 +15,62 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { CRASH_FRAME_MAX = 256, CRASH_ID_OFFSET = 8, CRASH_STACK = 64 << 10 };
+enum { CRASH_FRAME_MAX = 256, CRASH_ID_OFFSET = 8 };
+#define NOBODY UINT64_MAX
 
 struct last_word {
-    int signal; /* 0: exit() */
-    const char *what;
+    int signal; /* 0: none */
+    const char *type, *what;
     uint8_t frame[CRASH_FRAME_MAX];
     size_t size;
 };
 
+enum { WORD_EXIT, WORD_OVERFLOW, WORD_SIGNALS };
 static struct last_word words[] = {
-    {.signal = 0, .what = "the function called exit()"},
-    {.signal = SIGSEGV, .what = "the function crashed: SIGSEGV, an invalid memory access"},
-    {.signal = SIGBUS, .what = "the function crashed: SIGBUS, an invalid memory access"},
-    {.signal = SIGFPE, .what = "the function crashed: SIGFPE, an arithmetic error"},
-    {.signal = SIGILL, .what = "the function crashed: SIGILL, an invalid instruction"},
-    {.signal = SIGABRT, .what = "the function crashed: SIGABRT, it called abort()"},
-    {.signal = SIGTRAP, .what = "the function crashed: SIGTRAP"},
-    {.signal = SIGSYS, .what = "the function crashed: SIGSYS, a system call that is not allowed"},
+    [WORD_EXIT] = {0, "Runtime.ExitError", "the function called exit()", {0}, 0},
+    [WORD_OVERFLOW] = {0,
+                       "Runtime.StackOverflow",
+                       "the function used more stack than it has; ROUSE_STACK gives it more",
+                       {0},
+                       0},
+    {SIGSEGV, "Runtime.Crash", "the function crashed: SIGSEGV, an invalid memory access", {0}, 0},
+    {SIGBUS, "Runtime.Crash", "the function crashed: SIGBUS, an invalid memory access", {0}, 0},
+    {SIGFPE, "Runtime.Crash", "the function crashed: SIGFPE, an arithmetic error", {0}, 0},
+    {SIGILL, "Runtime.Crash", "the function crashed: SIGILL, an invalid instruction", {0}, 0},
+    {SIGABRT, "Runtime.Crash", "the function crashed: SIGABRT, it called abort()", {0}, 0},
+    {SIGTRAP, "Runtime.Crash", "the function crashed: SIGTRAP", {0}, 0},
+    {SIGSYS, "Runtime.Crash", "the function crashed: SIGSYS, a system call that is not allowed", {0}, 0},
 };
 
-static struct channel *channel;      /* set once, before the handlers are installed */
-static pid_t owner;                  /* a child that the handler forked says nothing */
-static _Atomic uint64_t current = 0; /* whose crash it would be on a thread that runs no handler */
-static _Thread_local uint64_t mine = CRASH_NOBODY;
-static char stack[CRASH_STACK] __attribute__((aligned(16)));
+static struct outbox *outbox; /* set once, before the handlers are installed */
+static pid_t owner;           /* a child that the handler forked says nothing */
+static atomic_flag said = ATOMIC_FLAG_INIT;
+static _Atomic uint64_t last; /* that began */
 
-static void say(struct last_word *w)
+static void say(const struct last_word *w)
 {
-    uint64_t last = atomic_exchange(&current, CRASH_NOBODY);
-    uint64_t id = mine != CRASH_NOBODY ? mine : last;
+    struct invocation *i = invocation_current();
+    uint64_t id = i ? i->context.id : atomic_load(&last);
+    uint8_t frame[CRASH_FRAME_MAX];
 
-    mine = CRASH_NOBODY;
-    if (id == CRASH_NOBODY || getpid() != owner)
+    if (id == NOBODY || getpid() != owner || atomic_flag_test_and_set(&said))
         return;
-    for (int i = 0; i < 8; i++)
-        w->frame[CRASH_ID_OFFSET + i] = (uint8_t)(id >> (8 * i));
-    channel_send_raw(channel, w->frame, w->size);
+    memcpy(frame, w->frame, w->size);
+    for (int k = 0; k < 8; k++)
+        frame[CRASH_ID_OFFSET + k] = (uint8_t)(id >> (8 * k));
+    outbox_last_word(outbox, frame, w->size);
+}
+
+/* The scheduler has found out, and calls before anything else: SIGSEGV follows. */
+static void on_overflow(const char *task, size_t stack)
+{
+    (void)task, (void)stack;
+    say(&words[WORD_OVERFLOW]);
 }
 
 static void on_crash(int signal_number)
 {
-    for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+    for (size_t i = WORD_SIGNALS; i < ARRAY_LEN(words); i++) {
         if (words[i].signal == signal_number)
             say(&words[i]);
     }
@@ -63,19 +80,18 @@ static void on_crash(int signal_number)
 
 static void on_exit_called(void)
 {
-    if (!channel)
+    if (!outbox)
         return;
     fflush(stdout);
-    say(&words[0]);
+    say(&words[WORD_EXIT]);
 }
 
 static int format(struct last_word *w)
 {
     cleanup_buffer struct buffer json = {0}, frame = {0};
-    const char *type = w->signal ? "Runtime.Crash" : "Runtime.ExitError";
     int r;
 
-    r = response_error_json(type, w->what, strlen(w->what), &json);
+    r = failure_text_json(w->type, w->what, strlen(w->what), &json);
     if (r < 0)
         return r;
     r = frame_append(&frame, FRAME_ERROR, FRAME_FATAL, 0, buffer_bytes(&json), buffer_size(&json));
@@ -88,11 +104,10 @@ static int format(struct last_word *w)
     return 0;
 }
 
-int crash_init(struct channel *ch)
+int crash_init(struct outbox *o)
 {
     struct sigaction action = {.sa_handler = on_crash,
                                .sa_flags = (int)(SA_ONSTACK | SA_NODEFER | SA_RESETHAND)};
-    const stack_t alternate = {.ss_sp = stack, .ss_size = sizeof(stack)};
 
     for (size_t i = 0; i < ARRAY_LEN(words); i++) {
         int r = format(&words[i]);
@@ -103,52 +118,31 @@ int crash_init(struct channel *ch)
     if (atexit(on_exit_called))
         return -ENOMEM;
     owner = getpid();
-    channel = ch;
+    outbox = o;
+    sched_on_overflow(on_overflow);
     sigemptyset(&action.sa_mask);
-    if (sigaltstack(&alternate, NULL) < 0)
-        return -errno;
-    for (size_t i = 0; i < ARRAY_LEN(words); i++) {
-        if (words[i].signal && sigaction(words[i].signal, &action, NULL) < 0)
+    for (size_t i = WORD_SIGNALS; i < ARRAY_LEN(words); i++) {
+        if (sigaction(words[i].signal, &action, NULL) < 0)
             return -errno;
     }
     return 0;
 }
 
-void crash_set_id(uint64_t id)
+void crash_running(uint64_t id)
 {
-    mine = id;
-    atomic_store(&current, id);
+    atomic_store_explicit(&last, id, memory_order_relaxed);
 }
 
-void *crash_stack_new(void)
+void crash_ended(uint64_t id)
 {
-    stack_t alternate = {.ss_sp = malloc(CRASH_STACK), .ss_size = CRASH_STACK};
-
-    if (alternate.ss_sp && sigaltstack(&alternate, NULL) < 0) {
-        free(alternate.ss_sp);
-        return NULL;
-    }
-    return alternate.ss_sp;
-}
-
-void crash_stack_free(void *memory)
-{
-    const stack_t none = {.ss_flags = SS_DISABLE};
-
-    if (memory)
-        (void)sigaltstack(&none, NULL);
-    free(memory);
+    if (atomic_load_explicit(&last, memory_order_relaxed) == id)
+        atomic_store_explicit(&last, NOBODY, memory_order_relaxed);
 }
 
 void crash_done(void)
 {
-    const stack_t none = {.ss_flags = SS_DISABLE};
-
-    atomic_store(&current, CRASH_NOBODY);
-    for (size_t i = 0; i < ARRAY_LEN(words); i++) {
-        if (words[i].signal)
-            signal(words[i].signal, SIG_DFL);
-    }
-    channel = NULL;
-    (void)sigaltstack(&none, NULL);
+    for (size_t i = WORD_SIGNALS; i < ARRAY_LEN(words); i++)
+        signal(words[i].signal, SIG_DFL);
+    sched_on_overflow(NULL);
+    outbox = NULL;
 }

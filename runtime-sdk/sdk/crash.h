@@ -1,18 +1,15 @@
 /* crash.h - the last word of a function that crashes or exits: an ERROR frame with FATAL.
  *
- * Everything that a signal handler needs is formatted ahead. The owner is the
- * thread of rouse_start(). A crash is told for the invocation of its thread; on a
- * thread that a handler made, for the invocation that began last. */
+ * Everything that a signal handler needs is formatted ahead. A crash is told for
+ * the invocation whose task crashed, or whose scopes that task is in; on any
+ * other task or thread, for the invocation that began last if it still runs. */
 #pragma once
-#include "sdk/channel.h"
+#include "sdk/outbox.h"
 
-/* Formats the frames and installs the handlers, on an alternate stack for the calling thread. */
-int crash_init(struct channel *ch);
-/* From now on a crash of this thread is told for `id`: 0 is initialisation, CRASH_NOBODY is between invocations. */
-#define CRASH_NOBODY UINT64_MAX
-void crash_set_id(uint64_t id);
-/* For any other thread that runs handlers: an alternate stack. NULL: it has none. */
-void *crash_stack_new(void);
-void crash_stack_free(void *stack);
-/* Before the channel is freed: the handlers go back to the default action. */
+/* Formats the frames and takes over the handlers of the crash signals and exit(). From here to
+ * crash_ended(0) a crash is told for the initialisation. */
+int crash_init(struct outbox *o);
+void crash_running(uint64_t id);
+void crash_ended(uint64_t id);
+/* The handlers go back to the default action. */
 void crash_done(void);

@@ -1,185 +1,180 @@
+/* server.c - see server.h. */
 #include "sdk/server.h"
-#include "sdk/worker.h"
+
+#include "sdk/crash.h"
+#include "sdk/hooks.h"
+#include "sdk/invocation.h"
 
 #include <errno.h>
-#include <stdlib.h>
-#include <time.h>
+#include <string.h>
+#include <sys/socket.h>
 
-enum { TICK_NS = 1000 * 1000, QUIET_TICKS = 10, SLOW_STREAK = 16 };
-
-/* ---- the lead: all under `lock` */
-
-static struct worker *worker_spare(struct server *s)
+static uint32_t load_u32(const uint8_t *p)
 {
-    struct worker *w = s->idle;
+    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
 
-    if (w) {
-        s->idle = w->next_idle;
-        return w;
+/* ---- frames of an invocation */
+
+/* The frame shows the receiver's buffer, which goes on being used: its texts are copied. */
+static int take_texts(struct rouse_context *ctx, const char *id, size_t id_size, const char *trace,
+                      size_t trace_size)
+{
+    char *to = (char *)buffer_reserve(&ctx->texts, id_size + trace_size + 2);
+
+    if (!to)
+        return -ENOMEM;
+    ctx->request_id = to;
+    memcpy(to, id, id_size);
+    to[id_size] = '\0';
+    ctx->trace = to + id_size + 1;
+    memcpy(ctx->trace, trace, trace_size);
+    ctx->trace[trace_size] = '\0';
+    return 0;
+}
+
+static int on_invoke(struct server *s, const struct frame *f)
+{
+    const struct handler_ops *ops = s->handler->ops;
+    struct frame_invoke inv;
+    struct invocation *i;
+    int r;
+
+    r = frame_invoke_parse(f, &inv);
+    if (r < 0)
+        return r;
+    if (!f->id || !(f->flags & FRAME_HTTP) != !ops->http)
+        return -EPROTO;
+    r = invocation_new(s, f->id, false, &i);
+    if (r < 0)
+        return r;
+    i->context.deadline_ms = inv.deadline_ms;
+    r = take_texts(&i->context, inv.request_id, inv.request_id_size, inv.trace, inv.trace_size);
+    if (r == 0)
+        r = ops->on_invoke(i, inv.event, inv.event_size, f->flags & FRAME_FIN);
+    invocation_drop(i);
+    return r;
+}
+
+static int on_hook(struct server *s, const struct frame *f)
+{
+    struct frame_hook hook;
+    struct invocation *i;
+    int r;
+
+    r = frame_hook_parse(f, &hook);
+    if (r < 0)
+        return r;
+    if (!f->id)
+        return -EPROTO;
+    r = invocation_new(s, f->id, true, &i);
+    if (r < 0)
+        return r;
+    i->context.deadline_ms = hook.deadline_ms;
+    r = take_texts(&i->context, "", 0, "", 0);
+    if (r == 0) {
+        i->hook = hooks_find(hook.name, hook.name_size);
+        if (!i->hook)
+            i->hook = hooks_missing;
+        invocation_start(i);
     }
-    return s->count < s->hello->concurrency ? worker_start(s) : NULL;
+    invocation_drop(i);
+    return r;
 }
 
-static void give_lead(struct server *s, struct worker *to)
+/* Of an invocation that runs, or runs no more: then it crossed its end. */
+static int on_more(struct server *s, const struct frame *f)
 {
-    s->leader = to;
-    atomic_store(&to->state, WORKER_LEADING);
-    pthread_cond_signal(&to->called);
-}
+    const struct handler_ops *ops = s->handler->ops;
+    struct invocation *i = invocation_find(s, f->id);
+    int r = 0;
 
-/* The monitor's: the leader is in a handler that takes long. The compare-and-swap decides whether it
- * has just returned; whoever loses it leaves the lead where it is. */
-static void move_lead(struct server *s)
-{
-    struct worker *w = s->leader, *next = worker_spare(s);
-    enum worker_state running = WORKER_RUNNING;
-
-    if (!next)
-        return;
-    if (atomic_compare_exchange_strong(&w->state, &running, WORKER_DETACHED)) {
-        s->slow = SLOW_STREAK;
-        give_lead(s, next);
+    if (!i)
+        return 0;
+    if (f->type == FRAME_CANCEL) {
+        if (!i->hook && ops->on_cancel)
+            ops->on_cancel(i);
+        invocation_cancel(i);
+    } else if (i->hook) {
+        r = 0;
+    } else if (f->type == FRAME_CREDIT) {
+        r = f->length != 4   ? -EBADMSG
+            : ops->on_credit ? ops->on_credit(i, load_u32(f->payload))
+                             : 0;
     } else {
-        next->next_idle = s->idle;
-        s->idle = next;
+        r = ops->on_body(i, f->payload, f->length, f->type == FRAME_END || (f->flags & FRAME_FIN));
     }
+    invocation_drop(i);
+    return r;
 }
 
-bool server_pass_lead(struct worker *w)
+static int on_frame(struct server *s, const struct frame *f)
 {
-    struct server *s = w->server;
-    struct worker *next;
-
-    pthread_mutex_lock(&s->lock);
-    next = worker_spare(s);
-    if (next) {
-        atomic_store(&w->state, WORKER_DETACHED);
-        give_lead(s, next);
+    switch (f->type) {
+    case FRAME_INVOKE:
+        return on_invoke(s, f);
+    case FRAME_HOOK:
+        return on_hook(s, f);
+    case FRAME_BODY:
+    case FRAME_END:
+    case FRAME_CREDIT:
+    case FRAME_CANCEL:
+        return on_more(s, f);
+    default:
+        return 0;
     }
-    pthread_mutex_unlock(&s->lock);
-    return next != NULL;
-}
-
-bool server_await_lead(struct worker *w, bool idle)
-{
-    struct server *s = w->server;
-    bool ended;
-
-    pthread_mutex_lock(&s->lock);
-    if (idle) {
-        atomic_store(&w->state, WORKER_IDLE);
-        w->next_idle = s->idle;
-        s->idle = w;
-    }
-    while (!s->ended && atomic_load(&w->state) == WORKER_IDLE)
-        pthread_cond_wait(&w->called, &s->lock);
-    ended = s->ended;
-    pthread_mutex_unlock(&s->lock);
-    return !ended;
-}
-
-void server_end(struct server *s, int result)
-{
-    pthread_mutex_lock(&s->lock);
-    if (!s->ended) {
-        s->ended = true;
-        s->result = result;
-    }
-    for (struct worker *w = s->idle; w; w = w->next_idle)
-        pthread_cond_signal(&w->called);
-    pthread_cond_signal(&s->busy);
-    pthread_mutex_unlock(&s->lock);
-}
-
-/* ---- the monitor */
-
-static void sleep_a_tick(void)
-{
-    nanosleep(&(struct timespec){.tv_nsec = TICK_NS}, NULL);
-}
-
-void server_wake_monitor(struct server *s)
-{
-    pthread_mutex_lock(&s->lock);
-    atomic_store(&s->monitor_sleeps, false);
-    pthread_cond_signal(&s->busy);
-    pthread_mutex_unlock(&s->lock);
-}
-
-static bool leader_runs(struct server *s)
-{
-    return atomic_load(&s->leader->state) == WORKER_RUNNING;
-}
-
-/* A leader stores RUNNING and then looks at `monitor_sleeps`; here it is the other way round, so one
- * of the two sees the other. */
-static void monitor_rest(struct server *s)
-{
-    atomic_store(&s->monitor_sleeps, true);
-    if (leader_runs(s))
-        atomic_store(&s->monitor_sleeps, false);
-    while (atomic_load(&s->monitor_sleeps) && !s->ended)
-        pthread_cond_wait(&s->busy, &s->lock);
-}
-
-static void *monitor(void *user)
-{
-    struct server *s = user;
-    uint64_t seen = 0;
-    unsigned quiet = 0;
-
-    pthread_mutex_lock(&s->lock);
-    while (!s->ended) {
-        uint64_t started;
-
-        if (quiet > QUIET_TICKS) {
-            monitor_rest(s);
-            quiet = 0;
-        }
-        pthread_mutex_unlock(&s->lock);
-        sleep_a_tick();
-        pthread_mutex_lock(&s->lock);
-        started = atomic_load(&s->started);
-        if (started == seen && leader_runs(s)) {
-            move_lead(s);
-            /* Answers that wait for the batch's end do not wait for this handler. */
-            pthread_mutex_unlock(&s->lock);
-            channel_flush(s->channel);
-            pthread_mutex_lock(&s->lock);
-        }
-        quiet = started == seen ? quiet + 1 : 0;
-        seen = started;
-    }
-    pthread_mutex_unlock(&s->lock);
-    return NULL;
 }
 
 /* ---- life */
 
-int server_run(struct channel *ch, const struct hello *hello, rouse_handler *handler)
+/* HELLO back, then the credit that makes the instance ready. 1, or 0: the agent hung up. */
+static int greet(struct server *s)
 {
-    struct server s = {.channel = ch, .hello = hello, .handler = handler};
-    struct worker *first;
-    pthread_t watcher;
+    uint8_t credit[4];
+    struct frame f;
     int r;
 
-    pthread_mutex_init(&s.lock, NULL);
-    pthread_cond_init(&s.busy, NULL);
-    first = worker_new(&s);
-    if (!first)
-        return -ENOMEM;
-    s.leader = first;
-    atomic_store(&first->state, WORKER_LEADING);
-    r = hello->concurrency > 1 ? -pthread_create(&watcher, NULL, monitor, &s) : 0;
-    if (r == 0) {
-        worker_run(first);
-        if (hello->concurrency > 1)
-            pthread_join(watcher, NULL);
-        r = s.result;
+    r = channel_receive(&s->channel, &f);
+    if (r <= 0)
+        return r;
+    if (f.type != FRAME_HELLO)
+        return -EPROTO;
+    r = hello_parse((const char *)f.payload, f.length, &s->hello);
+    if (r < 0)
+        return r;
+    crash_ended(0);
+    for (int i = 0; i < 4; i++)
+        credit[i] = (uint8_t)(s->hello.concurrency >> (8 * i));
+    r = outbox_queue(&s->outbox, FRAME_CREDIT, 0, 0, credit, sizeof(credit));
+    if (r < 0)
+        return r;
+    outbox_flush(&s->outbox);
+    return 1;
+}
+
+void server_task(void *server)
+{
+    struct server *s = server;
+    int r = greet(s);
+
+    while (r > 0) {
+        struct frame f;
+
+        r = channel_receive(&s->channel, &f);
+        if (r > 0) {
+            int e = on_frame(s, &f);
+
+            r = e < 0 ? e : 1;
+        }
     }
-    while (s.all)
-        worker_free(s.all);
-    pthread_cond_destroy(&s.busy);
-    pthread_mutex_destroy(&s.lock);
-    return r;
+    server_end(s, r);
+}
+
+void server_end(struct server *s, int result)
+{
+    int none = 0;
+
+    atomic_compare_exchange_strong(&s->result, &none, result);
+    if (result < 0)
+        (void)shutdown(s->channel.fd, SHUT_RDWR);
 }

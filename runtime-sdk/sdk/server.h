@@ -1,15 +1,29 @@
-/* server.h - runs an instance's invocations on threads of their own where that pays.
+/* server.h - the instance's side of the connection: one task reads, each invocation is a task.
  *
- * One thread *leads*: it reads frames and runs each handler itself, so that many
- * short invocations cost one read and one write between them. With a
- * concurrency above 1 a handler that takes longer than a millisecond keeps its
- * thread and another one leads on: a monitor moves the lead, never the handler.
- * After that, for a while, the lead is passed on before the handler is called. */
+ * The reader is rouse_run()'s first task: when it ends, all invocations are
+ * cancelled and waited for. */
 #pragma once
+#include "sched/lock.h"
 #include "sdk/channel.h"
+#include "sdk/handler.h"
 #include "sdk/hello.h"
-#include "rouse/rouse.h"
+#include "sdk/outbox.h"
 
-/* On the calling thread and up to `hello->concurrency` - 1 others, until the agent ends the
- * connection (0) or -errno. All handlers have returned then. */
-int server_run(struct channel *ch, const struct hello *hello, rouse_handler *handler);
+enum { SERVER_TABLE = 256 };
+
+struct server {
+    struct channel channel; /* the reader's */
+    struct outbox outbox;
+    struct hello hello;
+    const struct handler *handler;
+    size_t stack; /* of an invocation; 0: the default */
+    _Atomic int result;
+    struct spin lock;               /* over what follows */
+    _Atomic unsigned active, hooks; /* read without the lock as hints */
+    struct invocation *table[SERVER_TABLE], *free;
+};
+
+/* The first task: greets and serves until the agent ends the connection. The end is in s->result. */
+void server_task(void *server);
+/* Any task: the connection ends, with this result unless there was one before. */
+void server_end(struct server *s, int result);

@@ -10,7 +10,7 @@ static int hello(const struct rouse_event *event, struct rouse_response *resp,
     rouse_log(ctx, "%s: an event of %zu bytes, %llu ms left", rouse_function_name(ctx), event->size,
               (unsigned long long)rouse_remaining_ms(ctx));
     if (!event->size)
-        return rouse_fail(resp, "EmptyEvent", "there is nothing to echo");
+        return rouse_fail(ctx, "EmptyEvent", "there is nothing to echo");
     return rouse_respond_json(resp, event->data);
 }
 

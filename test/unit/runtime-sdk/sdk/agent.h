@@ -20,29 +20,52 @@ static pid_t function;
 static struct buffer in;
 static size_t shown;
 
-/* Forks a function that runs `handler` and accepts its connection. */
-static void begin(rouse_handler *handler)
+static int listener;
+
+/* LeakSanitizer does not look for pointers on the stacks of tasks: a process that exits in the middle of one
+ * sets this. */
+static bool exits_early;
+int __lsan_is_turned_off(void);
+int __lsan_is_turned_off(void)
+{
+    return exits_early;
+}
+
+/* In the fork that becomes the function: true. */
+static bool fork_function(void)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
+    listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     ck_assert_ptr_nonnull(mkdtemp(directory));
     snprintf(address.sun_path, sizeof(address.sun_path), "%s/s", directory);
     ck_assert_int_eq(bind(listener, (struct sockaddr *)&address, sizeof(address)), 0);
     ck_assert_int_eq(listen(listener, 1), 0);
+    setenv("ROUSE_RUNTIME_SOCKET", address.sun_path, 1);
     function = fork();
     ck_assert_int_ge(function, 0);
-    if (!function) {
+    if (!function)
         close(listener);
-        setenv("ROUSE_RUNTIME_SOCKET", address.sun_path, 1);
-        _exit(-rouse_start(handler));
-    }
+    return !function;
+}
+
+static void accept_function(void)
+{
     fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
     ck_assert_int_ge(fd, 0);
     close(listener);
-    unlink(address.sun_path);
+    unlink(getenv("ROUSE_RUNTIME_SOCKET"));
     rmdir(directory);
 }
+
+/* Forks a function that runs `handler` and accepts its connection. */
+#define begin_as(start, handler)                                                                   \
+    do {                                                                                           \
+        if (fork_function())                                                                       \
+            _exit(-start(handler));                                                                \
+        accept_function();                                                                         \
+    } while (0)
+#define begin(handler) begin_as(rouse_start, handler)
 
 static void put(const void *data, size_t n)
 {
@@ -65,18 +88,37 @@ static void put_frame(enum frame_type type, uint8_t flags, uint64_t id, const vo
     put(buffer_bytes(&b), buffer_size(&b));
 }
 
-static void put_invoke(uint8_t flags, uint64_t id, const char *event, size_t n)
+static void add_invoke(struct buffer *b, uint8_t flags, uint64_t id, uint64_t deadline_ms,
+                       const char *event, size_t n)
 {
-    struct frame_invoke inv = {.deadline_ms = 4102444800000,
+    struct frame_invoke inv = {.deadline_ms = deadline_ms,
                                .request_id = "req-1",
                                .request_id_size = 5,
                                .trace = "t",
                                .trace_size = 1,
                                .event = (const uint8_t *)event,
                                .event_size = (uint32_t)n};
+
+    ck_assert_int_eq(frame_invoke_append(b, flags, id, &inv), 0);
+}
+
+#define FAR_MS 4102444800000
+
+static void put_invoke(uint8_t flags, uint64_t id, const char *event, size_t n)
+{
     cleanup_buffer struct buffer b = {0};
 
-    ck_assert_int_eq(frame_invoke_append(&b, flags, id, &inv), 0);
+    add_invoke(&b, flags, id, FAR_MS, event, n);
+    put(buffer_bytes(&b), buffer_size(&b));
+}
+
+static inline void put_hook(uint64_t id, uint8_t kind, const char *name)
+{
+    struct frame_hook hook = {
+        .deadline_ms = FAR_MS, .hook = kind, .name = name, .name_size = (uint16_t)strlen(name)};
+    cleanup_buffer struct buffer b = {0};
+
+    ck_assert_int_eq(frame_hook_append(&b, id, &hook), 0);
     put(buffer_bytes(&b), buffer_size(&b));
 }
 
@@ -136,6 +178,9 @@ static void greet_with(const char *more, unsigned credit)
     ck_assert_uint_eq(f.payload[2] | f.payload[3], 0);
 }
 
+#define ERROR_JSON(type, message)                                                                  \
+    "{\"errorType\":\"" type "\",\"errorMessage\":\"" message "\",\"stackTrace\":[]}"
+
 /* Ends the connection if it is still there and returns the function's wait status. */
 static int end(void)
 {
@@ -149,4 +194,13 @@ static int end(void)
     buffer_done(&in);
     ck_assert_int_eq(waitpid(function, &status, 0), function);
     return status;
+}
+
+static inline void check_exit(int status, int error)
+{
+    ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == error, "status %x", (unsigned)status);
+}
+static inline void check_killed(int status, int by)
+{
+    ck_assert_msg(WIFSIGNALED(status) && WTERMSIG(status) == by, "status %x", (unsigned)status);
 }
