@@ -15,4 +15,4 @@ __attribute__((noreturn)) void scope_left_open(const struct task *t);
  * rouse_run() tells. NULL: no memory */
 struct rouse_scope *scope_new(struct task *owner);
 void scope_renew(struct rouse_scope *s); /* one of nobody's takes children again; nobody cancels it now */
-void scope_free(struct rouse_scope *s);  /* NULL is a no-op */
+void scope_free(struct rouse_scope *s); /* NULL is a no-op */

@@ -100,14 +100,16 @@ static void begin(struct call *c, const struct frame_invoke *inv)
     } else if (!strcmp(c->path, "/fail")) {
         head(c, "{\"status\":200}");
         say(FRAME_BODY, 0, c->id, TEXT("begun"));
-        say(FRAME_ERROR, 0, c->id, TEXT("{\"errorType\":\"Broken\",\"errorMessage\":\"in the middle\"}"));
+        say(FRAME_ERROR, 0, c->id,
+            TEXT("{\"errorType\":\"Broken\",\"errorMessage\":\"in the middle\"}"));
         c->id = 0;
     } else if (!strcmp(c->path, "/cancels")) {
         snprintf(text, sizeof(text), "%d", cancelled);
         head(c, "{\"status\":200}");
         end(c, TEXT(text));
     } else if (!strcmp(c->path, "/crash")) {
-        say(FRAME_ERROR, FRAME_FATAL, c->id, TEXT("{\"errorType\":\"Runtime.Panic\",\"errorMessage\":\"boom\"}"));
+        say(FRAME_ERROR, FRAME_FATAL, c->id,
+            TEXT("{\"errorType\":\"Runtime.Panic\",\"errorMessage\":\"boom\"}"));
         abort();
     } else if (!strcmp(c->path, "/kill")) {
         kill(getpid(), SIGKILL);
