@@ -1,4 +1,5 @@
 #include "cli/project.h"
+#include "cli/template.h"
 #include "base/cleanup.h"
 #include "base/file.h"
 
@@ -91,6 +92,9 @@ static int find_function(struct project *p, const char *ns, struct err *e)
         if (p->object)
             return err_set(e, EINVAL,
                            "it has several functions: one at a time is built and run here");
+        r = template_name_check(t.name, e);
+        if (r == 0)
+            r = template_name_check(t.ns, e);
         p->object = o;
         p->function.name = t.name;
         p->function.namespace = t.ns;

@@ -30,16 +30,17 @@ int template_name_check(const char *name, struct err *e)
     size_t n = strlen(name);
 
     if (!n)
-        return err_set(e, EINVAL, "NAME is empty");
+        return err_set(e, EINVAL, "the name is empty");
     if (n > TEMPLATE_NAME_MAX)
-        return err_set(e, EINVAL, "NAME has %zu characters; metadata.name takes %d at most", n,
+        return err_set(e, EINVAL, "a name of %zu characters: metadata.name takes %d at most", n,
                        TEMPLATE_NAME_MAX);
     if (strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") != n || name[0] == '-' ||
         name[n - 1] == '-')
-        return err_set(e, EINVAL,
-                       "NAME \"%s\": metadata.name consists of lower case letters, digits and '-', "
-                       "and begins and ends with a letter or digit",
-                       name);
+        return err_set(
+            e, EINVAL,
+            "the name \"%.100s\": metadata.name consists of lower case letters, digits and '-', "
+            "and begins and ends with a letter or digit",
+            name);
     return 0;
 }
 

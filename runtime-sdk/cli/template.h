@@ -17,7 +17,7 @@ struct template_file {
 /* By name or alias; NULL. */
 const struct template_language *template_language(const char *name);
 const char *template_languages(void); /* "c, python3, nodejs" */
-/* What the API asks of metadata.name; -EINVAL and the limit that it breaks. */
+/* What the API asks of metadata.name, and of a namespace; -EINVAL and the limit that it breaks. */
 int template_name_check(const char *name, struct err *e);
 /* `http`: the function is an HTTP server. -EINVAL: not in that language. Returns how many files. */
 int template_files(const struct template_language *l, const char *name, bool http,

@@ -26,7 +26,8 @@ struct instance {
     bool served;                     /* it ran something */
     bool initializing, pre_stopping; /* that hook is out */
     bool ready_once;
-    bool cut;      /* we ended it: how it ended says nothing */
+    bool cut;      /* we ended it, for a reason that was shown */
+    bool killed;   /* we killed it: how it ended says nothing */
     char why[256]; /* it fails for that reason, which was shown; "" none was told */
     unsigned lives;
     bool stopping;

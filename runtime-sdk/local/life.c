@@ -54,14 +54,15 @@ static void close_sockets(struct instance *i)
 static void tell(const struct instance *i, const char *next)
 {
     char status[CHILD_STATUS_MAX];
+    bool silent = i->killed && *i->why;
 
     child_status_text(i->status, status);
     if (i->cut)
         console_note(i->config.console, "the function was ended%s", next);
     else
         console_note(i->config.console, "the function %s: %s%s%s%s",
-                     i->ready_once ? "ended" : "did not start", i->why, *i->why ? "; " : "", status,
-                     next);
+                     i->ready_once ? "ended" : "did not start", i->why,
+                     *i->why && !silent ? "; " : "", silent ? "" : status, next);
 }
 
 static void go_on(struct instance *i)
@@ -114,8 +115,10 @@ void instance_end(struct instance *i, bool kill)
         instance_set_state(i, INSTANCE_ENDING);
     if (!i->child.pid || instance_debugged(i))
         return;
-    if (kill)
+    if (kill) {
+        i->killed = true;
         child_signal(&i->child, SIGKILL);
+    }
     instance_set_timer(i, STOP_NS, on_impatient);
 }
 
@@ -245,7 +248,7 @@ void instance_start(struct instance *i)
         return;
     instance_set_state(i, INSTANCE_STARTING);
     i->started_ns = loop_now(i->config.loop);
-    i->served = i->ready_once = i->cut = i->initializing = i->pre_stopping = false;
+    i->served = i->ready_once = i->cut = i->killed = i->initializing = i->pre_stopping = false;
     i->why[0] = '\0';
     i->lives++;
     if (bring_up(i, &e) == 0) {

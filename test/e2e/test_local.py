@@ -217,7 +217,7 @@ def test_what_new_refuses(work):
         (["c", "Upper"], 2, "metadata.name consists of lower case letters"),
         (["c", "-x-"], 2, "metadata.name consists"),
         (["c", "a/b"], 2, "metadata.name consists"),
-        (["c", "a" * 64], 2, "has 64 characters; metadata.name takes 63 at most"),
+        (["c", "a" * 64], 2, "a name of 64 characters: metadata.name takes 63 at most"),
         (["cobol", "x"], 2, "c, python3, nodejs"),
         (["c"], 2, "name the function, too"),
         ([], 2, "name the language (c, python3, nodejs)"),
@@ -317,6 +317,7 @@ def test_a_manifest_that_cannot_be_run(work, env):
         ("code: {path: .}", "code: {package: x}", "spec.code: "),
         ("env: []", "env: [{value: x}]", "spec.env[0]: a name is required"),
         ("kind: Function", "kind: Fun", "kind"),
+        ("name: bad\n", "name: b/a d\n", "metadata.name consists of"),
         ("memory: 128Mi", "memory: much", "spec.memory: "),
     ]:
         assert before in good
@@ -343,7 +344,7 @@ def test_lifecycle_hooks(work, env):
         assert run.end() == 0
         assert "initialised" in run.text and "stopped" in run.text
     r = rouse("run", "--event", "{}", "--env", "REFUSE=1", cwd=work / "hooked", env=env)
-    assert r.returncode == 1 and "the initializer 'index.init' failed: RuntimeError: not today" in r.stderr
+    assert r.returncode == 1 and "did not start: the initializer 'index.init' failed: RuntimeError: not today\n" in r.stderr
 
 
 def test_one_event(faulty, env):
