@@ -1,7 +1,7 @@
 /* take.pml - how a processor is taken from a running thread: internal.h and enter.c of runtime-sdk/sched.
  *
  * A thread enters the scheduler and leaves it, again and again, and changes what its processor owns with plain
- * stores while it is inside; a taker asks for the processor. What is checked: the two never both have it, and who
+ * stores while it is inside; two takers ask for the processor. What is checked: no two of them have it, and who
  * has it sees all that the other did with it.
  *
  * The thread's stores lie in its store buffer, in order, until the memory takes them; its loads do not wait for
@@ -9,9 +9,10 @@
  *
  * -DNO_MEMBARRIER: the taker asks, and looks at once.
  * -DNO_RELEASE: that the thread has left may be seen before what it did.
+ * -DNO_ORDER: both takers ask at a time.
  * -DNO_CLAIM: the taker takes with a store instead of a compare-and-swap. */
 
-#define ROUNDS 3
+#define ROUNDS 3 /* of the thread, and of the takers together */
 
 mtype = { INSIDE, DATA };
 mtype = { FREE, ASKED, TAKEN };
@@ -23,7 +24,8 @@ mtype taken = FREE;
 bool has = true;      /* the thread, in its own eyes */
 bool taker_has;
 byte wrote;           /* the last data of whoever has the processor, in the order of its program */
-bool given;           /* the processor back to the thread */
+bool given;           /* the processor back to the thread; who has none is not asked */
+bool asking;          /* one taker at a time */
 byte changes = ROUNDS, asks = ROUNDS;
 
 inline memory_takes()
@@ -91,47 +93,59 @@ active proctype thread()
     od
 }
 
-active proctype taker()
+active [2] proctype taker()
 {
     byte value;
-    bool saw;
+    bool saw, asked;
 
     do
-    :: asks > 0 ->
-        atomic { asks--; taken = ASKED };
-#ifndef NO_MEMBARRIER
-        atomic { drain() };
+    :: atomic { asks > 0 -> asks-- };
+#ifndef NO_ORDER
+        atomic { !asking -> asking = true };
 #endif
-        saw = inside;
-        if
-        :: saw ->
-            atomic {
-                if
-                :: taken == ASKED -> taken = FREE
-                :: else
-                fi
-            }
-        :: else ->
-#ifdef NO_CLAIM
-            taken = TAKEN;
-            taker_has = true;
-#else
-            atomic {
-                if
-                :: taken == ASKED -> taken = TAKEN; taker_has = true
-                :: else
-                fi
-            };
-#endif
+        atomic { /* compare-and-swap */
             if
-            :: taker_has ->
-                assert(data == wrote);
-                atomic { wrote = wrote + 1; data = wrote };
-                atomic { taker_has = false; given = true };
-                !given || (changes == 0) /* it does not ask who has none */
+            :: taken == FREE && !given && !taker_has -> taken = ASKED; asked = true
             :: else
             fi
-        fi
-    :: else -> break
+        };
+        if
+        :: asked ->
+#ifndef NO_MEMBARRIER
+            atomic { drain() };
+#endif
+            saw = inside;
+            asked = false;
+            if
+            :: saw ->
+                atomic {
+                    if
+                    :: taken == ASKED -> taken = FREE
+                    :: else
+                    fi
+                }
+            :: else ->
+#ifdef NO_CLAIM
+                atomic { taken = TAKEN; assert(!taker_has); taker_has = true; asked = true };
+#else
+                atomic {
+                    if
+                    :: taken == ASKED -> taken = TAKEN; assert(!taker_has); taker_has = true; asked = true
+                    :: else
+                    fi
+                };
+#endif
+                if
+                :: asked ->
+                    assert(data == wrote);
+                    atomic { wrote = wrote + 1; data = wrote };
+                    atomic { taker_has = false; given = true; asked = false }
+                :: else
+                fi
+            fi
+        :: else
+        fi;
+        asking = false
+    :: asks == 0 -> break
     od
 }
