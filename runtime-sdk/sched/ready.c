@@ -49,9 +49,11 @@ void task_ready_list(struct machine *m, struct task_list *l)
     wake_if_idle();
 }
 
-/* The task that has just yielded: nobody is woken, since one more waits and one more ran. */
+/* The task that has just yielded. No barrier: between the take of the next one and this, a thread may have looked,
+ * found nothing and gone to sleep; whoever yields next sees that it did. */
 void task_requeue(struct processor *p, struct task *t)
 {
     atomic_store_explicit(&t->state, TASK_RUNNABLE, memory_order_relaxed);
     put(p, t);
+    wake_if_idle();
 }
