@@ -32,13 +32,13 @@ void rouse_block_end(void)
         return; /* no task, or nothing began */
     p = m->blocked;
     m->blocked = NULL;
-    /* it has no processor: nobody asks for one meanwhile */
+    /* Release, here and below: a taker that finds what it looks for also finds that it is inside. */
     atomic_store_explicit(&m->inside, 1, memory_order_relaxed);
-    atomic_store_explicit(&m->taken, TAKEN_NONE, memory_order_relaxed);
+    atomic_store_explicit(&m->taken, TAKEN_NONE, memory_order_release);
     if (atomic_compare_exchange_strong_explicit(&p->status, &status, PROC_RUNNING,
                                                 memory_order_acq_rel, memory_order_relaxed)) {
         m->p = p;
-        atomic_store_explicit(&p->machine, m, memory_order_relaxed);
+        atomic_store_explicit(&p->machine, m, memory_order_release);
     } else {
         m = machine_find_processor(m);
     }

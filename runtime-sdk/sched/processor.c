@@ -65,7 +65,7 @@ struct processor *processor_take_idle(void)
     if (!p)
         return NULL;
     sched.idle_procs = p->next_idle;
-    atomic_fetch_sub_explicit(&sched.idle_count, 1, memory_order_relaxed);
+    atomic_fetch_sub(&sched.idle_count, 1);
     return p;
 }
 
@@ -74,7 +74,7 @@ void processor_put_idle(struct processor *p)
     atomic_store_explicit(&p->status, PROC_IDLE, memory_order_release);
     p->next_idle = sched.idle_procs;
     sched.idle_procs = p;
-    atomic_fetch_add_explicit(&sched.idle_count, 1, memory_order_relaxed);
+    atomic_fetch_add(&sched.idle_count, 1);
 }
 
 void processor_bind(struct machine *m, struct processor *p)
@@ -84,8 +84,9 @@ void processor_bind(struct machine *m, struct processor *p)
     atomic_store_explicit(&p->bound_at, rouse_now(), memory_order_relaxed);
     atomic_store_explicit(&p->machine, m, memory_order_relaxed);
     atomic_store_explicit(&p->status, PROC_RUNNING, memory_order_release);
-    if (__builtin_expect(atomic_load_explicit(&monitor_sleeps, memory_order_relaxed) == PACE_ASLEEP,
-                         0))
+    /* Sequentially consistent, as idle_count was changed: the monitor says that it sleeps, and looks at
+     * idle_count after that. */
+    if (__builtin_expect(atomic_load(&monitor_sleeps) == PACE_ASLEEP, 0))
         monitor_notice(PACE_SLOW);
 }
 

@@ -34,7 +34,7 @@ void task_list_append(struct task_list *to, struct task_list *from); /* `from` i
 void queue_put(struct queue *q, struct task *t, struct task_list *spill);
 /* The first of the ring; NULL: empty. `alone`: no thief exists. */
 struct task *queue_take(struct queue *q, bool alone);
-/* The one to run next; returns the one it was. A full barrier, unless `alone`: no thief exists. */
+/* The one to run next; returns the one it was. Sequentially consistent, unless `alone`: no thief exists. */
 static inline struct task *queue_swap_next(struct queue *q, struct task *t, bool alone)
 {
     struct task *was;

@@ -2,10 +2,11 @@
  * see internal.h on parking. */
 #include "sched/internal.h"
 
+/* Sequentially consistent loads after a sequentially consistent store, or a barrier: an exchange alone keeps
+ * later plain loads behind it on x86-64, not on AArch64 (ldaxr, stlxr). */
 static inline void wake_if_idle(void)
 {
-    if (atomic_load_explicit(&sched.idle_count, memory_order_relaxed) &&
-        !atomic_load_explicit(&sched.spinning, memory_order_relaxed))
+    if (atomic_load(&sched.idle_count) && !atomic_load(&sched.spinning))
         machine_wake_one();
 }
 

@@ -121,9 +121,8 @@ int timer_start(struct machine *m, struct task *t, int64_t when)
     spin_release(&h->lock);
     /* A thread that goes to wait in the poller stores polled_at and poll_until and then reads every
      * `first`; here `first` is stored and then the two are read. All in one total order, so one of the
-     * two sees the other. */
-    if (sooner && (!atomic_load(&sched.polled_at) ||
-                   atomic_load_explicit(&sched.idle_count, memory_order_relaxed)))
+     * two sees the other. So it is with a thread that makes its processor idle, and then reads them. */
+    if (sooner && (!atomic_load(&sched.polled_at) || atomic_load(&sched.idle_count)))
         timers_need_look(when);
     return 0;
 }
