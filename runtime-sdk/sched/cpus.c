@@ -7,24 +7,36 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CPUS_MAX = 1024, LINE = 4096 };
+enum { LINE = 4096 };
 
 static uint32_t bounded(uint64_t n)
 {
     return n < 1 ? 1 : n > CPUS_MAX ? CPUS_MAX : (uint32_t)n;
 }
 
+/* The kernel wants room for as many as it was built for, which may be more than CPUS_MAX. */
 static uint32_t affinity(void)
 {
-    cpu_set_t set;
+    for (size_t n = CPUS_MAX; n <= 64 * (size_t)CPUS_MAX; n *= 2) {
+        size_t size = CPU_ALLOC_SIZE(n);
+        cpu_set_t *set = CPU_ALLOC(n);
+        int cpus = 0;
 
-    return sched_getaffinity(0, sizeof(set), &set) < 0 ? 1 : bounded((uint64_t)CPU_COUNT(&set));
+        if (!set)
+            return 1;
+        if (sched_getaffinity(0, size, set) == 0)
+            cpus = CPU_COUNT_S(size, set);
+        CPU_FREE(set);
+        if (cpus)
+            return bounded((uint64_t)cpus);
+    }
+    return 1;
 }
 
 /* The first line of DIR/NAME. */
 static int read_line(const char *dir, const char *name, char line[LINE])
 {
-    char path[LINE + 64];
+    char path[4 * LINE];
     FILE *f;
     int r;
 
@@ -39,7 +51,9 @@ static int read_line(const char *dir, const char *name, char line[LINE])
 
 static uint32_t quotient(long long quota, long long period)
 {
-    return quota > 0 && period > 0 ? bounded((uint64_t)((quota + period - 1) / period)) : CPUS_MAX;
+    return quota > 0 && period > 0
+               ? bounded((uint64_t)quota / (uint64_t)period + (quota % period > 0))
+               : CPUS_MAX;
 }
 
 static uint32_t quota_v2(const char *dir)
@@ -63,11 +77,43 @@ static uint32_t quota_v1(const char *dir)
     return quotient(atoll(quota), atoll(period));
 }
 
-/* A line of /proc/self/cgroup: "4:cpu,cpuacct:/path" or "0::/path". Limits hold for all above, too. */
-static uint32_t quota_of(char *line)
+/* Limits hold for all above, too. Where /sys/fs/cgroup begins at the container's own cgroup, and the path is
+ * the machine's, only the last of the way up is there: the container's. `path` is cut on the way. */
+static uint32_t quota_up(const char *mount, char *path, uint32_t (*quota)(const char *dir))
+{
+    char dir[3 * LINE];
+    uint32_t least = CPUS_MAX;
+
+    for (;;) {
+        char *slash = strrchr(path, '/');
+        uint32_t n;
+
+        snprintf(dir, sizeof(dir), "%s%s", mount, path);
+        n = quota(dir);
+        if (n < least)
+            least = n;
+        if (!slash)
+            return least;
+        *slash = '\0';
+    }
+}
+
+static bool has_cpu(const char *controllers)
+{
+    for (const char *c = controllers; c; c = strchr(c, ',')) {
+        c += *c == ',';
+        if (!strncmp(c, "cpu", 3) && (!c[3] || c[3] == ','))
+            return true;
+    }
+    return false;
+}
+
+/* A line of /proc/self/cgroup: "4:cpu,cpuacct:/path", of version 1, or "0::/path". */
+static uint32_t quota_of(const char *root, char *line)
 {
     char *controllers = strchr(line, ':'), *path = controllers ? strchr(controllers + 1, ':') : NULL;
-    char dir[LINE + 64];
+    char mount[LINE + 64], copy[LINE];
+    const char *names[2];
     uint32_t least = CPUS_MAX;
     bool v2;
 
@@ -77,32 +123,33 @@ static uint32_t quota_of(char *line)
     controllers++;
     path[strcspn(path, "\n")] = '\0';
     v2 = !*controllers;
-    if (!v2 && strcmp(controllers, "cpu") && strncmp(controllers, "cpu,", 4) &&
-        !strstr(controllers, ",cpu"))
+    if (!v2 && !has_cpu(controllers))
         return CPUS_MAX;
-    for (;;) {
+    /* where systemd mounts the second version beside the first; the name with all controllers, and its link */
+    names[0] = v2 ? "" : controllers;
+    names[1] = v2 ? "unified" : "cpu";
+    for (int i = 0; i < 2; i++) {
         uint32_t n;
-        char *slash;
 
-        snprintf(dir, sizeof(dir), "/sys/fs/cgroup%s%s", v2 ? "" : "/cpu", path);
-        n = v2 ? quota_v2(dir) : quota_v1(dir);
+        snprintf(mount, sizeof(mount), "%s/sys/fs/cgroup%s%s", root, *names[i] ? "/" : "", names[i]);
+        strcpy(copy, path);
+        n = quota_up(mount, copy, v2 ? quota_v2 : quota_v1);
         if (n < least)
             least = n;
-        slash = strrchr(path, '/');
-        if (!slash || !path[1])
-            return least;
-        slash[slash == path] = '\0';
     }
+    return least;
 }
 
-static uint32_t quota(void)
+uint32_t cpus_quota(const char *root)
 {
-    FILE *f = fopen("/proc/self/cgroup", "re");
+    char path[LINE], line[LINE];
     uint32_t least = CPUS_MAX;
-    char line[LINE];
+    FILE *f;
 
+    snprintf(path, sizeof(path), "%s/proc/self/cgroup", root);
+    f = fopen(path, "re");
     while (f && fgets(line, sizeof(line), f)) {
-        uint32_t n = quota_of(line);
+        uint32_t n = quota_of(root, line);
 
         if (n < least)
             least = n;
@@ -124,6 +171,6 @@ uint32_t cpus_default(void)
         if (end != text && !*end && n >= 1 && n <= CPUS_MAX)
             return (uint32_t)n;
     }
-    limit = quota();
+    limit = cpus_quota("");
     return limit < cpus ? limit : cpus;
 }
