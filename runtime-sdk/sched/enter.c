@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 static struct machine foreign = {.taken = TAKEN_FOREIGN};
@@ -21,8 +22,15 @@ int membarrier_init(void)
 void membarrier_all(void)
 {
     full_barrier();
-    if (!sched.fence)
-        syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+    if (atomic_load_explicit(&sched.fence, memory_order_relaxed))
+        return;
+    while (syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) < 0) {
+        if (errno != ENOMEM) { /* of a moment; but a filter that came later refuses for ever */
+            perror("rouse: membarrier");
+            abort();
+        }
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
 }
 
 struct machine *machine_find_processor(struct machine *m)

@@ -23,6 +23,8 @@
  *     another before it goes on, or queues its task and sleeps.
  *   - `inside` is set: the taker withdraws. The thread is in the scheduler, so
  *     its task is not what hogs the processor.
+ * One at a time asks (take.c): of two, the thread might answer the first while
+ * the first takes what the second asked for.
  * No signal is sent: no system call of the task's is interrupted, and a thread
  * that the kernel does not let go (a page fault, a dead disk) loses its processor
  * all the same. Where membarrier(2) is missing, sched_enter() has a fence.
@@ -121,7 +123,9 @@ struct processor {
 } __attribute__((aligned(128)));
 
 struct scheduler {
-    struct lock lock; /* over the lists below */
+    /* These two are there before and after a run: any thread calls rouse_sched_stats(), and sched_enter(). */
+    struct lock lock;   /* over the lists below */
+    _Atomic bool fence; /* there is no membarrier: sched_enter() has the barrier */
     struct task_list global;
     struct processor *idle_procs;
     struct machine *idle_machines, *machines;
@@ -145,7 +149,7 @@ struct scheduler {
     uint32_t world_left;           /* processors it still waits for; under `lock` */
     _Atomic uint32_t world_change; /* futex */
     _Atomic int64_t now;           /* of the monitor's last turn; 0 while it sleeps */
-    bool fence;                    /* there is no membarrier: sched_enter() has the barrier */
+    _Atomic bool short_of_threads; /* none could be made for a processor: the monitor tries again */
     struct machine *main;
 };
 
@@ -187,7 +191,7 @@ static inline struct machine *sched_enter(void)
     struct machine *m = machine_self();
 
     atomic_store_explicit(&m->inside, 1, memory_order_relaxed);
-    if (__builtin_expect(sched.fence, 0))
+    if (__builtin_expect(atomic_load_explicit(&sched.fence, memory_order_relaxed), 0))
         full_barrier();
     else
         atomic_signal_fence(memory_order_seq_cst);
@@ -270,7 +274,9 @@ struct task *global_take(struct processor *p,
 uint64_t processor_random(struct processor *p);
 
 /* ---- tasks.c */
-struct task *task_new(struct machine *m); /* NULL: no memory */
+struct task *task_new(struct machine *m); /* NULL: no memory, or no more */
+int tasks_error(void);                    /* why: -ENOMEM; -EAGAIN: there are as many as can be */
+void tasks_limit(uint32_t slabs);         /* of 256 (tests) */
 void task_free(struct processor *p, struct task *t);
 void tasks_done(void);
 void tasks_each(void (*fn)(struct task *t, void *arg), void *arg); /* every one that is not free */

@@ -107,7 +107,7 @@ void machine_start(struct processor *p, bool spinning, struct task *given)
         m = thread_new();
     }
     if (!m)
-        processor_put_idle(p); /* a thread that runs out of work takes it */
+        processor_put_idle(p); /* of a thread that runs out of work, or that the monitor makes later */
     lock_release(&sched.lock);
     if (m) {
         m->spinning = spinning;
@@ -116,6 +116,7 @@ void machine_start(struct processor *p, bool spinning, struct task *given)
     }
     if (spinning)
         atomic_fetch_sub(&sched.spinning, 1);
+    atomic_store(&sched.short_of_threads, true);
     if (given) {
         struct task_list l = {0};
 

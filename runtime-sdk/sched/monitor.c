@@ -4,7 +4,8 @@
  * Its pace: 20 us while declared blocking calls are about, 2 ms while tasks run
  * whenever it looks, 10 ms while they ran in between, and asleep when none has
  * for a while. A program that answers a request now and then is asleep most of
- * the time, and its monitor should not be what keeps it awake. */
+ * the time, and its monitor should not be what keeps it awake. It also has
+ * threads made later that could not be made when a processor needed one. */
 #include "sched/internal.h"
 #include "sched/report.h"
 
@@ -30,12 +31,14 @@ static struct {
 
 void monitor_notice(uint32_t pace)
 {
-    uint32_t was = atomic_load_explicit(&monitor_sleeps, memory_order_relaxed);
+    uint32_t was;
 
+    /* First, and always: what it is told while it decides to sleep for longer ends that sleep. */
+    atomic_fetch_add(&monitor.wake, 1);
+    was = atomic_load(&monitor_sleeps);
     while (was > pace) {
         if (!atomic_compare_exchange_weak(&monitor_sleeps, &was, pace))
             continue;
-        atomic_fetch_add(&monitor.wake, 1);
         futex_wake(&monitor.wake, 1);
         return;
     }
@@ -136,6 +139,10 @@ static struct seen look(int64_t now, int64_t last)
         if (one.due < seen.due)
             seen.due = one.due;
     }
+    if (atomic_exchange(&sched.short_of_threads, false)) {
+        machine_wake_one();
+        seen.busy = true;
+    }
     return seen;
 }
 
@@ -155,21 +162,22 @@ static void *monitor_main(void *arg)
 {
     static const int64_t length[] = {
         [PACE_FAST] = FAST_NS, [PACE_SLOW] = SLOW_NS, [PACE_CALM] = CALM_NS, [PACE_ASLEEP] = -1};
+    uint32_t pace = PACE_SLOW, told = atomic_load(&monitor.wake);
     struct seen seen = {.due = INT64_MAX};
     unsigned calm = 0, idle = 0;
-    uint32_t pace = PACE_SLOW;
     int64_t now = rouse_now();
 
     (void)arg;
     prctl(PR_SET_NAME, "rouse-monitor");
     prctl(PR_SET_TIMERSLACK, 1000);
-    while (!atomic_load(&monitor.end)) {
-        uint32_t told = atomic_load(&monitor.wake);
+    for (;;) {
         int64_t last = now, wait;
+        uint32_t wake;
 
-        /* What is told from here on changes `told`, or the pace. */
+        /* Who makes a processor run tells it only if it finds this. */
         atomic_store(&monitor_sleeps, pace);
-        if (pace == PACE_ASLEEP && atomic_load(&sched.idle_count) < atomic_load(&sched.procs))
+        if (pace == PACE_ASLEEP && (atomic_load(&sched.idle_count) < atomic_load(&sched.procs) ||
+                                    atomic_load(&sched.short_of_threads)))
             atomic_store(&monitor_sleeps, pace = PACE_SLOW);
         if (pace == PACE_ASLEEP)
             atomic_store_explicit(&sched.now, 0, memory_order_relaxed);
@@ -177,7 +185,11 @@ static void *monitor_main(void *arg)
         if (seen.due - now < wait)
             wait = seen.due - now;
         futex_wait(&monitor.wake, told, wait);
-        if (told != atomic_load(&monitor.wake)) {
+        wake = atomic_load(&monitor.wake);
+        if (atomic_load(&monitor.end))
+            return NULL;
+        if (told != wake) {
+            told = wake;
             pace = atomic_load(&monitor_sleeps);
             calm = idle = 0;
         }
@@ -188,7 +200,6 @@ static void *monitor_main(void *arg)
             pace = PACE_CALM;
         report_turn();
     }
-    return NULL;
 }
 
 int monitor_start(void)
@@ -200,7 +211,6 @@ int monitor_start(void)
 void monitor_stop(void)
 {
     atomic_store(&monitor.end, true);
-    atomic_store(&monitor_sleeps, PACE_ASLEEP);
     monitor_notice(PACE_FAST);
     pthread_join(monitor.thread, NULL);
 }

@@ -7,6 +7,7 @@
 #include "sched/scope.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -64,7 +65,7 @@ int rouse_spawn(rouse_task_fn *fn, void *arg)
     if (t)
         task_ready(m, t);
     sched_leave(m);
-    return t ? 0 : -ENOMEM;
+    return t ? 0 : tasks_error();
 }
 
 int rouse_spawn_with(const struct rouse_task_options *options, rouse_task_fn *fn, void *arg)
@@ -80,7 +81,7 @@ int rouse_spawn_with(const struct rouse_task_options *options, rouse_task_fn *fn
         return -EPERM;
     t = task_make(m, fn, arg);
     if (!t)
-        r = -ENOMEM;
+        r = tasks_error();
     if (t && options->stack)
         t->stack_size = options->stack;
     if (t && options->name)
@@ -236,8 +237,7 @@ static int begin(struct first *first)
     struct task *t;
     int r;
 
-    memset(&sched, 0, sizeof(sched));
-    sched.fence = membarrier_init() < 0;
+    atomic_store_explicit(&sched.fence, membarrier_init() < 0, memory_order_relaxed);
     sched.polled_at = 1;
     r = processors_init(cpus_default());
     if (r == 0)
@@ -247,13 +247,13 @@ static int begin(struct first *first)
     m->tid = (int)syscall(SYS_gettid);
     m->thread = pthread_self();
     m->inside = 1;
+    lock_acquire(&sched.lock);
     sched.main = sched.machines = m;
     sched.machine_count = 1;
+    lock_release(&sched.lock);
     r = poller_init();
     if (r == 0)
         r = signals_init();
-    if (r == 0)
-        r = monitor_start();
     if (r < 0)
         return r;
     lock_acquire(&sched.lock);
@@ -263,6 +263,9 @@ static int begin(struct first *first)
     if (!t)
         return -ENOMEM;
     strcpy(t->name, "main");
+    r = monitor_start(); /* the last that can fail: nothing below end() ends it */
+    if (r < 0)
+        return r;
     task_list_push(&l, t);
     task_ready_list(m, &l);
     return 0;
@@ -276,7 +279,9 @@ static void end(void)
     processors_done();
     stacks_done();
     tasks_done();
-    memset(&sched, 0, sizeof(sched));
+    lock_acquire(&sched.lock);
+    memset(&sched.global, 0, sizeof(sched) - offsetof(struct scheduler, global));
+    lock_release(&sched.lock);
 }
 
 int rouse_run(rouse_task_fn *fn, void *arg)

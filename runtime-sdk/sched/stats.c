@@ -3,11 +3,14 @@
 
 void rouse_sched_stats(struct rouse_sched_stats *ret)
 {
-    uint32_t n = atomic_load_explicit(&sched.made, memory_order_acquire);
-    struct rouse_sched_stats s = {.procs = atomic_load(&sched.procs)};
+    struct rouse_sched_stats s = {0};
     uint64_t ended = 0;
+    uint32_t n;
 
+    /* Under the lock, all of it: the run may end meanwhile, and its processors with it. */
     lock_acquire(&sched.lock);
+    n = atomic_load_explicit(&sched.made, memory_order_acquire);
+    s.procs = atomic_load(&sched.procs);
     s.threads = sched.machine_count;
     s.threads_idle = sched.idle_machine_count;
     for (uint32_t i = 0; i < n; i++) {
@@ -23,9 +26,9 @@ void rouse_sched_stats(struct rouse_sched_stats *ret)
     }
     for (uint32_t i = 0; i < n; i++)
         s.spawned += atomic_load_explicit(&sched.all[i]->counters.spawned, memory_order_relaxed);
-    lock_release(&sched.lock);
-    s.tasks = s.spawned - ended;
     s.handoffs = atomic_load_explicit(&sched.handoffs, memory_order_relaxed);
     s.preemptions = atomic_load_explicit(&sched.preemptions, memory_order_relaxed);
+    lock_release(&sched.lock);
+    s.tasks = s.spawned - ended;
     *ret = s;
 }

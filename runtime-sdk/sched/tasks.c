@@ -1,14 +1,15 @@
 /* tasks.c - the memory of tasks: slabs that live as long as the scheduler, and free lists. */
 #include "sched/internal.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
 enum {
     SLAB_TASKS = 256,
-    FREE_MAX = 128, /* of a processor; half goes to the global list above it */
-    SLABS_MAX = 65536,
+    FREE_MAX = 128,    /* of a processor; half goes to the global list above it */
+    SLABS_MAX = 65536, /* 16 million tasks */
 };
 
 struct slab {
@@ -22,6 +23,7 @@ static struct {
     struct slab *slabs[SLABS_MAX];
     _Atomic uint32_t count;
 } memory;
+static _Atomic uint32_t slabs_max = SLABS_MAX;
 
 static struct task *chain_take(struct task **from)
 {
@@ -38,7 +40,7 @@ static struct task *slab_task(void)
     uint32_t used = s ? atomic_load_explicit(&s->used, memory_order_relaxed) : SLAB_TASKS;
 
     if (used == SLAB_TASKS) {
-        if (n == SLABS_MAX)
+        if (n >= atomic_load_explicit(&slabs_max, memory_order_relaxed))
             return NULL;
         s = mmap(NULL, sizeof(*s), PROT_READ | PROT_WRITE,
                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -77,6 +79,19 @@ struct task *task_new(struct machine *m)
         return NULL;
     p->free_count--;
     return chain_take(&p->free);
+}
+
+int tasks_error(void)
+{
+    return atomic_load_explicit(&memory.count, memory_order_relaxed) <
+                   atomic_load_explicit(&slabs_max, memory_order_relaxed)
+               ? -ENOMEM
+               : -EAGAIN;
+}
+
+void tasks_limit(uint32_t slabs)
+{
+    atomic_store(&slabs_max, slabs < SLABS_MAX ? slabs : SLABS_MAX);
 }
 
 static void give_back(struct processor *p)

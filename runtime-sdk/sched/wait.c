@@ -14,7 +14,7 @@ static void open_claim(struct task *t, const char *what)
     atomic_store_explicit(&t->claim, was + 1, memory_order_release);
     /* Against a canceller, who sets `canceled`, has a barrier run on every cpu (membarrier) and then
      * looks at the claim: a barrier here is needed only where there is no membarrier. */
-    if (sched.fence)
+    if (atomic_load_explicit(&sched.fence, memory_order_relaxed))
         full_barrier();
     else
         atomic_signal_fence(memory_order_seq_cst);

@@ -100,24 +100,20 @@ void world_start(struct machine *m)
 {
     uint32_t n = atomic_load(&sched.procs);
     struct processor *p;
-    bool work = false;
 
     lock_acquire(&sched.lock);
     if (m)
         processor_bind(m, m->p);
     for (uint32_t i = n; i-- > 0;) {
         p = sched.all[i];
-        work |= !queue_empty(&p->queue);
         if (!m || p != m->p)
             processor_put_idle(p);
     }
-    work |= sched.global.count > 0;
     atomic_store(&sched.stopping, false);
     lock_release(&sched.lock);
     atomic_store(&sched.world.word, 0);
     /* Who is woken first finds work, takes it from every queue, and wakes the next. Also without
      * work somebody must wait for the timers and for the poller. */
-    (void)work;
     machine_wake_one();
 }
 
@@ -163,13 +159,11 @@ int rouse_maxprocs(int n)
 
     if (n < 0 || n > PROCS_MAX)
         return -EINVAL;
-    if (!n)
-        return (int)atomic_load(&sched.procs);
     m = sched_enter();
     if (!m)
         return -EPERM;
     was = (int)atomic_load(&sched.procs);
-    if (n != was) {
+    if (n && n != was) {
         m = world_stop(m);
         was = (int)atomic_load(&sched.procs);
         r = resize((uint32_t)n);
