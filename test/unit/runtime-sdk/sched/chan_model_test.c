@@ -1,6 +1,6 @@
 /* chan_model_test.c - channels and select against a reference that is a few arrays.
  *
- * On one processor a conductor has workers do one call each, waits until everybody has done what can be done,
+ * A conductor has workers do one call each, one after the other, waits until the call has returned or waits,
  * and compares what returned with what the reference says: who waits, in which order, and what each one got. A
  * select of which several cases can go on may choose; the reference follows. */
 #include "run.h"
@@ -17,7 +17,9 @@ struct call {
 struct worker {
     struct rouse_chan *orders;
     struct call call;
-    bool busy, returned;
+    waiting_task self;
+    atomic_bool returned, ended;
+    bool busy;
     int r; /* the case, or -errno */
 };
 /* The reference. A worker waits in every channel of its call, in the order of arrival. */
@@ -41,6 +43,7 @@ static void worker(void *arg)
     while (rouse_chan_receive(w->orders, NULL, ROUSE_NEVER) == 0) {
         struct call *c = &w->call;
 
+        about_to_wait(&w->self);
         if (!c->plain)
             w->r = rouse_select(c->cases, c->n, ROUSE_NEVER);
         else if (c->cases[0].direction == ROUSE_SEND)
@@ -53,6 +56,7 @@ static void worker(void *arg)
         }
         w->returned = true;
     }
+    w->ended = true;
 }
 
 /* The first who waits on the other side; *ret_case is the first such case of it. */
@@ -78,7 +82,7 @@ static void must_return(int waiter, unsigned k, int result, int item)
     struct worker *w = ref.waiting[waiter];
     struct call *c = &w->call;
 
-    MUST(w->returned);
+    UNTIL(w->returned);
     MUST(w->r >= 0 && w->r < (int)c->n);
     MUST_BE(c->index[w->r], c->index[k]);
     MUST_BE(c->cases[w->r].direction, c->cases[k].direction);
@@ -96,7 +100,7 @@ static int item_of(int waiter)
 {
     const struct worker *w = ref.waiting[waiter];
 
-    MUST(w->returned);
+    UNTIL(w->returned);
     MUST(w->r >= 0 && w->r < (int)w->call.n);
     return w->call.items[w->r];
 }
@@ -154,23 +158,15 @@ static void after_receive(int channel, int item, int result)
         must_return(waiter, k, 0, 0);
 }
 
-static void settle(void)
-{
-    for (int i = 0; i < 4 * WORKERS; i++)
-        rouse_yield();
-}
-
 static void check_call(struct worker *w)
 {
     struct call *c = &w->call;
-    int before[CASES];
     bool ready = false;
 
-    for (unsigned k = 0; k < c->n; k++) {
-        before[k] = c->items[k];
+    for (unsigned k = 0; k < c->n; k++)
         ready |= can_go_on(c->index[k], c->cases[k].direction);
-    }
-    settle();
+    /* After a wait of this call, or of the next order. */
+    UNTIL(w->returned || (!ready && is_waiting(&w->self)));
     MUST_BE(w->returned, ready);
     if (!ready) {
         ref.waiting[ref.waiters++] = w;
@@ -179,7 +175,7 @@ static void check_call(struct worker *w)
     MUST(w->r >= 0 && w->r < (int)c->n);
     MUST(can_go_on(c->index[w->r], c->cases[w->r].direction));
     if (c->cases[w->r].direction == ROUSE_SEND)
-        after_send(c->index[w->r], before[w->r], c->cases[w->r].result);
+        after_send(c->index[w->r], c->items[w->r], c->cases[w->r].result);
     else
         after_receive(c->index[w->r], c->items[w->r], c->cases[w->r].result);
     w->busy = w->returned = false;
@@ -200,6 +196,7 @@ static void order_call(struct worker *w)
                                 .item = &c->items[k]};
     }
     w->busy = true;
+    atomic_store(&w->self, NULL);
     MUST_BE(rouse_chan_send(w->orders, NULL, ROUSE_NEVER), 0);
     check_call(w);
 }
@@ -213,12 +210,11 @@ static void close_one(void)
 
     MUST_BE(rouse_chan_close(channels[channel]), 0);
     ref.closed[channel] = true;
-    settle();
     while ((waiter = find_waiter(channel, ROUSE_RECEIVE, &k)) >= 0 ||
            (waiter = find_waiter(channel, ROUSE_SEND, &k)) >= 0) {
         struct worker *w = ref.waiting[waiter];
 
-        MUST(w->returned);
+        UNTIL(w->returned);
         MUST_BE(w->call.index[w->r], channel);
         must_return(waiter, (unsigned)w->r, -EPIPE, 0);
     }
@@ -262,11 +258,11 @@ static void conduct(void *unused)
     }
     while (ref.waiters)
         close_one();
-    for (int i = 0; i < WORKERS; i++)
+    for (int i = 0; i < WORKERS; i++) {
         rouse_chan_close(workers[i].orders);
-    settle();
-    for (int i = 0; i < WORKERS; i++)
+        UNTIL(workers[i].ended);
         rouse_chan_free(workers[i].orders);
+    }
     for (int c = 0; c < CHANNELS; c++)
         rouse_chan_free(channels[c]);
 }
@@ -275,7 +271,7 @@ START_TEST(as_the_reference_says)
 {
     for (unsigned i = 1; i <= 5; i++) {
         seed = i * 2654435761u;
-        run_on("1", conduct, NULL);
+        run(conduct);
     }
 }
 END_TEST

@@ -212,9 +212,9 @@ static void spawn_many(struct waiting *w, rouse_task_fn *fn, int n)
     MUST_BE(rouse_scope_open(ROUSE_NEVER, &w->scope), 0);
     for (int i = 0; i < n; i++)
         MUST_BE(rouse_scope_spawn(w->scope, fn, w), 0);
-    UNTIL(w->begun == n);
+    UNTIL(w->begun == n); /* most of them wait; it is right either way */
     for (int i = 0; i < 10; i++)
-        rouse_yield(); /* most of them wait by now; it is right either way */
+        rouse_yield();
 }
 
 static void close_wakes(void *unused)
@@ -287,17 +287,18 @@ START_TEST(cancelling_wakes)
 }
 END_TEST
 
-/* First come, first served: on one processor the order of arrival is the order of spawning. */
 struct in_line {
     struct rouse_chan *ch;
     int place;
     int got;
     atomic_int *done;
+    waiting_task self;
 };
 static void take_number(void *arg)
 {
     struct in_line *l = arg;
 
+    about_to_wait(&l->self);
     l->got = receive_int(l->ch);
     ++*l->done;
 }
@@ -309,9 +310,9 @@ static void in_order(void *unused)
 
     (void)unused;
     for (int i = 0; i < 20; i++) {
-        all[i] = (struct in_line){ch, i, -1, &done};
+        all[i] = (struct in_line){ch, i, -1, &done, NULL};
         rouse_spawn(take_number, &all[i]);
-        rouse_yield(); /* it has begun to wait when this returns */
+        UNTIL(is_waiting(&all[i].self));
     }
     for (int i = 0; i < 20; i++)
         send_int(ch, i);
@@ -323,7 +324,7 @@ static void in_order(void *unused)
 
 START_TEST(first_come_first_served)
 {
-    run_on("1", in_order, NULL);
+    run(in_order);
 }
 END_TEST
 

@@ -2,7 +2,7 @@
  *
  * Check's own assertions write to a pipe and are not for several threads: in a task it is MUST(). */
 #pragma once
-#include "rouse/sched.h"
+#include "sched/internal.h"
 #include "unit.h"
 
 #include <errno.h>
@@ -46,6 +46,20 @@ static inline void run(rouse_task_fn *fn)
         while (!(x))                                                                               \
             rouse_yield();                                                                         \
     } while (0)
+/* A task that says so right before a call is known to wait in it, or to have gone on to a later wait. On one
+ * processor too another task may run at the same time, when a thread was stopped for long: it is looked, not
+ * counted in yields. */
+typedef _Atomic(struct task *) waiting_task;
+static inline void about_to_wait(waiting_task *self)
+{
+    atomic_store(self, machine_self()->current);
+}
+static inline bool is_waiting(waiting_task *t)
+{
+    struct task *task = atomic_load(t);
+
+    return task && atomic_load(&task->state) == TASK_WAITING;
+}
 /* Bytes that differ by `seed`. */
 static inline void pattern(unsigned char *to, size_t n, unsigned seed)
 {
