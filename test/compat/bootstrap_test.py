@@ -547,6 +547,25 @@ def test_exit_above_concurrency_one(start, language):
     assert instance.end()[0] == 3
 
 
+@pytest.mark.parametrize("last", ["now", "exit"])
+def test_node_ends_with_several(start, last):
+    """Nobody knows whose it was: each has its ERROR, and FATAL is on the last, behind which nothing counts."""
+    code = """
+exports.handler = (event) => new Promise(() => {
+  if (event === 'now') setImmediate(() => { throw new TypeError('nobody catches it'); });
+  if (event === 'exit') process.exit(4);
+});
+"""
+    instance = start("node", {"index.js": code}, concurrency=3).ready(3)
+    instance.invoke(1, b'"wait"')
+    instance.invoke(2, b'"wait"')
+    instance.invoke(3, json.dumps(last).encode())
+    errors = [f for f in iter(instance.receive, None) if f.type == ERROR]
+    assert [(f.flags, f.id) for f in errors] == [(0, 1), (0, 2), (FATAL, 3)]
+    assert {json.loads(f.payload)["errorType"] for f in errors} == \
+        {"TypeError" if last == "now" else "Runtime.ExitError"}
+
+
 # ---------------------------------------------------------------- the agent's other frames
 
 

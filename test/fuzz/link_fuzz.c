@@ -107,9 +107,9 @@ static void on_closed(void *user, const char *violation)
         abort();
     closed = true;
 }
-static const struct runtime_link_ops ops = {
-    on_hello, on_credit, on_init_error, on_result, on_too_large, on_error, on_head,
-    on_body,  on_room,   on_hook,       on_log,    on_closed};
+static const struct runtime_link_ops ops = {on_hello,     on_credit, on_init_error, on_result,
+                                            on_too_large, on_error,  on_head,       on_body,
+                                            on_room,      on_hook,   on_log,        on_closed};
 
 static void stop(struct loop_deferred *d)
 {
@@ -126,12 +126,19 @@ static void turn(void)
     }
 }
 
-static void send_frame(int fd, enum frame_type type, uint8_t flags, uint64_t id, const void *p, size_t n)
+static void send_frame(int fd, enum frame_type type, uint8_t flags, uint64_t id, const void *p,
+                       size_t n)
 {
     struct buffer b = {0};
 
-    if (frame_append(&b, type, flags, id, p, n) == 0)
-        (void)!send(fd, buffer_bytes(&b), buffer_size(&b), MSG_DONTWAIT | MSG_NOSIGNAL);
+    frame_append(&b, type, flags, id, p, n);
+    for (int turns = 0; turns < 8 && buffer_size(&b); turns++) {
+        ssize_t sent = send(fd, buffer_bytes(&b), buffer_size(&b), MSG_DONTWAIT | MSG_NOSIGNAL);
+
+        buffer_consume(&b, sent > 0 ? (size_t)sent : 0);
+        if (buffer_size(&b))
+            turn();
+    }
     buffer_done(&b);
 }
 
@@ -150,9 +157,9 @@ static void begin(int *ret_fd)
     c.loop = loop;
     c.frames_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     *ret_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (bind(c.frames_fd, (struct sockaddr *)&a, sizeof(sa_family_t)) < 0 || listen(c.frames_fd, 1) < 0 ||
-        getsockname(c.frames_fd, (struct sockaddr *)&a, &size) < 0 || runtime_link_new(&c, &l) < 0 ||
-        connect(*ret_fd, (struct sockaddr *)&a, size) < 0)
+    if (bind(c.frames_fd, (struct sockaddr *)&a, sizeof(sa_family_t)) < 0 ||
+        listen(c.frames_fd, 1) < 0 || getsockname(c.frames_fd, (struct sockaddr *)&a, &size) < 0 ||
+        runtime_link_new(&c, &l) < 0 || connect(*ret_fd, (struct sockaddr *)&a, size) < 0)
         abort();
     closed = false;
     hooks_out = 0;
@@ -167,8 +174,9 @@ static void act(unsigned what, struct call *k, const uint8_t *p, size_t n)
             return;
         runtime_call_done(&k->call);
         *k = (struct call){.call = {.request_id = "r", .result_limit = 4096}};
-        k->running = (runtime_link_takes_http(l) ? runtime_link_start_http(l, &k->call, p, n, what & 64)
-                                                 : runtime_link_start(l, &k->call, p, n)) == 0;
+        k->running =
+            (runtime_link_takes_http(l) ? runtime_link_start_http(l, &k->call, p, n, what & 64)
+                                        : runtime_link_start(l, &k->call, p, n)) == 0;
         break;
     case 1:
         if (k->running && k->call.http.on)
