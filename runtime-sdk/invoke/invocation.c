@@ -344,12 +344,8 @@ struct event_request invocation_event(struct invocation *i, const uint8_t *body,
 
 struct buffer *invocation_scratch(struct invocation *i)
 {
-    struct buffer *b = &i->all->event;
-
-    if (b->capacity > SCRATCH_KEEP)
-        buffer_done(b);
-    buffer_clear(b);
-    return b;
+    buffer_clear(&i->all->event);
+    return &i->all->event;
 }
 
 void invocation_started(struct invocation *i)
@@ -385,6 +381,8 @@ static void submit(struct invocation *i, const uint8_t *body, size_t n)
     i->call.result_limit = i->params.body_limit;
     if (r == 0)
         r = runtime_link_start(i->s.link, &i->call, event, size);
+    if (all->event.capacity > SCRATCH_KEEP)
+        buffer_done(&all->event);
     if (r == -ENOTCONN) {
         invocation_refuse(i, 502, "InstanceLost", "the instance ended before the function began");
         return;

@@ -20,6 +20,7 @@ def stop(context):
     print("cooling down after", len(state))
 def handler(event, context):
     state.append("call")
+    print("called")
     return state
 """,
     "nodejs": """
@@ -32,7 +33,7 @@ exports.init = async (context) => {
 exports.slow = () => new Promise(() => setTimeout(() => {}, 3600e3));
 exports.fail = async () => { const e = new Error('no database'); e.name = 'ConnectionError'; throw e; };
 exports.stop = () => console.log('cooling down after', state.length);
-exports.handler = async () => { state.push('call'); return state; };
+exports.handler = async () => { state.push('call'); console.log('called'); return state; };
 """,
 }
 
@@ -115,6 +116,7 @@ def test_pre_stop_on_delete(platform, runtime):
     logs = Logs(platform, name)
     try:
         platform.call(f"/{name}")
+        wait_until("both calls are followed", lambda: logs.text.count("called") == 2)
         platform.delete(name)
         wait_until("its last line", lambda: "cooling down after 2" in logs.text)
     finally:

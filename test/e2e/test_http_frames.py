@@ -1,5 +1,4 @@
 """Functions that take HTTP over frames: bodies streamed both ways, on one node and through another."""
-import http.client
 import json
 import socket
 import subprocess
@@ -135,9 +134,14 @@ def test_direct_calls(platform, base):
     assert platform.rouse("invoke", "streams", "-d", '{"a":1}').stdout.strip() == '{"a":1}'
 
 
+def is_broken(got):
+    """Cut; or a 502, where the error overtook the head, which then was never sent."""
+    return got.startswith(b"HTTP/1.1 502") or not got.endswith(b"0\r\n\r\n")
+
+
 def test_an_error_in_the_middle_cuts(platform, base):
-    with pytest.raises((http.client.HTTPException, OSError)):
-        platform.call(base + "/fail")
+    c = Client(platform.gateway, head_of("GET", base + "/fail", "Connection: close"))
+    assert is_broken(c.rest())
     wait_until("the error in the log", lambda: "Broken: in the middle" in platform.rouse("logs", "streams").stdout)
 
 
@@ -180,7 +184,6 @@ def test_through_another_node(cluster, bootstrap):
     c = Client(other["gateway"], head_of("GET", path + "/big", "Connection: close"))
     assert len(c.rest().split(b"\r\n\r\n", 1)[1]) == 64 << 20
     c = Client(other["gateway"], head_of("GET", path + "/fail", "Connection: close"))
-    got = c.rest()  # the error may overtake the head, which then was never sent
-    assert got.startswith(b"HTTP/1.1 502") or not got.endswith(b"0\r\n\r\n"), got
+    assert is_broken(c.rest())
     leave(other["gateway"], path)
     wait_until("CANCEL", lambda: int(cluster.call(path + "/cancels").text) >= 1)
