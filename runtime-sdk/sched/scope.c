@@ -41,7 +41,7 @@ struct rouse_scope *scope_new(struct task *owner)
 
     if (!s)
         return NULL;
-    s->refs = 1;
+    atomic_init(&s->refs, 1);
     s->owner = owner;
     list_init(&s->children);
     list_init(&s->swept);

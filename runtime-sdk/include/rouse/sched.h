@@ -36,7 +36,8 @@
  * rouse_after()); ROUSE_NEVER waits for ever, and one that has passed (0) does
  * what can be done without waiting. A function that takes one returns
  * -ETIMEDOUT when it passed, and -ECANCELED when the task's scope was cancelled:
- * cancellation is sticky, every later wait returns it at once.
+ * cancellation is sticky, every later wait returns it at once (also with a
+ * deadline that has passed; what needs no wait is still done).
  *
  * Across any call that may wait, a task may change its thread: what is
  * thread-local (errno among it, whose address compilers keep) is not to be used
@@ -105,12 +106,13 @@ void rouse_unpin(void);
 /* ---- scopes: the tasks that were spawned in one have ended when it is closed */
 
 /* Opens one for this task. Its children are cancelled when `deadline` passes, when it is cancelled or
- * closed, and when this task is cancelled. A task closes what it opened, the newest first. -ENOMEM */
+ * closed, and when this task is cancelled. A task closes what it opened, the newest first: another order,
+ * and an end of the task with a scope open, abort with its name. -ENOMEM */
 int rouse_scope_open(int64_t deadline, struct rouse_scope **ret);
-/* From the owner or a child of the scope. -ECANCELED: it was cancelled before. */
+/* From the owner or a child of the scope. -ECANCELED: it was cancelled before. -ENOMEM */
 int rouse_scope_spawn(struct rouse_scope *scope, rouse_task_fn *fn, void *arg);
-int rouse_scope_wait(struct rouse_scope *scope,
-                     int64_t deadline);             /* until no child is left; its owner */
+/* Until no child is left; its owner (-EPERM). It takes children afterwards too. */
+int rouse_scope_wait(struct rouse_scope *scope, int64_t deadline);
 void rouse_scope_cancel(struct rouse_scope *scope); /* its owner or any child */
 /* Cancels, waits for every child (whether or not this task is cancelled), frees. NULL is a no-op. */
 void rouse_scope_close(struct rouse_scope *scope);
@@ -135,8 +137,9 @@ struct rouse_case {
     void *item; /* as of rouse_chan_send() and _receive() */
     int result; /* of the chosen one: 0 or -EPIPE */
 };
-/* Waits until one of `n` (at most 1024) can go on and does that one; of several that can, a random one.
- * Returns its index; a deadline of 0 makes it Go's default case: -ETIMEDOUT, as when it passes. */
+/* Waits until one of `n` (at most 1024, else -EINVAL) can go on and does that one; of several that can, a
+ * random one. Returns its index; a deadline of 0 makes it Go's default case: -ETIMEDOUT, as when it passes.
+ * -ENOMEM: not with up to 8 cases. */
 int rouse_select(struct rouse_case *cases, size_t n, int64_t deadline);
 
 /* ---- what tasks share; all zeros is ready for use, and needs no end */
@@ -153,7 +156,8 @@ struct rouse_wait_group {
 struct rouse_once {
     uintptr_t opaque[5];
 };
-/* First come, first served once a task has waited for a millisecond, as fast as can be before. */
+/* First come, first served once a task has waited for a millisecond, as fast as can be before. The next
+ * holder may free it. */
 int rouse_mutex_lock(struct rouse_mutex *m, int64_t deadline);
 void rouse_mutex_unlock(struct rouse_mutex *m); /* by any task; aborts if it is not locked */
 /* The mutex is held again when it returns, whatever it returns. */
@@ -164,12 +168,14 @@ void rouse_wait_group_add(struct rouse_wait_group *g, int n);            /* abor
 void rouse_wait_group_done(struct rouse_wait_group *g);                  /* add -1 */
 int rouse_wait_group_wait(struct rouse_wait_group *g, int64_t deadline); /* until it is 0 */
 /* The first one calls fn(arg), others wait for its end; what it returned is returned to everybody, for
- * ever. -ETIMEDOUT, -ECANCELED: of the waiting. */
+ * ever. -ETIMEDOUT, -ECANCELED: of the waiting. `fn` must not come to the same one again: it would wait for
+ * itself. */
 int rouse_once(struct rouse_once *o, int (*fn)(void *), void *arg, int64_t deadline);
 
 /* ---- values of a task */
 
-/* Its address is the key. `free` is called with what is set when the task ends; may be NULL. */
+/* Its address is the key, of a few in a task. `free` is called with what is set (and not NULL) when the
+ * task ends, by the task, which may still wait; may be NULL. */
 struct rouse_local {
     void (*free)(void *value);
 };
