@@ -65,9 +65,9 @@ static int run_new(const struct command *c, int argc, char **argv)
                      l->name);
     if (template_name_check(args.positional[1], &e) < 0)
         return usage(c, "%s", e.message);
-    n = template_files(l, args.positional[1], http, files, &e);
+    n = template_files(l, args.positional[1], http, files);
     if (n < 0)
-        return usage(c, "%s", e.message);
+        return fail("out of memory");
     r = write_files(args.positional[1], files, n);
     template_files_done(files, n);
     if (r == EXIT_DONE)
@@ -84,7 +84,9 @@ const struct command command_new = {
     "LANGUAGE is c, python3 or nodejs. NAME is the function's: lower case letters, digits and '-', "
     "63 at most.\n"
     "\n"
-    "      --http    an HTTP server of your own on $PORT instead of a handler of events\n"
+    "      --http    takes HTTP as it is, bodies as streams, instead of events: in c a handler, in "
+    "python3 and\n"
+    "                nodejs a server of your own on $PORT\n"
     "\n"
     "From there (in NAME):\n"
     "  rouse run       runs it on this machine, without a platform: http://127.0.0.1:8000/NAME\n"

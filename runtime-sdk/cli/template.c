@@ -5,18 +5,11 @@
 #include <stdio.h>
 #include <string.h>
 
-static const struct template_language languages[] = {
-    {"c", NULL, "provided", "bootstrap.c"},
-    {"python3", "python", "python3", "index.py"},
-    {"nodejs", "node", "nodejs", "index.js"},
-};
-
 const struct template_language *template_language(const char *name)
 {
-    for (size_t i = 0; i < ARRAY_LEN(languages); i++)
-        if (!strcmp(name, languages[i].name) ||
-            (languages[i].alias && !strcmp(name, languages[i].alias)))
-            return &languages[i];
+    for (const struct template_language *l = template_all; l->name; l++)
+        if (!strcmp(name, l->name) || (l->alias && !strcmp(name, l->alias)))
+            return l;
     return NULL;
 }
 
@@ -45,74 +38,6 @@ int template_name_check(const char *name, struct err *e)
 }
 
 /* ---------------------------------------------------------------- the texts: @ stands for the name */
-
-static const char c_source[] =
-    "/* @: a function in C. <rouse/rouse.h> documents what it may use. */\n"
-    "#include <rouse/rouse.h>\n"
-    "\n"
-    "/* Runs for each request. */\n"
-    "static int handle(const struct rouse_event *event, struct rouse_response *resp,\n"
-    "                  struct rouse_context *ctx)\n"
-    "{\n"
-    "    rouse_log(ctx, \"an event of %zu bytes\", event->size);\n"
-    "    return rouse_respond_text(resp, \"Hello from @\\n\");\n"
-    "}\n"
-    "\n"
-    "/* Runs once, when an instance starts. */\n"
-    "int main(void)\n"
-    "{\n"
-    "    return rouse_start(handle) < 0;\n"
-    "}\n";
-
-static const char python_source[] =
-    "\"\"\"@: a function in Python. What stands out here runs once, when "
-    "an instance starts.\"\"\"\n"
-    "\n"
-    "\n"
-    "def handler(event, context):\n"
-    "    \"\"\"Runs for each request.\"\"\"\n"
-    "    print(\"an event with\", len(event), \"fields\")\n"
-    "    return \"Hello from @\\n\"\n";
-
-static const char node_source[] =
-    "// @: a function in JavaScript. What stands out here runs once, when an instance starts.\n"
-    "\n"
-    "// Runs for each request.\n"
-    "exports.handler = async (event, context) => {\n"
-    "  console.log('an event with', Object.keys(event).length, 'fields');\n"
-    "  return 'Hello from @\\n';\n"
-    "};\n";
-
-static const char python_server[] =
-    "\"\"\"@: a function that is an HTTP server: any program that listens on $PORT.\"\"\"\n"
-    "import os\n"
-    "from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer\n"
-    "\n"
-    "\n"
-    "class Handler(BaseHTTPRequestHandler):\n"
-    "    protocol_version = \"HTTP/1.1\"\n"
-    "\n"
-    "    def do_GET(self):\n"
-    "        body = f\"Hello from @, at {self.path}\\n\".encode()\n"
-    "        self.send_response(200)\n"
-    "        self.send_header(\"Content-Type\", \"text/plain\")\n"
-    "        self.send_header(\"Content-Length\", str(len(body)))\n"
-    "        self.end_headers()\n"
-    "        self.wfile.write(body)\n"
-    "\n"
-    "\n"
-    "ThreadingHTTPServer((\"127.0.0.1\", int(os.environ[\"PORT\"])), Handler).serve_forever()\n";
-
-static const char node_server[] =
-    "// @: a function that is an HTTP server: any program that listens on $PORT.\n"
-    "const http = require('http');\n"
-    "\n"
-    "http\n"
-    "  .createServer((request, response) => {\n"
-    "    response.setHeader('Content-Type', 'text/plain');\n"
-    "    response.end(`Hello from @, at ${request.url}\\n`);\n"
-    "  })\n"
-    "  .listen(process.env.PORT, '127.0.0.1');\n";
 
 static const char manifest[] =
     "apiVersion: rouse.dev/v1\n"
@@ -161,13 +86,10 @@ static int put_manifest(struct buffer *to, const struct template_language *l, co
                         bool http)
 {
     cleanup_buffer struct buffer b = {0};
-    bool c = !strcmp(l->name, "c");
-    const char *handler = c ? "bootstrap" : http ? l->source : "index.handler";
     const char *port = "  port: 8080                  # it listens there: PORT in its environment\n";
-    const char *path =
-        c ? "build}         # what `rouse build` makes" : ".}             # this directory";
-    int r = buffer_printf(&b, manifest, l->runtime, handler, http ? port : "", path,
-                          c ? "32Mi" : "128Mi", c || http ? "10" : "1 ",
+    int r = buffer_printf(&b, manifest, l->runtime, http ? l->http_handler : l->handler,
+                          http && l->http_port ? port : "", l->code, l->memory,
+                          http ? l->http_concurrency : l->concurrency,
                           http ? "/@}\n  - http: {path: /@/*" : "/@");
 
     if (r == 0)
@@ -186,27 +108,19 @@ static int put_readme(struct buffer *to, const struct template_language *l, cons
 }
 
 int template_files(const struct template_language *l, const char *name, bool http,
-                   struct template_file ret[TEMPLATE_FILES_MAX], struct err *e)
+                   struct template_file ret[TEMPLATE_FILES_MAX])
 {
-    bool c = !strcmp(l->name, "c"), python = !strcmp(l->name, "python3");
-    const char *source = c        ? c_source
-                         : python ? http ? python_server : python_source
-                         : http   ? node_server
-                                  : node_source;
-    const char *ignore = c ? "build/\n" : python ? "__pycache__/\n" : "node_modules/\n";
-
-    if (c && http)
-        return err_set(e, EINVAL, "--http: not in c; python3 and nodejs have it");
     memset(ret, 0, TEMPLATE_FILES_MAX * sizeof(*ret));
     ret[0].name = "function.yaml";
     ret[1].name = l->source;
     ret[2].name = "README.md";
     ret[3].name = ".gitignore";
-    if (put_manifest(&ret[0].text, l, name, http) == 0 && put(&ret[1].text, source, name) == 0 &&
-        put_readme(&ret[2].text, l, name) == 0 && put(&ret[3].text, ignore, name) == 0)
+    if (put_manifest(&ret[0].text, l, name, http) == 0 &&
+        put(&ret[1].text, http ? l->http_text : l->text, name) == 0 &&
+        put_readme(&ret[2].text, l, name) == 0 && buffer_puts(&ret[3].text, l->ignore) == 0)
         return 4;
     template_files_done(ret, 4);
-    return err_set(e, ENOMEM, "out of memory");
+    return -ENOMEM;
 }
 
 void template_files_done(struct template_file *files, int n)

@@ -6,8 +6,14 @@
 struct template_language {
     const char *name, *alias; /* as a person types them; alias may be NULL */
     const char *runtime;
-    const char *source; /* the file to edit */
+    const char *source;                 /* the file to edit */
+    const char *text, *http_text;       /* what it begins as */
+    const char *handler, *http_handler; /* of the spec */
+    bool http_port;                     /* with --http it is a server on spec.port */
+    const char *code;                   /* of spec.code.path, with what is to be said of it */
+    const char *memory, *concurrency, *http_concurrency, *ignore;
 };
+extern const struct template_language template_all[]; /* the last one's name is NULL */
 enum { TEMPLATE_FILES_MAX = 8, TEMPLATE_NAME_MAX = 63 };
 struct template_file {
     const char *name;
@@ -19,7 +25,7 @@ const struct template_language *template_language(const char *name);
 const char *template_languages(void); /* "c, python3, nodejs" */
 /* What the API asks of metadata.name, and of a namespace; -EINVAL and the limit that it breaks. */
 int template_name_check(const char *name, struct err *e);
-/* `http`: the function is an HTTP server. -EINVAL: not in that language. Returns how many files. */
+/* `http`: the function takes HTTP as it is, and no events. Returns how many files; -ENOMEM. */
 int template_files(const struct template_language *l, const char *name, bool http,
-                   struct template_file ret[TEMPLATE_FILES_MAX], struct err *e);
+                   struct template_file ret[TEMPLATE_FILES_MAX]);
 void template_files_done(struct template_file *files, int n);

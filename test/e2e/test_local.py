@@ -209,6 +209,32 @@ def test_a_server_is_passed_its_requests(work, env, language):
     assert r.returncode == 2 and "takes requests and no events" in r.stderr
 
 
+def test_http_in_c_streams(work, env):
+    """`rouse new c --http`, and one that answers with what it is sent, as it comes."""
+    rouse("new", "c", "site", "--http", cwd=work, check=True)
+    with Run(cwd=work / "site", env=env) as run:
+        assert run.call("/site/a?b=1").text == "Hello from site\n"
+        assert run.says(r" GET /site/a\n(.*\n)*.* GET /site/a\?b=1 200 ")
+    edit(work / "site/bootstrap.c", "    static const char text[]",
+         "    char part[4096];\n    ssize_t n;\n\n    while ((n = rouse_http_read(req, part, sizeof(part), ROUSE_NEVER)) > 0)\n"
+         "        rouse_http_write(resp, part, (size_t)n, ROUSE_NEVER);\n    static const char text[]")
+    body = os.urandom(3 << 20)
+    with Run(cwd=work / "site", env=env) as run:
+        assert run.call("/site", "POST", body=body).body == body + b"Hello from site\n"
+        host, port = run.address.rsplit("/", 1)[1].split(":")
+        with socket.create_connection((host, int(port)), timeout=20) as s:
+            s.sendall(b"POST /site HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\nConnection: close\r\n\r\nabc")
+            said = b""
+            while b"abc" not in said:  # it comes before the rest is sent
+                said += s.recv(4096)
+            s.sendall(b"def")
+            while part := s.recv(4096):
+                said += part
+        assert b"def" in said and b"Hello from site" in said
+    once = rouse("run", "--event", '{"a": 1}', cwd=work / "site", env=env, check=True)
+    assert once.stdout == '{"a": 1}Hello from site\n'
+
+
 def test_what_new_refuses(work):
     (work / "there").mkdir()
     (work / "there/kept").write_text("x")
@@ -221,7 +247,7 @@ def test_what_new_refuses(work):
         (["cobol", "x"], 2, "c, python3, nodejs"),
         (["c"], 2, "name the function, too"),
         ([], 2, "name the language (c, python3, nodejs)"),
-        (["c", "x", "--http"], 2, "--http"),
+        (["c", "x", "--https"], 2, "--https"),
     ]:
         r = rouse("new", *(["--", *args] if "-x-" in args else args), cwd=work)
         assert r.returncode == status and words in r.stderr, (args, r.stderr)
@@ -284,7 +310,7 @@ def test_the_sdk_is_found_where_it_was_installed(work):
 def test_a_compile_error_is_the_compilers(work):
     rouse("new", "c", "wrong", cwd=work, check=True)
     rouse("build", cwd=work / "wrong", check=True)
-    edit(work / "wrong/bootstrap.c", "return rouse_respond_text", "retrun rouse_respond_text")
+    edit(work / "wrong/bootstrap.c", "return strdup", "retrun strdup")
     for command in ("build", "run", "deploy"):
         r = rouse(command, cwd=work / "wrong")
         assert r.returncode == 1 and re.search(r"^bootstrap\.c:\d+:\d+: error:", r.stderr, re.M), r.stderr
@@ -408,7 +434,7 @@ def test_one_that_does_not_start_does_not_spin(faulty, env):
 @pytest.mark.parametrize("concurrency", [1, 10])
 def test_the_timeout_holds(faulty, env, concurrency):
     edit(faulty / "function.yaml", "timeout: 3s", "timeout: 300ms")
-    edit(faulty / "function.yaml", "concurrency: 10", f"concurrency: {concurrency}")
+    edit(faulty / "function.yaml", "concurrency: 100", f"concurrency: {concurrency}")
     with Run(cwd=faulty, env=env) as run:
         answer = run.call("/faulty?what=hang")
         assert (answer.status, answer.json["reason"]) == (504, "Timeout")
