@@ -193,7 +193,8 @@ $(B)/examples/%/bootstrap: deploy/examples/%/bootstrap.c deploy/examples/%/funct
 	$(Q)$(CC) $(CSTD) $(WARN) -O2 -g -Iruntime-sdk/include $< $(B)/lib/librouse.a -ljson-c -static -o $@
 	@cp deploy/examples/$*/function.yaml $(@D)/
 
-# What `rouse build` links beside librouse.a.
+# What `rouse build` links beside librouse.a: said here alone.
+$(B)/obj/runtime-sdk/cli/build.c.o: Makefile
 $(B)/obj/runtime-sdk/cli/build.c.o: COMPILE += -DSDK_LIBS='"$(call libs_of,runtime-sdk/sdk)"'
 
 BINARIES := $(addprefix $(B)/bin/,rouse-controller rouse-agent rouse)

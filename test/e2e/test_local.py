@@ -307,6 +307,23 @@ def test_the_sdk_is_found_where_it_was_installed(work):
     assert "built build/bootstrap" in build("alone/bin/rouse", PKG_CONFIG_PATH=str(work)).stdout
 
 
+def test_a_library_that_is_not_used_need_not_be_there(work):
+    """json-c, which the SDK's handlers of JSON call."""
+    compiler = work / "cc-without-json-c"
+    compiler.write_text('#!/bin/sh\ncase "$*" in\n-print-file-name=*) echo "${1#-print-file-name=}" ;;\n'
+                        '*-ljson-c*) echo "there is no json-c" >&2; exit 1 ;;\n*) exec cc "$@" ;;\nesac\n')
+    compiler.chmod(0o755)
+    rouse("new", "c", "f", cwd=work, check=True)
+    rouse("build", "f", cwd=work, env={"CC": str(compiler)}, check=True)
+    (work / "f/bootstrap.c").write_text(
+        "#include <json-c/json.h>\n#include <rouse/rouse.h>\n"
+        "static struct json_object *handle(struct json_object *event) { return json_object_get(event); }\n"
+        "int main(void) { return rouse_start(handle) < 0; }\n")
+    r = rouse("build", "f", cwd=work, env={"CC": str(compiler)})
+    assert r.returncode == 1 and "json" in r.stderr
+    assert rouse("run", "f", "--event", '{"a":[1]}', cwd=work, check=True).stdout == '{"a":[1]}'
+
+
 def test_a_compile_error_is_the_compilers(work):
     rouse("new", "c", "wrong", cwd=work, check=True)
     rouse("build", cwd=work / "wrong", check=True)
@@ -514,15 +531,19 @@ def test_nothing_stays(faulty, env, sig):
 
 def test_ctrl_c_while_it_compiles(faulty, env):
     compiler = faulty.parent / "slow-cc"
-    compiler.write_text("#!/bin/sh\necho compiling\nexec sleep 1000\n")
+    compiler.write_text("#!/bin/sh\ncase $1 in -print*) exit ;; esac\necho compiling\nexec sleep 1000\n")
     compiler.chmod(0o755)
     (faulty / "bootstrap.c").touch()
     p = subprocess.Popen([BIN / "rouse", "run", "--port", "0"], cwd=faulty, text=True, stdout=subprocess.PIPE,
                          env=dict(os.environ, CC=str(compiler), **env), stderr=subprocess.STDOUT, start_new_session=True)
-    assert p.stdout.readline() == "compiling\n"
-    os.killpg(p.pid, signal.SIGINT)  # as a terminal does
-    assert p.wait(20) == 1
-    p.stdout.close()
+    try:
+        assert p.stdout.readline() == "compiling\n"
+        os.killpg(p.pid, signal.SIGINT)  # as a terminal does
+        assert p.wait(20) == 1
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(p.pid, signal.SIGKILL)
+        p.stdout.close()
 
 
 def test_the_function_does_not_outlive_a_kill(faulty, tmp_path):
