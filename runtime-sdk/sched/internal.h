@@ -151,6 +151,8 @@ struct scheduler {
     _Atomic int64_t now;           /* of the monitor's last turn; 0 while it sleeps */
     _Atomic bool short_of_threads; /* none could be made for a processor: the monitor tries again */
     struct machine *main;
+    uint32_t unwatched; /* while no more tasks than that are alive the monitor may sleep: see quiet.h */
+    _Atomic bool quiet; /* the only task waits in the kernel, and keeps its processor */
 };
 
 extern struct scheduler sched;
@@ -285,10 +287,17 @@ void tasks_each(void (*fn)(struct task *t, void *arg), void *arg); /* every one 
 int monitor_start(void);
 void monitor_stop(void);
 enum monitor_pace { PACE_FAST, PACE_SLOW, PACE_CALM, PACE_ASLEEP };
-/* It looks at least at this pace from now on: FAST when a declared call begins, SLOW when a processor goes
- * from idle to running while it is asleep. */
+/* It looks at least at this pace from now on: FAST when a declared call begins, CALM when a processor goes
+ * from idle to running while it is asleep (nothing that begins now can be overdue earlier). */
 void monitor_notice(uint32_t pace);
 extern _Atomic uint32_t monitor_sleeps; /* enum monitor_pace */
+bool monitor_unneeded(void);            /* no task could keep another from anything */
+/* A processor goes from idle to running, or a task is made. */
+static inline void monitor_needed(void)
+{
+    if (__builtin_expect(atomic_load(&monitor_sleeps) == PACE_ASLEEP, 0) && !monitor_unneeded())
+        monitor_notice(PACE_CALM);
+}
 
 /* ---- world.c */
 struct machine *world_stop(struct machine *m); /* m may be NULL: the monitor. Where its task goes on */

@@ -153,6 +153,8 @@ static uint32_t next_pace(uint32_t pace, struct seen seen, unsigned *calm, unsig
     *idle = seen.busy || seen.active ? 0 : *idle + 1;
     if (pace == PACE_FAST && *calm <= FAST_ROUNDS)
         return PACE_FAST;
+    if (atomic_load(&sched.quiet))
+        return PACE_ASLEEP;
     if (seen.busy)
         return PACE_SLOW;
     return *idle < IDLE_ROUNDS ? PACE_CALM : PACE_ASLEEP;
@@ -176,8 +178,9 @@ static void *monitor_main(void *arg)
 
         /* Who makes a processor run tells it only if it finds this. */
         atomic_store(&monitor_sleeps, pace);
-        if (pace == PACE_ASLEEP && (atomic_load(&sched.idle_count) < atomic_load(&sched.procs) ||
-                                    atomic_load(&sched.short_of_threads)))
+        if (pace == PACE_ASLEEP && !atomic_load(&sched.quiet) &&
+            (atomic_load(&sched.idle_count) < atomic_load(&sched.procs) ||
+             atomic_load(&sched.short_of_threads)))
             atomic_store(&monitor_sleeps, pace = PACE_SLOW);
         if (pace == PACE_ASLEEP)
             atomic_store_explicit(&sched.now, 0, memory_order_relaxed);

@@ -86,8 +86,7 @@ void processor_bind(struct machine *m, struct processor *p)
     atomic_store_explicit(&p->status, PROC_RUNNING, memory_order_release);
     /* Sequentially consistent, as idle_count was changed: the monitor says that it sleeps, and looks at
      * idle_count after that. */
-    if (__builtin_expect(atomic_load(&monitor_sleeps) == PACE_ASLEEP, 0))
-        monitor_notice(PACE_SLOW);
+    monitor_needed();
 }
 
 void processor_unbind(struct machine *m)

@@ -47,6 +47,7 @@ struct task *task_make(struct machine *m, rouse_task_fn *fn, void *arg)
     atomic_store_explicit(&t->on_cpu, 0, memory_order_relaxed);
     atomic_store_explicit(&t->canceled, false, memory_order_relaxed);
     count(&m->p->counters.spawned);
+    monitor_needed();
     if (__builtin_expect(atomic_load_explicit(&sched.ending, memory_order_relaxed), 0)) {
         atomic_fetch_add(&sched.live, 1);
         atomic_store(&t->canceled, true);
