@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "rouse/net.h"
+#include "sched/quiet.h"
 
 #include <errno.h>
 #include <string.h>
@@ -35,6 +36,41 @@ void channel_done(struct channel *ch)
     buffer_done(&ch->in);
 }
 
+/* Not in recv(2) itself: there the kernel wakes a reader also when its peer has taken what it sent
+ * before (unix_write_space), for nothing. */
+__attribute__((noinline)) static void wait_without_others(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+
+    (void)poll(&p, 1, -1);
+}
+
+__attribute__((noinline)) static ssize_t try_receive(int fd, void *to, size_t n)
+{
+    ssize_t got = recv(fd, to, n, MSG_DONTWAIT);
+
+    return got < 0 ? -errno : got;
+}
+
+/* What came before may be answered by now: with no other task about, the thread itself waits, which is
+ * cheaper than by the poller. What the poller knows of the descriptor is not of now then, so everything is
+ * taken before rouse_read() is asked again. */
+static ssize_t receive(struct channel *ch, void *to)
+{
+    ssize_t n = -EAGAIN;
+
+    if (!ch->more) {
+        rouse_yield();
+        if (!sched_quiet_begin())
+            return rouse_read(ch->fd, to, RECEIVE_SIZE, ROUSE_NEVER);
+        wait_without_others(ch->fd);
+        sched_quiet_end();
+    }
+    n = try_receive(ch->fd, to, RECEIVE_SIZE);
+    ch->more = n == RECEIVE_SIZE || n == -EINTR;
+    return n;
+}
+
 /* 1: more bytes, 0: the end. */
 static int fill(struct channel *ch)
 {
@@ -43,7 +79,9 @@ static int fill(struct channel *ch)
 
     if (!to)
         return -ENOMEM;
-    n = rouse_read(ch->fd, to, RECEIVE_SIZE, ROUSE_NEVER);
+    do
+        n = receive(ch, to);
+    while (n == -EAGAIN || n == -EINTR);
     if (n == -ECONNRESET)
         n = 0;
     if (n <= 0)

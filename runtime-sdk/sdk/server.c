@@ -1,6 +1,7 @@
 /* server.c - see server.h. */
 #include "sdk/server.h"
 
+#include "sched/quiet.h"
 #include "sdk/crash.h"
 #include "sdk/hooks.h"
 #include "sdk/invocation.h"
@@ -143,6 +144,8 @@ static int greet(struct server *s)
     if (r < 0)
         return r;
     crash_ended(0);
+    if (s->hello.concurrency == 1)
+        sched_unwatched(2); /* the reader has nothing to do while the one invocation computes */
     for (int i = 0; i < 4; i++)
         credit[i] = (uint8_t)(s->hello.concurrency >> (8 * i));
     r = outbox_queue(&s->outbox, FRAME_CREDIT, 0, 0, credit, sizeof(credit));
