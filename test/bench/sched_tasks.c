@@ -229,13 +229,13 @@ static const struct {
     void (*work)(long n);
 } all[] = {
     {"spawn", 1000000, spawn},
-    {"yield2", 2000000, yield2},
-    {"yield1000", 2000000, yield1000},
-    {"pingpong", 500000, pingpong},
-    {"buffered", 5000000, buffered},
+    {"yield2", 10000000, yield2},
+    {"yield1000", 10000000, yield1000},
+    {"pingpong", 2000000, pingpong},
+    {"buffered", 10000000, buffered},
     {"skynet", 1000000, skynet},
     {"fib", 832040, fib},
-    {"mutex", 2000000, mutex},
+    {"mutex", 10000000, mutex},
 };
 static void run(void *name)
 {

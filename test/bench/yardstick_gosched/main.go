@@ -177,19 +177,19 @@ func main() {
 	case "spawn":
 		measure(1000000, spawn)
 	case "yield2":
-		measure(2000000, yield(2))
+		measure(10000000, yield(2))
 	case "yield1000":
-		measure(2000000, yield(1000))
+		measure(10000000, yield(1000))
 	case "pingpong":
-		measure(500000, pingpong)
+		measure(2000000, pingpong)
 	case "buffered":
-		measure(5000000, buffered)
+		measure(10000000, buffered)
 	case "skynet":
 		measure(1000000, skynet)
 	case "fib":
 		measure(832040, fib27)
 	case "mutex":
-		measure(2000000, mutex)
+		measure(10000000, mutex)
 	case "parked":
 		parked(argument)
 	case "starved":
