@@ -17,7 +17,7 @@ MAKEFLAGS += --no-builtin-rules
 
 # ---------------------------------------------------------------- modules
 MODULES := proto \
-  $(addprefix runtime-sdk/,base sched reactor http wire invoke control flow package sdk local cli) \
+  $(addprefix runtime-sdk/,base sched curl reactor http wire invoke control flow package sdk local cli) \
   $(addprefix agent/,shard router sandbox pool runtime code report) \
   $(addprefix controller/,brain api store activator autoscaler scheduler nodes metrics) \
   test/bench/load
@@ -26,6 +26,7 @@ R := runtime-sdk
 DEPS_proto           :=
 DEPS_$(R)/base       :=
 DEPS_$(R)/sched      := $(R)/base
+DEPS_$(R)/curl       := $(R)/sched $(R)/base
 DEPS_$(R)/reactor    := $(R)/base
 DEPS_$(R)/http       := $(R)/reactor $(R)/base
 DEPS_$(R)/wire       := $(R)/base
@@ -53,6 +54,7 @@ DEPS_controller/brain      := controller/activator controller/autoscaler control
 DEPS_controller/api        := controller/brain controller/store controller/metrics $(R)/package $(R)/http $(R)/reactor $(R)/base
 
 LIBS_$(R)/reactor          := -luring
+LIBS_$(R)/curl             := -lcurl
 LIBS_$(R)/control          := -lwebsockets -lprotobuf-c
 LIBS_$(R)/package          := -larchive -lcrypto
 LIBS_$(R)/cli              := -lcurl -lyaml -ljson-c
@@ -175,9 +177,12 @@ $(B)/bin/rouse: $(B)/obj/runtime-sdk/cli/main.c.o $(call archives_of,runtime-sdk
 SDK_OBJ = $(OBJ_runtime-sdk/sdk) $(OBJ_runtime-sdk/sched) $(OBJ_runtime-sdk/wire) $(OBJ_runtime-sdk/base)
 # librouse-reactor.a: <rouse/reactor.h> for programs that are no functions, made likewise.
 REACTOR_OBJ = $(OBJ_runtime-sdk/reactor) $(OBJ_runtime-sdk/base)
+# librouse-curl.a: <rouse/curl.h> and <rouse/fetch.h>, beside librouse.a: a function without them needs no libcurl.
+CURL_OBJ = $(OBJ_runtime-sdk/curl)
 $(B)/lib/librouse.a: $(SDK_OBJ)
 $(B)/lib/librouse-reactor.a: $(REACTOR_OBJ)
-$(B)/lib/librouse.a $(B)/lib/librouse-reactor.a:
+$(B)/lib/librouse-curl.a: $(CURL_OBJ)
+$(B)/lib/librouse.a $(B)/lib/librouse-reactor.a $(B)/lib/librouse-curl.a:
 	@mkdir -p $(@D)
 	@rm -rf $@ $@.members && mkdir $@.members
 	$(Q)nm -g --defined-only -f posix $^ | awk 'NF > 2 && $$1 !~ /^rouse_/ { print $$1, "rouse__" $$1 }' | sort -u >$@.members/names
@@ -274,7 +279,7 @@ $(B)/test/compat/%: $(B)/obj/test/compat/%.c.o $$(call archives_of,$$(call drive
 # ---------------------------------------------------------------- targets
 .PHONY: all run stop check check-unit check-asan check-tsan check-model check-fuzz check-compat check-e2e \
         unit fuzzers bench-programs drivers runtimes bench stress fmt lint install install-reactor clean help
-all: $(BINARIES) $(B)/lib/librouse.a $(B)/lib/librouse-reactor.a $(EXAMPLES) ## build the three programs, the SDK and the examples
+all: $(BINARIES) $(B)/lib/librouse.a $(B)/lib/librouse-curl.a $(B)/lib/librouse-reactor.a $(EXAMPLES) ## build the three programs, the SDK and the examples
 unit: $(UNIT_BIN)
 drivers: $(DRIVER_BIN)
 fuzzers:
@@ -309,11 +314,12 @@ fmt: ## clang-format over the C files
 install: all runtimes install-reactor ## install programs, runtimes and SDK below PREFIX
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/rouse/runtimes $(DESTDIR)$(PREFIX)/include
 	install -m 755 $(BINARIES) $(DESTDIR)$(PREFIX)/bin
-	install -m 644 $(B)/lib/librouse.a $(DESTDIR)$(PREFIX)/lib
+	install -m 644 $(B)/lib/librouse.a $(B)/lib/librouse-curl.a $(DESTDIR)$(PREFIX)/lib
 	cp -a runtime-sdk/include/rouse $(DESTDIR)$(PREFIX)/include/
 	install -d $(DESTDIR)$(PREFIX)/lib/pkgconfig
 	sed 's|@PREFIX@|$(PREFIX)|; s|@LIBS@|$(call libs_of,runtime-sdk/sdk)|' runtime-sdk/sdk/rouse.pc.in \
 	  >$(DESTDIR)$(PREFIX)/lib/pkgconfig/rouse.pc
+	sed 's|@PREFIX@|$(PREFIX)|' runtime-sdk/curl/rouse-curl.pc.in >$(DESTDIR)$(PREFIX)/lib/pkgconfig/rouse-curl.pc
 	cd build/runtimes && for r in $(RUNTIMES); do \
 	  d=$(DESTDIR)$(PREFIX)/lib/rouse/runtimes && rm -rf $$d/.$$r.new $$d/.$$r.previous && cp -a $$r $$d/.$$r.new && \
 	  { [ ! -e $$d/$$r ] || mv $$d/$$r $$d/.$$r.previous; } && mv $$d/.$$r.new $$d/$$r || exit 1; done

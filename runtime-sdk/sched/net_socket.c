@@ -6,6 +6,8 @@
 #include "base/address.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -25,6 +27,9 @@ static int listen_on(int fd, const struct sockaddr_storage *sa, socklen_t size, 
     const int on = 1;
 
     if (sa->ss_family != AF_UNIX && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0)
+        return -errno;
+    /* connections that are accepted have it from here */
+    if (sa->ss_family != AF_UNIX && setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) < 0)
         return -errno;
     if (bind(fd, (const struct sockaddr *)sa, size) < 0)
         return -errno;

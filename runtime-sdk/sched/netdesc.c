@@ -127,7 +127,19 @@ void netdesc_known(struct netdesc *d, enum netdesc_kind kind)
     spin_release(&d->spin);
 }
 
-int netdesc_register(struct netdesc *d, int fd, uint8_t sides)
+/* It was closed behind our back, as libraries close theirs, and is another file now. */
+static uint32_t start_over(struct netdesc *d)
+{
+    uint32_t generation;
+
+    spin_acquire(&d->spin);
+    forget(d, NETDESC_NEW);
+    generation = d->generation;
+    spin_release(&d->spin);
+    return generation;
+}
+
+int netdesc_register(struct netdesc *d, int fd, uint8_t sides, bool again)
 {
     uint32_t generation, events = EPOLLET;
     uint8_t was;
@@ -143,8 +155,14 @@ int netdesc_register(struct netdesc *d, int fd, uint8_t sides)
         events |= EPOLLIN | EPOLLRDHUP | EPOLLPRI;
     if (sides & SIDE_WRITE)
         events |= EPOLLOUT;
-    if (sides != was)
+    if (sides != was || again)
         r = poller_watch(fd, events, netdesc_key(fd, generation), was);
+    if (r == -ENOENT) {
+        generation = start_over(d);
+        r = poller_watch(fd, events, netdesc_key(fd, generation), false);
+    } else if (r == -EEXIST) {
+        r = poller_watch(fd, events, netdesc_key(fd, generation), true);
+    }
     spin_acquire(&d->spin);
     if (d->generation != generation)
         r = -EBADF;

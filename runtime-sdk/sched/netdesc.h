@@ -86,8 +86,9 @@ int netdesc_close(int fd);
 
 /* ---- for tasks that wait for several: rouse_poll() */
 int netdesc_get(int fd, struct netdesc **ret);
-/* Tells the poller of `sides` as well. -EPERM: epoll refuses this kind of file. */
-int netdesc_register(struct netdesc *d, int fd, uint8_t sides);
+/* Tells the poller of `sides` as well; `again`: whether or not it was told before, since a library may have
+ * closed that one and opened another. -EPERM: epoll refuses this kind of file. */
+int netdesc_register(struct netdesc *d, int fd, uint8_t sides, bool again);
 
 /* ---- for the poller */
 static inline uint64_t netdesc_key(int fd, uint32_t generation)

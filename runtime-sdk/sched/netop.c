@@ -96,7 +96,7 @@ int netop_wait(struct netop *op, int64_t deadline)
     if (__builtin_expect(!(d->interest & op->side), 0)) {
         spin_release(&d->spin);
         sched_leave(m);
-        r = netdesc_register(d, op->fd, op->side);
+        r = netdesc_register(d, op->fd, op->side, false);
         if (r < 0)
             return r;
         m = sched_enter();

@@ -121,13 +121,7 @@ int poller_watch(int fd, uint32_t events, uint64_t key, bool known)
 {
     struct epoll_event e = {.events = events, .data.u64 = key};
 
-    if (epoll_ctl(poll_fd, known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &e) == 0)
-        return 0;
-    /* It was closed, or stayed registered, behind our back. */
-    if (errno == (known ? ENOENT : EEXIST) &&
-        epoll_ctl(poll_fd, known ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, fd, &e) == 0)
-        return 0;
-    return -errno;
+    return epoll_ctl(poll_fd, known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &e) < 0 ? -errno : 0;
 }
 
 bool poller_waited_for(void)

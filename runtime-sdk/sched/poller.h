@@ -18,8 +18,9 @@ void poller_look(int64_t deadline, struct task_list *ret);
 /* Ends the waiting look of another thread, or the next one that waits. */
 void poller_wake(void);
 /* ---- netdesc.c */
-/* Tells epoll of fd, or, `known`, of other `events` of it; edges come to netdesc_event() with `key`. -EPERM: epoll
- * refuses this kind of file. -ENOMEM, -ENOSPC */
+/* Tells epoll of fd, or, `known`, of other `events` of it. What is there now is an edge, too. Edges come to
+ * netdesc_event() with `key`. -EPERM: epoll refuses this kind of file. -ENOENT: it was not known; -EEXIST: it
+ * was. -ENOMEM, -ENOSPC */
 int poller_watch(int fd, uint32_t events, uint64_t key, bool known);
 /* One more task waits. It is no more when netdesc_event() has collected it, or when it says so. */
 void poller_wait_begins(void);

@@ -75,7 +75,7 @@ int rouse_close(int fd);
 #define ROUSE_ADDRESS_MAX 128
 
 /* Addresses as text: "tcp://127.0.0.1:80", "tcp://[::1]:80", "tcp://localhost:80", "unix:///path".
- * Listens; port 0 takes a free one (rouse_local_address()). A Unix socket's path must not exist. `backlog` 0: the
+ * Listens; port 0 takes a free one (rouse_local_address()). Connections that it accepts have TCP_NODELAY. A Unix socket's path must not exist. `backlog` 0: the
  * system's greatest. Any thread. -EINVAL: no such address; and what socket(2), bind(2) and listen(2) say. */
 int rouse_listen(const char *address, int backlog, int *ret_fd);
 /* socket(2), non-blocking and close-on-exec. Any thread. */
@@ -106,7 +106,8 @@ int rouse_resolve(const char *host, uint16_t port, struct rouse_address *ret, si
 
 /* ---- for calls of your own */
 
-/* poll(2) for tasks, 1 to 64 descriptors: sets each `revents`, returns how many are not 0. -ETIMEDOUT: none;
+/* These two are also for descriptors that a library opens and closes by itself; their mode is left alone.
+ * poll(2) for tasks, 1 to 64 descriptors: sets each `revents`, returns how many are not 0. -ETIMEDOUT: none;
  * -EBADF: one was closed meanwhile. Descriptors that are negative are passed over. */
 int rouse_poll(struct pollfd *fds, size_t n, int64_t deadline);
 /* The same for one: POLLIN, POLLOUT and so on of `events`, and POLLERR, POLLHUP; or -errno. */

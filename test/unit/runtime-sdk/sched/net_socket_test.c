@@ -61,6 +61,9 @@ static void addresses_run(void *unused)
     MUST(fcntl(c, F_GETFD) & FD_CLOEXEC && fcntl(other, F_GETFD) & FD_CLOEXEC);
     MUST_BE(getsockopt(other, IPPROTO_TCP, TCP_NODELAY, &on, &size), 0);
     MUST(on);
+    on = 0;
+    MUST_BE(getsockopt(c, IPPROTO_TCP, TCP_NODELAY, &on, &size), 0);
+    MUST(on);
     MUST_BE(rouse_close(c), 0);
     MUST_BE(rouse_close(other), 0);
     MUST_BE(rouse_local_address(fd, text), 0);
@@ -316,7 +319,13 @@ static void poll_run(void *unused)
         MUST_BE(rouse_poll(fds, 4, 0), -ETIMEDOUT);
     }
     for (int i = 0; i < 6; i++)
-        MUST_BE(rouse_close(pipes[i / 2][i % 2]), 0);
+        MUST_BE(close(pipes[i / 2][i % 2]), 0); /* as a library does */
+    MUST_BE(pipe(pipes[0]), 0);
+    MUST_BE(pipes[0][0], fds[0].fd);
+    MUST_BE(rouse_spawn(write_later, NULL), 0);
+    MUST_BE(rouse_wait_fd(pipes[0][0], POLLIN, ROUSE_NEVER), POLLIN);
+    MUST_BE(rouse_close(pipes[0][0]), 0);
+    MUST_BE(rouse_close(pipes[0][1]), 0);
     MUST_BE(rouse_poll(fds, 1, ROUSE_NEVER), 1);
     MUST_BE(fds[0].revents, POLLNVAL);
 }
