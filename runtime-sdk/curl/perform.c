@@ -35,6 +35,8 @@ int rouse_curl_perform(CURL *easy, int64_t deadline)
 
     if (!rouse_task_id())
         return -EPERM;
+    if (deadline <= 0)
+        return -ETIMEDOUT; /* without waiting there is nothing to be done */
     t = calloc(1, sizeof(*t));
     if (!t)
         return -ENOMEM;

@@ -12,7 +12,7 @@
 /* What the server does with a connection's requests, by the path's first letter:
  *   /e echoes head and body   /s answers late   /l is large   /b breaks off in the body   /r redirects to itself
  *   /h has large headers      /n never answers   anything else: "Hello" */
-static char address[ROUSE_ADDRESS_MAX + 8];
+static char address[ROUSE_ADDRESS_MAX + 8], large[100000];
 static int listening;
 static _Atomic int connections, requests;
 static struct rouse_scope *serving;
@@ -43,7 +43,6 @@ static void say_body(int fd, const char *body, size_t n)
 
 static void answer(int fd, const char *request, size_t size)
 {
-    static char large[100000];
     const char *path = strchr(request, ' ') + 2;
 
     requests++;
@@ -53,7 +52,6 @@ static void answer(int fd, const char *request, size_t size)
         rouse_sleep(200 * ROUSE_MS);
         say_body(fd, "late", 4);
     } else if (*path == 'l') {
-        memset(large, 'l', sizeof(large));
         say_body(fd, large, sizeof(large));
     } else if (*path == 'b') {
         say(fd, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this");
@@ -62,7 +60,6 @@ static void answer(int fd, const char *request, size_t size)
         say(fd, "HTTP/1.1 302 Found\r\nLocation: /r\r\nContent-Length: 0\r\n\r\n");
     } else if (*path == 'h') {
         say(fd, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n");
-        memset(large, 'h', sizeof(large));
         for (int i = 0; i < 80; i++) {
             say(fd, "X: ");
             rouse_write(fd, large, 1000, NULL, ROUSE_NEVER);
@@ -122,6 +119,7 @@ static void listen_here(void)
 static void begin(void)
 {
     connections = requests = 0;
+    memset(large, 'l', sizeof(large));
     listen_here();
     MUST_BE(rouse_scope_open(ROUSE_NEVER, &serving), 0);
     MUST_BE(rouse_scope_spawn(serving, serve, NULL), 0);
