@@ -255,6 +255,36 @@ START_TEST(an_upload_keeps_to_the_window)
 }
 END_TEST
 
+/* The answer ends the id in the middle of the upload; what comes of that still is nobody's, and the connection
+ * serves on. */
+START_TEST(an_answer_before_the_upload_has_ended)
+{
+    static uint8_t body[FRAME_WINDOW + 100000];
+    struct frame f;
+    char head[100];
+    int n = snprintf(head, sizeof(head),
+                     "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %zu\r\n\r\n", sizeof(body));
+
+    start(1, 60000);
+    peer_connect_tcp(&client, front_port);
+    peer_send(&client, head, (size_t)n);
+    peer_send(&client, body, sizeof(body) - 1000);
+    take_invoke(NULL, 0);
+    for (size_t got = 0; got < FRAME_WINDOW; got += f.length)
+        f = frame_take(&b->rt, &payload);
+    answer(1, FRAME_FIN, "{\"status\":403}");
+    expect_client("HTTP/1.1 403");
+    frame_credit_body(&b->rt, 1, 100000); /* crossed the end */
+    peer_send(&client, body, 1000);
+    peer_send(&client, "GET / HTTP/1.1\r\nHost: h\r\n\r\n", 27 + 1);
+    f = take_invoke(NULL, 0);
+    ck_assert_uint_eq(f.id, 2);
+    answer(2, FRAME_FIN, "{\"status\":200}");
+    expect_client("HTTP/1.1 200");
+    finish();
+}
+END_TEST
+
 /* The client is read no further than the window and what lies on the way. */
 START_TEST(an_upload_fills_no_memory)
 {
@@ -568,8 +598,9 @@ END_TEST
 
 UNIT_MAIN("streamed", whole_way, bare_answers, interim_answers_come_first,
           http10_gets_the_end_of_the_stream, direct_calls, an_upload_keeps_to_the_window,
-          an_upload_fills_no_memory, a_runtime_that_does_not_read_holds_all,
-          a_download_keeps_to_the_window, a_window_that_is_overrun_ends_the_instance,
-          a_client_that_leaves_cancels, errors_before_and_after_the_head,
-          answers_that_break_their_word, a_time_out, an_upload_over_the_limit,
-          what_runs_beside_a_crash_is_lost, all_that_run_are_lost_with_the_process)
+          an_answer_before_the_upload_has_ended, an_upload_fills_no_memory,
+          a_runtime_that_does_not_read_holds_all, a_download_keeps_to_the_window,
+          a_window_that_is_overrun_ends_the_instance, a_client_that_leaves_cancels,
+          errors_before_and_after_the_head, answers_that_break_their_word, a_time_out,
+          an_upload_over_the_limit, what_runs_beside_a_crash_is_lost,
+          all_that_run_are_lost_with_the_process)

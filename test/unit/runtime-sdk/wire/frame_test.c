@@ -21,6 +21,7 @@ static const struct expected {
     size_t size;
 } expected[] = {
     {"hello-runtime", 1, 0, 0, TEXT("{\"protocol\":1,\"runtime\":\"python3\",\"pid\":7}")},
+    {"hello-http", 1, 0, 0, TEXT("{\"protocol\":1,\"runtime\":\"c\",\"http\":true}")},
     {"hello-agent", 1, 0, 0,
      TEXT("{\"protocol\":1,\"function\":\"hello\",\"namespace\":\"default\",\"revision\":\"r1\","
           "\"handler\":\"index.handler\",\"concurrency\":1,\"timeout\":3000,"
