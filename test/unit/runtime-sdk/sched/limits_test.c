@@ -61,6 +61,13 @@ static int threads(void)
     return n;
 }
 
+/* Of one that was joined the kernel may not have let go yet. */
+static void until_threads_are(int n)
+{
+    while (threads() != n)
+        sched_yield();
+}
+
 START_TEST(again_and_again)
 {
     pthread_t other;
@@ -72,7 +79,7 @@ START_TEST(again_and_again)
         atomic_store(&done, 0);
         run_on(i % 2 ? "4" : "8", few, NULL);
         MUST_BE(atomic_load(&done), 20);
-        MUST_BE(threads(), before);
+        until_threads_are(before);
     }
     atomic_store(&stop, true);
     pthread_join(other, NULL);
@@ -85,8 +92,10 @@ START_TEST(a_run_that_cannot_begin_leaves_nothing)
     struct rlimit was, none;
     int before = threads();
 
-    if (SANITIZED)
-        return; /* their own memory grows at any time */
+    if (SANITIZED || getenv("ROUSE_EMULATED")) {
+        puts("skipped: RLIMIT_AS would be a sanitizer's limit too, and is nobody's in an emulator");
+        return;
+    }
     run_on("1", few, NULL);
     MUST_BE(getrlimit(RLIMIT_AS, &was), 0);
     none = was;
@@ -95,7 +104,7 @@ START_TEST(a_run_that_cannot_begin_leaves_nothing)
         MUST_BE(setrlimit(RLIMIT_AS, &none), 0);
         MUST(rouse_run(few, NULL) < 0);
         MUST_BE(setrlimit(RLIMIT_AS, &was), 0);
-        MUST_BE(threads(), before);
+        until_threads_are(before);
         run_on("1", few, NULL);
     }
 }
