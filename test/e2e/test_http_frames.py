@@ -174,6 +174,37 @@ def test_hooks_of_a_program(platform, bootstrap):
     platform.delete("hooked")
 
 
+@pytest.fixture(scope="module")
+def program(tmp_path_factory):
+    """The same on the SDK."""
+    out = tmp_path_factory.mktemp("sdk") / "bootstrap"
+    subprocess.run(["cc", "-O1", "-std=gnu17", "-static", f"-I{TOP}/runtime-sdk/include", "-o", out,
+                    TOP / "test/e2e/http_function.c", TOP / "build/release/lib/librouse.a", "-lpthread"], check=True)
+    return out
+
+
+def test_the_sdk(platform, program):
+    path = deploy(platform, program, "sdk", concurrency=8, timeout="60s", lifecycle={"initializer": "warm"})
+    assert platform.call(path + "/warm").text == "1"
+    assert "hook warm" in wait_until("its log", lambda: platform.rouse("logs", "sdk").stdout)
+    c = Client(platform.gateway, head_of("POST", path + "/echo", "Transfer-Encoding: chunked"))
+    for part in (b"one", b"two", b"x" * 30000 + b"end"):
+        c.send(b"%x\r\n%s\r\n" % (len(part), part))
+        c.until(part[-3:])
+    c.send(b"0\r\n\r\n")
+    c.until(b"\r\n0\r\n\r\n")
+    big = Client(platform.gateway, head_of("GET", path + "/big", "Connection: close"))
+    assert platform.call(path + "/sink", method="POST", body=b"x" * (5 << 20)).text == str(5 << 20)
+    assert len(big.rest().split(b"\r\n\r\n", 1)[1]) == 64 << 20
+    half = Client(platform.gateway, head_of("POST", path + "/echo", "Content-Length: 10"))
+    half.send(b"abc")
+    half.until(b"abc")
+    r = platform.call(path + "/crash")
+    assert r.status == 502 and r.json["reason"] == "FunctionError", r
+    assert is_broken(half.rest()), "lost with the crash, at once"
+    assert platform.call(path + "/warm").text == "1", "a new instance serves"
+
+
 def test_through_another_node(cluster, bootstrap):
     path = deploy(cluster, bootstrap, "far", concurrency=4, timeout="60s", scaling={"min": 1, "max": 1})
     wait_until("ready", lambda: cluster.ready("far") == 1)
