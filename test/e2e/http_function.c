@@ -37,8 +37,7 @@ static int sink(struct rouse_http_request *req, struct rouse_http_response *resp
 
     while ((n = rouse_http_read(req, part, sizeof(part), deadline)) > 0)
         got += (size_t)n;
-    return n < 0 ? (int)n
-                 : rouse_http_write(resp, part, (size_t)sprintf(part, "%zu", got), deadline);
+    return n < 0 ? (int)n : rouse_http_write(resp, part, (size_t)sprintf(part, "%zu", got), deadline);
 }
 
 static int big(struct rouse_http_response *resp, int64_t deadline)
