@@ -160,7 +160,7 @@ static void expect_text(enum frame_type type, uint8_t flags, uint64_t id, const 
                   (int)f.length, (const char *)f.payload);
 }
 
-static void greet_with(const char *more, unsigned credit)
+static inline void greet_with(const char *more, unsigned credit)
 {
     char hello[256];
     int n = snprintf(hello, sizeof(hello),
