@@ -91,7 +91,6 @@ struct machine {
     struct task *handed_task;
     struct task *pinned; /* this thread runs nothing else */
     pthread_t thread;
-    int tid;
     void *signal_stack;
 };
 

@@ -3,8 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/syscall.h>
-#include <unistd.h>
+#include <sys/prctl.h>
 
 static void done_wake_all(void);
 
@@ -71,7 +70,8 @@ static void *thread_main(void *arg)
     struct machine *m = arg;
 
     sched_self = m;
-    m->tid = (int)syscall(SYS_gettid);
+    /* whoever made the thread, the monitor too, left it its own name */
+    prctl(PR_SET_NAME, program_invocation_short_name);
     signals_thread_init(m);
     if (await_processor(m))
         machine_loop(m);

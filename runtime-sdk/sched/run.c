@@ -9,8 +9,6 @@
 #include <errno.h>
 #include <stddef.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 enum { IDS = 64 };
 
@@ -245,7 +243,6 @@ static int begin(struct first *first)
         r = machine_new(&m);
     if (r < 0)
         return r;
-    m->tid = (int)syscall(SYS_gettid);
     m->thread = pthread_self();
     m->inside = 1;
     lock_acquire(&sched.lock);

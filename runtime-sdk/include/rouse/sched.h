@@ -195,9 +195,11 @@ struct rouse_sched_stats {
     uint64_t polls;  /* looks at the net poller */
 };
 void rouse_sched_stats(struct rouse_sched_stats *ret); /* any thread; sums that are not of one instant */
-/* Every task, what it waits for, and its stack, as text. SIGQUIT does it too, on standard error, and
- * then ends the process, as Go's does. A deadlock (all tasks wait, and nothing is left that could wake
- * one) does it by itself and aborts. */
+/* Every task, what it waits for, and its stack, as text; those with the same stack together, of 10,000 at
+ * most. All tasks stand still meanwhile, and those that run are interrupted by a signal (SIGURG): system
+ * calls that the kernel does not start again return EINTR. SIGQUIT does it too, on standard error, where
+ * the program has no handler of its own, and then ends the process. A deadlock (all tasks wait, and
+ * nothing is left that could wake one) does it by itself and aborts. */
 void rouse_dump_tasks(int fd);
 
 #ifdef __cplusplus

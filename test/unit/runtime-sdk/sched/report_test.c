@@ -5,6 +5,7 @@
 #include "sched/signals.h"
 #include "sched/text.h"
 
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
@@ -519,6 +520,26 @@ START_TEST(tasks_go_on_after_a_report)
 }
 END_TEST
 
+/* The monitor takes the processor from the one that spins, and makes a thread for the other. */
+static void name_of_a_new_thread(void *arg)
+{
+    char name[16] = "";
+
+    (void)arg;
+    enough = false;
+    MUST_BE(rouse_spawn(spin_along, NULL), 0);
+    MUST_BE(rouse_sleep(ROUSE_MS), 0);
+    MUST_BE(prctl(PR_GET_NAME, name), 0);
+    MUST(strcmp(name, "rouse-monitor") != 0);
+    enough = true;
+}
+
+START_TEST(threads_have_the_programs_name)
+{
+    run_on("1", name_of_a_new_thread, NULL);
+}
+END_TEST
+
 static void ready_and_wait(void *arg)
 {
     (void)arg;
@@ -568,7 +589,7 @@ START_TEST(sigquit_is_left_to_who_had_it)
 }
 END_TEST
 
-UNIT_MAIN("report", an_overflow_is_told_with_the_tasks_name,
+UNIT_MAIN("report", threads_have_the_programs_name, an_overflow_is_told_with_the_tasks_name,
           an_overflow_that_nothing_stops_is_told_at_the_tasks_end,
           who_was_there_before_hears_of_every_fault, another_fault_ends_the_process_as_ever,
           handlers_go_when_the_scheduler_goes, a_deadlock_is_told_with_every_task,
