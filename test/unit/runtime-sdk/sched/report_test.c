@@ -399,7 +399,7 @@ FUNCTION void spin_along(void *arg)
 {
     (void)arg;
     while (!enough)
-        sink++;
+        sink += rouse_now() != 0; /* in libc, where ThreadSanitizer lets signals through */
 }
 
 FUNCTION void crowd(int n)
@@ -454,9 +454,7 @@ START_TEST(a_report_says_what_each_task_does)
     SAYS("\n2 tasks [sleep");
     SAYS("    wait_for_ever+0x");
     SAYS(" \"busy\" [running]:\n");
-#ifndef CONTEXT_TSAN /* which holds signals back from a thread that computes */
     SAYS("    spin_along+0x");
-#endif
     SAYS(" \"young\" [runnable]:\n    nothing\n");
     main_task = strstr(said, "task 1 \"main\"");
     patient = strstr(said, "\"patient\"");
@@ -554,6 +552,11 @@ START_TEST(sigquit_tells_of_all_tasks_and_ends_the_process)
 {
     static const char *const procs[] = {"1", "2"};
 
+#ifdef CONTEXT_TSAN
+    /* It keeps them for the fiber that ran when they came, which may never run again. */
+    puts("skipped: ThreadSanitizer loses signals between tasks");
+    return;
+#endif
     for (int i = 0; i < 2; i++) {
         int from;
         pid_t child = child_begin(procs[i], ready_and_wait, &from);
