@@ -53,22 +53,15 @@ __attribute__((noinline)) static ssize_t try_receive(int fd, void *to, size_t n)
 }
 
 /* What came before may be answered by now: with no other task about, the thread itself waits, which is
- * cheaper than by the poller. What the poller knows of the descriptor is not of now then, so everything is
- * taken before rouse_read() is asked again. */
+ * cheaper than by the poller. The edges that rouse_read() waits for are kept by epoll meanwhile. */
 static ssize_t receive(struct channel *ch, void *to)
 {
-    ssize_t n = -EAGAIN;
-
-    if (!ch->more) {
-        rouse_yield();
-        if (!sched_quiet_begin())
-            return rouse_read(ch->fd, to, RECEIVE_SIZE, ROUSE_NEVER);
-        wait_without_others(ch->fd);
-        sched_quiet_end();
-    }
-    n = try_receive(ch->fd, to, RECEIVE_SIZE);
-    ch->more = n == RECEIVE_SIZE || n == -EINTR;
-    return n;
+    rouse_yield();
+    if (!sched_quiet_begin())
+        return rouse_read(ch->fd, to, RECEIVE_SIZE, ROUSE_NEVER);
+    wait_without_others(ch->fd);
+    sched_quiet_end();
+    return try_receive(ch->fd, to, RECEIVE_SIZE);
 }
 
 /* 1: more bytes, 0: the end. */

@@ -6,7 +6,6 @@ struct channel {
     int fd;
     struct buffer in;
     size_t taken; /* bytes of `in` that the last frame still shows */
-    bool more;    /* the last read did not take all there was */
 };
 
 /* Any thread. -ENAMETOOLONG, or -errno of the socket. */

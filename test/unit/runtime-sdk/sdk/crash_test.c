@@ -5,13 +5,17 @@
 #include <semaphore.h>
 #include <sys/mman.h>
 
-static sem_t *came; /* shared with the forked function */
+/* Shared with the forked function. */
+static struct shared {
+    sem_t came;
+    _Atomic bool now;
+} * shared;
 
 static void share(void)
 {
-    came = mmap(NULL, sizeof(*came), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    ck_assert_ptr_ne(came, MAP_FAILED);
-    sem_init(came, 1, 0);
+    shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    ck_assert_ptr_ne(shared, MAP_FAILED);
+    sem_init(&shared->came, 1, 0);
 }
 
 /* Uses up any stack; the volatile bytes and the sum keep the compiler from making it a loop. */
@@ -83,8 +87,14 @@ static int obey(const struct rouse_event *event, struct rouse_response *resp,
 
     (void)resp;
     if (!strcmp(what, "wait")) {
-        sem_post(came);
+        sem_post(&shared->came);
         return rouse_sleep(ROUSE_NEVER);
+    }
+    if (!strncmp(what, "later ", 6)) {
+        sem_post(&shared->came);
+        while (!shared->now)
+            rouse_sleep(ROUSE_MS);
+        what += 6;
     }
     if (!strcmp(what, "log then abort")) {
         rouse_log(ctx, "the line before");
@@ -93,7 +103,7 @@ static int obey(const struct rouse_event *event, struct rouse_response *resp,
     if (!strcmp(what, "segv"))
         raise(SIGSEGV);
     if (!strcmp(what, "null"))
-        return read_nothing(event->size - 4);
+        return read_nothing(strlen(what) - 4);
     if (!strcmp(what, "overflow"))
         return deeper(0);
     if (!strcmp(what, "abort"))
@@ -148,20 +158,23 @@ START_TEST(alone)
 }
 END_TEST
 
-/* Not for the one that began last. */
+/* Not for the one that began last, but for a thread of the function's own. */
 START_TEST(beside_others)
 {
     bool foreign = !strcmp(crashes[_i].what, "thread");
+    uint64_t whose = foreign ? 4 : 2;
+    char what[32];
 
+    snprintf(what, sizeof(what), "later %s", crashes[_i].what);
     share();
     begin(obey);
     greet_with(",\"concurrency\":8", 8);
-    for (uint64_t id = 1; id <= 3; id++)
-        call(id, "wait");
-    for (int i = 0; i < 3; i++)
-        sem_wait(came);
-    call(4, foreign ? "abort" : crashes[_i].what);
-    expect_text(FRAME_ERROR, FRAME_FATAL, 4, foreign ? ABORTED : crashes[_i].word);
+    for (uint64_t id = 1; id <= 4; id++) {
+        call(id, id == whose ? what : "wait");
+        sem_wait(&shared->came);
+    }
+    shared->now = true;
+    expect_text(FRAME_ERROR, FRAME_FATAL, whose, crashes[_i].word);
     check_killed(end(), crashes[_i].signal);
 }
 END_TEST

@@ -120,6 +120,11 @@ static int serve(struct rouse_http_request *req, struct rouse_http_response *res
         sem_post(came);
         return rouse_sleep(ROUSE_NEVER);
     }
+    if (!strcmp(what, "/too late")) {
+        sem_post(came);
+        (void)rouse_sleep(ROUSE_NEVER);
+        return rouse_http_read(req, data, sizeof(data), ROUSE_NEVER) == -ECANCELED ? -EPIPE : -EIO;
+    }
     if (!strcmp(what, "/hurry"))
         return (int)rouse_http_read(req, data, sizeof(data), rouse_after(ROUSE_MS));
     if (!strcmp(what, "/first")) { /* an answer that does not wait for its request */
@@ -310,7 +315,13 @@ START_TEST(cancel)
     sem_wait(came);
     put_frame(FRAME_CANCEL, 0, 1, NULL, 0);
     expect_text(FRAME_ERROR, 0, 1, ERROR_JSON("Error", "Operation canceled"));
+    sem_wait(came);
     put_frame(FRAME_BODY, FRAME_FIN, 1, "late", 4);
+    request(0, 4, "/too late"); /* what had come by then is not handed out */
+    sem_wait(came);
+    put_frame(FRAME_BODY, FRAME_FIN, 4, "some", 4);
+    put_frame(FRAME_CANCEL, 0, 4, NULL, 0);
+    expect_text(FRAME_ERROR, 0, 4, ERROR_JSON("Error", "Broken pipe"));
     request(FRAME_FIN, 2, "/flood");
     expect(&f, FRAME_RESPONSE, FRAME_HTTP, 2);
     for (size_t got = 0; got < WINDOW; got += f.length)
