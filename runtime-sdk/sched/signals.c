@@ -38,15 +38,25 @@ static uintptr_t where(const ucontext_t *u)
 #endif
 }
 
+/* Its name, or its function's. */
 static const char *label(const struct task *t, char *unnamed, size_t size)
 {
     struct symbol s = symbol_of((uintptr_t)t->fn, true);
+    static const char digits[] = "0123456789abcdef";
+    size_t at;
 
-    if (t->name[0])
-        return t->name;
-    if (!s.name)
-        return "?";
+    if (t->name[0] || !s.name)
+        return t->name[0] ? t->name : "?";
     strncpy(unnamed, s.name, size - 1);
+    at = strlen(unnamed);
+    if (!s.offset || at + sizeof("+0x") + 16 > size)
+        return unnamed;
+    memcpy(unnamed + at, "+0x", 3);
+    at += 3;
+    for (int shift = 60; shift >= 0; shift -= 4) {
+        if (s.offset >> shift)
+            unnamed[at++] = digits[s.offset >> shift & 15];
+    }
     return unnamed;
 }
 

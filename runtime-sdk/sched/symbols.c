@@ -86,6 +86,18 @@ static struct symbol in_table(uintptr_t address)
     return (struct symbol){0};
 }
 
+/* Without a symbol table: what addr2line takes, for the file with one. */
+static struct symbol in_program(uintptr_t address)
+{
+    extern const char __executable_start[], _end[]; /* the linker's */
+    const Elf64_Ehdr *e = (const void *)__executable_start;
+    uintptr_t start = (uintptr_t)__executable_start;
+
+    if (address < start || address >= (uintptr_t)_end)
+        return (struct symbol){0};
+    return (struct symbol){"program", e->e_type == ET_DYN ? address - start : address};
+}
+
 struct symbol symbol_of(uintptr_t address, bool in_handler)
 {
     struct symbol found;
@@ -94,9 +106,7 @@ struct symbol symbol_of(uintptr_t address, bool in_handler)
     if (!table.tried)
         open_table();
     found = in_table(address);
-    if (found.name || in_handler)
-        return found;
-    if (dladdr((void *)address, &info) && info.dli_sname)
-        return (struct symbol){info.dli_sname, address - (uintptr_t)info.dli_saddr};
-    return found;
+    if (!found.name && !in_handler && dladdr((void *)address, &info) && info.dli_sname)
+        found = (struct symbol){info.dli_sname, address - (uintptr_t)info.dli_saddr};
+    return found.name ? found : in_program(address);
 }

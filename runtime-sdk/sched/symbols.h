@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 struct symbol {
-    const char *name; /* NULL: unknown. Lives as long as the process */
+    const char *name; /* NULL: unknown; "program": of this file, which has no symbols. Lives for ever */
     uint64_t offset;
 };
 

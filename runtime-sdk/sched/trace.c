@@ -82,12 +82,17 @@ static const char *const waiting[] = {"trace_take", "report_visit", "leave_for",
                                       "machine_leave_task", "wait_park"};
 static const char *const calling[] = {"main_entry", "task_entry"};
 
+/* In librouse.a our own names have the prefix rouse__ (Makefile). */
+static const char own[] = "rouse__";
+
 static bool is_one_of(const struct frame *f, const char *const *names, size_t n, bool in_handler)
 {
-    struct symbol s = symbol_of(f->pc, in_handler);
+    const char *name = symbol_of(f->pc, in_handler).name;
 
-    for (size_t i = 0; s.name && i < n; i++) {
-        if (!strcmp(s.name, names[i]))
+    if (name && !strncmp(name, own, strlen(own)))
+        name += strlen(own);
+    for (size_t i = 0; name && i < n; i++) {
+        if (!strcmp(name, names[i]))
             return true;
     }
     return false;
@@ -95,9 +100,9 @@ static bool is_one_of(const struct frame *f, const char *const *names, size_t n,
 
 static bool is_public(const struct frame *f, bool in_handler)
 {
-    struct symbol s = symbol_of(f->pc, in_handler);
+    const char *name = symbol_of(f->pc, in_handler).name;
 
-    return s.name && !strncmp(s.name, "rouse_", 6);
+    return name && !strncmp(name, "rouse_", 6) && strncmp(name, own, strlen(own)) != 0;
 }
 
 void trace_write(const struct trace *t, struct text *to, bool brief, bool in_handler)
