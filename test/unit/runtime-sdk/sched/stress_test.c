@@ -4,6 +4,7 @@
  * the next one, so that one lost wake-up stops a ring for ever. Beside them scopes are cancelled while their
  * children wait for everything there is, endless loops need their processor taken, pipes are read, the number of
  * processors changes. Everything that was sent is counted when it arrives. */
+#include "run.h"
 #include "stress.h"
 
 #include <check.h>
@@ -21,7 +22,7 @@ static uint64_t shared_sum, shared_adds[RINGS * RING];
 static void start(rouse_task_fn *fn, void *arg)
 {
     rouse_wait_group_add(&everybody, 1);
-    ck_assert_int_eq(rouse_spawn(fn, arg), 0);
+    MUST_BE(rouse_spawn(fn, arg), 0);
 }
 static void ended(struct stress_line *l)
 {
@@ -43,8 +44,8 @@ static void have_children(unsigned n)
 
     rouse_wait_group_add(&g, (int)n);
     for (unsigned i = 0; i < n; i++)
-        ck_assert_int_eq(rouse_spawn(child, &g), 0);
-    ck_assert_int_eq(rouse_wait_group_wait(&g, ROUSE_NEVER), 0);
+        MUST_BE(rouse_spawn(child, &g), 0);
+    MUST_BE(rouse_wait_group_wait(&g, ROUSE_NEVER), 0);
 }
 static void block(void)
 {
@@ -68,7 +69,7 @@ static void compute(int64_t ns)
 }
 static void locked(unsigned who)
 {
-    ck_assert_int_eq(rouse_mutex_lock(&shared_mutex, ROUSE_NEVER), 0);
+    MUST_BE(rouse_mutex_lock(&shared_mutex, ROUSE_NEVER), 0);
     shared_sum++;
     shared_adds[who]++;
     rouse_mutex_unlock(&shared_mutex);
@@ -114,13 +115,13 @@ static long take_token(struct member *m, uint64_t *random)
     long token = -2;
 
     if (stress_random(random, 4)) {
-        ck_assert_int_eq(rouse_chan_receive(m->from, &token, ROUSE_NEVER), 0);
+        MUST_BE(rouse_chan_receive(m->from, &token, ROUSE_NEVER), 0);
     } else {
         struct rouse_case cases[] = {{never, ROUSE_RECEIVE, NULL, 0},
                                      {m->from, ROUSE_RECEIVE, &token, 0}};
 
-        ck_assert_int_eq(rouse_select(cases, 2, ROUSE_NEVER), 1);
-        ck_assert_int_eq(cases[1].result, 0);
+        MUST_BE(rouse_select(cases, 2, ROUSE_NEVER), 1);
+        MUST_BE(cases[1].result, 0);
     }
     return token;
 }
@@ -135,7 +136,7 @@ static void pass_token(struct member *m, long token, uint64_t *random)
         r = rouse_chan_send(m->to, &token,
                             hurry ? rouse_after((int64_t)stress_random(random, 50) * ROUSE_US)
                                   : ROUSE_NEVER);
-        ck_assert(!r || (hurry && r == -ETIMEDOUT));
+        MUST(!r || (hurry && r == -ETIMEDOUT));
     } while (r);
 }
 /* The token counts its steps; -1 ends everybody who gets it. */
@@ -152,7 +153,7 @@ static void member(void *arg)
             token = take_token(m, &random);
             if (token == -1)
                 break;
-            ck_assert_int_eq(token, expected);
+            MUST_BE(token, expected);
         }
         expected += RING;
         something(&random, m->number);
@@ -174,7 +175,7 @@ static void rings_start(void)
     static struct rouse_chan *channels[RINGS * RING];
 
     for (unsigned i = 0; i < RINGS * RING; i++)
-        ck_assert_int_eq(rouse_chan_new(sizeof(long), i % 3 ? 0 : 1, &channels[i]), 0);
+        MUST_BE(rouse_chan_new(sizeof(long), i % 3 ? 0 : 1, &channels[i]), 0);
     for (unsigned i = 0; i < RINGS * RING; i++) {
         unsigned next = i % RING == RING - 1 ? i + 1 - RING : i + 1;
 
@@ -214,7 +215,7 @@ static void wait_for_anything(struct brood *b, unsigned what)
         r = rouse_mutex_lock(&b->mutex, ROUSE_NEVER);
         break;
     case 3:
-        ck_assert_int_eq(rouse_mutex_lock(&mine, ROUSE_NEVER), 0);
+        MUST_BE(rouse_mutex_lock(&mine, ROUSE_NEVER), 0);
         r = rouse_cond_wait(&b->cond, &mine, ROUSE_NEVER);
         rouse_mutex_unlock(&mine);
         break;
@@ -224,7 +225,7 @@ static void wait_for_anything(struct brood *b, unsigned what)
     default:
         r = rouse_select(&one, 1, ROUSE_NEVER);
     }
-    ck_assert_int_eq(r, -ECANCELED);
+    MUST_BE(r, -ECANCELED);
 }
 static void brood_child(void *arg)
 {
@@ -249,17 +250,17 @@ static void churner(void *arg)
         unsigned n = 0;
 
         rouse_wait_group_add(&b.group, 1);
-        ck_assert_int_eq(rouse_mutex_lock(&b.mutex, ROUSE_NEVER), 0);
-        ck_assert_int_eq(rouse_scope_open(deadline, &scope), 0);
+        MUST_BE(rouse_mutex_lock(&b.mutex, ROUSE_NEVER), 0);
+        MUST_BE(rouse_scope_open(deadline, &scope), 0);
         for (int i = 0; i < CHILDREN; i++)
             n += !rouse_scope_spawn(scope, brood_child, &b);
         something(&random, 0);
         if (deadline != ROUSE_NEVER)
-            ck_assert_int_eq(rouse_scope_wait(scope, ROUSE_NEVER), 0);
+            MUST_BE(rouse_scope_wait(scope, ROUSE_NEVER), 0);
         else if (stress_random(&random, 2))
             rouse_scope_cancel(scope);
         rouse_scope_close(scope);
-        ck_assert_uint_eq(b.gone, n);
+        MUST_BE(b.gone, n);
         rouse_mutex_unlock(&b.mutex);
         stress_step(line);
     }
@@ -279,7 +280,7 @@ static void sender(void *arg)
     struct flow *f = arg;
 
     for (uint64_t i = 1; !stress.over; i++) {
-        ck_assert_int_eq(rouse_chan_send(f->items, &i, ROUSE_NEVER), 0);
+        MUST_BE(rouse_chan_send(f->items, &i, ROUSE_NEVER), 0);
         f->sent += i;
     }
     rouse_wait_group_done(&f->senders);
@@ -302,8 +303,8 @@ static void flow(void *arg)
 {
     struct flow *f = arg;
 
-    ck_assert_int_eq(rouse_wait_group_wait(&f->senders, ROUSE_NEVER), 0);
-    ck_assert_int_eq(rouse_chan_close(f->items), 0);
+    MUST_BE(rouse_wait_group_wait(&f->senders, ROUSE_NEVER), 0);
+    MUST_BE(rouse_chan_close(f->items), 0);
     ended(f->line);
 }
 static struct flow flows[FLOWS];
@@ -312,7 +313,7 @@ static void flows_start(void)
     for (unsigned i = 0; i < FLOWS; i++) {
         struct flow *f = &flows[i];
 
-        ck_assert_int_eq(rouse_chan_new(sizeof(uint64_t), i * i, &f->items), 0);
+        MUST_BE(rouse_chan_new(sizeof(uint64_t), i * i, &f->items), 0);
         f->line = stress_line("flow");
         rouse_wait_group_add(&f->senders, 2);
         start(sender, f);
@@ -338,7 +339,7 @@ static void hog(void *arg)
     while (!stress.over) {
         atomic_bool relieved = false;
 
-        ck_assert_int_eq(rouse_spawn(relief, &relieved), 0);
+        MUST_BE(rouse_spawn(relief, &relieved), 0);
         while (!relieved)
             ;
         stress_step(line);
@@ -391,8 +392,8 @@ static void readers_start(void)
     for (unsigned i = 0; i < READERS; i++) {
         readings[i].line = stress_line("read");
         readings[i].declared = i % 2 == 0;
-        ck_assert_int_eq(pipe2(readings[i].ends, O_CLOEXEC), 0);
-        ck_assert_int_eq(pthread_create(&readings[i].writer, NULL, writes, &readings[i]), 0);
+        MUST_BE(pipe2(readings[i].ends, O_CLOEXEC), 0);
+        MUST_BE(pthread_create(&readings[i].writer, NULL, writes, &readings[i]), 0);
         start(reader, &readings[i]);
     }
 }
@@ -413,7 +414,7 @@ static void changer(void *arg)
     uint64_t random = stress_state(1);
 
     while (!stress.over) {
-        ck_assert_int_gt(rouse_maxprocs(1 + (int)stress_random(&random, 8)), 0);
+        MUST(rouse_maxprocs(1 + (int)stress_random(&random, 8)) > 0);
         stress_step(line);
         rouse_sleep((int64_t)stress_random(&random, 20) * ROUSE_MS);
         rouse_maxprocs(procs_at_first);
@@ -428,7 +429,7 @@ static void all_of_it(void *unused)
 
     (void)unused;
     procs_at_first = rouse_maxprocs(0);
-    ck_assert_int_eq(rouse_chan_new(0, 0, &never), 0);
+    MUST_BE(rouse_chan_new(0, 0, &never), 0);
     rings_start();
     for (unsigned i = 0; i < CHURNERS; i++)
         start(churner, stress_line("scope"));
@@ -437,16 +438,16 @@ static void all_of_it(void *unused)
         start(hog, stress_line("hog"));
     readers_start();
     start(changer, stress_line("maxprocs"));
-    ck_assert_int_eq(rouse_wait_group_wait(&everybody, ROUSE_NEVER), 0);
+    MUST_BE(rouse_wait_group_wait(&everybody, ROUSE_NEVER), 0);
     rings_done();
     readers_done();
     for (unsigned i = 0; i < FLOWS; i++) {
-        ck_assert_uint_eq(flows[i].sent, flows[i].received);
+        MUST_BE(flows[i].sent, flows[i].received);
         rouse_chan_free(flows[i].items);
     }
     for (unsigned i = 0; i < RINGS * RING; i++)
         sum += shared_adds[i];
-    ck_assert_uint_eq(shared_sum, sum);
+    MUST_BE(shared_sum, sum);
     rouse_chan_free(never);
 }
 
@@ -472,8 +473,8 @@ static void hurrier(void *arg)
     while (!stress.over) {
         int64_t deadline = rouse_after((int64_t)stress_random(&random, 5000));
 
-        ck_assert_int_eq(rouse_chan_receive(never, NULL, deadline), -ETIMEDOUT);
-        ck_assert_int_ge(rouse_now(), deadline);
+        MUST_BE(rouse_chan_receive(never, NULL, deadline), -ETIMEDOUT);
+        MUST(rouse_now() >= deadline);
         stress_step(line);
     }
     ended(line);
@@ -510,15 +511,15 @@ static void storm(void *unused)
 {
     (void)unused;
     procs_at_first = rouse_maxprocs(0);
-    ck_assert_int_eq(rouse_chan_new(0, 0, &never), 0);
+    MUST_BE(rouse_chan_new(0, 0, &never), 0);
     for (unsigned i = 0; i < 4; i++) {
         start(family, stress_line("family"));
         start(hurrier, stress_line("hurrier"));
         start(visitor, stress_line("visitor"));
     }
     start(quick_changer, stress_line("maxprocs"));
-    ck_assert_int_eq(rouse_wait_group_wait(&everybody, ROUSE_NEVER), 0);
-    ck_assert_uint_eq(shared_sum, shared_adds[0]);
+    MUST_BE(rouse_wait_group_wait(&everybody, ROUSE_NEVER), 0);
+    MUST_BE(shared_sum, shared_adds[0]);
     rouse_chan_free(never);
 }
 
@@ -536,7 +537,7 @@ static void asker(void *arg)
     while (!stress.over) {
         atomic_bool answered = false;
 
-        ck_assert_int_eq(rouse_spawn(answer, &answered), 0);
+        MUST_BE(rouse_spawn(answer, &answered), 0);
         while (!answered)
             ;
         stress_step(line);
@@ -551,12 +552,12 @@ static void asking(void *unused)
 
     (void)unused;
     start(asker, line);
-    ck_assert_int_eq(rouse_wait_group_wait(&everybody, ROUSE_NEVER), 0);
+    MUST_BE(rouse_wait_group_wait(&everybody, ROUSE_NEVER), 0);
     rouse_sched_stats(&stats);
     printf("stress: %llu of %llu answers took a processor that was in use\n",
            (unsigned long long)stats.preemptions, (unsigned long long)line->steps);
     /* The monitor helps a task whose wake-up was lost, 10 ms later, and one that got no cpu in that time. */
-    ck_assert_uint_lt(stats.preemptions, 2 + line->steps / 2);
+    MUST(stats.preemptions < 2 + line->steps / 2);
 }
 
 static const int procs[] = {1, 2, 8};
