@@ -319,6 +319,8 @@ install: all runtimes install-reactor ## install programs, runtimes and SDK belo
 	install -d $(DESTDIR)$(PREFIX)/lib/pkgconfig
 	sed 's|@PREFIX@|$(PREFIX)|; s|@LIBS@|$(call libs_of,runtime-sdk/sdk)|' runtime-sdk/sdk/rouse.pc.in \
 	  >$(DESTDIR)$(PREFIX)/lib/pkgconfig/rouse.pc
+	install -d $(DESTDIR)$(PREFIX)/share/man/man3
+	install -m 644 runtime-sdk/sdk/rouse.3 $(DESTDIR)$(PREFIX)/share/man/man3
 	sed 's|@PREFIX@|$(PREFIX)|' runtime-sdk/curl/rouse-curl.pc.in >$(DESTDIR)$(PREFIX)/lib/pkgconfig/rouse-curl.pc
 	cd build/runtimes && for r in $(RUNTIMES); do \
 	  d=$(DESTDIR)$(PREFIX)/lib/rouse/runtimes && rm -rf $$d/.$$r.new $$d/.$$r.previous && cp -a $$r $$d/.$$r.new && \
