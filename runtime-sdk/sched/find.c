@@ -42,6 +42,7 @@ static struct task *take_global(struct processor *p, uint32_t max)
 bool find_turn(const struct processor *p)
 {
     return atomic_load_explicit(&p->tick, memory_order_relaxed) % GLOBAL_TURN == 0 ||
+           atomic_load_explicit(&p->look, memory_order_relaxed) ||
            atomic_load_explicit(&sched.stopping, memory_order_relaxed);
 }
 
@@ -282,6 +283,7 @@ struct task *find_runnable(struct machine *m)
 {
     for (;;) {
         struct task *t;
+        bool look;
 
         if (atomic_load_explicit(&sched.done, memory_order_acquire))
             return NULL;
@@ -291,8 +293,11 @@ struct task *find_runnable(struct machine *m)
             continue;
         }
         run_timers(m, m->p);
-        if (atomic_load_explicit(&m->p->tick, memory_order_relaxed) % GLOBAL_TURN == 0) {
-            t = take_global(m->p, 1);
+        look = atomic_load_explicit(&m->p->look, memory_order_relaxed);
+        if (look)
+            atomic_store_explicit(&m->p->look, false, memory_order_relaxed);
+        if (look || atomic_load_explicit(&m->p->tick, memory_order_relaxed) % GLOBAL_TURN == 0) {
+            t = take_global(m->p, look ? 0 : 1);
             if (!t)
                 t = take_polled(m);
             if (t)

@@ -110,6 +110,7 @@ struct processor {
     struct counters counters;
     uint32_t index;
     /* anybody's */
+    _Atomic bool look;       /* the monitor's: the global queue has what should have run by now */
     _Atomic uint32_t status; /* enum processor_status */
     _Atomic(struct machine *) machine;
     _Atomic int64_t bound_at; /* when it went to that machine */

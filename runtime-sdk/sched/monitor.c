@@ -120,7 +120,12 @@ static void look_for_the_busy(int64_t now)
         if (atomic_load_explicit(&sched.all[i]->timers.first, memory_order_relaxed) < now - SLOW_NS)
             timers_due(&sched.all[i]->timers, now, &l);
     }
+    if (!l.count)
+        return;
     task_ready_list(NULL, &l);
+    /* Turns may be long: these are late already, and do not wait for one of many. */
+    for (uint32_t i = 0; i < n; i++)
+        atomic_store_explicit(&sched.all[i]->look, true, memory_order_relaxed);
 }
 
 static struct seen look(int64_t now, int64_t last)

@@ -181,6 +181,42 @@ START_TEST(yielding_tasks_do_not_starve_timers)
 }
 END_TEST
 
+enum { SLEEPS = 20, LONG_TURNS = 150 };
+
+static void long_turns(void *arg)
+{
+    struct pair *pair = arg;
+
+    while (!atomic_load(&pair->stop)) {
+        int64_t end = rouse_after(ROUSE_MS);
+
+        while (rouse_now() < end)
+            ;
+        atomic_fetch_add(&pair->turns, 1);
+        rouse_yield();
+    }
+}
+
+/* By the 61st turn alone each sleep would take some 270 of them. */
+static void sleep_beside_long_turns(void *arg)
+{
+    struct pair pair = {0};
+
+    (void)arg;
+    for (int i = 0; i < 70; i++)
+        rouse_spawn(long_turns, &pair);
+    for (int i = 0; i < SLEEPS; i++)
+        ck_assert_int_eq(rouse_sleep(ROUSE_MS), 0);
+    ck_assert_uint_lt(atomic_load(&pair.turns), SLEEPS * LONG_TURNS);
+    atomic_store(&pair.stop, true);
+}
+
+START_TEST(tasks_with_long_turns_do_not_starve_timers)
+{
+    with_procs(1, sleep_beside_long_turns, NULL);
+}
+END_TEST
+
 UNIT_MAIN("sched/tasks", every_task_runs_once, the_end_waits_for_all, the_end_cancels_what_waits,
           a_task_has_an_id_and_a_name, outside_there_are_no_tasks,
-          yielding_tasks_do_not_starve_timers)
+          yielding_tasks_do_not_starve_timers, tasks_with_long_turns_do_not_starve_timers)
