@@ -367,6 +367,7 @@ struct counted {
     struct rouse_mutex mutex;
     int refs;
 };
+static _Atomic int dropped;
 static void drop(void *arg)
 {
     struct counted *c = arg;
@@ -377,10 +378,12 @@ static void drop(void *arg)
     rouse_mutex_unlock(&c->mutex);
     if (last)
         free(c);
+    dropped++;
 }
 static void drops(void *unused)
 {
     (void)unused;
+    dropped = 0;
     for (int i = 0; i < 300; i++) {
         struct counted *c = calloc(1, sizeof(*c));
 
@@ -389,6 +392,7 @@ static void drops(void *unused)
             rouse_spawn(drop, c);
         rouse_yield();
     }
+    UNTIL(dropped == 1200); /* who comes later is cancelled */
 }
 
 START_TEST(the_last_holder_frees_it)
