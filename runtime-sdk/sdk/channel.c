@@ -52,11 +52,12 @@ __attribute__((noinline)) static ssize_t try_receive(int fd, void *to, size_t n)
     return got < 0 ? -errno : got;
 }
 
-/* What came before may be answered by now: with no other task about, the thread itself waits, which is
- * cheaper than by the poller. The edges that rouse_read() waits for are kept by epoll meanwhile. */
+/* What came before has its turn first, and what it queued goes out. With no other task about after that, the
+ * thread itself waits, which is cheaper than by the poller. The edges that rouse_read() waits for are kept by
+ * epoll meanwhile. */
 static ssize_t receive(struct channel *ch, void *to)
 {
-    rouse_yield();
+    outbox_attend(ch->outbox);
     if (!sched_quiet_begin())
         return rouse_read(ch->fd, to, RECEIVE_SIZE, ROUSE_NEVER);
     wait_without_others(ch->fd);

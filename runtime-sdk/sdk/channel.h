@@ -1,9 +1,11 @@
 /* channel.h - the agent's frames as they come: the receiving half of the connection. One task. */
 #pragma once
+#include "sdk/outbox.h"
 #include "wire/frame.h"
 
 struct channel {
     int fd;
+    struct outbox *outbox; /* sent before this waits; the caller sets it */
     struct buffer in;
     size_t taken; /* bytes of `in` that the last frame still shows */
 };

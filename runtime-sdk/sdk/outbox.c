@@ -36,7 +36,7 @@ int outbox_queue(struct outbox *o, enum frame_type type, uint8_t flags, uint64_t
     spin_acquire(&o->lock);
     r = frame_append(&o->pending, type, flags, id, payload, n);
     if (r == 0)
-        atomic_fetch_add_explicit(&o->waiting, FRAME_HEADER + n, memory_order_relaxed);
+        atomic_fetch_add(&o->waiting, FRAME_HEADER + n);
     spin_release(&o->lock);
     return r;
 }
@@ -194,8 +194,20 @@ static void flush_later(void *arg)
     flush_all(o);
 }
 
+/* What was queued before `attended` was found set is flushed after it is cleared. */
+void outbox_attend(struct outbox *o)
+{
+    atomic_store(&o->attended, true);
+    rouse_yield();
+    atomic_store(&o->attended, false);
+    if (atomic_load(&o->waiting))
+        outbox_flush(o);
+}
+
 void outbox_flush_soon(struct outbox *o)
 {
+    if (atomic_load(&o->attended))
+        return;
     if (!atomic_exchange(&o->soon, true) && rouse_spawn(flush_later, o) < 0) {
         atomic_store(&o->soon, false);
         flush_all(o);

@@ -14,8 +14,9 @@ struct outbox {
     struct buffer flight;   /* what is being sent: of whoever has the state */
     struct spin lock;       /* over `pending` */
     struct buffer pending;  /* whole frames */
-    _Atomic size_t waiting; /* bytes of both; a hint */
-    _Atomic bool soon;      /* a task is about to flush */
+    _Atomic size_t waiting; /* bytes of both, at least */
+    _Atomic bool soon;      /* a task was made to flush */
+    _Atomic bool attended;  /* the task in outbox_attend() will */
     _Atomic bool failed;    /* the connection: what is queued is thrown away */
     _Atomic uint32_t crowd; /* tasks that wait for room */
     struct rouse_mutex room_lock;
@@ -34,6 +35,8 @@ int outbox_queue_body(struct outbox *o, enum frame_type type, uint8_t flags, uin
 /* Any thread; waits only where there is no task, and only for the socket. */
 void outbox_flush(struct outbox *o);
 void outbox_flush_soon(struct outbox *o);
+/* The calling task lets others have their turn and then flushes: nobody else is made to, meanwhile. */
+void outbox_attend(struct outbox *o);
 /* Until less than OUTBOX_ROOM waits to be sent. A task. -ETIMEDOUT, -ECANCELED */
 enum { OUTBOX_ROOM = 1 << 20 };
 int outbox_wait_room(struct outbox *o, int64_t deadline);

@@ -8,8 +8,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* From the rest of the file it differs in being whole: the handlers of signals look at it. */
-static struct server server;
+static struct server server; /* what a signal finds is never on a stack that is gone */
 
 static int stack_size(size_t *ret)
 {
@@ -64,6 +63,7 @@ int start(const struct handler *h)
         return r;
     setvbuf(stdout, NULL, _IOLBF, 0);
     outbox_init(&s->outbox, s->channel.fd);
+    s->channel.outbox = &s->outbox;
     r = run(s);
     outbox_done(&s->outbox);
     channel_done(&s->channel);

@@ -1,6 +1,8 @@
 /* rouse_start() in a forked function, driven by an agent that this test plays. */
 #include "runtime-sdk/sdk/agent.h"
 
+#include <pthread.h>
+
 enum { BIG = 3 << 20 };
 
 static void greet(void)
@@ -13,6 +15,21 @@ static int echo(const struct rouse_event *event, struct rouse_response *resp,
 {
     (void)ctx;
     return rouse_respond_bytes(resp, event->data, event->size);
+}
+
+__attribute__((noinline)) static int deep(void)
+{
+    volatile char frame[700 << 10];
+
+    for (size_t i = 0; i < sizeof(frame); i += 4096)
+        frame[i] = 1;
+    return frame[4096] - 1;
+}
+
+static void *log_line(void *ctx)
+{
+    rouse_log(ctx, "from a thread");
+    return NULL;
 }
 
 /* The event names what to do. */
@@ -52,6 +69,20 @@ static int obey(const struct rouse_event *event, struct rouse_response *resp,
         rouse_log(ctx, "%s %d\n", "line", 1);
         return 0;
     }
+    if (!strcmp(what, "log thread")) {
+        pthread_t t;
+
+        if (pthread_create(&t, NULL, log_line, ctx))
+            return -EAGAIN;
+        pthread_join(t, NULL);
+        return 0;
+    }
+    if (!strcmp(what, "log and wait")) {
+        rouse_log(ctx, "waiting");
+        return rouse_sleep(ROUSE_NEVER);
+    }
+    if (!strcmp(what, "deep"))
+        return deep();
     if (!strcmp(what, "context")) {
         char text[256];
 
@@ -110,6 +141,41 @@ START_TEST(answers)
                 "req-1 t f ns r1 33554432 4102444800000 1");
     call("log");
     expect_text(FRAME_LOG, 0, 5, "line 1");
+    expect_text(FRAME_RESPONSE, FRAME_FIN, 5, "null");
+    ck_assert_int_eq(end(), 0);
+}
+END_TEST
+
+/* They are there while the handler goes on. */
+START_TEST(logs)
+{
+    setenv("ROUSE_MAXPROCS", _i ? "2" : "1", 1);
+    begin(obey);
+    greet();
+    call("log thread");
+    expect_text(FRAME_LOG, 0, 5, "from a thread");
+    expect_text(FRAME_RESPONSE, FRAME_FIN, 5, "null");
+    call("log and wait");
+    expect_text(FRAME_LOG, 0, 5, "waiting");
+    put_frame(FRAME_CANCEL, 0, 5, NULL, 0);
+    expect_text(FRAME_ERROR, 0, 5, ERROR_JSON("Error", "Operation canceled"));
+    ck_assert_int_eq(end(), 0);
+}
+END_TEST
+
+START_TEST(stacks)
+{
+    static const char *const refused[] = {"much", "8Ki", "2Gi", ""};
+
+    for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+        setenv("ROUSE_RUNTIME_SOCKET", "/nonexistent/socket", 1);
+        setenv("ROUSE_STACK", refused[i], 1);
+        ck_assert_int_eq(rouse_start(obey), -EINVAL);
+    }
+    setenv("ROUSE_STACK", "1Mi", 1);
+    begin(obey);
+    greet();
+    call("deep");
     expect_text(FRAME_RESPONSE, FRAME_FIN, 5, "null");
     ck_assert_int_eq(end(), 0);
 }
@@ -246,6 +312,8 @@ int main(void)
 
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, answers);
+    tcase_add_loop_test(tc, logs, 0, 2);
+    tcase_add_test(tc, stacks);
     tcase_add_test(tc, failures);
     tcase_add_test(tc, big_bodies);
     tcase_add_test(tc, other_frames);
