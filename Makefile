@@ -195,7 +195,7 @@ EXAMPLES := $(patsubst deploy/examples/%/bootstrap.c,$(B)/examples/%/bootstrap,$
 $(B)/examples/%/bootstrap: deploy/examples/%/bootstrap.c deploy/examples/%/function.yaml $(B)/lib/librouse.a
 	@mkdir -p $(@D)
 	$(call say,LINK)
-	$(Q)$(CC) $(CSTD) $(WARN) -O2 -g -Iruntime-sdk/include $< $(B)/lib/librouse.a -ljson-c -static -o $@
+	$(Q)$(CC) $(CSTD) $(WARN) -O2 -g -fstack-clash-protection -Iruntime-sdk/include $< $(B)/lib/librouse.a -ljson-c -static -o $@
 	@cp deploy/examples/$*/function.yaml $(@D)/
 
 # What `rouse build` links beside librouse.a: said here alone.

@@ -134,16 +134,11 @@ static int add_sdk(struct words *flags, struct words *libraries, uint64_t *newes
 static int compile(const struct project *p, const struct words *sources, const struct words *flags,
                    const struct words *libraries, const char *to, bool debug)
 {
-    static const char *const always[] = {"-std=gnu17",
-                                         "-Wall",
-                                         "-Wextra",
-                                         "-Wno-unused-parameter",
-                                         "-Werror=implicit-function-declaration",
-                                         "-Werror=int-conversion",
-                                         "-g",
-                                         "-pthread",
-                                         "-static",
-                                         NULL};
+    static const char *const always[] = {
+        "-std=gnu17", "-Wall", "-Wextra", "-Wno-unused-parameter",
+        "-Werror=implicit-function-declaration", "-Werror=int-conversion",
+        /* a large frame may not step over a stack's guard */
+        "-fstack-clash-protection", "-g", "-pthread", "-static", NULL};
     cleanup_words struct words argv = {0};
     const char *more = getenv("CFLAGS"), *last = getenv("LDLIBS");
     struct err e = {0};

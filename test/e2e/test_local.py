@@ -23,9 +23,18 @@ FAULTY = r"""
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+/* Frames that are larger than a stack's guard, of which only the far end is touched. */
+static int deep(int n)
+{
+    volatile char frame[100 << 10];
+    frame[0] = (char)n;
+    return n ? deep(n - 1) + frame[0] : 0;
+}
 static int handle(const struct rouse_event *event, struct rouse_response *resp, struct rouse_context *ctx)
 {
     printf("on stdout\n");
+    if (strstr(event->data, "=deep"))
+        return deep(3);
     rouse_log(ctx, "in the log");
     if (strstr(event->data, "=segv"))
         raise_segv();
@@ -400,6 +409,8 @@ def test_one_event(faulty, env):
     assert (r.returncode, r.stdout) == (1, "") and re.search("rouse: the function failed: .*No such file", r.stderr)
     r = rouse("run", "--event", '{"what": "=segv"}', cwd=faulty, env=env)
     assert r.returncode == 1 and "Runtime.Crash: the function crashed: SIGSEGV" in r.stderr
+    r = rouse("run", "--event", '{"what": "=deep"}', cwd=faulty, env=env)
+    assert r.returncode == 1 and "Runtime.StackOverflow: the function used more stack" in r.stderr
     r = rouse("run", "--event", "{not json", cwd=faulty, env=env)
     assert r.returncode == 1 and "not valid JSON" in r.stderr
     r = rouse("run", "--event", "{}", "--env", "BROKEN=1", cwd=faulty, env=env)
