@@ -11,6 +11,7 @@
 
 /* What the server does with a connection's requests, by the path's first letter:
  *   /e echoes head and body   /s answers late   /l is large   /b breaks off in the body   /r redirects to itself
+ *   /m redirects to /
  *   /h has large headers      /n never answers   anything else: "Hello" */
 static char address[ROUSE_ADDRESS_MAX + 8], large[100000];
 static int listening;
@@ -58,6 +59,8 @@ static void answer(int fd, const char *request, size_t size)
         shutdown(fd, SHUT_RDWR);
     } else if (*path == 'r') {
         say(fd, "HTTP/1.1 302 Found\r\nLocation: /r\r\nContent-Length: 0\r\n\r\n");
+    } else if (*path == 'm') {
+        say(fd, "HTTP/1.1 302 Found\r\nLocation: /\r\nX-Moved: yes\r\nContent-Length: 0\r\n\r\n");
     } else if (*path == 'h') {
         say(fd, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n");
         for (int i = 0; i < 80; i++) {
@@ -220,6 +223,11 @@ static void errors_run(void *unused)
     requests = 0;
     MUST_BE(rouse_fetch(&f, ROUSE_NEVER, &a), -ELOOP);
     MUST_BE(requests, 4);
+    snprintf(url, sizeof(url), "%s/moved", address);
+    MUST_BE(rouse_fetch(&f, ROUSE_NEVER, &a), 0);
+    MUST(!strcmp(a.body, "Hello"));
+    MUST(!rouse_fetched_header(&a, "X-Moved")); /* those of the last answer alone */
+    rouse_fetched_done(&a);
     f.url = NULL;
     MUST_BE(rouse_fetch(&f, ROUSE_NEVER, &a), -EINVAL);
     f.url = "file:///etc/passwd";
@@ -325,6 +333,7 @@ static void perform_run(void *unused)
 {
     CURL *easy = curl_easy_init();
     int mine = 7, *private = NULL;
+    char never[200];
     FILE *nowhere = fopen("/dev/null", "w");
 
     (void)unused;
@@ -339,6 +348,10 @@ static void perform_run(void *unused)
     }
     MUST_BE(rouse_curl_perform(NULL, ROUSE_NEVER), -EINVAL);
     MUST_BE(rouse_curl_perform(easy, 0), -ETIMEDOUT);
+    snprintf(never, sizeof(never), "%s/never", address);
+    curl_easy_setopt(easy, CURLOPT_URL, never);
+    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, 20L); /* libcurl's own timers run */
+    MUST_BE(rouse_curl_perform(easy, ROUSE_NEVER), CURLE_OPERATION_TIMEDOUT);
     curl_easy_setopt(easy, CURLOPT_URL, "nothing://x");
     MUST_BE(rouse_curl_perform(easy, ROUSE_NEVER), CURLE_UNSUPPORTED_PROTOCOL);
     curl_easy_cleanup(easy);
