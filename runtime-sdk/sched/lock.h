@@ -35,12 +35,16 @@ static inline void spin_release(struct spin *s)
 {
     atomic_store_explicit(&s->held, 0, memory_order_release);
 }
-static inline void lock_acquire(struct lock *l)
+static inline bool lock_try(struct lock *l)
 {
     uint32_t free = 0;
 
-    if (!atomic_compare_exchange_strong_explicit(&l->word, &free, 1, memory_order_acquire,
-                                                 memory_order_relaxed))
+    return atomic_compare_exchange_strong_explicit(&l->word, &free, 1, memory_order_acquire,
+                                                   memory_order_relaxed);
+}
+static inline void lock_acquire(struct lock *l)
+{
+    if (!lock_try(l))
         lock_wait(l);
 }
 static inline void lock_release(struct lock *l)

@@ -12,7 +12,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { CHUNK = 256, CHUNKS = 65536 }; /* 16 million: more than any RLIMIT_NOFILE there is */
+enum {
+    CHUNK = 256,
+    CHUNKS = 65536, /* 16 million: more than any RLIMIT_NOFILE there is */
+    IDLE_EDGES = 8,
+};
 
 static _Atomic(struct netdesc *) chunks[CHUNKS];
 static struct lock registering;
@@ -54,7 +58,7 @@ static void forget(struct netdesc *d, enum netdesc_kind kind)
 {
     d->generation++;
     d->kind = (uint8_t)kind;
-    d->interest = d->sticky = 0;
+    d->interest = d->sticky = d->idle_edges = 0;
     d->edge = SIDE_READ | SIDE_WRITE; /* nothing is known: the first call is tried */
     d->closing = false;
 }
@@ -139,9 +143,15 @@ static uint32_t start_over(struct netdesc *d)
     return generation;
 }
 
+static uint32_t events_of(uint8_t sides)
+{
+    return EPOLLET | (sides & SIDE_READ ? EPOLLIN | EPOLLRDHUP | EPOLLPRI : 0u) |
+           (sides & SIDE_WRITE ? EPOLLOUT : 0u);
+}
+
 int netdesc_register(struct netdesc *d, int fd, uint8_t sides, bool again)
 {
-    uint32_t generation, events = EPOLLET;
+    uint32_t generation, events;
     uint8_t was;
     int r = 0;
 
@@ -151,10 +161,7 @@ int netdesc_register(struct netdesc *d, int fd, uint8_t sides, bool again)
     generation = d->generation;
     spin_release(&d->spin);
     sides |= was;
-    if (sides & SIDE_READ)
-        events |= EPOLLIN | EPOLLRDHUP | EPOLLPRI;
-    if (sides & SIDE_WRITE)
-        events |= EPOLLOUT;
+    events = events_of(sides);
     if (sides != was || again)
         r = poller_watch(fd, events, netdesc_key(fd, generation), was);
     if (r == -ENOENT) {
@@ -173,14 +180,36 @@ int netdesc_register(struct netdesc *d, int fd, uint8_t sides, bool again)
     return r;
 }
 
+/* Nobody waits to write, and yet edges come: a Unix socket makes one whenever its peer reads. The next write
+ * that finds no room asks for them again. */
+static void unregister_write(struct netdesc *d, int fd, uint32_t generation)
+{
+    uint8_t sides = 0;
+
+    if (!lock_try(&registering))
+        return; /* another time */
+    spin_acquire(&d->spin);
+    if (d->generation == generation && !(d->busy & SIDE_WRITE)) {
+        d->idle_edges = 0;
+        d->interest &= (uint8_t)~SIDE_WRITE;
+        sides = d->interest;
+    }
+    spin_release(&d->spin);
+    if (sides)
+        poller_watch(fd, events_of(sides), netdesc_key(fd, generation), true);
+    lock_release(&registering);
+}
+
 /* ---- what happens to it */
 
 void netdesc_event(uint64_t key, uint32_t events, struct task_list *ret)
 {
+    int fd = (int)(uint32_t)key;
     uint8_t sides = 0;
     struct netdesc *d;
+    bool for_nothing;
 
-    if (netdesc_get((int)(uint32_t)key, &d) < 0)
+    if (netdesc_get(fd, &d) < 0)
         return;
     if (events & (EPOLLIN | EPOLLRDHUP | EPOLLPRI | EPOLLHUP | EPOLLERR))
         sides |= SIDE_READ;
@@ -196,6 +225,7 @@ void netdesc_event(uint64_t key, uint32_t events, struct task_list *ret)
         d->sticky |= SIDE_READ;
     if (events & (EPOLLHUP | EPOLLERR))
         d->sticky |= SIDE_READ | SIDE_WRITE;
+    d->idle_edges = sides == SIDE_WRITE ? (uint8_t)(d->idle_edges + 1) : 0;
     list_for_each(link, &d->parked)
     {
         struct netwait *w = list_entry(link, struct netwait, link);
@@ -203,13 +233,18 @@ void netdesc_event(uint64_t key, uint32_t events, struct task_list *ret)
         if (!(w->sides & sides))
             continue;
         list_del(link);
+        d->idle_edges = 0;
         /* else it timed out or was cancelled: the edge stays for the next operation */
         if (wait_claim(w->task, 0)) {
             d->edge &= (uint8_t)~w->holds;
             task_list_push(ret, w->task);
         }
     }
+    for_nothing = d->idle_edges >= IDLE_EDGES && !(d->busy & SIDE_WRITE) &&
+                  d->interest == (SIDE_READ | SIDE_WRITE);
     spin_release(&d->spin);
+    if (for_nothing)
+        unregister_write(d, fd, (uint32_t)(key >> 32));
 }
 
 static void end_waits(struct netdesc *d, struct list *waits, struct task_list *ret)

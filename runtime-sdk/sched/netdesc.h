@@ -36,7 +36,8 @@ struct netdesc {
     uint8_t edge; /* sides where a call may find something: an edge came since the last one began */
     uint8_t sticky; /* sides where a short count says nothing any more: after an end or an error */
     uint8_t busy;   /* sides that an operation holds */
-    bool closing;   /* when the last operation ends */
+    uint8_t idle_edges; /* of writing, in a row, that nobody waited for */
+    bool closing;       /* when the last operation ends */
     struct list parked; /* struct netwait: for an edge */
     struct list queue;  /* struct netwait: for a side */
 } __attribute__((aligned(64)));

@@ -2,6 +2,7 @@
 #include "rouse/net.h"
 #include "run.h"
 
+#include "sched/netdesc.h"
 #include "sched/poller.h"
 
 #include <fcntl.h>
@@ -328,5 +329,64 @@ START_TEST(files_and_pipes)
 }
 END_TEST
 
+/* A Unix socket's edges of room for writing are not taken any more when nobody waits for them. */
+static uint8_t interest_of(int fd)
+{
+    struct netdesc *d;
+    uint8_t interest;
+
+    MUST_BE(netdesc_get(fd, &d), 0);
+    spin_acquire(&d->spin);
+    interest = d->interest;
+    spin_release(&d->spin);
+    return interest;
+}
+struct bulk_write {
+    int fd;
+    struct rouse_wait_group *over;
+};
+static void write_message(void *arg)
+{
+    static char message[MESSAGE];
+    struct bulk_write *b = arg;
+
+    MUST_BE(rouse_write(b->fd, message, MESSAGE, NULL, ROUSE_NEVER), 0);
+    rouse_wait_group_done(b->over);
+}
+static void idle_edges_run(void *unused)
+{
+    static char got[MESSAGE];
+    int fds[2];
+
+    (void)unused;
+    for (int round = 0; round < 3; round++) {
+        MUST_BE(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+        for (int i = 0; i < 2; i++) { /* and asked for again */
+            struct rouse_wait_group over = {0};
+            struct bulk_write b = {fds[1], &over};
+
+            rouse_wait_group_add(&over, 1);
+            MUST_BE(rouse_spawn(write_message, &b), 0);
+            UNTIL(interest_of(fds[1]) & SIDE_WRITE);
+            MUST_BE(rouse_read_full(fds[0], got, MESSAGE, ROUSE_NEVER), MESSAGE);
+            MUST_BE(rouse_wait_group_wait(&over, ROUSE_NEVER), 0);
+            MUST_BE(rouse_read(fds[1], got, 1, rouse_after(ROUSE_MS / 10)), -ETIMEDOUT);
+            while (interest_of(fds[1]) & SIDE_WRITE) {
+                MUST_BE(rouse_write(fds[1], "x", 1, NULL, ROUSE_NEVER), 0);
+                MUST_BE(rouse_read(fds[0], got, 1, ROUSE_NEVER), 1);
+                rouse_sleep(ROUSE_US); /* somebody looks at the poller */
+            }
+            MUST_BE(interest_of(fds[1]), SIDE_READ);
+        }
+        MUST_BE(rouse_close(fds[0]), 0);
+        MUST_BE(rouse_close(fds[1]), 0);
+    }
+}
+START_TEST(edges_for_nobody)
+{
+    run(idle_edges_run);
+}
+END_TEST
+
 UNIT_MAIN("sched net streams", slow_readers, calls_stay_together, a_thousand_pairs, control_data,
-          urgent_data, files_and_pipes)
+          urgent_data, files_and_pipes, edges_for_nobody)
