@@ -131,13 +131,33 @@ void netdesc_known(struct netdesc *d, enum netdesc_kind kind)
     spin_release(&d->spin);
 }
 
+/* The spin is held, and the lock: from here to tell_end() the number is not closed, and so not another's. */
+static void tell_begin(struct netdesc *d)
+{
+    d->telling++;
+    spin_release(&d->spin);
+}
+
+static void tell_end(struct netdesc *d, int fd)
+{
+    bool release;
+
+    d->telling--;
+    release = netdesc_released(d);
+    spin_release(&d->spin);
+    lock_release(&registering);
+    if (__builtin_expect(release, 0))
+        netdesc_close_now(fd);
+}
+
 /* It was closed behind our back, as libraries close theirs, and is another file now. */
 static uint32_t start_over(struct netdesc *d)
 {
     uint32_t generation;
 
     spin_acquire(&d->spin);
-    forget(d, NETDESC_NEW);
+    if (!d->closing)
+        forget(d, NETDESC_NEW);
     generation = d->generation;
     spin_release(&d->spin);
     return generation;
@@ -159,7 +179,7 @@ int netdesc_register(struct netdesc *d, int fd, uint8_t sides, bool again)
     spin_acquire(&d->spin);
     was = d->interest;
     generation = d->generation;
-    spin_release(&d->spin);
+    tell_begin(d);
     sides |= was;
     events = events_of(sides);
     if (sides != was || again)
@@ -171,12 +191,11 @@ int netdesc_register(struct netdesc *d, int fd, uint8_t sides, bool again)
         r = poller_watch(fd, events, netdesc_key(fd, generation), true);
     }
     spin_acquire(&d->spin);
-    if (d->generation != generation)
+    if (d->generation != generation || d->closing)
         r = -EBADF;
     else if (r == 0)
         d->interest = sides;
-    spin_release(&d->spin);
-    lock_release(&registering);
+    tell_end(d, fd);
     return r;
 }
 
@@ -184,20 +203,23 @@ int netdesc_register(struct netdesc *d, int fd, uint8_t sides, bool again)
  * that finds no room asks for them again. */
 static void unregister_write(struct netdesc *d, int fd, uint32_t generation)
 {
-    uint8_t sides = 0;
+    uint8_t sides;
 
     if (!lock_try(&registering))
         return; /* another time */
     spin_acquire(&d->spin);
-    if (d->generation == generation && !(d->busy & SIDE_WRITE)) {
-        d->idle_edges = 0;
-        d->interest &= (uint8_t)~SIDE_WRITE;
-        sides = d->interest;
+    if (d->generation != generation || d->closing || (d->busy & SIDE_WRITE)) {
+        spin_release(&d->spin);
+        lock_release(&registering);
+        return;
     }
-    spin_release(&d->spin);
-    if (sides)
-        poller_watch(fd, events_of(sides), netdesc_key(fd, generation), true);
-    lock_release(&registering);
+    d->idle_edges = 0;
+    d->interest &= (uint8_t)~SIDE_WRITE;
+    sides = d->interest;
+    tell_begin(d);
+    poller_watch(fd, events_of(sides), netdesc_key(fd, generation), true);
+    spin_acquire(&d->spin);
+    tell_end(d, fd);
 }
 
 /* ---- what happens to it */
@@ -263,7 +285,7 @@ static void end_waits(struct netdesc *d, struct list *waits, struct task_list *r
 
 bool netdesc_released(struct netdesc *d)
 {
-    if (!d->closing || d->busy)
+    if (!d->closing || d->busy || d->telling)
         return false;
     forget(d, NETDESC_NEW);
     return true;

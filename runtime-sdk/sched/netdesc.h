@@ -37,7 +37,8 @@ struct netdesc {
     uint8_t sticky; /* sides where a short count says nothing any more: after an end or an error */
     uint8_t busy;   /* sides that an operation holds */
     uint8_t idle_edges; /* of writing, in a row, that nobody waited for */
-    bool closing;       /* when the last operation ends */
+    uint8_t telling;    /* calls of epoll_ctl(2) under way: it is not closed before they are over */
+    bool closing;       /* when the last call ends */
     struct list parked; /* struct netwait: for an edge */
     struct list queue;  /* struct netwait: for a side */
 } __attribute__((aligned(64)));
@@ -78,7 +79,7 @@ void netdesc_fresh(int fd, enum netdesc_kind kind);
 /* For netop.c. What fd is, which becomes non-blocking if it can; -EBADF. Then it is known. */
 int netdesc_look(int fd);
 void netdesc_known(struct netdesc *d, enum netdesc_kind kind);
-/* The spin is held: true if it was to be closed when its last operation ended, and that is now: call
+/* The spin is held: true if it was to be closed when its last call ended, and that is now: call
  * netdesc_close_now() without the spin. */
 bool netdesc_released(struct netdesc *d);
 int netdesc_close_now(int fd);

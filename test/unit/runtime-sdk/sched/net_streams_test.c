@@ -134,7 +134,7 @@ START_TEST(calls_stay_together)
 END_TEST
 
 /* A thousand pairs of tasks on a thousand connections, each with some rounds. */
-enum { PAIRS = 1000, ROUNDS = 30 };
+enum { PAIRS = 1000, ROUNDS = 10 };
 static void answer(void *arg)
 {
     int fd = (int)(intptr_t)arg;
@@ -374,7 +374,7 @@ static void idle_edges_run(void *unused)
             while (interest_of(fds[1]) & SIDE_WRITE) {
                 MUST_BE(rouse_write(fds[1], "x", 1, NULL, ROUSE_NEVER), 0);
                 MUST_BE(rouse_read(fds[0], got, 1, ROUSE_NEVER), 1);
-                rouse_sleep(ROUSE_US); /* somebody looks at the poller */
+                rouse_sleep(200 * ROUSE_US); /* somebody looks at the poller */
             }
             MUST_BE(interest_of(fds[1]), SIDE_READ);
         }

@@ -7,7 +7,7 @@ static void many_one(void *arg)
 {
     unsigned random = (unsigned)(intptr_t)arg;
 
-    for (int i = 0; i < 20; i++) {
+    for (int i = 0; i < 10; i++) {
         int64_t until = rouse_after(next_random(&random) % 2000 * ROUSE_US);
 
         MUST_BE(rouse_sleep_until(until), 0);
@@ -20,7 +20,7 @@ static void many_run(void *unused)
 
     (void)unused;
     MUST_BE(rouse_scope_open(ROUSE_NEVER, &scope), 0);
-    for (intptr_t i = 0; i < 2000; i++)
+    for (intptr_t i = 0; i < 500; i++)
         MUST_BE(rouse_scope_spawn(scope, many_one, (void *)i), 0);
     MUST_BE(rouse_scope_wait(scope, ROUSE_NEVER), 0);
     rouse_scope_close(scope);
