@@ -48,6 +48,8 @@ static int register_all(struct place *places, const struct pollfd *fds, size_t n
             continue;
         r = netdesc_get(fds[i].fd, &p->desc);
         if (r == 0)
+            netdesc_settle(p->desc);
+        if (r == 0)
             r = netdesc_register(p->desc, fds[i].fd, p->wait.sides, true);
         if (r < 0)
             return r;

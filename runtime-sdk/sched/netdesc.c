@@ -60,7 +60,7 @@ static void forget(struct netdesc *d, enum netdesc_kind kind)
     d->kind = (uint8_t)kind;
     d->interest = d->sticky = d->idle_edges = 0;
     d->edge = SIDE_READ | SIDE_WRITE; /* nothing is known: the first call is tried */
-    d->closing = false;
+    d->closing = NETDESC_OPEN;
 }
 
 /* Not freed: other threads may make sockets at this moment, and the next rouse_run() has it all again. */
@@ -147,7 +147,7 @@ static void tell_end(struct netdesc *d, int fd)
     spin_release(&d->spin);
     lock_release(&registering);
     if (__builtin_expect(release, 0))
-        netdesc_close_now(fd);
+        netdesc_close_now(d, fd);
 }
 
 /* It was closed behind our back, as libraries close theirs, and is another file now. */
@@ -285,45 +285,74 @@ static void end_waits(struct netdesc *d, struct list *waits, struct task_list *r
 
 bool netdesc_released(struct netdesc *d)
 {
-    if (!d->closing || d->busy || d->telling)
+    if (d->closing != NETDESC_CLOSE_LATER || d->busy || d->telling)
         return false;
-    forget(d, NETDESC_NEW);
+    d->closing = NETDESC_CLOSE_NOW;
+    d->generation++;
     return true;
 }
 
-__attribute__((noinline)) int netdesc_close_now(int fd)
+/* Linux has closed it also when this says EINTR. */
+__attribute__((noinline)) static int close_fd(int fd)
 {
-    /* Linux has closed it also when this says EINTR. */
     return close(fd) < 0 && errno != EINTR ? -errno : 0;
+}
+
+int netdesc_close_now(struct netdesc *d, int fd)
+{
+    uint32_t generation;
+    int r;
+
+    spin_acquire(&d->spin);
+    generation = d->generation;
+    spin_release(&d->spin);
+    r = close_fd(fd);
+    spin_acquire(&d->spin);
+    if (d->generation == generation) /* else netdesc_fresh() was called for the number's next owner */
+        forget(d, NETDESC_NEW);
+    spin_release(&d->spin);
+    return r;
+}
+
+void netdesc_settle(struct netdesc *d)
+{
+    for (;;) {
+        bool closing;
+
+        spin_acquire(&d->spin);
+        closing = d->closing == NETDESC_CLOSE_NOW;
+        spin_release(&d->spin);
+        if (!closing)
+            return;
+        rouse_yield();
+    }
 }
 
 int netdesc_close(int fd)
 {
-    struct machine *m = sched_enter();
     struct task_list woken = {0};
+    struct machine *m;
     struct netdesc *d;
-    bool now;
-    int r;
+    bool now = false;
+    int r = netdesc_get(fd, &d);
 
-    if (!m)
+    if (!rouse_task_id())
         return -EPERM;
-    r = netdesc_get(fd, &d);
-    if (r < 0) {
-        sched_leave(m);
-        return r == -EBADF ? r : netdesc_close_now(fd);
-    }
+    if (r < 0)
+        return r == -EBADF ? r : close_fd(fd); /* no memory: nothing ever waited for it */
+    netdesc_settle(d);
+    m = sched_enter();
     spin_acquire(&d->spin);
     if (d->closing) {
-        spin_release(&d->spin);
-        sched_leave(m);
-        return -EBADF;
+        r = -EBADF;
+    } else {
+        end_waits(d, &d->parked, &woken);
+        end_waits(d, &d->queue, &woken);
+        d->closing = NETDESC_CLOSE_LATER;
+        now = netdesc_released(d);
     }
-    end_waits(d, &d->parked, &woken);
-    end_waits(d, &d->queue, &woken);
-    d->closing = true;
-    now = netdesc_released(d);
     spin_release(&d->spin);
     task_ready_list(m, &woken);
     sched_leave(m);
-    return now ? netdesc_close_now(fd) : 0;
+    return now ? netdesc_close_now(d, fd) : r;
 }

@@ -28,6 +28,12 @@ enum netdesc_kind {
     NETDESC_BLOCKING, /* a file on a disk; standard input and output: their mode is others' too */
 };
 
+enum netdesc_closing {
+    NETDESC_OPEN,
+    NETDESC_CLOSE_LATER, /* when the last call on it ends */
+    NETDESC_CLOSE_NOW, /* close(2) is under way: the number is that one's still, or already another's */
+};
+
 struct netdesc {
     struct spin spin;    /* over all of it */
     uint32_t generation; /* changes when it is closed */
@@ -38,7 +44,7 @@ struct netdesc {
     uint8_t busy;   /* sides that an operation holds */
     uint8_t idle_edges; /* of writing, in a row, that nobody waited for */
     uint8_t telling;    /* calls of epoll_ctl(2) under way: it is not closed before they are over */
-    bool closing;       /* when the last call ends */
+    uint8_t closing;    /* enum netdesc_closing */
     struct list parked; /* struct netwait: for an edge */
     struct list queue;  /* struct netwait: for a side */
 } __attribute__((aligned(64)));
@@ -82,7 +88,9 @@ void netdesc_known(struct netdesc *d, enum netdesc_kind kind);
 /* The spin is held: true if it was to be closed when its last call ended, and that is now: call
  * netdesc_close_now() without the spin. */
 bool netdesc_released(struct netdesc *d);
-int netdesc_close_now(int fd);
+int netdesc_close_now(struct netdesc *d, int fd);
+/* Waits until no close(2) is under way: only then it is known whose the number is. Without the spin. */
+void netdesc_settle(struct netdesc *d);
 /* Closes fd; whoever waits for it gets -EBADF. When a call on it is under way it is closed at its end. */
 int netdesc_close(int fd);
 

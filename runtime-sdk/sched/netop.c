@@ -35,6 +35,13 @@ int netop_begin(struct netop *op, int fd, uint8_t side, const char *what, int64_
         return r;
     }
     spin_acquire(&d->spin);
+    if (__builtin_expect(d->closing == NETDESC_CLOSE_NOW, 0)) {
+        spin_release(&d->spin);
+        sched_leave(m);
+        netdesc_settle(d);
+        m = sched_enter();
+        spin_acquire(&d->spin);
+    }
     if (d->closing)
         r = -EBADF;
     else if (d->busy & side)
@@ -198,5 +205,5 @@ void netop_end(struct netop *op, bool drained)
         task_ready(m, next);
     sched_leave(m);
     if (__builtin_expect(release, 0))
-        netdesc_close_now(op->fd);
+        netdesc_close_now(d, op->fd);
 }
