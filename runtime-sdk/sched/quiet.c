@@ -31,14 +31,14 @@ void sched_unwatched(uint32_t tasks)
     sched.unwatched = tasks;
 }
 
-bool sched_quiet_begin(void)
+bool sched_quiet_begin(uint32_t tasks)
 {
     struct machine *m = sched_enter();
     bool quiet;
 
     if (!m)
         return false;
-    quiet = alive() == 1;
+    quiet = alive() <= tasks;
     if (quiet)
         atomic_store(&sched.quiet, true);
     sched_leave(m);

@@ -11,7 +11,7 @@
 /* While at most `tasks` are alive none of them needs to be watched: they do not mind waiting for each
  * other, however long one of them computes. A task. */
 void sched_unwatched(uint32_t tasks);
-/* True: the calling task is the only one, so that nothing can happen until it goes on, and it may block its
- * thread without a word. sched_quiet_end() when it goes on. */
-bool sched_quiet_begin(void);
+/* True: no more than `tasks` are alive, all of which wait for the calling one alone. Nothing can happen until
+ * it goes on, so it may block its thread without a word. sched_quiet_end() when it goes on. */
+bool sched_quiet_begin(uint32_t tasks);
 void sched_quiet_end(void);

@@ -186,6 +186,31 @@ static void invocation_task(void *arg)
     invocation_drop(i);
 }
 
+static void swap_scopes(struct invocation *i)
+{
+    struct rouse_scope *scope = i->scope;
+
+    i->scope = i->server->reader_scope;
+    i->server->reader_scope = scope;
+}
+
+/* The reader's task becomes the invocation's. False: it is the reader still. */
+static bool become(struct invocation *i)
+{
+    struct task *t = machine_self()->current;
+
+    swap_scopes(i);
+    if (server_next_reader(i->server) < 0) {
+        swap_scopes(i);
+        return false;
+    }
+    t->fn = invocation_task;
+    t->arg = i;
+    strncpy(t->name, i->context.request_id, TASK_NAME - 1);
+    invocation_task(i);
+    return true;
+}
+
 void invocation_start(struct invocation *i)
 {
     struct server *s = i->server;
@@ -194,6 +219,8 @@ void invocation_start(struct invocation *i)
     int r;
 
     i->started = true;
+    if (s->hello.concurrency == 1 && !i->hook && become(i))
+        return;
     r = rouse_spawn_with(&options, invocation_task, i);
     if (r == 0)
         return;

@@ -145,7 +145,7 @@ static int greet(struct server *s)
         return r;
     crash_ended(0);
     if (s->hello.concurrency == 1)
-        sched_unwatched(2); /* the reader has nothing to do while the one invocation computes */
+        sched_unwatched(3); /* the reader has nothing to do while the one invocation computes */
     for (int i = 0; i < 4; i++)
         credit[i] = (uint8_t)(s->hello.concurrency >> (8 * i));
     r = outbox_queue(&s->outbox, FRAME_CREDIT, 0, 0, credit, sizeof(credit));
@@ -155,10 +155,11 @@ static int greet(struct server *s)
     return 1;
 }
 
-void server_task(void *server)
+static void reader_task(void *server)
 {
     struct server *s = server;
-    int r = greet(s);
+    uint64_t mine = atomic_load(&s->reader);
+    int r = 1;
 
     while (r > 0) {
         struct frame f;
@@ -169,6 +170,36 @@ void server_task(void *server)
 
             r = e < 0 ? e : 1;
         }
+        if (atomic_load(&s->reader) != mine)
+            return;
+    }
+    server_end(s, r);
+    rouse_wait_group_done(&s->reading);
+}
+
+int server_next_reader(struct server *s)
+{
+    const struct rouse_task_options options = {
+        .name = "reader", .stack = s->stack, .scope = s->reader_scope};
+    int r;
+
+    atomic_fetch_add(&s->reader, 1);
+    r = rouse_spawn_with(&options, reader_task, s);
+    if (r < 0)
+        atomic_fetch_sub(&s->reader, 1);
+    return r;
+}
+
+void server_task(void *server)
+{
+    struct server *s = server;
+    int r = greet(s);
+
+    if (r > 0) {
+        rouse_wait_group_add(&s->reading, 1);
+        r = server_next_reader(s);
+        if (r == 0)
+            r = rouse_wait_group_wait(&s->reading, ROUSE_NEVER);
     }
     server_end(s, r);
 }

@@ -1,5 +1,6 @@
 /* start.c - rouse_start(): the connection, the first word, and the tasks until the agent ends it. */
 #include "base/quantity.h"
+#include "sched/scope.h"
 #include "sdk/crash.h"
 #include "sdk/invocation.h"
 
@@ -38,12 +39,16 @@ static int run(struct server *s)
 {
     int r = crash_init(&s->outbox);
 
+    s->reader_scope = scope_new(NULL);
+    if (r == 0 && !s->reader_scope)
+        r = -ENOMEM;
     if (r == 0)
         r = say_hello(s);
     if (r == 0)
         r = rouse_run(server_task, s);
     crash_done();
     invocations_done(s);
+    scope_free(s->reader_scope);
     return r < 0 ? r : s->result;
 }
 
