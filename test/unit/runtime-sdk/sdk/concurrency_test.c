@@ -64,7 +64,7 @@ static int until_canceled(struct rouse_response *resp)
         return r;
     rouse_scope_spawn(scope, note, NULL);
     sem_post(&shared->came);
-    r = rouse_scope_wait(scope, ROUSE_NEVER);
+    r = rouse_sleep(ROUSE_NEVER); /* rouse_scope_wait() may find its cancelled child gone already: 0 */
     snprintf(text, sizeof(text), "%d %d", r == -ECANCELED, rouse_canceled());
     rouse_scope_close(scope);
     return rouse_respond_text(resp, text);
