@@ -1,7 +1,7 @@
 /* front.c - requests of the controller's own entry: a ticket, a grant, the hop to the instance's
  * node, the answer. */
 #include "activator/front.h"
-#include "activator/front_target.h"
+#include "activator/front_answer.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -11,6 +11,7 @@
 #include "http/secret.h"
 #include "http/proxy.h"
 #include "http/trace.h"
+#include "invoke/target.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -61,7 +62,7 @@ struct pass {
     struct http_exchange *x;
     struct front_ticket *ticket; /* NULL: none is out */
     enum pass_state state;
-    struct front_target target;
+    struct target target;
     char request_id[33];
     uint64_t since_ns;
     uint32_t attempt;
@@ -148,7 +149,7 @@ static bool whole_body_is_here(const struct http_exchange *x)
 static void wait(struct pass *p)
 {
     const struct http_head *h = http_head(p->x);
-    struct str key = str_of(p->target.key);
+    struct str key = str_of(p->target.function_key);
     struct outing *o = calloc(1, sizeof(*o) + key.n + h->method.n + h->host.n + h->path.n + 4);
     char *at;
 
@@ -291,9 +292,10 @@ static int hop_headers(const struct pass *p, const struct grant *g, uint64_t dea
                          "Rouse-Trusted: %d\r\n"
                          "Rouse-Client: %s\r\n",
                          p->front->peer_secret, p->request_id, g->function_key, g->revision,
-                         (unsigned long long)g->slot, (unsigned long long)deadline_ms, g->timeout_ms,
-                         (unsigned long long)g->body_limit, p->target.raw ? "raw" : "http",
-                         (int)p->target.path.n, p->target.path.at, p->trusted, client);
+                         (unsigned long long)g->slot, (unsigned long long)deadline_ms,
+                         g->timeout_ms, (unsigned long long)g->body_limit,
+                         p->target.kind == TARGET_INVOKE ? "raw" : "http",
+                         (int)p->target.raw_path.n, p->target.raw_path.at, p->trusted, client);
 }
 
 static void hop(struct pass *p, const struct grant *g)
@@ -356,7 +358,7 @@ static const struct front_answer *objection(const struct pass *p)
     const struct http_head *h = http_head(p->x);
     const struct str *t = http_head_get(h, "X-Amz-Invocation-Type");
 
-    if (!p->target.raw)
+    if (p->target.kind != TARGET_INVOKE)
         return NULL;
     if (!str_eq(h->method, "POST"))
         return &method;
@@ -380,7 +382,7 @@ static void on_request(struct http_exchange *x, void *user)
     random_hex(p->request_id, 16);
     p->token_shown = http_shows_token(http_head(x), f->token);
     p->trusted = p->token_shown || http_client_on_loopback(x);
-    front_target_parse(http_head(x)->path, &p->target);
+    target_parse(http_head(x)->path, &p->target);
     http_set_owner(x, &own_ops, p);
     if (http_has_body(x)) {
         char header[HTTP_REFUSAL_HEADERS];

@@ -1,7 +1,6 @@
 /* The front between a raw client, an activator that does as it is told, and a node that is an HTTP
  * server. */
 #include "activator/front.h"
-#include "activator/front_target.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "http/server.h"
@@ -360,37 +359,5 @@ START_TEST(stopped_while_one_waits)
 }
 END_TEST
 
-START_TEST(targets)
-{
-    static const struct {
-        const char *path, *key, *sees;
-        bool raw;
-    } rows[] = {
-        {"/", "", "/", false},
-        {"/function/a/b", "a/b", "/", false},
-        {"/function/a/b/", "a/b", "/", false},
-        {"/function/a", "", "/function/a", false},
-        {"/function//b", "", "/function//b", false},
-        {"/function/A/b", "", "/function/A/b", false},
-        {"/2015-03-31/functions/n/invocations", "default/n", "/", true},
-        {"/2015-03-31/functions/x:n/invocations", "x/n", "/", true},
-        {"/2015-03-31/functions/x%3An/invocations", "x/n", "/", true},
-        {"/2015-03-31/functions/n/invocations/", "", "/2015-03-31/functions/n/invocations/", false},
-        {"/2015-03-31/functions/a:b:c/invocations", "", "/2015-03-31/functions/a:b:c/invocations",
-         false},
-    };
-
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        struct front_target t;
-
-        front_target_parse(str_of(rows[i].path), &t);
-        ck_assert_msg(!strcmp(t.key, rows[i].key) && str_eq(t.path, rows[i].sees) &&
-                          t.raw == rows[i].raw,
-                      "%s", rows[i].path);
-    }
-}
-END_TEST
-
-UNIT_MAIN("front", an_idle_client_is_cut_as_configured, targets, granted, by_name,
-          refused_by_the_activator, refused_by_the_owner, too_large, client_leaves,
-          stopped_while_one_waits)
+UNIT_MAIN("front", an_idle_client_is_cut_as_configured, granted, by_name, refused_by_the_activator,
+          refused_by_the_owner, too_large, client_leaves, stopped_while_one_waits)

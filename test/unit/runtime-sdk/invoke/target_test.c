@@ -30,6 +30,8 @@ static const struct {
     {"/2015-03-31/functions/team%3Ahello/invocations", TARGET_INVOKE, "team/hello", "/"},
     {"/2015-03-31/functions/hello/invocation", TARGET_PATH, "",
      "/2015-03-31/functions/hello/invocation"},
+    {"/2015-03-31/functions/hello/invocations/", TARGET_PATH, "",
+     "/2015-03-31/functions/hello/invocations/"},
     {"/2015-03-31/functions/hello", TARGET_PATH, "", "/2015-03-31/functions/hello"},
     {"/2015-03-31/functions/a:b:c/invocations", TARGET_PATH, "",
      "/2015-03-31/functions/a:b:c/invocations"},
