@@ -360,21 +360,12 @@ struct frames *frames_free(struct frames *f)
     return NULL;
 }
 
-/* What does not fit into one frame goes on in BODY frames. */
-int frames_start(struct frames *f, struct runtime_call *c, const void *event, size_t n)
+int frames_track(struct frames *f, struct runtime_call *c, const void *event, size_t n,
+                 struct frame_invoke *ret)
 {
-    size_t trace_size = c->trace ? strlen(c->trace) : 0;
-    size_t room = FRAME_PAYLOAD_MAX - 16 - strlen(c->request_id) - trace_size;
-    const uint8_t *at = event;
-    struct frame_invoke inv = {
-        .deadline_ms = c->deadline_ms,
-        .request_id = c->request_id,
-        .request_id_size = (uint16_t)strlen(c->request_id),
-        .trace = c->trace ? c->trace : "",
-        .trace_size = (uint16_t)trace_size,
-        .event = event,
-        .event_size = (uint32_t)(n < room ? n : room),
-    };
+    const char *trace = c->trace ? c->trace : "";
+    size_t id_size = strlen(c->request_id), trace_size = strlen(trace);
+    size_t room = FRAME_PAYLOAD_MAX - 16 - id_size - trace_size;
     int r;
 
     if (!f->conn)
@@ -382,6 +373,27 @@ int frames_start(struct frames *f, struct runtime_call *c, const void *event, si
     if (conn_pending(f->conn) + n > LINK_HELD_MAX)
         return -ENOBUFS;
     r = link_track(f->link, c);
+    if (r < 0)
+        return r;
+    *ret = (struct frame_invoke){
+        .deadline_ms = c->deadline_ms,
+        .request_id = c->request_id,
+        .request_id_size = (uint16_t)id_size,
+        .trace = trace,
+        .trace_size = (uint16_t)trace_size,
+        .event = event,
+        .event_size = (uint32_t)(n < room ? n : room),
+    };
+    return 0;
+}
+
+/* What does not fit into one frame goes on in BODY frames. */
+int frames_start(struct frames *f, struct runtime_call *c, const void *event, size_t n)
+{
+    const uint8_t *at = event;
+    struct frame_invoke inv;
+    int r = frames_track(f, c, event, n, &inv);
+
     if (r < 0)
         return r;
     at += inv.event_size;

@@ -13,23 +13,9 @@ enum { INTERIM_MAX = 16, CREDIT_STEP = FRAME_WINDOW / 4 };
 
 int frames_start_http(struct frames *f, struct runtime_call *c, const void *head, size_t n, bool whole)
 {
-    size_t trace_size = c->trace ? strlen(c->trace) : 0;
-    struct frame_invoke inv = {
-        .deadline_ms = c->deadline_ms,
-        .request_id = c->request_id,
-        .request_id_size = (uint16_t)strlen(c->request_id),
-        .trace = c->trace ? c->trace : "",
-        .trace_size = (uint16_t)trace_size,
-        .event = head,
-        .event_size = (uint32_t)n,
-    };
-    int r;
+    struct frame_invoke inv;
+    int r = frames_track(f, c, head, n, &inv);
 
-    if (!f->conn)
-        return -ENOTCONN;
-    if (conn_pending(f->conn) + n > LINK_HELD_MAX)
-        return -ENOBUFS;
-    r = link_track(f->link, c);
     if (r < 0)
         return r;
     c->http.on = true;

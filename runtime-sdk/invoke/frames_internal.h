@@ -13,6 +13,10 @@ struct frames {
     struct buffer out; /* one message at a time, reused */
 };
 
+/* Takes a call on and makes its INVOKE, with as many of the `n` bytes of its event as fit into one frame.
+ * -ENOTCONN, -ENOBUFS: too much is pending; -errno of link_track(). */
+int frames_track(struct frames *f, struct runtime_call *c, const void *event, size_t n,
+                 struct frame_invoke *ret);
 /* What was put into `out` goes its way. */
 void frames_send(struct frames *f);
 /* The connection ends with that reason. False. */
