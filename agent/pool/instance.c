@@ -338,13 +338,13 @@ static void on_code(void *user, const char *dir, const struct err *e)
     struct sandbox_spec spec = {
         .id = i->id,
         .hostname = i->id,
-        .runtime_root = i->runtime->rootfs,
+        .kind = {.runtime_root = i->runtime->rootfs,
+                 .network = s->network_none ? SANDBOX_NETWORK_NONE : SANDBOX_NETWORK_EGRESS,
+                 .frames_socket = true,
+                 .api_port = i->runtime->protocol == RUNTIME_ANY && !s->port ? API_PORT : 0},
         .code_dir = dir,
         .memory = s->memory,
         .cpu_millis = s->cpu,
-        .network = s->network_none ? SANDBOX_NETWORK_NONE : SANDBOX_NETWORK_EGRESS,
-        .frames_socket = true,
-        .api_port = i->runtime->protocol == RUNTIME_ANY && !s->port ? API_PORT : 0,
     };
     struct program program = {0};
     struct environment env = {0};
@@ -393,6 +393,7 @@ static void on_started(void *user, const char *id, const struct sandbox_started 
         return;
     }
     limit = i->pool->config.init_timeout_ns ? i->pool->config.init_timeout_ns : INIT_TIMEOUT_NS;
+    memcpy(i->cgroup, s->cgroup, sizeof(i->cgroup));
     i->phase_ns[PHASE_SANDBOX] = s->create_ns;
     instance_phase_end(i);
     set_state(i, STATE_INITIALIZING);

@@ -62,6 +62,7 @@ struct instance {
     enum instance_state state;
     char reason[32]; /* CamelCase */
     char message[INSTANCE_MESSAGE_MAX];
+    char cgroup[SANDBOX_CGROUP_MAX]; /* its sandbox's; "" before that started */
     struct sandbox_exit exit;
 
     uint64_t phase_ns[PHASE_COUNT];

@@ -203,7 +203,7 @@ static void add_usage(struct instance *i)
     struct sandbox_usage u;
     uint64_t cpu;
 
-    if (!i->sandbox || launcher_usage(p->config.launcher, i->id, &u) < 0)
+    if (!i->sandbox || launcher_usage(p->config.launcher, i->cgroup, &u) < 0)
         return;
     cpu = u.cpu_ns > i->cpu_seen_ns ? u.cpu_ns - i->cpu_seen_ns : 0;
     i->cpu_seen_ns = u.cpu_ns;

@@ -75,14 +75,14 @@ static int become_inner_root(const struct child_plan *p, struct err *e)
 static int build_root(struct child_plan *p, struct err *e)
 {
     const struct sandbox_spec *s = p->spec;
-    struct root_plan plan = {.runtime_root = s->runtime_root,
+    struct root_plan plan = {.runtime_root = s->kind.runtime_root,
                              .tmp_size = s->tmp_size,
                              .hostname = s->hostname,
                              .resolv_conf = p->resolv_conf};
     int r = 0;
 
     if (p->root_tree < 0)
-        r = root_open_tree(s->runtime_root, "runtime root", &p->root_tree, e);
+        r = root_open_tree(s->kind.runtime_root, "runtime root", &p->root_tree, e);
     if (r == 0 && p->code_tree < 0)
         r = root_open_tree(s->code_dir, "code directory", &p->code_tree, e);
     if (r < 0)
@@ -169,10 +169,10 @@ _Noreturn static void child_run(struct child_plan *p)
         r = build_root(p, &e);
     if (r == 0)
         r = open_stdin(&e);
-    if (r == 0 && p->spec->frames_socket)
+    if (r == 0 && p->spec->kind.frames_socket)
         r = listen_frames(&fds[n++], &e);
-    if (r == 0 && p->spec->api_port)
-        r = listen_api(p->spec->api_port, &fds[n++], &e);
+    if (r == 0 && p->spec->kind.api_port)
+        r = listen_api(p->spec->kind.api_port, &fds[n++], &e);
     if (r == 0)
         r = root_seal(&e);
     if (r == 0)

@@ -62,7 +62,7 @@ static const char *const *environment(const struct sandbox_spec *s, struct err *
     for (size_t i = 0; i < n; i++)
         if (strncmp(s->env[i], SOCKET_VARIABLE, sizeof(SOCKET_VARIABLE) - 1))
             env[k++] = s->env[i];
-    if (s->frames_socket)
+    if (s->kind.frames_socket)
         env[k++] = SOCKET_VARIABLE ROOT_SOCKET_PATH;
     return env;
 }

@@ -39,7 +39,6 @@ struct launcher {
 
 struct known {
     struct map_node node;
-    bool stopping;
     char id[64];
 };
 
@@ -317,7 +316,7 @@ int launcher_create(struct launcher *l, const struct sandbox_spec *s)
     int r;
 
     if (!id_valid(s->id) || !s->hostname || strlen(s->hostname) > 63 || !s->argv || !s->argv[0] ||
-        s->argv[0][0] != '/' || !s->env || !s->runtime_root || !s->code_dir)
+        s->argv[0][0] != '/' || !s->env || !s->kind.runtime_root || !s->code_dir)
         return -EINVAL;
     if (find(l, s->id))
         return -EEXIST;
@@ -339,29 +338,26 @@ int launcher_create(struct launcher *l, const struct sandbox_spec *s)
 int launcher_stop_sandbox(struct launcher *l, const char *id, uint64_t grace_ns)
 {
     const struct message m = {.type = MESSAGE_STOP, .id = id, .grace_ns = grace_ns};
-    struct known *k = find(l, id);
 
-    if (!k)
-        return -ENOENT;
-    /* A frozen runtime would sleep through its SIGTERM. */
-    cgroup_freeze(&l->cgroups, id, false);
-    k->stopping = true;
+    return find(l, id) ? send_request(l, &m) : -ENOENT;
+}
+
+int launcher_park(struct launcher *l, const struct sandbox_kind *k, unsigned count)
+{
+    const struct message m = {.type = MESSAGE_PARK, .id = "", .spec.kind = *k, .count = count};
+
     return send_request(l, &m);
 }
 
-int launcher_freeze(struct launcher *l, const char *id, bool frozen)
+int launcher_freeze(const struct launcher *l, const char *cgroup, bool frozen)
 {
-    struct known *k = find(l, id);
-
-    if (!k || k->stopping)
-        return -ENOENT;
-    return cgroup_freeze(&l->cgroups, id, frozen);
+    return id_valid(cgroup) ? cgroup_freeze(&l->cgroups, cgroup, frozen) : -ENOENT;
 }
 
-int launcher_usage(struct launcher *l, const char *id, struct sandbox_usage *ret)
+int launcher_usage(const struct launcher *l, const char *cgroup, struct sandbox_usage *ret)
 {
     struct cgroup_usage u;
-    int r = id_valid(id) ? cgroup_usage(&l->cgroups, id, &u) : -ENOENT;
+    int r = id_valid(cgroup) ? cgroup_usage(&l->cgroups, cgroup, &u) : -ENOENT;
 
     if (r == 0)
         *ret = (struct sandbox_usage){.memory = u.memory, .cpu_ns = u.cpu_ns};

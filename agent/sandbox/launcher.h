@@ -21,29 +21,42 @@ struct launcher_config {
     bool cgroup_v1_only; /* for tests */
 };
 
+/* What of a sandbox can be made ahead of any function: two that are given the same kind could be given each
+ * other's. Strings are copied. */
+struct sandbox_kind {
+    const char *runtime_root; /* a Runtime's root file system, mounted read-only as / */
+    enum sandbox_network network;
+    bool frames_socket; /* open /run/rouse/runtime.sock inside; ROUSE_RUNTIME_SOCKET names it */
+    uint16_t api_port;  /* listen on 127.0.0.1:PORT inside; 0: no */
+    /* An interpreter that is started ahead, in the sandbox and before it has any code; NULL: none. The
+     * instance is then it, and what the instance's own argv and env say is for its bootstrap to hear. */
+    const char *const *argv, *const *env;
+    const char *const *syscalls; /* names that its seccomp list allows beside the usual; NULL: none */
+};
+
 /* What one instance is given. Strings are copied. */
 struct sandbox_spec {
     const char *id; /* instance id, [a-z0-9-]{1,63} */
     const char *hostname;
-    const char *runtime_root; /* a Runtime's root file system, mounted read-only as / */
-    const char *code_dir;     /* mounted read-only at /var/task */
-    const char *const *argv;  /* absolute path inside; NULL-terminated */
-    const char *const *env;   /* whole environment; NULL-terminated */
-    uint64_t memory;          /* bytes; limit of memory and (where possible) no swap */
-    uint32_t cpu_millis;      /* quota */
-    uint32_t pids;            /* 0: 256 */
-    uint64_t tmp_size;        /* bytes of /tmp; 0: 64 MiB */
-    enum sandbox_network network;
-    bool frames_socket; /* open /run/rouse/runtime.sock inside; ROUSE_RUNTIME_SOCKET names it */
-    uint16_t api_port;  /* listen on 127.0.0.1:PORT inside; 0: no */
+    struct sandbox_kind kind;
+    const char *code_dir;    /* mounted read-only at /var/task */
+    const char *const *argv; /* absolute path inside; NULL-terminated */
+    const char *const *env;  /* whole environment; NULL-terminated */
+    uint64_t memory;         /* bytes; limit of memory and (where possible) no swap */
+    uint32_t cpu_millis;     /* quota */
+    uint32_t pids;           /* 0: 256 */
+    uint64_t tmp_size;       /* bytes of /tmp; 0: 64 MiB */
 };
 
+#define SANDBOX_CGROUP_MAX 24
+
 struct sandbox_started {
-    pid_t pid;                /* the init's, seen from the host */
-    int stdout_fd, stderr_fd; /* pipes, non-blocking; the callee owns them */
-    int frames_listen_fd;     /* listening Unix socket, or -1 */
-    int api_listen_fd;        /* listening TCP socket in the sandbox's network, or -1 */
-    uint64_t create_ns;       /* from the request's arrival at the launcher to exec */
+    char cgroup[SANDBOX_CGROUP_MAX]; /* its cgroup's name: for launcher_usage() and launcher_freeze() */
+    pid_t pid;                       /* the init's, seen from the host */
+    int stdout_fd, stderr_fd;        /* pipes, non-blocking; the callee owns them */
+    int frames_listen_fd;            /* listening Unix socket, or -1 */
+    int api_listen_fd;               /* listening TCP socket in the sandbox's network, or -1 */
+    uint64_t create_ns;              /* from the request's arrival at the launcher to exec */
 };
 struct sandbox_exit {
     int code;             /* exit code, or -1 when killed by a signal */
@@ -74,9 +87,13 @@ int launcher_attach(struct launcher *l, struct loop *loop, const struct launcher
 int launcher_create(struct launcher *l, const struct sandbox_spec *s); /* -EMSGSIZE (256 KiB), -EEXIST */
 /* SIGTERM to the runtime, then, after grace_ns, the whole sandbox is killed. 0: killed at once. */
 int launcher_stop_sandbox(struct launcher *l, const char *id, uint64_t grace_ns);
-int launcher_freeze(struct launcher *l, const char *id, bool frozen);
-int launcher_usage(struct launcher *l, const char *id,
-                   struct sandbox_usage *ret); /* reads the cgroup; any thread; -ENOENT */
+/* Keeps so many sandboxes of that kind ready for launcher_create(), made in the background; 0: none any more.
+ * -EMSGSIZE, -ENOBUFS. Nothing is parked where the agent is not root. */
+int launcher_park(struct launcher *l, const struct sandbox_kind *k, unsigned count);
+/* The next two write and read the cgroup that STARTED has named: any thread. -ENOENT, -EOPNOTSUPP. A stop
+ * thaws; who freezes after it has asked for the stop delays that until its grace is over. */
+int launcher_freeze(const struct launcher *l, const char *cgroup, bool frozen);
+int launcher_usage(const struct launcher *l, const char *cgroup, struct sandbox_usage *ret);
 /* "v1", "v2" or "hybrid", and what cannot be enforced here, one line; NULL if all can. */
 const char *launcher_cgroup_layout(const struct launcher *l);
 const char *launcher_warning(const struct launcher *l);

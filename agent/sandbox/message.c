@@ -1,4 +1,5 @@
 #include "sandbox/message.h"
+#include "base/cleanup.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -46,10 +47,21 @@ static void put_list(struct buffer *b, const char *const *list, int *r)
         put_string(b, list[i], r);
 }
 
+static void put_kind(struct buffer *b, const struct sandbox_kind *k, int *r)
+{
+    put_string(b, k->runtime_root, r);
+    put_u32(b, (uint32_t)k->network, r);
+    put_u32(b, k->frames_socket, r);
+    put_u32(b, k->api_port, r);
+    put_list(b, k->argv, r);
+    put_list(b, k->env, r);
+    put_list(b, k->syscalls, r);
+}
+
 static void put_spec(struct buffer *b, const struct sandbox_spec *s, int *r)
 {
+    put_kind(b, &s->kind, r);
     put_string(b, s->hostname, r);
-    put_string(b, s->runtime_root, r);
     put_string(b, s->code_dir, r);
     put_list(b, s->argv, r);
     put_list(b, s->env, r);
@@ -57,9 +69,6 @@ static void put_spec(struct buffer *b, const struct sandbox_spec *s, int *r)
     put_u32(b, s->cpu_millis, r);
     put_u32(b, s->pids, r);
     put_u64(b, s->tmp_size, r);
-    put_u32(b, (uint32_t)s->network, r);
-    put_u32(b, s->frames_socket, r);
-    put_u32(b, s->api_port, r);
 }
 
 int message_encode(struct buffer *to, const struct message *m)
@@ -75,12 +84,17 @@ int message_encode(struct buffer *to, const struct message *m)
     case MESSAGE_STOP:
         put_u64(to, m->grace_ns, &r);
         break;
+    case MESSAGE_PARK:
+        put_kind(to, &m->spec.kind, &r);
+        put_u32(to, m->count, &r);
+        break;
     case MESSAGE_READY:
         put_string(to, m->warning, &r);
         put_u32(to, (uint32_t)m->error.code, &r);
         put_string(to, m->error.message, &r);
         break;
     case MESSAGE_STARTED:
+        put_string(to, m->started.cgroup, &r);
         put_u32(to, (uint32_t)m->started.pid, &r);
         put_u64(to, m->started.create_ns, &r);
         put_u32(to, m->fds, &r);
@@ -178,14 +192,50 @@ static bool get_flag(struct reader *r)
     return v == 1;
 }
 
+/* As get_list(), but that an empty one is none. */
+static const char *const *get_some(struct reader *r)
+{
+    const char *const *list = get_list(r);
+
+    if (list && list[0])
+        return list;
+    free((void *)list);
+    return NULL;
+}
+
+static void get_kind(struct reader *r, struct sandbox_kind *k)
+{
+    uint32_t port;
+
+    k->runtime_root = get_string(r);
+    k->network = get_flag(r) ? SANDBOX_NETWORK_NONE : SANDBOX_NETWORK_EGRESS;
+    k->frames_socket = get_flag(r);
+    port = get_u32(r);
+    if (port > UINT16_MAX && !r->bad)
+        r->bad = -EPROTO;
+    k->api_port = (uint16_t)port;
+    k->argv = get_some(r);
+    k->env = get_some(r);
+    k->syscalls = get_some(r);
+}
+
+static void get_cgroup(struct reader *r, char to[SANDBOX_CGROUP_MAX])
+{
+    const char *name = get_string(r);
+
+    if (strlen(name) >= SANDBOX_CGROUP_MAX && !r->bad)
+        r->bad = -EPROTO;
+    if (!r->bad)
+        strcpy(to, name);
+}
+
 static void get_spec(struct reader *r, struct message *m)
 {
     struct sandbox_spec *s = &m->spec;
-    uint32_t v;
 
     s->id = m->id;
+    get_kind(r, &s->kind);
     s->hostname = get_string(r);
-    s->runtime_root = get_string(r);
     s->code_dir = get_string(r);
     s->argv = get_list(r);
     s->env = get_list(r);
@@ -193,12 +243,6 @@ static void get_spec(struct reader *r, struct message *m)
     s->cpu_millis = get_u32(r);
     s->pids = get_u32(r);
     s->tmp_size = get_u64(r);
-    s->network = get_flag(r) ? SANDBOX_NETWORK_NONE : SANDBOX_NETWORK_EGRESS;
-    s->frames_socket = get_flag(r);
-    v = get_u32(r);
-    if (v > UINT16_MAX && !r->bad)
-        r->bad = -EPROTO;
-    s->api_port = (uint16_t)v;
 }
 
 static void get_error(struct reader *r, struct err *e)
@@ -224,11 +268,16 @@ int message_decode(const void *data, size_t n, struct message *ret)
     case MESSAGE_STOP:
         m.grace_ns = get_u64(&r);
         break;
+    case MESSAGE_PARK:
+        get_kind(&r, &m.spec.kind);
+        m.count = get_u32(&r);
+        break;
     case MESSAGE_READY:
         m.warning = get_string(&r);
         get_error(&r, &m.error);
         break;
     case MESSAGE_STARTED:
+        get_cgroup(&r, m.started.cgroup);
         m.started.pid = (pid_t)get_u32(&r);
         m.started.create_ns = get_u64(&r);
         m.started.stdout_fd = m.started.stderr_fd = -1;
@@ -260,9 +309,13 @@ int message_decode(const void *data, size_t n, struct message *ret)
 
 void message_done(struct message *m)
 {
-    free((void *)m->spec.argv);
-    free((void *)m->spec.env);
-    m->spec.argv = m->spec.env = NULL;
+    const char *const **const lists[] = {&m->spec.argv, &m->spec.env, &m->spec.kind.argv,
+                                         &m->spec.kind.env, &m->spec.kind.syscalls};
+
+    for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+        free((void *)*lists[i]);
+        *lists[i] = NULL;
+    }
 }
 
 /* ---- the socket */

@@ -15,6 +15,7 @@
 enum message_type {
     MESSAGE_CREATE = 1, /* agent to launcher */
     MESSAGE_STOP,
+    MESSAGE_PARK,
     MESSAGE_READY, /* launcher to agent, once: cleaned up, at work */
     MESSAGE_STARTED,
     MESSAGE_FAILED,
@@ -28,10 +29,11 @@ enum { MESSAGE_FD_STDOUT = 1, MESSAGE_FD_STDERR = 2, MESSAGE_FD_FRAMES = 4, MESS
 struct message {
     enum message_type type;
     const char *id;
-    struct sandbox_spec spec;       /* CREATE; argv and env are owned: message_done() */
-    uint64_t grace_ns;              /* STOP */
-    const char *warning;            /* READY; "" if none */
-    struct sandbox_started started; /* STARTED: pid and create_ns only */
+    struct sandbox_spec spec; /* CREATE; PARK: kind only. Its lists are owned: message_done() */
+    uint32_t count;           /* PARK */
+    uint64_t grace_ns;        /* STOP */
+    const char *warning;      /* READY; "" if none */
+    struct sandbox_started started; /* STARTED: but for the descriptors */
     uint32_t fds;                   /* STARTED: MESSAGE_FD_* */
     struct err error;               /* FAILED; READY with a code: could not start */
     struct sandbox_exit exit;       /* EXIT */

@@ -108,7 +108,7 @@ static void on_remove(struct loop_timer *t)
     struct sandbox *b = container_of(t, struct sandbox, timer);
     struct server *s = b->server;
     uint64_t now = clock_monotonic_ns();
-    int r = cgroup_remove(&s->cgroups, b->id);
+    int r = cgroup_remove(&s->cgroups, b->cgroup);
 
     if (b->linked && network_unlinked(&s->network, &b->link))
         b->linked = false;
@@ -125,7 +125,7 @@ static void on_remove(struct loop_timer *t)
 static void begin_remove(struct sandbox *b)
 {
     set_state(b, SANDBOX_REMOVING);
-    cgroup_usage(&b->server->cgroups, b->id, &b->usage);
+    cgroup_usage(&b->server->cgroups, b->cgroup, &b->usage);
     b->remove_until = clock_monotonic_ns() + REMOVE_TIME_NS;
     b->timer.fn = on_remove;
     on_remove(&b->timer);
@@ -137,7 +137,7 @@ static void on_still_there(struct loop_timer *t);
 static void kill_now(struct sandbox *b)
 {
     /* Both: the init's death ends the namespace too, should the cgroup have missed one. */
-    cgroup_kill(&b->server->cgroups, b->id);
+    cgroup_kill(&b->server->cgroups, b->cgroup);
     syscall(SYS_pidfd_send_signal, b->process.fd, SIGKILL, NULL, 0);
     b->timer.fn = on_still_there;
     loop_timer_set(b->server->loop, &b->timer, clock_monotonic_ns() + REKILL_TIME_NS);
@@ -177,6 +177,8 @@ void sandbox_stop(struct sandbox *b, uint64_t grace_ns)
         kill_sandbox(b);
     } else if (b->state == SANDBOX_RUNNING && grace_ns) {
         set_state(b, SANDBOX_STOPPING);
+        /* A frozen runtime would sleep through its SIGTERM. */
+        cgroup_freeze(&b->server->cgroups, b->cgroup, false);
         syscall(SYS_pidfd_send_signal, b->process.fd, SIGTERM, NULL, 0);
         b->timer.fn = on_grace_over;
         loop_timer_set(b->server->loop, &b->timer, at);
@@ -205,6 +207,7 @@ static void tell_started(struct sandbox *b, const int *fds, size_t n, bool frame
     memcpy(all + 2, fds, n * sizeof(*fds));
     m.fds = MESSAGE_FD_STDOUT | MESSAGE_FD_STDERR | (frames ? MESSAGE_FD_FRAMES : 0u) |
             (api ? MESSAGE_FD_API : 0u);
+    memcpy(m.started.cgroup, b->cgroup, sizeof(m.started.cgroup));
     m.started.pid = b->pid;
     m.started.create_ns = clock_monotonic_ns() - b->arrived;
     server_send(b->server, &m, all, n + 2);
@@ -305,7 +308,7 @@ static int watch_both(struct sandbox *b, struct err *e)
 static void give_up(struct sandbox *b, const struct err *e)
 {
     send_failed(b->server, b->id, e);
-    cgroup_remove(&b->server->cgroups, b->id);
+    cgroup_remove(&b->server->cgroups, b->cgroup);
     sandbox_free(b);
 }
 
@@ -317,6 +320,7 @@ void sandbox_create(struct server *s, const struct sandbox_spec *spec, uint64_t 
 
     if (r == 0) {
         snprintf(b->id, sizeof(b->id), "%s", spec->id);
+        snprintf(b->cgroup, sizeof(b->cgroup), "box-%u", s->serial++);
         r = map_put(&s->sandboxes, &b->node, b->id, strlen(b->id));
         if (r < 0)
             idpool_give(&s->slots, b->slot);

@@ -15,7 +15,7 @@ enum sandbox_state {
 struct sandbox {
     struct map_node node;
     struct server *server;
-    char id[64];
+    char id[64], cgroup[SANDBOX_CGROUP_MAX];
     enum sandbox_state state;
     uint64_t arrived, remove_until;
     uint64_t memory; /* the limit, for messages */

@@ -103,15 +103,15 @@ static int gather(struct sandbox *b, const struct sandbox_spec *spec, struct par
     b->channel.fd = pair[0];
     p->child_channel = pair[1];
     if (b->server->privileged) {
-        r = root_open_tree(spec->runtime_root, "runtime root", &p->root_tree, e);
+        r = root_open_tree(spec->kind.runtime_root, "runtime root", &p->root_tree, e);
         if (r == 0)
             r = root_open_tree(spec->code_dir, "code directory", &p->code_tree, e);
     }
     if (r < 0)
         return r;
     p->attached = spares_take(&b->server->spares, &p->spare);
-    return cgroup_create(&b->server->cgroups, b->id, p->attached ? p->spare.name : NULL, &limits,
-                         &p->cgroup, e);
+    return cgroup_create(&b->server->cgroups, b->cgroup, p->attached ? p->spare.name : NULL,
+                         &limits, &p->cgroup, e);
 }
 
 /* What only the launcher can give to the new process, and then its go. */
@@ -122,8 +122,8 @@ static int equip(struct sandbox *b, const struct sandbox_spec *spec, struct part
     int r = map_ids(b, e);
 
     if (r == 0 && !p->attached)
-        r = cgroup_attach(&s->cgroups, b->id, b->pid, e);
-    if (r == 0 && spec->network == SANDBOX_NETWORK_EGRESS && s->network.usable) {
+        r = cgroup_attach(&s->cgroups, b->cgroup, b->pid, e);
+    if (r == 0 && spec->kind.network == SANDBOX_NETWORK_EGRESS && s->network.usable) {
         r = network_link(&s->network, b->pid, &b->link, e);
         b->linked = r == 0;
         go = (struct child_go){
@@ -151,7 +151,7 @@ static int clone_child(struct sandbox *b, const struct sandbox_spec *spec, const
                               .seccomp = &b->server->seccomp};
     pid_t pid;
 
-    if (spec->network == SANDBOX_NETWORK_EGRESS && b->server->network.usable)
+    if (spec->kind.network == SANDBOX_NETWORK_EGRESS && b->server->network.usable)
         network_resolv_conf(resolv, sizeof(resolv));
     if (p->attached)
         pid = spare_clone(&p->spare, &plan, p->cgroup, &b->process.fd);

@@ -28,6 +28,7 @@ struct server {
     struct sock_fprog seccomp;
     struct spares spares;
     struct idpool slots; /* uid ranges */
+    uint32_t serial;     /* of the cgroups */
     uid_t uid_base;
     bool privileged; /* root: ranges of ids, cgroups, links */
     bool closing;

@@ -135,12 +135,14 @@ int launcher_create(struct launcher *l, const struct sandbox_spec *s)
         return create_result;
     ck_assert_uint_lt(box_count, 16);
     box_count++;
-    *b = (struct box){.out = -1, .err = -1, .frames = s->frames_socket, .api = s->api_port != 0};
+    *b = (struct box){
+        .out = -1, .err = -1, .frames = s->kind.frames_socket, .api = s->kind.api_port != 0};
     b->rt.fd = -1;
     snprintf(b->id, sizeof(b->id), "%s", s->id);
     n += (size_t)snprintf(created, sizeof(created),
                           "hostname=%s\ncode=%s\nroot=%s\nmemory=%llu\ncpu=%u\n", s->hostname,
-                          s->code_dir, s->runtime_root, (unsigned long long)s->memory, s->cpu_millis);
+                          s->code_dir, s->kind.runtime_root, (unsigned long long)s->memory,
+                          s->cpu_millis);
     for (const char *const *a = s->argv; *a; a++)
         n += (size_t)snprintf(created + n, sizeof(created) - n, "argv=%s\n", *a);
     for (const char *const *e = s->env; *e; e++)
@@ -181,10 +183,10 @@ int launcher_stop_sandbox(struct launcher *l, const char *id, uint64_t grace_ns)
     return 0;
 }
 
-int launcher_usage(struct launcher *l, const char *id, struct sandbox_usage *ret)
+int launcher_usage(const struct launcher *l, const char *cgroup, struct sandbox_usage *ret)
 {
     (void)l;
-    if (!box_of(id) || !box_of(id)->alive)
+    if (strncmp(cgroup, "of-", 3) || !box_of(cgroup + 3) || !box_of(cgroup + 3)->alive)
         return -ENOENT;
     *ret = (struct sandbox_usage){.memory = 1000, .cpu_ns = 5 * NS_PER_MS};
     return 0;
@@ -208,6 +210,7 @@ static struct box *box_start(const char *id)
 
     wait_for(box_made, (void *)id);
     b = box_of(id);
+    snprintf(s.cgroup, sizeof(s.cgroup), "of-%s", id);
     ck_assert_int_eq(pipe2(out, O_CLOEXEC | O_NONBLOCK), 0);
     ck_assert_int_eq(pipe2(err, O_CLOEXEC | O_NONBLOCK), 0);
     b->out = out[1];

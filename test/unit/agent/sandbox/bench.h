@@ -227,13 +227,12 @@ static inline struct sandbox_spec spec_of(struct bench *b, const char *const *ar
 
     return (struct sandbox_spec){.id = "demo-1",
                                  .hostname = "demo",
-                                 .runtime_root = b->root,
+                                 .kind = {.runtime_root = b->root, .network = SANDBOX_NETWORK_NONE},
                                  .code_dir = b->code,
                                  .argv = argv,
                                  .env = env,
                                  .memory = 64u << 20,
-                                 .cpu_millis = 1000,
-                                 .network = SANDBOX_NETWORK_NONE};
+                                 .cpu_millis = 1000};
 }
 
 /* Reads until the end, after the exit. */

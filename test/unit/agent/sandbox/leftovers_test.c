@@ -83,7 +83,7 @@ static pid_t start_agent(struct bench *b, pid_t *ret_init)
 
         bench_launch(b, false, &bench_ops);
         s = spec_of(b, sleeper);
-        s.network = SANDBOX_NETWORK_EGRESS;
+        s.kind.network = SANDBOX_NETWORK_EGRESS;
         if (launcher_create(b->launcher, &s) < 0)
             _exit(1);
         run_until(b, 's');

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 static const char *const argv[] = {"/var/task/bootstrap", "--flag", "", NULL};
+static const char *const ahead[] = {"/bin/interpreter", NULL}, *const calls[] = {"bpf", NULL};
 static const char *const env[] = {"A=1", "B=two words\n", NULL};
 
 static struct message create(void)
@@ -17,17 +18,20 @@ static struct message create(void)
                             .id = "demo-1",
                             .spec = {.id = "demo-1",
                                      .hostname = "demo",
-                                     .runtime_root = "/r",
+                                     .kind = {.runtime_root = "/r",
+                                              .network = SANDBOX_NETWORK_NONE,
+                                              .frames_socket = true,
+                                              .api_port = 9001,
+                                              .argv = ahead,
+                                              .env = env,
+                                              .syscalls = calls},
                                      .code_dir = "/c",
                                      .argv = argv,
                                      .env = env,
                                      .memory = 1ull << 40,
                                      .cpu_millis = 500,
                                      .pids = 7,
-                                     .tmp_size = 9,
-                                     .network = SANDBOX_NETWORK_NONE,
-                                     .frames_socket = true,
-                                     .api_port = 9001}};
+                                     .tmp_size = 9}};
 }
 
 START_TEST(create_round_trip)
@@ -40,7 +44,7 @@ START_TEST(create_round_trip)
     ck_assert_str_eq(d.id, "demo-1");
     ck_assert_str_eq(d.spec.id, "demo-1");
     ck_assert_str_eq(d.spec.hostname, "demo");
-    ck_assert_str_eq(d.spec.runtime_root, "/r");
+    ck_assert_str_eq(d.spec.kind.runtime_root, "/r");
     ck_assert_str_eq(d.spec.code_dir, "/c");
     for (size_t i = 0; i < 4; i++)
         ck_assert_pstr_eq(d.spec.argv[i], argv[i]);
@@ -50,9 +54,25 @@ START_TEST(create_round_trip)
     ck_assert_uint_eq(d.spec.cpu_millis, 500);
     ck_assert_uint_eq(d.spec.pids, 7);
     ck_assert_uint_eq(d.spec.tmp_size, 9);
-    ck_assert_int_eq(d.spec.network, SANDBOX_NETWORK_NONE);
-    ck_assert(d.spec.frames_socket);
-    ck_assert_uint_eq(d.spec.api_port, 9001);
+    ck_assert_int_eq(d.spec.kind.network, SANDBOX_NETWORK_NONE);
+    ck_assert(d.spec.kind.frames_socket);
+    ck_assert_uint_eq(d.spec.kind.api_port, 9001);
+    ck_assert_str_eq(d.spec.kind.argv[0], ahead[0]);
+    ck_assert_ptr_null(d.spec.kind.argv[1]);
+    ck_assert_str_eq(d.spec.kind.env[1], env[1]);
+    ck_assert_str_eq(d.spec.kind.syscalls[0], "bpf");
+    message_done(&d);
+    /* A kind alone; what it lacks is NULL, not empty. */
+    m = (struct message){
+        .type = MESSAGE_PARK, .id = "", .spec.kind = {.runtime_root = "/r"}, .count = 3};
+    buffer_clear(&b);
+    ck_assert_int_eq(message_encode(&b, &m), 0);
+    ck_assert_int_eq(message_decode(buffer_bytes(&b), buffer_size(&b), &d), 0);
+    ck_assert_str_eq(d.spec.kind.runtime_root, "/r");
+    ck_assert_int_eq(d.spec.kind.network, SANDBOX_NETWORK_EGRESS);
+    ck_assert_ptr_null(d.spec.kind.argv);
+    ck_assert_ptr_null(d.spec.kind.syscalls);
+    ck_assert_uint_eq(d.count, 3);
     message_done(&d);
 }
 END_TEST
@@ -61,8 +81,10 @@ START_TEST(answers_round_trip)
 {
     cleanup_buffer struct buffer b = {0};
     struct message d;
-    const struct message started = {
-        .type = MESSAGE_STARTED, .id = "x", .fds = 5, .started = {.pid = 42, .create_ns = 77}};
+    const struct message started = {.type = MESSAGE_STARTED,
+                                    .id = "x",
+                                    .fds = 5,
+                                    .started = {.cgroup = "box-7", .pid = 42, .create_ns = 77}};
     const struct message failed = {
         .type = MESSAGE_FAILED, .id = "x", .error = {.code = ENOENT, .message = "exec /x: no"}};
     const struct message ended = {
@@ -73,6 +95,7 @@ START_TEST(answers_round_trip)
     ck_assert_int_eq(message_encode(&b, &started), 0);
     ck_assert_int_eq(message_decode(buffer_bytes(&b), buffer_size(&b), &d), 0);
     ck_assert_int_eq(d.started.pid, 42);
+    ck_assert_str_eq(d.started.cgroup, "box-7");
     ck_assert_uint_eq(d.started.create_ns, 77);
     ck_assert_int_eq(d.started.api_listen_fd, -1);
     ck_assert_uint_eq(d.fds, 5);
@@ -131,7 +154,7 @@ START_TEST(too_large)
 
     memset(big, 'x', MESSAGE_MAX);
     big[MESSAGE_MAX] = '\0';
-    m.spec.runtime_root = big;
+    m.spec.kind.runtime_root = big;
     ck_assert_int_eq(message_encode(&b, &m), -EMSGSIZE);
     buffer_clear(&b);
     m = create();

@@ -101,7 +101,7 @@ START_TEST(egress_and_nothing_else)
     }
     s = spec_of(&b, victim);
     s.id = "victim";
-    s.network = SANDBOX_NETWORK_EGRESS;
+    s.kind.network = SANDBOX_NETWORK_EGRESS;
     ck_assert_int_eq(launcher_create(b.launcher, &s), 0);
     run_until(&b, 's');
     fcntl(b.at.stdout_fd, F_SETFL, 0);
@@ -137,7 +137,7 @@ START_TEST(egress_and_nothing_else)
         close(fd);
     }
     s.id = "lonely";
-    s.network = SANDBOX_NETWORK_NONE;
+    s.kind.network = SANDBOX_NETWORK_NONE;
     out = run_script(
         &b, &s, "ip link | grep -c '^[0-9]'; nc -w 1 " OUTSIDE " 5353 2>/dev/null || echo alone");
     ck_assert_str_eq(out, "1\nalone\n");

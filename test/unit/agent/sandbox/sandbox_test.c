@@ -181,7 +181,7 @@ START_TEST(failures_explain_themselves)
     s.code_dir = "/nowhere/code";
     fails(&b, &s, ENOENT, "code directory /nowhere/code: No such");
     s = spec_of(&b, absent);
-    s.runtime_root = "/nowhere/root";
+    s.kind.runtime_root = "/nowhere/root";
     fails(&b, &s, ENOENT, "runtime root /nowhere/root: No such");
     s = spec_of(&b, absent);
     snprintf(path, sizeof(path), "%s/run", b.root);
@@ -294,31 +294,32 @@ START_TEST(freezes_and_counts)
     NEED();
     bench_open(&b);
     s = spec_of(&b, busy);
-    ck_assert_int_eq(launcher_usage(b.launcher, s.id, &before), -ENOENT);
+    ck_assert_int_eq(launcher_usage(b.launcher, "box-0", &before), -ENOENT);
+    ck_assert_int_eq(launcher_usage(b.launcher, "../x", &before), -ENOENT);
     ck_assert_int_eq(launcher_create(b.launcher, &s), 0);
     run_until(&b, 's');
     fcntl(b.at.stdout_fd, F_SETFL, 0);
     ck_assert_int_eq(read(b.at.stdout_fd, ready, 6), 6);
-    if (launcher_freeze(b.launcher, s.id, true) == -EOPNOTSUPP) {
+    if (launcher_freeze(b.launcher, b.at.cgroup, true) == -EOPNOTSUPP) {
         printf("skipped: no freezer here\n");
         bench_close(&b);
         return;
     }
     /* Frozen when its time stands still twice in a row; it is busy otherwise. */
-    ck_assert_int_eq(launcher_usage(b.launcher, s.id, &before), 0);
+    ck_assert_int_eq(launcher_usage(b.launcher, b.at.cgroup, &before), 0);
     for (int still = 0; still < 2;) {
         struct timespec pause = {.tv_nsec = 20 * 1000 * 1000};
 
         nanosleep(&pause, NULL);
-        ck_assert_int_eq(launcher_usage(b.launcher, s.id, &after), 0);
+        ck_assert_int_eq(launcher_usage(b.launcher, b.at.cgroup, &after), 0);
         still = after.cpu_ns == before.cpu_ns ? still + 1 : 0;
         before = after;
     }
     /* A stop thaws it, so that it hears the SIGTERM. */
     ck_assert_int_eq(launcher_stop_sandbox(b.launcher, s.id, 60 * NS_PER_S), 0);
-    ck_assert_int_eq(launcher_freeze(b.launcher, s.id, true), -ENOENT);
     run_until(&b, 'e');
     ck_assert_int_eq(b.exit.code, 4);
+    ck_assert_int_eq(launcher_freeze(b.launcher, b.at.cgroup, true), -ENOENT);
     close(b.at.stdout_fd);
     close(b.at.stderr_fd);
     bench_close(&b);
@@ -355,8 +356,8 @@ START_TEST(sockets_inside)
     NEED();
     bench_open(&b);
     s = spec_of(&b, argv);
-    s.frames_socket = true;
-    s.api_port = 9001;
+    s.kind.frames_socket = true;
+    s.kind.api_port = 9001;
     ck_assert_int_eq(launcher_create(b.launcher, &s), 0);
     run_until(&b, 's');
     ck_assert_int_ge(b.at.frames_listen_fd, 0);
@@ -366,7 +367,7 @@ START_TEST(sockets_inside)
     free(slurp(b.at.stdout_fd));
     free(slurp(b.at.stderr_fd));
     /* One alone must not be taken for the other. */
-    s.frames_socket = false;
+    s.kind.frames_socket = false;
     ck_assert_int_eq(launcher_create(b.launcher, &s), 0);
     run_until(&b, 's');
     ck_assert_int_eq(b.at.frames_listen_fd, -1);

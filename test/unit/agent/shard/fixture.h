@@ -234,9 +234,9 @@ int launcher_stop_sandbox(struct launcher *l, const char *id, uint64_t grace_ns)
     return 0;
 }
 
-int launcher_usage(struct launcher *l, const char *id, struct sandbox_usage *ret)
+int launcher_usage(const struct launcher *l, const char *cgroup, struct sandbox_usage *ret)
 {
-    (void)l, (void)id, (void)ret;
+    (void)l, (void)cgroup, (void)ret;
     return -ENOENT;
 }
 
