@@ -19,7 +19,8 @@
 enum { IN_FLIGHT_MAX = 256 };
 
 static struct {
-    const char *root, *code, *program;
+    struct sandbox_kind kind;
+    const char *code, *program;
     struct launcher *launcher;
     struct loop *loop;
     unsigned serial, running, left;
@@ -41,14 +42,12 @@ static void create_one(void)
     char id[32];
     const struct sandbox_spec spec = {.id = id,
                                       .hostname = "bench",
-                                      .runtime_root = bench.root,
+                                      .kind = bench.kind,
                                       .code_dir = bench.code,
                                       .argv = argv,
                                       .env = env,
                                       .memory = 64u << 20,
-                                      .cpu_millis = 1000,
-                                      .frames_socket = true,
-                                      .network = SANDBOX_NETWORK_NONE};
+                                      .cpu_millis = 1000};
     int r;
 
     snprintf(id, sizeof(id), "bench-%u", bench.serial++);
@@ -132,7 +131,7 @@ static int serve_rate(void)
     return 0;
 }
 
-static void open_launcher(const char *state)
+static void open_launcher(const char *state, unsigned park)
 {
     static const struct launcher_ops ops = {on_started, on_failed, on_ended, on_lost};
     const struct launcher_config config = {.state_dir = state};
@@ -142,6 +141,8 @@ static void open_launcher(const char *state)
         fail("launcher", e.message);
     if (loop_new(&bench.loop) < 0 || launcher_attach(bench.launcher, bench.loop, &ops, NULL) < 0)
         fail("loop", "cannot attach");
+    if (park && launcher_park(bench.launcher, &bench.kind, park) < 0)
+        fail("park", "refused");
 }
 
 int main(int argc, char **argv)
@@ -152,11 +153,12 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: sandbox_starts STATE ROOT CODE PROGRAM whole|first|rate [PARK]\n");
         return 2;
     }
-    bench.root = argv[2];
+    bench.kind = (struct sandbox_kind){
+        .runtime_root = argv[2], .network = SANDBOX_NETWORK_NONE, .frames_socket = true};
     bench.code = argv[3];
     bench.program = argv[4];
     bench.until_first = !strcmp(argv[5], "first");
-    open_launcher(argv[1]);
+    open_launcher(argv[1], argc > 6 ? (unsigned)atoi(argv[6]) : 0);
     puts("ready");
     fflush(stdout);
     r = strcmp(argv[5], "rate") ? starts_serve(start, NULL) : serve_rate();
