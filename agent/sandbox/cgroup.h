@@ -1,9 +1,10 @@
-/* cgroup.h - the cgroups of the sandboxes: `rouse-<id>/<instance>` below the agent's own, in every hierarchy used.
+/* cgroup.h - the cgroups of the sandboxes: `rouse-<id>/<name>` below the agent's own, in every hierarchy used.
  *
  * The launcher makes, limits and removes them; the agent's side freezes and
  * reads them. Each process has its own `struct cgroups`, made before the fork
- * and read-only after, so both may use it at once. Synchronous file writes of
- * some 10 us each; an attach on v1 may take 12 ms (baselines: RCU). */
+ * and read-only once its directories are open, so any thread may use it.
+ * Synchronous file writes of 4 to 12 us each, relative to those directories; an
+ * attach on v1 may take 12 ms (baselines: RCU). */
 #pragma once
 #include "base/error.h"
 #include "sandbox/cgroup_layout.h"
@@ -23,6 +24,9 @@ struct cgroups {
 /* Reads /proc and decides. -errno. */
 int cgroups_init(struct cgroups *c, const char *name, bool v1_only);
 void cgroups_done(struct cgroups *c);
+/* Opens rouse-<id> in every hierarchy, once it is there: all calls below but cgroup_attach() go
+ * through these descriptors. cgroups_prepare() ends with it. */
+void cgroups_open(struct cgroups *c);
 
 /* Makes rouse-<id> everywhere. On v2, where a cgroup with processes cannot delegate, the two pids
  * move to the leaf first. What cannot be enforced is appended to `warning`, and that tree is left
@@ -33,9 +37,9 @@ void cgroups_prepare(struct cgroups *c, const pid_t *pids, size_t n, char *warni
 int cgroups_clean(const struct cgroups *c, struct err *e);
 
 struct cgroup_limits {
-    uint64_t memory;     /* 0: none */
+    uint64_t memory;     /* bytes; 0: none */
     uint32_t cpu_millis; /* 0: none */
-    uint32_t pids;
+    uint32_t pids;       /* 0: none */
 };
 /* Makes the v1 directories only, with no limits yet, for a process that attaches itself ahead. */
 int cgroup_create_spare(const struct cgroups *c, const char *name);
@@ -43,15 +47,31 @@ int cgroup_create_spare(const struct cgroups *c, const char *name);
  * CLONE_INTO_CGROUP, or -1 where there is none. After a failure nothing of it is left. */
 int cgroup_create(const struct cgroups *c, const char *id, const char *spare,
                   const struct cgroup_limits *limits, int *ret_fd, struct err *e);
-/* Puts `pid` into the v1 hierarchies. */
+/* Makes the directories, without limits. *ret_fd as cgroup_create()'s. */
+int cgroup_make(const struct cgroups *c, const char *name, int *ret_fd, struct err *e);
+/* Writes what `to` asks for and `from` (NULL: a cgroup just made) does not have already: see the
+ * table in cgroup_limit.c. After a failure some may be written. */
+int cgroup_limit(const struct cgroups *c, const char *name, const struct cgroup_limits *from,
+                 const struct cgroup_limits *to, struct err *e);
+/* Puts `pid` into the v1 hierarchies; by whole paths, for a process that has closed descriptors. */
 int cgroup_attach(const struct cgroups *c, const char *id, pid_t pid, struct err *e);
 /* Kills all in it: -EOPNOTSUPP without the unified tree's cgroup.kill (thawed then on v1: kill the init). */
 int cgroup_kill(const struct cgroups *c, const char *id);
 int cgroup_freeze(const struct cgroups *c, const char *id, bool frozen); /* -EOPNOTSUPP, -ENOENT */
 
 struct cgroup_usage {
-    uint64_t memory, memory_peak, cpu_ns, oom_kills; /* 0: not known */
+    uint64_t memory, cpu_ns; /* 0: not known */
 };
-int cgroup_usage(const struct cgroups *c, const char *id, struct cgroup_usage *ret); /* -ENOENT */
-/* -EBUSY while the kernel still counts a process in it. */
+/* Two files: for a look every second at every sandbox. -ENOENT */
+int cgroup_usage(const struct cgroups *c, const char *id, struct cgroup_usage *ret);
+struct cgroup_total {
+    uint64_t memory_peak, cpu_ns, oom_kills; /* 0: not known */
+};
+/* What it had come to when it ended. */
+void cgroup_total(const struct cgroups *c, const char *id, struct cgroup_total *ret);
+/* Takes up to `bytes` of memory away from it, the page cache and, where the node has swap, what else
+ * it has: for one that is frozen, since it must fault all of it in again. *ret_freed (may be NULL):
+ * how much it shrank. May take a second: a worker's. -EOPNOTSUPP where the kernel has no way. */
+int cgroup_reclaim(const struct cgroups *c, const char *id, uint64_t bytes, uint64_t *ret_freed);
+/* -EBUSY while the kernel still counts a process in it. 0.1 ms for all hierarchies of one. */
 int cgroup_remove(const struct cgroups *c, const char *id);

@@ -7,13 +7,18 @@
 #include <string.h>
 
 static const char *const controller_names[CGROUP_CONTROLLERS] = {
-    [CGROUP_MEMORY] = "memory",   [CGROUP_CPU] = "cpu",         [CGROUP_PIDS] = "pids",
-    [CGROUP_CPUACCT] = "cpuacct", [CGROUP_FREEZER] = "freezer",
+    [CGROUP_MEMORY] = "memory", [CGROUP_CPU] = "cpu",         [CGROUP_PIDS] = "pids",
+    [CGROUP_IO] = "io",         [CGROUP_CPUACCT] = "cpuacct", [CGROUP_FREEZER] = "freezer",
 };
 
 const char *cgroup_controller_name(enum cgroup_controller c)
 {
     return controller_names[c];
+}
+
+static const char *name_on_v1(int c)
+{
+    return c == CGROUP_IO ? "blkio" : controller_names[c];
 }
 
 /* Is `word` one of the words of `list`, which are separated by one of `separators`? */
@@ -128,8 +133,8 @@ static void take_mount(const struct mount_line *m, const char *cgroup, struct cg
     if (strcmp(m->type, "cgroup"))
         return;
     for (int c = 0; c < CGROUP_CONTROLLERS; c++) {
-        if (!l->v1[c] && has_word(m->options, controller_names[c], ",")) {
-            cleanup_free char *path = own_path(cgroup, controller_names[c]);
+        if (!l->v1[c] && has_word(m->options, name_on_v1(c), ",")) {
+            cleanup_free char *path = own_path(cgroup, name_on_v1(c));
 
             l->v1[c] = path ? visible(m, path) : NULL;
         }
@@ -170,7 +175,7 @@ static size_t tree_add(struct cgroup_tree *trees, size_t n, const char *own, boo
             return n;
         }
     }
-    trees[n] = (struct cgroup_tree){.own = own, .v2 = v2, .controllers = bits};
+    trees[n] = (struct cgroup_tree){.own = own, .v2 = v2, .controllers = bits, .dir = -1};
     return n + 1;
 }
 

@@ -11,6 +11,7 @@ enum cgroup_controller {
     CGROUP_MEMORY,
     CGROUP_CPU,
     CGROUP_PIDS,
+    CGROUP_IO,
     CGROUP_CPUACCT,
     CGROUP_FREEZER,
     CGROUP_CONTROLLERS
@@ -30,6 +31,8 @@ struct cgroup_tree {
     const char *own; /* the layout's */
     bool v2;
     unsigned controllers; /* 1 << enum cgroup_controller */
+    unsigned absent; /* knobs that this kernel does not have, by their place in cgroup_limit.c */
+    int dir;         /* of `own`/rouse-<id> once open, else -1 */
 };
 enum { CGROUP_TREES_MAX = CGROUP_CONTROLLERS + 1 };
 

@@ -4,7 +4,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/file.h"
-#include "sandbox/cgroup.h"
+#include "sandbox/cgroup_internal.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -83,17 +83,25 @@ static const struct {
     {CGROUP_MEMORY, "+memory", "-memory"},
     {CGROUP_CPU, "+cpu", "-cpu"},
     {CGROUP_PIDS, "+pids", "-pids"},
+    {CGROUP_IO, "+io", "-io"},
 };
 
-static int delegate(const struct cgroup_tree *t, const char *dir)
+/* Disks are shared by weight where that can be, and nobody is told where it cannot. */
+static int delegate(struct cgroup_tree *t, const char *dir)
 {
     char path[PATH_MAX + 32];
     int r = 0;
 
     snprintf(path, sizeof(path), "%s/cgroup.subtree_control", dir);
-    for (size_t i = 0; i < ARRAY_LEN(v2_controls) && r == 0; i++)
-        if (t->controllers & 1u << v2_controls[i].what)
-            r = file_poke(AT_FDCWD, path, v2_controls[i].enable);
+    for (size_t i = 0; i < ARRAY_LEN(v2_controls) && r == 0; i++) {
+        if (!(t->controllers & 1u << v2_controls[i].what))
+            continue;
+        r = file_poke(AT_FDCWD, path, v2_controls[i].enable);
+        if (r < 0 && r != -EBUSY && v2_controls[i].what == CGROUP_IO) {
+            t->controllers &= ~(1u << CGROUP_IO);
+            r = 0;
+        }
+    }
     return r;
 }
 
@@ -143,6 +151,13 @@ void cgroups_prepare(struct cgroups *c, const pid_t *pids, size_t n, char *warni
                 warn(warning, size, "%s/cgroup.subtree_control: %s", t->own, strerror(-r));
             if (r < 0)
                 t->controllers = 1u << CGROUP_CPUACCT | 1u << CGROUP_FREEZER;
+        }
+        if (cgroup_tree_open(c, t) == 0 && t->controllers == 1u << CGROUP_IO) {
+            /* A blkio without weights has nothing for us, and every attach to it would cost. */
+            close(t->dir);
+            rmdir(dir);
+            memmove(t, t + 1, (--c->count - i) * sizeof(*t));
+            continue;
         }
         enforced |= t->controllers;
         i++;

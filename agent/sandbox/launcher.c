@@ -70,6 +70,7 @@ static int await_ready(struct launcher *l, struct err *e)
         return -m.error.code;
     }
     l->warning = *m.warning ? strdup(m.warning) : NULL;
+    cgroups_open(&l->cgroups);
     return 0;
 }
 

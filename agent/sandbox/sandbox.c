@@ -75,7 +75,7 @@ static void sandbox_free(struct sandbox *b)
 
 static void explain_silent_end(struct sandbox *b)
 {
-    if (b->usage.oom_kills)
+    if (b->total.oom_kills)
         err_set(&b->error, ENOMEM, "set-up was killed for memory: the limit of %llu bytes is too low",
                 (unsigned long long)b->memory);
     else if (WIFSIGNALED(b->status))
@@ -97,9 +97,9 @@ static void tell_end(struct sandbox *b)
     m.exit.code = WIFEXITED(b->status) ? WEXITSTATUS(b->status) : -1;
     m.exit.signal = WIFSIGNALED(b->status) ? WTERMSIG(b->status) : 0;
     /* A runtime that outlived the kill of a child and then ended well was not ended by it. */
-    m.exit.oom = b->usage.oom_kills && m.exit.code != 0;
-    m.exit.memory_peak = b->usage.memory_peak;
-    m.exit.cpu_ns = b->usage.cpu_ns;
+    m.exit.oom = b->total.oom_kills && m.exit.code != 0;
+    m.exit.memory_peak = b->total.memory_peak;
+    m.exit.cpu_ns = b->total.cpu_ns;
     server_send(b->server, &m, NULL, 0);
 }
 
@@ -125,7 +125,7 @@ static void on_remove(struct loop_timer *t)
 static void begin_remove(struct sandbox *b)
 {
     set_state(b, SANDBOX_REMOVING);
-    cgroup_usage(&b->server->cgroups, b->cgroup, &b->usage);
+    cgroup_total(&b->server->cgroups, b->cgroup, &b->total);
     b->remove_until = clock_monotonic_ns() + REMOVE_TIME_NS;
     b->timer.fn = on_remove;
     on_remove(&b->timer);

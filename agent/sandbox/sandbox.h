@@ -28,8 +28,8 @@ struct sandbox {
     struct loop_timer timer;
     struct err error; /* why it never ran */
     bool started, exited;
-    int status; /* the runtime's, once exited; else the init's */
-    struct cgroup_usage usage;
+    int status;                /* the runtime's, once exited; else the init's */
+    struct cgroup_total total; /* once all is over */
 };
 
 static inline void close_fd(int *fd)

@@ -1,5 +1,4 @@
 #include "base/cleanup.h"
-#include "base/file.h"
 #include "sandbox/cgroup.h"
 #include "unit.h"
 
@@ -145,57 +144,4 @@ START_TEST(other_shapes)
 }
 END_TEST
 
-/* ---- limits on v2, in a directory that plays the tree: the files that the kernel would make are
- * there */
-static void put(const char *dir, const char *name, const char *text)
-{
-    char path[PATH_MAX];
-
-    snprintf(path, sizeof(path), "%s/%s", dir, name);
-    ck_assert_int_eq(file_write_atomic(path, text, strlen(text), 0644), 0);
-}
-
-static void has(const char *dir, const char *name, const char *text)
-{
-    cleanup_buffer struct buffer b = {0};
-    char path[PATH_MAX];
-
-    snprintf(path, sizeof(path), "%s/%s", dir, name);
-    ck_assert_int_eq(file_read(-100, path, 100, &b), 0);
-    ck_assert_msg(buffer_size(&b) == strlen(text) && !memcmp(buffer_bytes(&b), text, strlen(text)),
-                  "%s holds %.*s", name, (int)buffer_size(&b), buffer_bytes(&b));
-}
-
-START_TEST(v2_usage_and_freeze)
-{
-    char dir[] = "/tmp/rouse-cgroup-XXXXXX", inner[64];
-    struct cgroups c = {.count = 1, .name = "rouse-1"};
-    struct cgroup_usage u;
-
-    ck_assert_ptr_nonnull(mkdtemp(dir));
-    c.trees[0] = (struct cgroup_tree){.own = dir, .v2 = true, .controllers = 31};
-    snprintf(inner, sizeof(inner), "%s/rouse-1/a", dir);
-    ck_assert_int_eq(cgroup_usage(&c, "a", &u), -ENOENT);
-    ck_assert_int_eq(file_mkdirs(inner, 0755), 0);
-    put(inner, "memory.current", "4096\n");
-    put(inner, "memory.peak", "8192\n");
-    put(inner, "memory.events", "low 0\nhigh 0\nmax 3\noom 2\noom_kill 1\noom_group_kill 1\n");
-    put(inner, "cpu.stat", "usage_usec 12\nuser_usec 7\n");
-    put(inner, "cgroup.freeze", "0");
-    put(inner, "cgroup.kill", "");
-    ck_assert_int_eq(cgroup_usage(&c, "a", &u), 0);
-    ck_assert_uint_eq(u.memory, 4096);
-    ck_assert_uint_eq(u.memory_peak, 8192);
-    ck_assert_uint_eq(u.oom_kills, 1);
-    ck_assert_uint_eq(u.cpu_ns, 12000);
-    ck_assert_int_eq(cgroup_freeze(&c, "a", true), 0);
-    has(inner, "cgroup.freeze", "1");
-    ck_assert_int_eq(cgroup_freeze(&c, "b", true), -ENOENT);
-    ck_assert_int_eq(cgroup_kill(&c, "a"), 0);
-    has(inner, "cgroup.kill", "1");
-    file_remove_tree(dir);
-}
-END_TEST
-
-UNIT_MAIN("cgroup_layout", pure_v2, pure_v1, hybrid, seen_from_a_container, other_shapes,
-          v2_usage_and_freeze)
+UNIT_MAIN("cgroup_layout", pure_v2, pure_v1, hybrid, seen_from_a_container, other_shapes)
