@@ -130,6 +130,24 @@ static int protocol_of(struct json_object *o, enum runtime_protocol *ret, struct
     return 0;
 }
 
+static int park_of(struct json_object *o, enum runtime_park *ret, struct err *e)
+{
+    struct json_object *v;
+    const char *s;
+
+    *ret = RUNTIME_PARK_NONE;
+    if (!json_object_object_get_ex(o, "park", &v))
+        return 0;
+    s = json_object_get_string(v);
+    if (s && !strcmp(s, "interpreter"))
+        *ret = RUNTIME_PARK_INTERPRETER;
+    else if (s && !strcmp(s, "zygote"))
+        *ret = RUNTIME_PARK_ZYGOTE;
+    else
+        return err_set(e, EINVAL, "park: must be \"interpreter\" or \"zygote\"");
+    return 0;
+}
+
 static int runtime_fill(struct runtime *r, struct json_object *o, const char *dir, const char *name,
                         struct err *e)
 {
@@ -150,6 +168,10 @@ static int runtime_fill(struct runtime *r, struct json_object *o, const char *di
         n = env_of(o, &r->env, e);
     if (n == 0)
         n = protocol_of(o, &r->protocol, e);
+    if (n == 0)
+        n = park_of(o, &r->park, e);
+    if (n == 0 && r->park && r->protocol != RUNTIME_FRAMES)
+        n = err_set(e, EINVAL, "park: needs the protocol \"frames\"");
     if (n < 0)
         return n;
     if (strcmp(r->name, name))

@@ -8,11 +8,16 @@ enum runtime_protocol {
     RUNTIME_FRAMES,
     RUNTIME_ANY
 }; /* any: frames or the Lambda Runtime API, whichever speaks first */
+/* What of an instance is started ahead of its function: nothing, the interpreter (it waits in its sandbox
+ * for the function's name and environment, proto/frames.md), or the interpreter as a fork of one that has
+ * its modules loaded. */
+enum runtime_park { RUNTIME_PARK_NONE, RUNTIME_PARK_INTERPRETER, RUNTIME_PARK_ZYGOTE };
 struct runtime {
     char *name, *version, *digest;
     char *rootfs;       /* absolute */
     char **argv, **env; /* NULL-terminated */
     enum runtime_protocol protocol;
+    enum runtime_park park;
 };
 struct runtimes;
 /* Reads every DIR/NAME/runtime.json; a broken one is logged and left out. */

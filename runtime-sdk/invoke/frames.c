@@ -60,12 +60,29 @@ bool frames_violate(struct frames *f, const char *fmt, ...)
     return false;
 }
 
-static bool hello_valid(const struct frame *fr, bool *ret_http)
+/* What a runtime says of itself. */
+struct hello {
+    bool http, parked;
+};
+
+/* False: it is there and no boolean. */
+static bool flag_of(struct json_object *o, const char *name, bool *ret)
+{
+    struct json_object *v;
+
+    if (!json_object_object_get_ex(o, name, &v))
+        return true;
+    *ret = json_object_get_boolean(v);
+    return json_object_is_type(v, json_type_boolean);
+}
+
+static bool hello_parse(const struct frame *fr, struct hello *ret)
 {
     struct json_tokener *t;
     struct json_object *o = NULL, *v;
     bool ok;
 
+    *ret = (struct hello){0};
     if (fr->length > HELLO_MAX)
         return false;
     t = json_tokener_new_ex(8);
@@ -74,10 +91,8 @@ static bool hello_valid(const struct frame *fr, bool *ret_http)
     json_tokener_free(t);
     ok = o && json_object_is_type(o, json_type_object) &&
          json_object_object_get_ex(o, "protocol", &v) && json_object_is_type(v, json_type_int) &&
-         json_object_get_int64(v) == FRAME_PROTOCOL;
-    *ret_http = ok && json_object_object_get_ex(o, "http", &v) && json_object_get_boolean(v);
-    ok = ok &&
-         (!json_object_object_get_ex(o, "http", &v) || json_object_is_type(v, json_type_boolean));
+         json_object_get_int64(v) == FRAME_PROTOCOL && flag_of(o, "http", &ret->http) &&
+         flag_of(o, "parked", &ret->parked);
     json_object_put(o);
     return ok;
 }
@@ -91,15 +106,21 @@ static void put_field(struct buffer *b, const char *name, const char *value)
 static void hello_answer(struct frames *f)
 {
     const struct runtime_link_config *c = &f->link->config;
-    struct buffer b = {0};
+    struct buffer *environment = &f->link->environment, b = {0};
 
     buffer_printf(&b, "{\"protocol\":%d", FRAME_PROTOCOL);
     put_field(&b, "function", c->function);
     put_field(&b, "namespace", c->namespace);
     put_field(&b, "revision", c->revision);
     put_field(&b, "handler", c->handler);
-    buffer_printf(&b, ",\"concurrency\":%u,\"timeout\":%u,\"memory\":%llu}", c->concurrency,
+    buffer_printf(&b, ",\"concurrency\":%u,\"timeout\":%u,\"memory\":%llu", c->concurrency,
                   c->timeout_ms, (unsigned long long)c->memory);
+    if (buffer_size(environment)) {
+        buffer_puts(&b, ",\"environment\":");
+        buffer_append(&b, buffer_bytes(environment), buffer_size(environment));
+        buffer_done(environment);
+    }
+    buffer_puts(&b, "}");
     frame_append(&f->out, FRAME_HELLO, 0, 0, buffer_bytes(&b), buffer_size(&b));
     buffer_done(&b);
     frames_send(f);
@@ -107,16 +128,20 @@ static void hello_answer(struct frames *f)
 
 static bool on_hello(struct frames *f, const struct frame *fr)
 {
-    bool http;
+    bool parked = buffer_size(&f->link->environment) > 0;
+    struct hello hello;
 
     if (f->hello)
         return frames_violate(f, "a second HELLO");
-    if (fr->id || !hello_valid(fr, &http))
+    if (fr->id || !hello_parse(fr, &hello))
         return frames_violate(f, "a HELLO that is not of protocol %d", FRAME_PROTOCOL);
+    if (hello.parked != parked)
+        return frames_violate(f, parked ? "a HELLO that is not parked, but was started without a function"
+                                        : "a parked HELLO, but it was started with its function");
     if (!link_decide(f->link, LINK_FRAMES))
         return frames_violate(f, "HELLO after the Lambda Runtime API was used");
     f->hello = true;
-    f->link->takes_http = http;
+    f->link->takes_http = hello.http;
     frames_stop_listening(f);
     hello_answer(f);
     return true;

@@ -2,6 +2,7 @@
 #include "invoke/link_internal.h"
 #include "base/cleanup.h"
 #include "invoke/http_link.h"
+#include "invoke/text.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -160,6 +161,35 @@ void link_hook_answer(struct runtime_link *l, const uint8_t *data, size_t n)
     } /* else as if none came: its time passes */
 }
 
+/* An object of strings, for HELLO's answer. */
+static int keep_environment(struct runtime_link *l)
+{
+    const char *const *v = l->config.environment;
+    struct buffer *b = &l->environment;
+    size_t size = 0;
+    int r = v ? buffer_puts(b, "{") : 0;
+
+    for (size_t i = 0; v && v[i] && r == 0; i++) {
+        const char *value = strchrnul(v[i], '=');
+        size_t n = strlen(v[i]);
+
+        size += n + 1;
+        if (size > LINK_ENVIRONMENT_MAX)
+            return -E2BIG;
+        if (i)
+            r = buffer_puts(b, ",");
+        if (r == 0)
+            r = json_string_append(b, v[i], (size_t)(value - v[i]));
+        if (r == 0)
+            r = buffer_puts(b, ":");
+        value += *value == '=';
+        if (r == 0)
+            r = json_string_append(b, value, strlen(value));
+    }
+    l->config.environment = NULL;
+    return v && r == 0 ? buffer_puts(b, "}") : r;
+}
+
 static int copy_texts(struct runtime_link_config *c)
 {
     c->function = strdup(c->function);
@@ -180,6 +210,8 @@ int runtime_link_new(const struct runtime_link_config *config, struct runtime_li
         list_init(&l->blocked);
         l->config = *config;
         r = copy_texts(&l->config);
+        if (r == 0)
+            r = keep_environment(l);
     }
     if (r == 0 && config->port) {
         r = http_link_new(l, frames_fd, &l->http);
@@ -216,6 +248,7 @@ struct runtime_link *runtime_link_free(struct runtime_link *l)
     map_for_each(it, &l->calls) link_untrack(l, container_of(it, struct runtime_call, node));
     map_done(&l->calls);
     buffer_done(&l->head.headers);
+    buffer_done(&l->environment);
     free((char *)l->config.function);
     free((char *)l->config.namespace);
     free((char *)l->config.revision);

@@ -71,13 +71,19 @@ struct runtime_link_config {
     const char *function, *namespace, *revision, *handler;
     uint32_t concurrency, timeout_ms;
     uint64_t memory;
+    /* "NAME=value", NULL-terminated: the runtime was started without a function and is parked. Its HELLO must
+     * say so, and the answer brings it this whole environment. NULL: it must not. */
+    const char *const *environment;
     /* not 0: an HTTP server there; then frames_fd only tells the network, -1: this process's own */
     uint16_t port;
     int frames_fd, api_fd; /* listening; -1: not that one. Taken over, also on failure */
     const struct runtime_link_ops *ops;
     void *user;
 };
-/* -EPERM: this process may not enter the sandbox's network, in which an HTTP server is. */
+/* An environment that fits into HELLO's frame whatever is in it: each byte may take six. */
+#define LINK_ENVIRONMENT_MAX (160u << 10) /* bytes, with a NUL for each */
+/* -EPERM: this process may not enter the sandbox's network, in which an HTTP server is.
+ * -E2BIG: the environment is larger than LINK_ENVIRONMENT_MAX. */
 int runtime_link_new(const struct runtime_link_config *c, struct runtime_link **ret);
 /* Nobody new may come: the processes are gone or going. The sockets were opened in the sandbox's
  * network, which lives as long as they do. */

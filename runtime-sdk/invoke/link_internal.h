@@ -12,7 +12,8 @@ enum link_protocol { LINK_UNDECIDED, LINK_FRAMES, LINK_LAMBDA, LINK_HTTP };
 enum { LINK_HELD_MAX = 64 << 20 };
 struct runtime_link {
     struct loop *loop;
-    struct runtime_link_config config; /* its texts are copies */
+    struct runtime_link_config config; /* its texts are copies, its environment is NULL: */
+    struct buffer environment;         /* as JSON; empty: not of a parked runtime */
     enum link_protocol protocol;
     bool closed; /* on_closed() was told */
     bool first_word;

@@ -4,6 +4,9 @@
 // It speaks the frames of proto/frames.md on the Unix socket $ROUSE_RUNTIME_SOCKET. One thread, as Node
 // has it: invocations above concurrency 1 interleave at their awaits. A cold start waits for this file:
 // it requires `net` and nothing else before the handler's own module.
+//
+// With $ROUSE_PARKED it is started before there is a function for it: what functions are likely to need is
+// loaded, and then it waits in HELLO for the answer, which brings the function's environment.
 
 const HELLO = 1, INVOKE = 2, BODY = 3, END = 4, RESPONSE = 5, ERROR = 6, CREDIT = 7, HOOK = 9, LOG = 10;
 const FIN = 1, TEXT = 2, BYTES = 4, ANSWER = 8, FATAL = 16;
@@ -196,10 +199,21 @@ class Context {
   }
 }
 
+// Of a parked interpreter nobody waits for its start. All of Node's own modules are loaded by their names alone.
+const AHEAD = ['async_hooks', 'crypto', 'events', 'fs', 'http', 'https', 'os', 'path', 'stream', 'url', 'util', 'zlib'];
+
+/** Makes of this process what a start with that environment, in that directory, would have made. */
+function unpark(environment, taskRoot) {
+  for (const name of Object.keys(process.env)) delete process.env[name];
+  for (const [name, value] of Object.entries(environment)) process.env[name] = value; // TZ takes effect by that
+  process.chdir(taskRoot); // what was there when the process started is covered by the code
+}
+
 class Runtime {
-  constructor(socket, taskRoot) {
+  constructor(socket, parked) {
     this.socket = socket;
-    this.taskRoot = taskRoot;
+    this.parked = parked;
+    this.taskRoot = null;
     this.hello = null;
     this.handler = null;
     this.bodies = new Map(); // id -> {invoke, chunks}: the event is not complete yet
@@ -215,8 +229,10 @@ class Runtime {
   onFrame(frame) {
     if (!this.hello) {
       if (frame.type !== HELLO) throw new ProtocolError('the first frame is not HELLO');
-      this.hello = JSON.parse(frame.payload.toString());
-      this.start();
+      const { environment, ...hello } = JSON.parse(frame.payload.toString());
+      if (this.parked && !environment) throw new ProtocolError('a HELLO without an environment for a parked interpreter');
+      this.hello = hello;
+      this.start(environment || process.env);
     } else if (frame.type === INVOKE) {
       this.onInvoke(frame);
     } else if (frame.type === BODY || frame.type === END) {
@@ -264,10 +280,12 @@ class Runtime {
     this.send(failure ? ERROR : END, 0, id, failure);
   }
 
-  async start() {
+  async start(environment) {
+    this.taskRoot = environment.ROUSE_TASK_ROOT || '/var/task';
     this.concurrency = Math.max(1, this.hello.concurrency || 1);
     if (this.concurrency > 1) this.captureConsole();
     try {
+      if (this.parked) unpark(environment, this.taskRoot);
       this.handler = await load('handler', String(this.hello.handler), this.taskRoot);
     } catch (e) {
       this.fail(0n, e, loadErrorType(e));
@@ -356,8 +374,10 @@ class Runtime {
 }
 
 function main() {
+  const parked = process.env.ROUSE_PARKED !== undefined;
+  if (parked) AHEAD.forEach((name) => require(name));
   const socket = require('net').connect(process.env.ROUSE_RUNTIME_SOCKET);
-  const runtime = new Runtime(socket, process.env.ROUSE_TASK_ROOT || '/var/task');
+  const runtime = new Runtime(socket, parked);
   const parser = new Parser((frame) => runtime.onFrame(frame));
   const broken = (e) => {
     process.stderr.write(`rouse: the connection to the agent broke: ${e.message}\n`);
@@ -365,7 +385,8 @@ function main() {
     process.exit(1);
   };
 
-  runtime.send(HELLO, 0, 0, Buffer.from(JSON.stringify({ protocol: 1, runtime: 'nodejs', pid: process.pid })));
+  const hello = { protocol: 1, runtime: 'nodejs', pid: process.pid };
+  runtime.send(HELLO, 0, 0, Buffer.from(JSON.stringify(parked ? { ...hello, parked } : hello)));
   socket.on('data', (chunk) => {
     try {
       parser.feed(chunk);

@@ -3,6 +3,9 @@
 It speaks the frames of proto/frames.md on the Unix socket $ROUSE_RUNTIME_SOCKET. The main thread reads;
 at concurrency 1 it also runs the handler, above that a pool of threads does. A cold start waits for
 this file: what most functions never need (json, traceback, threading, asyncio) is imported on first use.
+
+With $ROUSE_PARKED it is started before there is a function for it: what functions are likely to need is
+imported, and then it waits in HELLO for the answer, which brings the function's environment.
 """
 import os
 import sys
@@ -257,6 +260,37 @@ class LogStream:
         self._stream.flush()
 
 
+# ---------------------------------------------------------------- parked
+# Of a parked interpreter nobody waits for its start, but its memory is its own: little is imported ahead.
+
+AHEAD = ("json", "threading", "traceback")
+
+
+def import_ahead(names):
+    """Imports what is there of it. The top-level names that it brought, of modules that a function's may replace."""
+    before = set(sys.modules)
+    for name in names:
+        try:
+            __import__(name)
+        except ImportError:
+            pass
+    return {name.partition(".")[0] for name in sys.modules.keys() - before}
+
+
+def unpark(environment, task_root, ahead):
+    """Makes of this process what a start with that environment, in that directory, would have made."""
+    os.environ.clear()
+    os.environ.update(environment)
+    time.tzset()
+    os.chdir(task_root)  # what was there when the process started is covered by the code
+    # The function's own modules come before the library's, unless the interpreter itself has loaded these.
+    own = ahead & {name.partition(".")[0] for name in os.listdir(task_root)}
+    for name in [name for name in sys.modules if own and name.partition(".")[0] in own]:
+        del sys.modules[name]
+    if "logging" in sys.modules:
+        sys.modules["logging"]._startTime = time.time()
+
+
 # ---------------------------------------------------------------- the runtime
 
 
@@ -431,18 +465,27 @@ class Runtime:
 
 
 def main():
+    parked = "ROUSE_PARKED" in os.environ
+    ahead = import_ahead(AHEAD) if parked else set()
     channel = Channel(os.environ["ROUSE_RUNTIME_SOCKET"])
     sys.stdout.reconfigure(line_buffering=True)
-    channel.send(encode(HELLO, 0, 0, to_json({"protocol": 1, "runtime": "python3", "pid": os.getpid()})))
+    hello = {"protocol": 1, "runtime": "python3", "pid": os.getpid()}
+    channel.send(encode(HELLO, 0, 0, to_json({**hello, "parked": True} if parked else hello)))
     frame = channel.receive()
     if frame is None:
         return 0
     if frame[0] != HELLO:
         raise ProtocolError("the first frame is not HELLO")
-    runtime = Runtime(channel, parse_json(frame[3]), os.environ.get("ROUSE_TASK_ROOT", "/var/task"))
-    if runtime.concurrency > 1:
-        runtime.start_threads()
+    hello = parse_json(frame[3])
+    environment = hello.pop("environment", None if parked else os.environ)
+    if environment is None:
+        raise ProtocolError("a HELLO without an environment for a parked interpreter")
+    runtime = Runtime(channel, hello, environment.get("ROUSE_TASK_ROOT", "/var/task"))
     try:
+        if parked:
+            unpark(environment, runtime.task_root, ahead)
+        if runtime.concurrency > 1:
+            runtime.start_threads()
         runtime.load()
     except SystemExit as e:
         message = f"the module ended the process with exit status {exit_status(e)} while it was loaded"

@@ -46,7 +46,9 @@ def invoke_payload(event, deadline, request_id=b"req-1", trace=b"Root=1"):
 class Instance:
     """A bootstrap that runs, and the agent's end of its socket."""
 
-    def __init__(self, directory, command, files=None, handler="index.handler", concurrency=1, greet=True):
+    def __init__(self, directory, command, files=None, handler="index.handler", concurrency=1, greet=True,
+                 environment=None, parked=False):
+        (directory / "task").mkdir(exist_ok=True)
         for name, text in (files or {}).items():
             path = directory / "task" / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -55,9 +57,10 @@ class Instance:
         listener.settimeout(30)
         listener.bind("s")  # relative, and the fixture changed to the directory: sun_path holds 107 bytes
         listener.listen()
-        environment = {"ROUSE_RUNTIME_SOCKET": "s", "ROUSE_TASK_ROOT": str(directory / "task"),
-                       "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
-        self.process = subprocess.Popen(command, env=environment, cwd=directory, stdin=subprocess.DEVNULL,
+        base = {"ROUSE_RUNTIME_SOCKET": str(directory / "s"), "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
+        environment = {**base, "ROUSE_TASK_ROOT": str(directory / "task"), **(environment or {})}
+        self.process = subprocess.Popen(command, env={**base, "ROUSE_PARKED": "1"} if parked else environment,
+                                        cwd=directory if parked else directory / "task", stdin=subprocess.DEVNULL,
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.socket, _ = listener.accept()
         listener.close()
@@ -65,6 +68,8 @@ class Instance:
         self.reader = self.socket.makefile("rb")
         self.hello = {"protocol": 1, "function": "hello", "namespace": "default", "revision": "r1",
                       "handler": handler, "concurrency": concurrency, "timeout": 3000, "memory": 128 * MIB}
+        if parked:
+            self.hello["environment"] = environment
         if greet:
             frame = self.receive()
             assert (frame.type, frame.flags, frame.id) == (HELLO, 0, 0)

@@ -58,6 +58,7 @@ def test_description(runtime):
     assert told["name"] == runtime.name and told["version"][0].isdigit()
     assert told["digest"].startswith("sha256:") and len(told["digest"]) == 71
     assert told["protocol"] == ("any" if runtime.name == "provided" else "frames")
+    assert told.get("park") == {"python3": "zygote", "nodejs": "interpreter"}.get(runtime.name)
     assert told["argv"][0].startswith("/") and told["env"]["PATH"]
     for path in [p for p in told["argv"] if p.startswith(("/usr/", "/var/runtime/"))]:
         assert (runtime / "rootfs" / path[1:]).is_file(), path

@@ -35,12 +35,17 @@ START_TEST(loads_sorted)
     add("python3",
         "{\"name\":\"python3\",\"version\":\"3.11\",\"digest\":\"sha256:1\",\"protocol\":"
         "\"frames\","
-        "\"argv\":[\"/usr/bin/python3\",\"-I\"],\"env\":{\"LANG\":\"C.UTF-8\",\"A\":\"b=c\"}}",
+        "\"park\":\"zygote\",\"argv\":[\"/usr/bin/python3\",\"-I\"],\"env\":{\"LANG\":\"C.UTF-8\",\"A\":\"b=c\"}}",
         true);
     add("any", "{\"name\":\"any\",\"protocol\":\"any\",\"argv\":[\"/var/task/bootstrap\"]}", true);
+    add("nodejs", "{\"name\":\"nodejs\",\"argv\":[\"/usr/bin/node\"],\"park\":\"interpreter\"}",
+        true);
     add("empty", NULL, true);
     ck_assert_int_eq(runtimes_load(dir, &r, &e), 0);
-    ck_assert_uint_eq(runtimes_count(r), 2);
+    ck_assert_uint_eq(runtimes_count(r), 3);
+    ck_assert_int_eq(runtimes_at(r, 0)->park, RUNTIME_PARK_NONE);
+    ck_assert_int_eq(runtimes_at(r, 1)->park, RUNTIME_PARK_INTERPRETER);
+    ck_assert_int_eq(runtimes_at(r, 2)->park, RUNTIME_PARK_ZYGOTE);
     ck_assert_str_eq(runtimes_at(r, 0)->name, "any");
     ck_assert_int_eq(runtimes_at(r, 0)->protocol, RUNTIME_ANY);
     ck_assert_ptr_null(runtimes_at(r, 0)->env[0]);
@@ -77,6 +82,9 @@ START_TEST(broken_ones_are_left_out)
         "{\"name\":\"b\",\"argv\":[\"/x\"],\"env\":{\"A=\":\"1\"}}",
         "{\"name\":\"b\",\"argv\":[\"/x\"],\"protocol\":\"smoke\"}",
         "{\"name\":\"\",\"argv\":[\"/x\"]}",
+        "{\"name\":\"b\",\"argv\":[\"/x\"],\"park\":\"bench\"}",
+        "{\"name\":\"b\",\"argv\":[\"/x\"],\"park\":null}",
+        "{\"name\":\"b\",\"argv\":[\"/x\"],\"park\":\"zygote\",\"protocol\":\"any\"}",
     };
 
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {

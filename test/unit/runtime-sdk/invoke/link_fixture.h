@@ -111,6 +111,8 @@ static bool has_said(void *user)
 }
 #define expect_said(text) wait_for(has_said, (void *)(text))
 
+static const char *const *environment; /* of a parked runtime; set it before begin() */
+
 static void begin(bool frames, bool api, uint32_t concurrency)
 {
     struct runtime_link_config c = {
@@ -121,6 +123,7 @@ static void begin(bool frames, bool api, uint32_t concurrency)
         .concurrency = concurrency,
         .timeout_ms = 3000,
         .memory = 128u << 20,
+        .environment = environment,
         .frames_fd = -1,
         .api_fd = -1,
         .ops = &ops,

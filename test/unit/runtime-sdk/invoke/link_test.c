@@ -209,6 +209,94 @@ START_TEST(frames_hooks)
 }
 END_TEST
 
+START_TEST(frames_parked)
+{
+    static const char *const all[] = {"A=1", "EMPTY=", "EQ=a=b", "SAY=\"\n\xc3\xa9", NULL};
+    struct buffer b = {0};
+    struct frame f;
+
+    environment = all;
+    begin(true, false, 1);
+    peer_connect_unix(&rt, path);
+    frame_send_text(&rt, FRAME_HELLO, 0, 0, "{\"protocol\":1,\"parked\":true}");
+    f = frame_take(&rt, &b);
+    ck_assert_int_eq(f.type, FRAME_HELLO);
+    ck_assert_str_eq(
+        (const char *)f.payload,
+        "{\"protocol\":1,\"function\":\"hello\",\"namespace\":\"default\",\"revision\":\"r1\","
+        "\"handler\":\"index.handler\",\"concurrency\":1,\"timeout\":3000,\"memory\":134217728,"
+        "\"environment\":{\"A\":\"1\",\"EMPTY\":\"\",\"EQ\":\"a=b\",\"SAY\":\"\\\"\\n\xc3\xa9\"}}");
+    frame_send_credit(&rt, 1);
+    expect_said("hello\ncredit 1\n");
+    buffer_done(&b);
+    end();
+}
+END_TEST
+
+/* Every byte of the largest environment takes six in JSON, and it still is one frame. */
+START_TEST(frames_parked_largest)
+{
+    size_t n = LINK_ENVIRONMENT_MAX - 3;
+    char *text = malloc(n + 3);
+    const char *all[] = {text, NULL};
+    struct buffer b = {0};
+    struct runtime_link_config c = {.function = "f",
+                                    .namespace = "n",
+                                    .revision = "r",
+                                    .handler = "h",
+                                    .environment = all,
+                                    .frames_fd = -1,
+                                    .api_fd = -1,
+                                    .ops = &ops};
+    struct frame f;
+
+    ck_assert_ptr_nonnull(text);
+    memset(text, 1, n + 2);
+    text[0] = 'A';
+    text[1] = '=';
+    text[n + 2] = '\0';
+    environment = all;
+    begin(true, false, 1);
+    peer_connect_unix(&rt, path);
+    frame_send_text(&rt, FRAME_HELLO, 0, 0, "{\"protocol\":1,\"parked\":true}");
+    f = frame_take(&rt, &b);
+    ck_assert_int_eq(f.type, FRAME_HELLO);
+    ck_assert_uint_gt(f.length, 6 * n);
+    end();
+    text = realloc(text, n + 4);
+    ck_assert_ptr_nonnull(text);
+    memcpy(text + n + 2, "x", 2);
+    all[0] = text;
+    ck_assert_int_eq(runtime_link_new(&c, &l), -E2BIG);
+    free(text);
+    buffer_done(&b);
+}
+END_TEST
+
+START_TEST(frames_parked_or_not)
+{
+    static const char *const some[] = {"A=1", NULL};
+    static const struct {
+        const char *const *environment;
+        const char *hello, *reason;
+    } rows[] = {{some, "{\"protocol\":1}", "a HELLO that is not parked"},
+                {some, "{\"protocol\":1,\"parked\":false}", "a HELLO that is not parked"},
+                {some, "{\"protocol\":1,\"parked\":1}", "not of protocol 1"},
+                {NULL, "{\"protocol\":1,\"parked\":true}", "a parked HELLO"}};
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        said[0] = '\0';
+        environment = rows[i].environment;
+        begin(true, false, 1);
+        peer_connect_unix(&rt, path);
+        frame_send_text(&rt, FRAME_HELLO, 0, 0, rows[i].hello);
+        wait_for(peer_at_eof, &rt);
+        ck_assert_msg(strstr(said, rows[i].reason), "row %zu: %s", i, said);
+        end();
+    }
+}
+END_TEST
+
 /* Each of them ends the connection with a reason that names the fault. */
 static const struct {
     bool hello; /* HELLO was exchanged; then a call of id 1 runs, and one of id 2 answers */
@@ -356,6 +444,6 @@ START_TEST(a_runtime_that_does_not_read)
 END_TEST
 
 UNIT_MAIN("link", frames_whole_way, frames_out_of_order_and_in_parts, frames_large_event_and_result,
-          frames_errors_and_cancel, frames_init_error, frames_hooks, frames_violations,
-          frames_garbage_and_unknown, one_connection_only, frames_unfinished_results,
-          a_runtime_that_does_not_read)
+          frames_errors_and_cancel, frames_init_error, frames_hooks, frames_parked,
+          frames_parked_largest, frames_parked_or_not, frames_violations, frames_garbage_and_unknown,
+          one_connection_only, frames_unfinished_results, a_runtime_that_does_not_read)

@@ -26,6 +26,12 @@ static const struct expected {
      TEXT("{\"protocol\":1,\"function\":\"hello\",\"namespace\":\"default\",\"revision\":\"r1\","
           "\"handler\":\"index.handler\",\"concurrency\":1,\"timeout\":3000,"
           "\"memory\":134217728}")},
+    {"hello-parked", 1, 0, 0,
+     TEXT("{\"protocol\":1,\"runtime\":\"nodejs\",\"pid\":2,\"parked\":true}")},
+    {"hello-agent-parked", 1, 0, 0,
+     TEXT("{\"protocol\":1,\"function\":\"hello\",\"namespace\":\"default\",\"revision\":\"r1\","
+          "\"handler\":\"index.handler\",\"concurrency\":1,\"timeout\":3000,"
+          "\"memory\":134217728,\"environment\":{\"TZ\":\"UTC\",\"SAY\":\"\xc3\xa9\\n\"}}")},
     {"body", 3, 0, 0x0102030405060708, TEXT("[1,2")},
     {"body-fin", 3, 1, 0x0102030405060708, TEXT("]}")},
     {"end", 4, 0, 3, TEXT("")},
