@@ -187,7 +187,7 @@ pid_t child_clone(struct child_plan *p, int cgroup_fd, uint64_t more, int *ret_p
 {
     struct clone_args args = {
         .flags = CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWUTS |
-                 CLONE_NEWIPC | CLONE_PIDFD | more,
+                 CLONE_NEWIPC | CLONE_NEWTIME | CLONE_PIDFD | more,
         .pidfd = (uint64_t)(uintptr_t)ret_pidfd,
         /* A sibling of the caller ends with the caller's own signal. */
         .exit_signal = more & CLONE_PARENT ? 0 : SIGCHLD,
@@ -199,6 +199,11 @@ pid_t child_clone(struct child_plan *p, int cgroup_fd, uint64_t more, int *ret_p
         args.cgroup = (unsigned)cgroup_fd;
     }
     pid = syscall(SYS_clone3, &args, sizeof(args));
+    /* A kernel without time namespaces. */
+    if (pid < 0 && errno == EINVAL) {
+        args.flags &= ~(uint64_t)CLONE_NEWTIME;
+        pid = syscall(SYS_clone3, &args, sizeof(args));
+    }
     if (pid == 0)
         child_run(p);
     return pid < 0 ? -errno : (pid_t)pid;

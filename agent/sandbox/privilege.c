@@ -1,4 +1,6 @@
 #include "sandbox/privilege.h"
+#include "base/cleanup.h"
+#include "sandbox/landlock.h"
 #include "sandbox/syscall_list.h"
 
 #include <errno.h>
@@ -7,28 +9,63 @@
 #include <linux/keyctl.h>
 #include <linux/securebits.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
-#define NOFILE_SOFT 1024u
-#define NOFILE_HARD 65536u
+/* Soft and hard, each at most what the agent itself may. Memory, processes and time are the cgroup's. */
+static const struct {
+    int what;
+    const char *name;
+    rlim_t soft, hard;
+} limits[] = {
+    {RLIMIT_NOFILE, "nofile", 1024, 65536},
+    /* Not 0: a core_pattern that is a pipe starts the node's own handler for any limit but 1. */
+    {RLIMIT_CORE, "core", 1, 1},
+    {RLIMIT_STACK, "stack", 8u << 20, RLIM_INFINITY},
+    {RLIMIT_MEMLOCK, "memlock", 8u << 20, 8u << 20},
+    {RLIMIT_MSGQUEUE, "msgqueue", 800u << 10, 800u << 10},
+    {RLIMIT_SIGPENDING, "sigpending", 4096, 4096},
+    {RLIMIT_NICE, "nice", 0, 0},
+    {RLIMIT_RTPRIO, "rtprio", 0, 0},
+};
 
-static int limit_resources(struct err *e)
+static int limit_resource(int what, const char *name, rlim_t soft, rlim_t hard, struct err *e)
 {
-    struct rlimit files, core = {0, 0};
+    struct rlimit now;
 
-    if (getrlimit(RLIMIT_NOFILE, &files) < 0)
-        return err_errno(e, errno, "getrlimit nofile");
-    files.rlim_max = files.rlim_max < NOFILE_HARD ? files.rlim_max : NOFILE_HARD;
-    files.rlim_cur = files.rlim_max < NOFILE_SOFT ? files.rlim_max : NOFILE_SOFT;
-    if (setrlimit(RLIMIT_NOFILE, &files) < 0)
-        return err_errno(e, errno, "setrlimit nofile");
-    if (setrlimit(RLIMIT_CORE, &core) < 0)
-        return err_errno(e, errno, "setrlimit core");
-    return 0;
+    if (getrlimit((__rlimit_resource_t)what, &now) < 0)
+        return err_errno(e, errno, "getrlimit %s", name);
+    now.rlim_max = now.rlim_max < hard ? now.rlim_max : hard;
+    now.rlim_cur = now.rlim_max < soft ? now.rlim_max : soft;
+    return setrlimit((__rlimit_resource_t)what, &now) < 0 ? err_errno(e, errno, "setrlimit %s", name)
+                                                          : 0;
+}
+
+/* Since Linux 5.14 each user namespace counts its own processes; before, all of the agent's user count. */
+static bool box_counts_its_processes(void)
+{
+    unsigned major, minor;
+    struct utsname u;
+
+    return uname(&u) == 0 && sscanf(u.release, "%u.%u", &major, &minor) == 2 &&
+           (major > 5 || (major == 5 && minor >= 14));
+}
+
+static int limit_resources(bool whole_range, struct err *e)
+{
+    int r = 0;
+
+    for (size_t i = 0; i < ARRAY_LEN(limits) && r == 0; i++)
+        r = limit_resource(limits[i].what, limits[i].name, limits[i].soft, limits[i].hard, e);
+    /* Without root there is no cgroup for it. */
+    if (r == 0 && !whole_range && box_counts_its_processes())
+        r = limit_resource(RLIMIT_NPROC, "nproc", SANDBOX_PROCESSES, SANDBOX_PROCESSES, e);
+    return r;
 }
 
 static int drop_bounding_set(struct err *e)
@@ -78,7 +115,7 @@ int privilege_drop(bool whole_range, const struct sock_fprog *seccomp, struct er
     /* Keys of the node's session must not be found from inside. */
     if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 && errno != ENOSYS)
         return err_errno(e, errno, "new session keyring");
-    r = limit_resources(e);
+    r = limit_resources(whole_range, e);
     if (r == 0)
         r = drop_bounding_set(e);
     if (r == 0 && prctl(PR_SET_SECUREBITS, bits, 0, 0, 0) < 0)
@@ -97,6 +134,9 @@ int privilege_drop(bool whole_range, const struct sock_fprog *seccomp, struct er
     /* After the change of user, which clears it. */
     if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
         return err_errno(e, errno, "death with the launcher");
+    r = landlock_restrict(e);
+    if (r < 0)
+        return r;
     r = syscall_list_load(seccomp);
     return r < 0 ? err_errno(e, -r, "load the seccomp program") : 0;
 }

@@ -8,8 +8,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define SANDBOX_UID 1000u /* who the function is, inside */
+#define SANDBOX_UID       1000u /* who the function is, inside */
+#define SANDBOX_PROCESSES 257u  /* with the init; where no cgroup says how many */
 
 /* rlimits, new session and session keyring, securebits, bounding set, user, capabilities,
- * no_new_privs, death with the parent, and last the seccomp program. */
+ * no_new_privs, death with the parent, Landlock, and last the seccomp program. */
 int privilege_drop(bool whole_range, const struct sock_fprog *seccomp, struct err *e);

@@ -13,14 +13,18 @@
 
 static const char *const devices[] = {"null", "zero", "full", "random", "urandom"};
 
-/* What of /proc is the node's and not the sandbox's. Absent ones are passed over. */
-static const char *const proc_read_only[] = {"/proc/sys", "/proc/irq", "/proc/bus", "/proc/fs"};
+/* What of /proc is the node's and not the sandbox's: what runc and docker hide, and what tells of the node's
+ * devices, disks, command line and load. Not `subset=pid`, which takes cpuinfo, meminfo, stat and sys
+ * from the runtimes too. Absent ones are passed over. */
 static const char *const proc_hidden_files[] = {
-    "/proc/kcore",       "/proc/keys",          "/proc/key-users",  "/proc/timer_list",
-    "/proc/sched_debug", "/proc/latency_stats", "/proc/kallsyms",   "/proc/sysrq-trigger",
-    "/proc/kmsg",        "/proc/config.gz",     "/proc/vmallocinfo"};
-static const char *const proc_hidden_dirs[] = {"/proc/acpi", "/proc/scsi", "/proc/asound",
-                                               "/proc/driver"};
+    "kcore",       "keys",        "key-users",     "timer_list",    "timer_stats",
+    "sched_debug", "kallsyms",    "latency_stats", "sysrq-trigger", "kmsg",
+    "config.gz",   "vmallocinfo", "interrupts",    "softirqs",      "cmdline",
+    "consoles",    "diskstats",   "partitions",    "swaps",         "modules",
+    "iomem",       "ioports",     "dma",           "mtrr",          "pagetypeinfo"};
+static const char *const proc_hidden_dirs[] = {"acpi", "asound", "bus",      "driver", "fs",
+                                               "irq",  "scsi",   "pressure", "tty"};
+#define EMPTY_DIR ROOT_SOCKET_DIR "/empty"
 
 static int tree_clone(const char *path)
 {
@@ -55,6 +59,13 @@ int root_open_tree(const char *path, const char *what, int *ret_fd, struct err *
         return err_errno(e, -r, "%s: make %s read-only", what, path);
     *ret_fd = TAKE_FD(fd);
     return 0;
+}
+
+void root_map_ids(int tree, int user_namespace)
+{
+    struct mount_attr attr = {.attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (unsigned)user_namespace};
+
+    mount_setattr(tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr));
 }
 
 /* A mount point that the Runtime's directory lacks cannot be made: it is read-only. */
@@ -101,6 +112,23 @@ static int open_proc(struct err *e)
                        "mount /proc: the kernel refuses, because the agent's own /proc is partly "
                        "hidden: run the agent outside of a container, or with an unmasked /proc");
     return fd < 0 ? err_errno(e, errno, "mount /proc") : fd;
+}
+
+/* The node's own inode: to be read and written, while its times, modes and attributes stay. */
+static int open_device(const char *name, int *ret_fd, struct err *e)
+{
+    struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC};
+    cleanup_fd int fd = -1;
+    char path[32];
+
+    snprintf(path, sizeof(path), "/dev/%s", name);
+    fd = tree_clone(path);
+    if (fd < 0)
+        return err_errno(e, -fd, "clone the mount at %s", path);
+    if (mount_setattr(fd, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
+        return err_errno(e, errno, "make the mount of %s read-only", path);
+    *ret_fd = TAKE_FD(fd);
+    return 0;
 }
 
 /* The detached tree becomes /, the old root disappears. */
@@ -151,11 +179,11 @@ static int make_dev(const struct root_plan *p, const int *trees, struct err *e)
     return r;
 }
 
-/* Covers `at` with a copy of the mount at `with`, read-only if asked. Absent: passed over. */
-static int cover(const char *with, const char *at, bool lock, struct err *e)
+/* Covers `at` with a read-only copy of the mount at `with`. Absent: passed over. */
+static int cover(const char *with, const char *at, struct err *e)
 {
     cleanup_fd int fd = tree_clone(with);
-    int r = fd < 0 ? fd : lock ? tree_lock(fd) : 0;
+    int r = fd < 0 ? fd : tree_lock(fd);
 
     if (r == 0 && move_mount(fd, "", AT_FDCWD, at, MOVE_MOUNT_F_EMPTY_PATH) < 0)
         r = -errno;
@@ -164,19 +192,27 @@ static int cover(const char *with, const char *at, bool lock, struct err *e)
     return err_errno(e, -r, "cover %s", at);
 }
 
+/* The old call: one instead of three, and what is bound cannot be written to anyway. */
+static int hide(const char *with, const char *const *names, size_t n, struct err *e)
+{
+    for (size_t i = 0; i < n; i++) {
+        char at[32];
+
+        snprintf(at, sizeof(at), "/proc/%s", names[i]);
+        if (mount(with, at, NULL, MS_BIND, NULL) < 0 && errno != ENOENT)
+            return err_errno(e, errno, "hide %s", at);
+    }
+    return 0;
+}
+
 static int mask_proc(struct err *e)
 {
-    int r = 0;
+    int r = cover("/proc/sys", "/proc/sys", e);
 
-    for (size_t i = 0; i < ARRAY_LEN(proc_read_only) && r == 0; i++)
-        r = cover(proc_read_only[i], proc_read_only[i], true, e);
-    for (size_t i = 0; i < ARRAY_LEN(proc_hidden_files) && r == 0; i++)
-        r = cover("/dev/null", proc_hidden_files[i], false, e);
-    for (size_t i = 0; i < ARRAY_LEN(proc_hidden_dirs) && r == 0; i++)
-        if (mount("tmpfs", proc_hidden_dirs[i], "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV,
-                  "mode=555,size=4k,nr_inodes=1") < 0 &&
-            errno != ENOENT)
-            r = err_errno(e, errno, "cover %s", proc_hidden_dirs[i]);
+    if (r == 0)
+        r = hide("/dev/null", proc_hidden_files, ARRAY_LEN(proc_hidden_files), e);
+    if (r == 0)
+        r = hide(EMPTY_DIR, proc_hidden_dirs, ARRAY_LEN(proc_hidden_dirs), e);
     return r;
 }
 
@@ -196,7 +232,7 @@ static int put_file(const char *source, const char *at, const char *text, struct
         return err_set(e, EIO, "write %s", source);
     }
     close(fd);
-    return cover(source, at, true, e);
+    return cover(source, at, e);
 }
 
 static int make_run(const struct root_plan *p, struct err *e)
@@ -206,8 +242,8 @@ static int make_run(const struct root_plan *p, struct err *e)
 
     if (r < 0)
         return r;
-    if (mkdir(ROOT_SOCKET_DIR, 0755) < 0)
-        return err_errno(e, errno, "make " ROOT_SOCKET_DIR);
+    if (mkdir(ROOT_SOCKET_DIR, 0755) < 0 || mkdir(EMPTY_DIR, 0555) < 0)
+        return err_errno(e, errno, "make " EMPTY_DIR);
     snprintf(hosts, sizeof(hosts), "127.0.0.1 localhost %s\n", p->hostname);
     snprintf(hostname, sizeof(hostname), "%s\n", p->hostname);
     r = put_file(ROOT_SOCKET_DIR "/hosts", "/etc/hosts", hosts, e);
@@ -227,8 +263,6 @@ static int enter(const struct root_plan *p, int proc, const int *trees, struct e
         r = mount_tree(p, proc, "/proc", e);
     if (r == 0)
         r = make_dev(p, trees, e);
-    if (r == 0)
-        r = mask_proc(e);
     snprintf(options, sizeof(options), "mode=1777,size=%llu,nr_inodes=65536",
              (unsigned long long)p->tmp_size);
     if (r == 0)
@@ -237,6 +271,8 @@ static int enter(const struct root_plan *p, int proc, const int *trees, struct e
         r = mount_tree(p, p->code_tree, "/var/task", e);
     if (r == 0)
         r = make_run(p, e);
+    if (r == 0)
+        r = mask_proc(e);
     return r;
 }
 
@@ -247,15 +283,9 @@ int root_enter(const struct root_plan *p, struct err *e)
     size_t n = 0;
     int r = proc < 0 ? proc : 0;
 
-    for (; n < ARRAY_LEN(devices) && r == 0; n++) {
-        char path[32];
-
-        snprintf(path, sizeof(path), "/dev/%s", devices[n]);
-        trees[n] = tree_clone(path);
-        if (trees[n] < 0) {
-            r = err_errno(e, -trees[n], "clone the mount at %s", path);
-            break;
-        }
+    while (n < ARRAY_LEN(devices) && r == 0) {
+        r = open_device(devices[n], &trees[n], e);
+        n += r == 0;
     }
     if (r == 0)
         r = enter(p, proc, trees, e);

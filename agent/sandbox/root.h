@@ -13,6 +13,10 @@
 /* A detached, read-only, nosuid, nodev, private copy of the mounts at `path`. `what` names it in errors. */
 int root_open_tree(const char *path, const char *what, int *ret_fd, struct err *e);
 
+/* Shows the files of a root_open_tree() by the ids of that user namespace: as root's inside, and not as nobody's. It
+ * takes root, and a file system that can: ids stay as they are where one says no (overlay, before Linux 5.12). */
+void root_map_ids(int tree, int user_namespace);
+
 struct root_plan {
     const char *runtime_root; /* for messages */
     int root_tree, code_tree; /* root_open_tree()'s */

@@ -114,6 +114,23 @@ static int gather(struct sandbox *b, const struct sandbox_spec *spec, struct par
                          &limits, &p->cgroup, e);
 }
 
+/* The child holds the same detached trees: it mounts them as they are by its go. */
+static void map_trees(const struct sandbox *b, const struct parts *p)
+{
+    char path[64];
+    int fd;
+
+    if (!b->server->privileged)
+        return;
+    snprintf(path, sizeof(path), "/proc/%d/ns/user", b->pid);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    root_map_ids(p->root_tree, fd);
+    root_map_ids(p->code_tree, fd);
+    close(fd);
+}
+
 /* What only the launcher can give to the new process, and then its go. */
 static int equip(struct sandbox *b, const struct sandbox_spec *spec, struct parts *p, struct err *e)
 {
@@ -121,6 +138,8 @@ static int equip(struct sandbox *b, const struct sandbox_spec *spec, struct part
     struct child_go go = {0};
     int r = map_ids(b, e);
 
+    if (r == 0)
+        map_trees(b, p);
     if (r == 0 && !p->attached)
         r = cgroup_attach(&s->cgroups, b->cgroup, b->pid, e);
     if (r == 0 && spec->kind.network == SANDBOX_NETWORK_EGRESS && s->network.usable) {

@@ -249,7 +249,7 @@ static int prepare(struct server *s, const struct launcher_config *config, pid_t
                        SERVER_SANDBOXES_MAX);
     r = idpool_init(&s->slots, SERVER_SANDBOXES_MAX);
     if (r == 0)
-        r = syscall_list_compile(&s->seccomp, e);
+        r = syscall_list_compile(NULL, &s->seccomp, e);
     if (r < 0)
         return r;
     if (!s->privileged) {

@@ -6,11 +6,13 @@
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -21,17 +23,30 @@
      CLONE_NEWCGROUP)
 #define TIOCLINUX_NUM 0x541C
 
-/* Names between blanks. What this machine or this libseccomp does not know is passed over. */
+/* Calls newer than the oldest libseccomp that is built with; their numbers are the same on all machines. Decided, and
+ * not here: statmount and listmount name the node's paths, listns its namespaces; open_tree_attr mounts;
+ * file_setattr, lsm_*: no C library needs them. */
+static const struct {
+    const char *name;
+    int nr;
+} newer[] = {
+    {"cachestat", 451},   {"fchmodat2", 452},     {"map_shadow_stack", 453},
+    {"futex_wake", 454},  {"futex_wait", 455},    {"futex_requeue", 456},
+    {"mseal", 462},       {"setxattrat", 463},    {"getxattrat", 464},
+    {"listxattrat", 465}, {"removexattrat", 466}, {"open_tree_attr", 467},
+};
+
+/* Names between blanks. What this machine does not know is passed over. */
 static const char allowed[] =
     /* files */
     "access chdir chmod chown close close_range copy_file_range creat dup dup2 dup3 faccessat "
     "faccessat2 fadvise64 fallocate fchdir fchmod fchmodat fchmodat2 fchown fchownat fcntl "
     "fdatasync fgetxattr flistxattr flock fremovexattr fsetxattr fstat fstatfs fsync "
-    "ftruncate futimesat getcwd getdents getdents64 getxattr inotify_add_watch inotify_init "
+    "ftruncate futimesat getcwd getdents getdents64 getxattr getxattrat inotify_add_watch inotify_init "
     "inotify_init1 inotify_rm_watch lchown lgetxattr link linkat listxattr llistxattr "
     "lremovexattr lseek lsetxattr lstat mkdir mkdirat mknod mknodat newfstatat open openat "
     "openat2 pread64 preadv preadv2 pwrite64 pwritev pwritev2 read readahead readlink "
-    "readlinkat readv removexattr rename renameat renameat2 rmdir sendfile setxattr splice "
+    "readlinkat readv removexattr removexattrat rename renameat renameat2 rmdir sendfile setxattr setxattrat splice "
     "stat statfs statx symlink symlinkat sync sync_file_range syncfs tee truncate umask "
     "unlink unlinkat utime utimensat utimes vmsplice write writev ioctl fstatat64 cachestat "
     /* memory */
@@ -71,25 +86,76 @@ static const char refused[] =
     "fanotify_mark finit_module fsconfig fsmount fsopen fspick init_module io_uring_enter "
     "io_uring_register io_uring_setup ioperm iopl kcmp kexec_file_load kexec_load keyctl "
     "lookup_dcookie mbind memfd_secret migrate_pages modify_ldt mount mount_setattr "
-    "move_mount move_pages name_to_handle_at nfsservctl open_by_handle_at open_tree "
+    "move_mount move_pages name_to_handle_at nfsservctl open_by_handle_at open_tree open_tree_attr "
     "perf_event_open pidfd_getfd pivot_root process_madvise process_vm_readv "
     "process_vm_writev ptrace quotactl quotactl_fd reboot request_key set_mempolicy "
     "set_mempolicy_home_node setdomainname sethostname setns settimeofday swapoff swapon "
     "syslog umount umount2 userfaultfd vhangup vm86 vm86old ";
 
-static int add_names(scmp_filter_ctx f, uint32_t action, const char *names, struct err *e)
+/* What a Runtime may ask for: it touches none but its caller, or what its caller may reach anyway. Nothing that mounts,
+ * enters namespaces, looks into others, loads code into the kernel or goes round this very list (io_uring) is here. */
+static const char optional[] =
+    "file_getattr io_cancel io_destroy io_getevents io_pgetevents io_setup io_submit mbind "
+    "memfd_secret migrate_pages modify_ldt move_pages name_to_handle_at process_madvise set_mempolicy "
+    "set_mempolicy_home_node ";
+
+static bool listed(const char *names, const char *name)
+{
+    size_t n = strlen(name);
+
+    for (const char *at = names; n && (at = strstr(at, name)); at += n)
+        if ((at == names || at[-1] == ' ') && at[n] == ' ')
+            return true;
+    return false;
+}
+
+static bool asked_for(const char *const *more, const char *name)
+{
+    while (more && *more && strcmp(*more, name))
+        more++;
+    return more && *more;
+}
+
+/* Negative: this machine has no such call. */
+static int number_of(const char *name)
+{
+    int nr = seccomp_syscall_resolve_name(name);
+
+    for (size_t i = 0; i < ARRAY_LEN(newer) && nr < 0; i++)
+        if (!strcmp(newer[i].name, name))
+            nr = newer[i].nr;
+    return nr;
+}
+
+static int add_name(scmp_filter_ctx f, uint32_t action, const char *name, struct err *e)
+{
+    int nr = number_of(name);
+    int r = nr < 0 ? 0 : seccomp_rule_add(f, action, nr, 0);
+
+    return r < 0 ? err_errno(e, -r, "seccomp: rule for %s", name) : 0;
+}
+
+/* All of `names` but those in `without`. */
+static int add_names(scmp_filter_ctx f, uint32_t action, const char *names,
+                     const char *const *without, struct err *e)
 {
     cleanup_free char *copy = strdup(names);
     char *rest = copy, *name;
-    int r = copy ? 0 : -ENOMEM;
+    int r = copy ? 0 : err_errno(e, ENOMEM, "seccomp: names");
 
-    while (r == 0 && (name = strsep(&rest, " "))) {
-        int nr = *name ? seccomp_syscall_resolve_name(name) : -1;
+    while (r == 0 && (name = strsep(&rest, " ")))
+        if (*name && !asked_for(without, name))
+            r = add_name(f, action, name, e);
+    return r;
+}
 
-        if (nr >= 0 && (r = seccomp_rule_add(f, action, nr, 0)) < 0)
-            return err_errno(e, -r, "seccomp: rule for %s", name);
-    }
-    return r < 0 ? err_errno(e, -r, "seccomp: names") : 0;
+int syscall_list_check(const char *name, struct err *e)
+{
+    if (listed(optional, name))
+        return 0;
+    if (listed(allowed, name))
+        return err_set(e, EEXIST, "%s: every Runtime may call it", name);
+    return err_set(e, EPERM, "%s: no Runtime may add it; what one may: %s", name, optional);
 }
 
 /* Calls that depend on their arguments. Masks cover the 32 bits that the kernel looks at. */
@@ -126,21 +192,38 @@ static int add_guarded(scmp_filter_ctx f)
     return r;
 }
 
-/* Typing into a terminal. libseccomp cannot say "any ioctl but these" about the low 32 bits alone,
- * which is what the kernel reads, so this goes before its program; jumps there are relative. */
-static const struct sock_filter no_typing[] = {
+/* Typing into a terminal, and core dumps: a limit of 1 (privilege.c) is to stay, and who asks for none, or for any, is
+ * told yes, since programs that hold secrets end when they cannot switch them off. libseccomp cannot say "any ioctl
+ * but these" about the low 32 bits alone, which is what the kernel reads, so this goes before its program;
+ * jumps there are relative. */
+static const struct sock_filter first[] = {
     BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_ioctl, 0, 4),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_ioctl, 3, 0),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_prlimit64, 6, 0),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_setrlimit, 11, 0),
+    BPF_STMT(BPF_JMP | BPF_JA, 13),
+    /* ioctl(fd, request) */
     BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[1])),
     BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, TIOCSTI, 1, 0),
-    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, TIOCLINUX_NUM, 0, 1),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, TIOCLINUX_NUM, 0, 10),
     BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+    /* prlimit(pid, resource, new); to ask is allowed */
+    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[1])),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, RLIMIT_CORE, 0, 7),
+    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[2])),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 4),
+    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[2]) + 4),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 3, 2),
+    /* setrlimit(resource, new) */
+    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0])),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, RLIMIT_CORE, 0, 1),
+    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | 0),
 };
 
 static int export_program(scmp_filter_ctx f, struct sock_fprog *ret, struct err *e)
 {
     cleanup_fd int fd = memfd_create("seccomp", MFD_CLOEXEC);
-    size_t head = ARRAY_LEN(no_typing), n;
+    size_t head = ARRAY_LEN(first), n;
     struct sock_filter *program;
     struct stat st;
     int r;
@@ -158,7 +241,7 @@ static int export_program(scmp_filter_ctx f, struct sock_fprog *ret, struct err 
     program = calloc(n + head, sizeof(*program));
     if (!program)
         return err_errno(e, ENOMEM, "seccomp");
-    memcpy(program, no_typing, sizeof(no_typing));
+    memcpy(program, first, sizeof(first));
     if (pread(fd, program + head, n * sizeof(*program), 0) != (ssize_t)(n * sizeof(*program))) {
         free(program);
         return err_set(e, EIO, "seccomp: short read of the program");
@@ -167,7 +250,7 @@ static int export_program(scmp_filter_ctx f, struct sock_fprog *ret, struct err 
     return 0;
 }
 
-int syscall_list_compile(struct sock_fprog *ret, struct err *e)
+int syscall_list_compile(const char *const *more, struct sock_fprog *ret, struct err *e)
 {
     scmp_filter_ctx f = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
     int r;
@@ -177,9 +260,14 @@ int syscall_list_compile(struct sock_fprog *ret, struct err *e)
     /* A binary tree over the numbers: a call passes some ten comparisons, not three hundred. */
     seccomp_attr_set(f, SCMP_FLTATR_CTL_OPTIMIZE, 2);
     seccomp_attr_set(f, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
-    r = add_names(f, SCMP_ACT_ALLOW, allowed, e);
+    r = add_names(f, SCMP_ACT_ALLOW, allowed, NULL, e);
+    for (size_t i = 0; more && more[i] && r == 0; i++) {
+        r = syscall_list_check(more[i], e);
+        if (r == 0)
+            r = add_name(f, SCMP_ACT_ALLOW, more[i], e);
+    }
     if (r == 0)
-        r = add_names(f, REFUSED, refused, e);
+        r = add_names(f, REFUSED, refused, more, e);
     if (r == 0 && (r = add_guarded(f)) < 0)
         err_errno(e, -r, "seccomp: guarded rules");
     if (r == 0)

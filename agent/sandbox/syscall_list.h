@@ -8,7 +8,10 @@
 #include "base/error.h"
 #include <linux/filter.h>
 
-int syscall_list_compile(struct sock_fprog *ret, struct err *e);
+/* `more`: what a Runtime adds, NULL-terminated; NULL: nothing. -EPERM, -EEXIST as syscall_list_check(). */
+int syscall_list_compile(const char *const *more, struct sock_fprog *ret, struct err *e);
+/* 0: a Runtime may add the call of that name. -EPERM: none may; -EEXIST: all have it. */
+int syscall_list_check(const char *name, struct err *e);
 void syscall_list_done(struct sock_fprog *p);
 /* For the calling thread and its children. no_new_privs must be set. -errno. */
 int syscall_list_load(const struct sock_fprog *p);

@@ -506,7 +506,7 @@ int main(int argc, char **argv)
     code = argv[2];
     program = argv[3];
     take_cgroups(argc - 4, argv + 4);
-    if (syscall_list_compile(&seccomp_program, &e) < 0) {
+    if (syscall_list_compile(NULL, &seccomp_program, &e) < 0) {
         fprintf(stderr, "%s\n", e.message);
         return 1;
     }

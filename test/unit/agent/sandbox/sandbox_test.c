@@ -2,7 +2,9 @@
 #include "agent/sandbox/bench.h"
 
 #include <grp.h>
+#include <linux/magic.h>
 #include <sys/prctl.h>
+#include <sys/vfs.h>
 
 START_TEST(says_hello)
 {
@@ -101,6 +103,55 @@ START_TEST(cannot)
                      "no-hostname\nno-sysctl\n0\ninit-closed\ninit-closed\ninit-lives\nno-sys\n"
                      "no-host\nx\nown-pids\n1\n"
                      "fd full null random shm stderr stdin stdout urandom zero 0\n1024\n4\n");
+    free(out);
+    bench_close(&b);
+}
+END_TEST
+
+static bool maps_ids(const char *path)
+{
+    struct statfs fs;
+
+    return statfs(path, &fs) == 0 && fs.f_type != OVERLAYFS_SUPER_MAGIC;
+}
+
+/* What is there besides the mounts, and what of the node is not seen. */
+START_TEST(hardened)
+{
+    static const char script[] =
+        "stat -c %u /var/task/file /bin/busybox\n"
+        "for f in cmdline interrupts diskstats keys kallsyms; do cat /proc/$f; done 2>/dev/null | wc -c\n"
+        "ls -d /proc/fs/* /proc/bus/* /proc/irq/* /proc/driver/* /proc/tty/* /proc/pressure/* 2>/dev/null | wc -l\n"
+        "grep -c processor /proc/cpuinfo | grep -vc '^0'; cat /proc/sys/kernel/hostname\n"
+        "ulimit -l; ulimit -s; grep -E 'core|msgq|pend|nice|realtime pr' /proc/self/limits | tr -s ' '\n"
+        "(echo 0 >/proc/self/oom_score_adj) 2>/dev/null || echo not-spared\n"
+        "touch /dev/null 2>/dev/null || echo the-nodes-null; echo x >/dev/null && umask\n"
+        "readlink /proc/self/ns/time\n";
+    char own[64] = "", expected[1024];
+    struct bench b;
+    struct sandbox_spec s;
+    char *out, *time;
+
+    NEED();
+    bench_open(&b);
+    put(b.code, "file", "", 0644);
+    s = spec_of(&b, NULL);
+    out = run_script(&b, &s, script);
+    time = strstr(out, "time:[");
+    ck_assert_msg(time, "%s", out);
+    ck_assert_int_gt(readlink("/proc/self/ns/time", own, sizeof(own) - 1), 0);
+    ck_assert_int_ne(strncmp(time, own, strlen(own)), 0);
+    *time = '\0';
+    snprintf(expected, sizeof(expected),
+             "%d\n%d\n0\n0\n1\ndemo\n8192\n8192\n"
+             "Max core file size 1 1 bytes \n"
+             "Max pending signals 4096 4096 signals \n"
+             "Max msgqueue size 819200 819200 bytes \n"
+             "Max nice priority 0 0 \n"
+             "Max realtime priority 0 0 \n"
+             "not-spared\nthe-nodes-null\n0022\n",
+             maps_ids(b.code) ? 0 : 65534, maps_ids(b.root) ? 0 : 65534);
+    ck_assert_str_eq(out, expected);
     free(out);
     bench_close(&b);
 }
@@ -460,5 +511,6 @@ START_TEST(rootless)
 }
 END_TEST
 
-UNIT_MAIN("sandbox", says_hello, v1_alone, cannot, limits_hold, failures_explain_themselves,
-          bad_specs, stops, freezes_and_counts, sockets_inside, attached_once, many_at_once, rootless)
+UNIT_MAIN("sandbox", says_hello, v1_alone, cannot, hardened, limits_hold,
+          failures_explain_themselves, bad_specs, stops, freezes_and_counts, sockets_inside,
+          attached_once, many_at_once, rootless)

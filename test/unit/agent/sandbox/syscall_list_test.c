@@ -9,9 +9,11 @@
 #include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -23,15 +25,20 @@ const char *__asan_default_options(void)
     return "detect_leaks=0";
 }
 
-static void load(void)
+static void load_with(const char *const *more)
 {
     struct sock_fprog p;
     struct err e = {0};
 
-    ck_assert_msg(syscall_list_compile(&p, &e) == 0, "%s", e.message);
+    ck_assert_msg(syscall_list_compile(more, &p, &e) == 0, "%s", e.message);
     ck_assert_int_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
     ck_assert_int_eq(syscall_list_load(&p), 0);
     syscall_list_done(&p);
+}
+
+static void load(void)
+{
+    load_with(NULL);
 }
 
 static int errno_of(long r)
@@ -139,6 +146,67 @@ START_TEST(no_typing)
 }
 END_TEST
 
+/* What a handler of the node's would be started by; and who asks for none hears no refusal. */
+START_TEST(core_dumps_stay_off)
+{
+    const struct rlimit one = {1, 1}, zero = {0, 0};
+    struct rlimit now = {9, 9};
+
+    ck_assert_int_eq(setrlimit(RLIMIT_CORE, &one), 0);
+    load();
+    ck_assert_int_eq(setrlimit(RLIMIT_CORE, &zero), 0);
+    ck_assert_int_eq(syscall(SYS_setrlimit, RLIMIT_CORE, &zero), 0);
+    ck_assert_int_eq(syscall(SYS_setrlimit, RLIMIT_CORE | 1ul << 32, &zero), 0);
+    ck_assert_int_eq(syscall(SYS_prlimit64, 0, RLIMIT_CORE, &zero, &now), 0);
+    ck_assert_int_eq(getrlimit(RLIMIT_CORE, &now), 0);
+    ck_assert_uint_eq(now.rlim_cur, 1);
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &now), 0);
+    now.rlim_cur = 100;
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &now), 0);
+    ck_assert_int_eq(syscall(SYS_setrlimit, RLIMIT_NOFILE, &now), 0);
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &now), 0);
+    ck_assert_uint_eq(now.rlim_cur, 100);
+}
+END_TEST
+
+START_TEST(additions)
+{
+    static const char *const more[] = {"move_pages", "io_setup", NULL}, *const never[] = {"mount",
+                                                                                          NULL};
+    static const char *const none[] = {"mount",  "setns",       "bpf",   "ptrace", "io_uring_setup",
+                                       "clone3", "pidfd_getfd", "bogus", "",       "keyctl",
+                                       "move",   "move_pages "};
+    struct sock_fprog p;
+    struct err e = {0};
+
+    ck_assert_int_eq(syscall_list_check("move_pages", &e), 0);
+    ck_assert_int_eq(syscall_list_check("openat", &e), -EEXIST);
+    for (size_t i = 0; i < ARRAY_LEN(none); i++)
+        ck_assert_msg(syscall_list_check(none[i], &e) == -EPERM, "%s", none[i]);
+    ck_assert_int_eq(syscall_list_compile(never, &p, &e), -EPERM);
+    ck_assert_msg(strstr(e.message, "mount: no Runtime may add it"), "%s", e.message);
+    load_with(more);
+    ck_assert_int_eq(errno_of(syscall(SYS_io_setup, 0, NULL)), EFAULT);
+    ck_assert_int_eq(errno_of(syscall(SYS_move_pages, -1, 0, 0, 0, 0, ~0)), EINVAL);
+    ck_assert_int_eq(errno_of(syscall(SYS_migrate_pages, 0, 0, 0, 0)), EPERM);
+    ck_assert_int_eq(errno_of(syscall(SYS_io_submit, 0, 0, 0)), ENOSYS);
+}
+END_TEST
+
+/* Newer than some libseccomp: by number. */
+START_TEST(new_calls)
+{
+    load();
+    ck_assert_int_ne(errno_of(syscall(452, AT_FDCWD, "/nowhere", 0, 0)), EPERM); /* fchmodat2 */
+    if (errno != ENOSYS)
+        ck_assert_int_eq(errno, ENOENT);
+    ck_assert_int_eq(errno_of(syscall(467, -1, "", 0, NULL, 0)), EPERM); /* open_tree_attr */
+    ck_assert_int_eq(errno_of(syscall(457, NULL, NULL, 0, 0)), ENOSYS);  /* statmount */
+    ck_assert_int_eq(errno_of(syscall(458, NULL, NULL, 0, 0)), ENOSYS);  /* listmount */
+    ck_assert_int_eq(errno_of(syscall(470, NULL, NULL, 0, 0)), ENOSYS);  /* listns */
+}
+END_TEST
+
 static void *thread(void *arg)
 {
     return arg;
@@ -165,4 +233,5 @@ START_TEST(what_programs_need)
 }
 END_TEST
 
-UNIT_MAIN("syscall_list", refused, no_namespaces, sockets_by_family, no_typing, what_programs_need)
+UNIT_MAIN("syscall_list", refused, no_namespaces, sockets_by_family, no_typing, core_dumps_stay_off,
+          additions, new_calls, what_programs_need)
