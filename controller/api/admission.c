@@ -317,6 +317,28 @@ static void check_lifecycle(struct admission *a, struct problems *p)
                      "Forbidden: a program that listens on spec.port is not called by hooks");
 }
 
+/* A fork is asked for by a frame, which a program that speaks HTTP alone does not read, and only some
+ * interpreters come out of it whole. */
+static void check_start(struct admission *a, struct problems *p)
+{
+    static const char *const can_fork[] = {"python3"};
+    const char *runtime = json_object_get_string(get(a->spec, "runtime"));
+    bool forks = !strcmp(json_object_get_string(get(a->spec, "start")), "fork"), can = false;
+
+    for (size_t i = 0; i < ARRAY_LEN(can_fork); i++)
+        can = can || !strcmp(can_fork[i], runtime);
+    if (forks && !can)
+        problems_add(p, PROBLEM_FORBIDDEN, "spec.start",
+                     "Forbidden: instances of the runtime %s cannot be forked: \"fork\" needs python3",
+                     runtime);
+    if (forks && get(a->spec, "port"))
+        problems_add(p, PROBLEM_FORBIDDEN, "spec.start",
+                     "Forbidden: a program that listens on spec.port cannot be forked");
+    if (!forks && get(get(a->spec, "lifecycle"), "afterFork"))
+        problems_add(p, PROBLEM_FORBIDDEN, "spec.lifecycle.afterFork",
+                     "Forbidden: it is called with spec.start: fork only");
+}
+
 /* The program that is started must be executable; a file in a manifest has no mode. */
 static bool is_program(const struct admission *a, const char *name)
 {
@@ -382,6 +404,7 @@ int admission_check(struct admission *a, struct failure *f)
     if (!f->problems.count) {
         check_server(a, &f->problems);
         check_lifecycle(a, &f->problems);
+        check_start(a, &f->problems);
     }
     if (!f->problems.count)
         find_package(a, &f->problems);

@@ -17,7 +17,10 @@ static void more_text(struct buffer *b, const char *name, const char *value)
 static void put_lifecycle(struct buffer *b, const struct function_lifecycle *l)
 {
     const char *const all[][2] = {
-        {"initializer", l->initializer}, {"preFreeze", l->pre_freeze}, {"preStop", l->pre_stop}};
+        {"initializer", l->initializer},
+        {"afterFork", l->after_fork},
+        {"preFreeze", l->pre_freeze},
+        {"preStop", l->pre_stop}};
     bool any = false;
 
     for (size_t i = 0; i < ARRAY_LEN(all); i++) {
@@ -25,10 +28,10 @@ static void put_lifecycle(struct buffer *b, const struct function_lifecycle *l)
             continue;
         buffer_puts(b, any ? "," : ",\"lifecycle\":{");
         text(b, all[i][0], all[i][1]);
-        if (!i)
-            buffer_printf(b, ",\"initializerTimeout\":\"%ums\"", l->initializer_timeout_ms);
         any = true;
     }
+    if (l->initializer_timeout_ms)
+        buffer_printf(b, ",\"initializerTimeout\":\"%ums\"", l->initializer_timeout_ms);
     if (any)
         buffer_puts(b, "}");
 }
@@ -191,6 +194,8 @@ void publish_revision(struct core *c, const struct revision *r, const struct tal
         more_text(&b, "memory", memory);
         buffer_printf(&b, ",\"cpu\":\"%um\",\"timeout\":\"%ums\",\"concurrency\":%u", f->cpu_millis,
                       f->timeout_ms, f->concurrency);
+        if (f->fork)
+            more_text(&b, "start", "fork");
         put_lifecycle(&b, &f->lifecycle);
     }
     buffer_puts(&b, "}");

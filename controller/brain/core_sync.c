@@ -307,7 +307,7 @@ void node_dirty(struct core *c, struct node *n)
 
 static void add_lifecycle(struct actions *a, RevisionSpec *m, const struct function_lifecycle *l)
 {
-    if (!l->initializer && !l->pre_freeze && !l->pre_stop)
+    if (!l->initializer && !l->pre_freeze && !l->pre_stop && !l->after_fork)
         return;
     m->lifecycle = actions_alloc(a, sizeof(*m->lifecycle));
     rouse__control__v1__lifecycle__init(m->lifecycle);
@@ -315,6 +315,7 @@ static void add_lifecycle(struct actions *a, RevisionSpec *m, const struct funct
     m->lifecycle->initializer_timeout_ms = l->initializer_timeout_ms;
     m->lifecycle->pre_freeze = actions_strdup(a, l->pre_freeze ?: "");
     m->lifecycle->pre_stop = actions_strdup(a, l->pre_stop ?: "");
+    m->lifecycle->after_fork = actions_strdup(a, l->after_fork ?: "");
 }
 
 static RevisionSpec *revision_spec(struct core *c, const struct revision *r)
@@ -336,6 +337,7 @@ static RevisionSpec *revision_spec(struct core *c, const struct revision *r)
     m->concurrency = f->concurrency;
     m->network_none = f->network_none;
     m->port = f->port;
+    m->fork = f->fork;
     add_lifecycle(a, m, &f->lifecycle);
     m->env = actions_alloc(a, f->env_count * sizeof(*m->env));
     for (size_t i = 0; i < f->env_count; i++) {

@@ -37,6 +37,7 @@ struct function *function_unref(struct function *f)
     free(f->lifecycle.initializer);
     free(f->lifecycle.pre_freeze);
     free(f->lifecycle.pre_stop);
+    free(f->lifecycle.after_fork);
     free(f->key);
     free(f);
     return NULL;

@@ -23,8 +23,8 @@ struct function_scaling {
     uint64_t idle_timeout_ns;
 };
 struct function_lifecycle { /* names of hooks; NULL: none */
-    char *initializer, *pre_freeze, *pre_stop;
-    uint32_t initializer_timeout_ms; /* 0 without an initializer */
+    char *initializer, *pre_freeze, *pre_stop, *after_fork;
+    uint32_t initializer_timeout_ms; /* of after_fork, too; 0 without either */
 };
 struct function {
     _Atomic unsigned refs;
@@ -35,7 +35,7 @@ struct function {
     uint64_t created_ms; /* epoch; the older function wins a path conflict, then the smaller key */
     bool deleting;       /* marked: it must be unrouted, then finalised */
     /* the revision's part */
-    char revision[REVISION_TEXT];      /* hash of what follows up to lifecycle */
+    char revision[REVISION_TEXT];      /* hash of what follows up to fork */
     char *runtime, *handler, *package; /* package: "sha256:HEX" */
     uint64_t memory;                   /* bytes */
     uint32_t cpu_millis, timeout_ms, concurrency;
@@ -44,6 +44,7 @@ struct function {
     bool network_none;
     uint16_t port; /* not 0: an HTTP server, whose program is `handler`, listens there */
     struct function_lifecycle lifecycle;
+    bool fork; /* spec.start */
     /* changes without a new revision */
     struct function_scaling scaling;
     struct http_trigger *triggers;

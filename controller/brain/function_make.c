@@ -212,7 +212,9 @@ static int read_lifecycle(struct json_object *spec, struct function *f)
         r = copy_optional(o, "preFreeze", &l->pre_freeze);
     if (r == 0)
         r = copy_optional(o, "preStop", &l->pre_stop);
-    if (r < 0 || !l->initializer)
+    if (r == 0)
+        r = copy_optional(o, "afterFork", &l->after_fork);
+    if (r < 0 || (!l->initializer && !l->after_fork))
         return r;
     r = quantity_duration(text_of(o, "initializerTimeout") ?: "", &ns);
     if (r == 0 && ns / NS_PER_MS > UINT32_MAX)
@@ -236,6 +238,9 @@ static int add_lifecycle(struct buffer *b, const struct function_lifecycle *l)
         add_field(b, "initializer", l->initializer);
         r = buffer_printf(b, "initializerTimeout=%u\n", l->initializer_timeout_ms);
     }
+    if (l->after_fork)
+        r |= buffer_printf(b, "afterFork=%zu:%s\nafterForkTimeout=%u\n", strlen(l->after_fork),
+                           l->after_fork, l->initializer_timeout_ms);
     if (l->pre_freeze)
         r |= buffer_printf(b, "preFreeze=%zu:%s\n", strlen(l->pre_freeze), l->pre_freeze);
     if (l->pre_stop)
@@ -264,6 +269,8 @@ static int compute_revision(struct function *f)
         return -ENOMEM;
     if (add_lifecycle(&b, &f->lifecycle) < 0)
         return -ENOMEM;
+    if (f->fork && buffer_puts(&b, "start=fork\n") < 0)
+        return -ENOMEM;
     SHA256(buffer_bytes(&b), buffer_size(&b), digest);
     hex_encode(f->revision, digest, (REVISION_TEXT - 1) / 2);
     return 0;
@@ -273,7 +280,7 @@ int function_make(struct json_object *metadata, struct json_object *spec, const 
                   uint64_t created_ms, struct function **ret)
 {
     struct function *f = calloc(1, sizeof(*f));
-    const char *network;
+    const char *network, *start;
     int r;
 
     if (!f)
@@ -282,6 +289,8 @@ int function_make(struct json_object *metadata, struct json_object *spec, const 
     f->created_ms = created_ms;
     network = text_of(spec, "network");
     f->network_none = network && strcmp(network, "none") == 0;
+    start = text_of(spec, "start");
+    f->fork = start && strcmp(start, "fork") == 0;
     r = read_metadata(metadata, f);
     if (r == 0)
         r = copy_text(spec, "runtime", &f->runtime);

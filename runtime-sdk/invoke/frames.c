@@ -13,6 +13,7 @@
 #include <string.h>
 
 enum { OUT_KEEP = 256 << 10, REASON_MAX = 128, HELLO_MAX = 4096, LOG_LINE_MAX = 64 << 10 };
+enum { INPUT_MAX = FRAME_HEADER + FRAME_PAYLOAD_MAX + (64 << 10) };
 
 void frames_send(struct frames *f)
 {
@@ -246,6 +247,10 @@ static bool on_error(struct frames *f, const struct frame *fr)
         return true;
     }
     c = link_find(f->link, fr->id);
+    if (!c && f->link->fork_id && fr->id >= f->link->fork_id && fr->id <= f->link->last_id) {
+        link_no_fork(f->link, fr->id, fr->payload, fr->length);
+        return true;
+    }
     if (!c)
         return frames_violate(f, "an ERROR of %llu, which does not run", (unsigned long long)fr->id);
     link_error(f->link, c, fr->payload, fr->length, NULL, fr->flags & FRAME_FATAL);
@@ -348,7 +353,7 @@ static const struct conn_ops ops = {
 static void on_accept(void *user, int fd)
 {
     struct frames *f = user;
-    struct conn_options o = {.input_limit = FRAME_HEADER + FRAME_PAYLOAD_MAX + (64 << 10)};
+    struct conn_options o = {.input_limit = INPUT_MAX};
 
     if (f->conn || conn_open(f->link->loop, fd, &ops, &o, f, &f->conn) < 0)
         close(fd);
@@ -356,9 +361,14 @@ static void on_accept(void *user, int fd)
 
 int frames_new(struct runtime_link *l, int listen_fd, struct frames **ret)
 {
+    struct conn_options o = {.input_limit = INPUT_MAX};
     struct frames *f = calloc(1, sizeof(*f));
-    int r = f ? listener_open_fd(l->loop, listen_fd, on_accept, f, &f->listener) : -ENOMEM;
+    int r = -ENOMEM;
 
+    if (f && l->config.connected)
+        r = conn_open(l->loop, listen_fd, &ops, &o, f, &f->conn);
+    else if (f)
+        r = listener_open_fd(l->loop, listen_fd, on_accept, f, &f->listener);
     if (r < 0) {
         close(listen_fd);
         free(f);
@@ -464,4 +474,19 @@ int frames_hook(struct frames *f, const struct frame_hook *hook)
     else
         frames_send(f);
     return r;
+}
+
+int frames_fork(struct frames *f, uint64_t *ret_id)
+{
+    uint64_t id = f->link->last_id + 1;
+    int r = f->conn ? frame_append(&f->out, FRAME_FORK, 0, id, NULL, 0) : -ENOTCONN;
+
+    if (r < 0)
+        return r;
+    f->link->last_id = id;
+    if (!f->link->fork_id)
+        f->link->fork_id = id;
+    *ret_id = id;
+    frames_send(f);
+    return 0;
 }

@@ -190,6 +190,17 @@ static int keep_environment(struct runtime_link *l)
     return v && r == 0 ? buffer_puts(b, "}") : r;
 }
 
+void link_no_fork(struct runtime_link *l, uint64_t id, const uint8_t *data, size_t n)
+{
+    struct function_error e;
+
+    l->fork_id = 0;
+    if (!l->config.ops->on_no_fork || function_error_parse(data, n, NULL, &e) < 0)
+        return;
+    l->config.ops->on_no_fork(l->config.user, id, &e);
+    function_error_done(&e);
+}
+
 static int copy_texts(struct runtime_link_config *c)
 {
     c->function = strdup(c->function);
@@ -342,6 +353,21 @@ int runtime_link_hook(struct runtime_link *l, enum frame_hook_kind hook, const c
         return -ENOTCONN;
     l->hook = hook;
     return frames_hook(l->frames, &h);
+}
+
+int runtime_link_fork(struct runtime_link *l, uint64_t *ret_id)
+{
+    if (l->protocol != LINK_FRAMES && l->protocol != LINK_UNDECIDED)
+        return -ENOTSUP;
+    if (l->closed || l->protocol == LINK_UNDECIDED)
+        return -ENOTCONN;
+    return frames_fork(l->frames, ret_id);
+}
+
+void runtime_link_hand_over(struct runtime_link *l, const struct runtime_link_ops *ops, void *user)
+{
+    l->config.ops = ops;
+    l->config.user = user;
 }
 
 bool runtime_link_stuck(const struct runtime_link *l)

@@ -60,6 +60,8 @@ struct runtime_link_ops {
     void (*on_room)(void *user, struct runtime_call *c);
     void (*on_hook)(void *user, enum frame_hook_kind hook,
                     const struct function_error *e); /* its answer; e NULL: it succeeded */
+    /* The runtime cannot fork, and did not for that id; NULL: forks are never asked for. */
+    void (*on_no_fork)(void *user, uint64_t id, const struct function_error *e);
     void (*on_log)(void *user, const char *request_id, const char *line,
                    size_t n); /* request_id: NULL not known */
     /* The connection is over; open calls stay open until dropped. `violation`: what the runtime did
@@ -77,6 +79,7 @@ struct runtime_link_config {
     /* not 0: an HTTP server there; then frames_fd only tells the network, -1: this process's own */
     uint16_t port;
     int frames_fd, api_fd; /* listening; -1: not that one. Taken over, also on failure */
+    bool connected;        /* frames_fd is the runtime's connection itself; its HELLO is still unread */
     const struct runtime_link_ops *ops;
     void *user;
 };
@@ -111,6 +114,11 @@ void runtime_link_drop(struct runtime_link *l,
  * come is not told any more. -ENOTSUP: the interface has no hooks. -ENOTCONN, -ENOMEM. */
 int runtime_link_hook(struct runtime_link *l, enum frame_hook_kind hook, const char *name,
                       uint64_t deadline_ms);
+/* Sends FORK, with an id of its own: the child that is to come will say it. -ENOTSUP: the interface has no
+ * forks. -ENOTCONN, -ENOMEM. */
+int runtime_link_fork(struct runtime_link *l, uint64_t *ret_id);
+/* From here on what it has to say is another's. No call is open. */
+void runtime_link_hand_over(struct runtime_link *l, const struct runtime_link_ops *ops, void *user);
 /* An HTTP server did not answer as many in a row as it may have at once: it may be stuck for all. */
 bool runtime_link_stuck(const struct runtime_link *l);
 /* Within a callback: what it tells was the first that came with the loop's present event, so that

@@ -21,6 +21,7 @@ struct runtime_link {
     uint64_t last_id;
     uint64_t hook_id; /* the hook that was sent last, 0: it is answered */
     enum frame_hook_kind hook;
+    uint64_t fork_id; /* the first FORK that was sent, 0: none, or it cannot */
     size_t held;
     bool takes_http;         /* the runtime's HELLO said so */
     struct list blocked;     /* HTTP calls whose request's body waits for room */
@@ -47,6 +48,7 @@ void link_error(struct runtime_link *l, struct runtime_call *c, const uint8_t *d
                 const char *type, bool fatal);
 /* `data` is an ERROR's, or NULL: the hook succeeded. */
 void link_hook_answer(struct runtime_link *l, const uint8_t *data, size_t n);
+void link_no_fork(struct runtime_link *l, uint64_t id, const uint8_t *data, size_t n);
 void link_init_error(struct runtime_link *l, const uint8_t *data, size_t n, const char *type);
 /* Keeps a part of the result, or notes that it is too large. */
 void link_keep(struct runtime_link *l, struct runtime_call *c, const uint8_t *data, size_t n);
@@ -62,6 +64,7 @@ ssize_t frames_send_body(struct frames *f, struct runtime_call *c, const uint8_t
                          bool last);
 void frames_consumed(struct frames *f, struct runtime_call *c, size_t n);
 int frames_hook(struct frames *f, const struct frame_hook *hook);
+int frames_fork(struct frames *f, uint64_t *ret_id);
 
 int lambda_new(struct runtime_link *l, int listen_fd, struct lambda **ret);
 struct lambda *lambda_free(struct lambda *a);

@@ -15,7 +15,7 @@ import _socket
 import _struct
 import _thread
 
-HELLO, INVOKE, BODY, END, RESPONSE, ERROR, CREDIT, CANCEL, HOOK, LOG = range(1, 11)
+HELLO, INVOKE, BODY, END, RESPONSE, ERROR, CREDIT, CANCEL, HOOK, LOG, FORK = range(1, 12)
 FIN, TEXT, BYTES, ANSWER, FATAL = 1, 2, 4, 8, 16
 PAYLOAD_MAX = 1 << 20
 LOG_LINE_MAX = 64 << 10
@@ -82,6 +82,7 @@ class Channel:
     """The connection. One thread reads; any thread sends, whole messages at a time."""
 
     def __init__(self, path):
+        self.path = path
         self.socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
         self.socket.connect(path)
         self.reader = open(self.socket.fileno(), "rb", buffering=65536, closefd=False)
@@ -95,6 +96,19 @@ class Channel:
         length, kind, flags, ident = decode_header(header)
         payload = self.reader.read(length) if length else b""
         return None if len(payload) < length else (kind, flags, ident, payload)
+
+    def receive_outputs(self):
+        """A header and the descriptors beside it; nothing has been received before."""
+        header, beside, _, _ = self.socket.recvmsg(HEADER.size, _socket.CMSG_SPACE(OUTPUTS.size))
+        outputs = ()
+        for level, kind, data in beside:
+            if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS and len(data) == OUTPUTS.size:
+                outputs = OUTPUTS.unpack(data)
+        return header, outputs
+
+    def close(self):
+        self.reader.close()
+        self.socket.close()
 
     def send(self, data):
         with self.lock:
@@ -291,6 +305,59 @@ def unpark(environment, task_root, ahead):
         sys.modules["logging"]._startTime = time.time()
 
 
+# ---------------------------------------------------------------- forks
+# spec.start: fork. The template is this process when its initializer has ended; it answers no invocation any more.
+
+OUTPUTS = _struct.Struct("ii")
+
+
+def threads():
+    """All of this process, also those that Python does not know."""
+    return len(os.listdir("/proc/self/task"))
+
+
+def threads_message():
+    names = ""
+    if "threading" in sys.modules:
+        names = ": " + ", ".join(t.name for t in sys.modules["threading"].enumerate())[:200]
+    return f"{threads() - 1} threads run beside the main one, and a fork would not have them{names}"
+
+
+class Children:
+    """Reaps what the template forked, and nothing else that the function may wait for itself."""
+
+    def __init__(self):
+        import _signal
+
+        self.pids = set()
+        self.number = _signal.SIGCHLD
+        self.signal = _signal.signal
+        self.before = self.signal(self.number, self.reap)
+
+    def reap(self, *_):
+        for pid in list(self.pids):
+            try:
+                ended, _ = os.waitpid(pid, os.WNOHANG)
+            except ChildProcessError:
+                ended = pid
+            if ended:
+                self.pids.discard(pid)
+
+    def leave(self):
+        """In a child: SIGCHLD is the function's again."""
+        self.signal(self.number, self.before if self.before is not None else 0)
+
+
+def seed():
+    """What os.fork()'s own hooks do not: random is seeded by them, urandom, uuid, secrets and ssl need nothing."""
+    numpy_random = sys.modules.get("numpy.random")
+    if numpy_random is not None:
+        try:
+            numpy_random.seed()
+        except Exception:
+            pass
+
+
 # ---------------------------------------------------------------- the runtime
 
 
@@ -306,6 +373,7 @@ class Runtime:
         self.current = None  # thread-local: id and the line it has begun
         self.work = None
         self.threads = 0
+        self.children = None  # of a template
 
     def load(self):
         sys.path.insert(0, self.task_root)
@@ -369,6 +437,60 @@ class Runtime:
                     self.dispatch(ident, context, b"".join(chunks))
             elif kind == HOOK:
                 self.run_hook(ident, payload)
+            elif kind == FORK:
+                self.fork(ident)
+
+    def fork(self, ident):
+        """A child that waits to be an instance. Returns in both."""
+        if threads() > 1 or self.bodies:
+            self.channel.send(encode(ERROR, 0, ident, error_payload("Runtime.CannotFork", threads_message())))
+            return
+        if self.children is None:
+            import gc
+
+            gc.collect()
+            gc.freeze()  # the children's collections leave what is shared alone
+            self.children = Children()
+        self.children.reap()
+        self.flush(0)
+        pid = os.fork()
+        if pid:
+            self.children.pids.add(pid)
+            return
+        try:
+            os.setsid()  # signals to its process group are its own
+            self.children.leave()
+            self.children = None
+            self.pid = os.getpid()
+            seed()
+            if not self.reconnect(ident):
+                os._exit(0)
+        except BaseException as e:
+            print(f"rouse: a fork came to nothing: {e!r}", file=sys.__stderr__, flush=True)
+            os._exit(1)
+
+    def reconnect(self, ident):
+        """A connection, outputs and an environment of the child's own. False: it is not wanted any more."""
+        self.channel.close()
+        self.channel = Channel(self.channel.path)
+        hello = {"protocol": 1, "runtime": "python3", "pid": self.pid, "fork": ident}
+        self.channel.send(encode(HELLO, 0, 0, to_json(hello)))
+        header, outputs = self.channel.receive_outputs()
+        if not header:
+            return False
+        length, kind, _, _ = decode_header(header)
+        if kind != FORK or len(outputs) != 2:
+            raise ProtocolError("a child's first frame is not FORK with its outputs")
+        for number, output in enumerate(outputs, 1):
+            os.dup2(output, number)
+            os.close(output)
+        os.environ.update(parse_json(self.channel.reader.read(length)).get("environment", {}))
+        frame = self.channel.receive()
+        if frame is None or frame[0] != HELLO:
+            return False
+        self.hello = parse_json(frame[3])
+        self.channel.send(encode(CREDIT, 0, 0, _struct.pack("<I", self.concurrency)))
+        return True
 
     def dispatch(self, ident, context, event):
         if self.work is None:

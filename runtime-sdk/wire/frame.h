@@ -26,6 +26,7 @@ enum frame_type {
     FRAME_CANCEL = 8, /* agent -> runtime: nobody waits for that id any more; still answer it */
     FRAME_HOOK = 9,   /* agent -> runtime: struct frame_hook; answered by END or ERROR */
     FRAME_LOG = 10,   /* runtime -> agent: a line of that invocation's log */
+    FRAME_FORK = 11,  /* agent -> runtime: fork a child for that id; to the child: JSON, and its outputs */
 };
 enum frame_flag {
     FRAME_FIN = 1,   /* INVOKE, RESPONSE, BODY: the body ends with this frame */
@@ -36,7 +37,12 @@ enum frame_flag {
     FRAME_FATAL = 16, /* ERROR: the instance ends with it; id 0: initialisation failed */
     FRAME_HTTP = 32,  /* INVOKE, RESPONSE: the head of an HTTP request or answer, JSON */
 };
-enum frame_hook_kind { HOOK_INITIALIZER = 1, HOOK_PRE_FREEZE = 2, HOOK_PRE_STOP = 3 };
+enum frame_hook_kind {
+    HOOK_INITIALIZER = 1,
+    HOOK_PRE_FREEZE = 2,
+    HOOK_PRE_STOP = 3,
+    HOOK_AFTER_FORK = 4,
+};
 
 struct frame {
     uint8_t type, flags;
@@ -62,7 +68,7 @@ struct frame_hook {
 
 /* 1: *ret is a frame of `*ret_size` bytes (header included) at the start of `in`; 0: more is needed;
  * -EBADMSG: the zero field is not zero, or the type is 0; -EMSGSIZE: length over the limit. Unknown types
- * from 11 to 255 are frames: the receiver skips them. */
+ * from 12 to 255 are frames: the receiver skips them. */
 int frame_parse(const uint8_t *in, size_t n, struct frame *ret, size_t *ret_size);
 int frame_append(struct buffer *to, enum frame_type type, uint8_t flags, uint64_t id,
                  const void *payload, size_t n);

@@ -96,6 +96,15 @@ START_TEST(what_this_version_refuses)
          "Forbidden: a program that listens on spec.port"},
         {BASE ",\"port\":8080,\"lifecycle\":{\"preStop\":\"index.stop\"}", "spec.lifecycle",
          "Forbidden: a program that listens on spec.port"},
+        {"\"runtime\":\"nodejs\",\"handler\":\"a.b\",\"code\":{\"inline\":{\"a.js\":\"\"}},"
+         "\"start\":\"fork\"",
+         "spec.start", "Forbidden: instances of the runtime nodejs cannot be forked"},
+        {BASE ",\"port\":8080,\"start\":\"fork\"", "spec.start",
+         "Forbidden: a program that listens on spec.port"},
+        {BASE ",\"lifecycle\":{\"afterFork\":\"index.after\"}", "spec.lifecycle.afterFork",
+         "Forbidden: it is called with spec.start: fork only"},
+        {BASE ",\"start\":\"exec\",\"lifecycle\":{\"afterFork\":\"index.after\"}",
+         "spec.lifecycle.afterFork", "Forbidden: it is called with spec.start: fork only"},
         {BASE ",\"scaling\":{\"metrics\":[{\"type\":\"Resource\"}]}", "spec.scaling.metrics",
          "Forbidden"},
         {BASE ",\"scaling\":{\"behavior\":{\"scaleUp\":{}}}", "spec.scaling.behavior", "Forbidden"},
@@ -153,6 +162,10 @@ START_TEST(bounds_and_types)
         {BASE ",\"port\":65536", "spec.port", "less than or equal to 65535"},
         {BASE ",\"port\":\"8080\"", "spec.port", "must be of type integer: \"string\""},
         {BASE ",\"port\":80.5", "spec.port", "must be of type integer: \"number\""},
+        {BASE ",\"start\":\"spoon\"", "spec.start",
+         "Unsupported value: \"spoon\": supported values: \"exec\", \"fork\""},
+        {BASE ",\"start\":\"fork\",\"lifecycle\":{\"afterFork\":\"a b\"}", "spec.lifecycle.afterFork",
+         "should match"},
         {BASE ",\"lifecycle\":{\"initializer\":\"\"}", "spec.lifecycle.initializer",
          "at least 1 chars"},
         {BASE ",\"lifecycle\":{\"preStop\":\"a b\"}", "spec.lifecycle.preStop", "should match"},
@@ -240,6 +253,9 @@ START_TEST(metadata_is_checked)
           BASE ",\"lifecycle\":{\"initializer\":\"a.b\",\"initializerTimeout\":\"10m\","
                "\"preStop\":\"c\"}");
     taken("{\"name\":\"f\"}", BASE ",\"port\":8080,\"lifecycle\":{}");
+    taken("{\"name\":\"f\"}", BASE ",\"port\":8080,\"start\":\"exec\"");
+    taken("{\"name\":\"f\"}", BASE ",\"start\":\"fork\",\"concurrency\":8,"
+                                   "\"lifecycle\":{\"afterFork\":\"index.after\"}");
     taken("{\"name\":\"f\",\"labels\":{\"x.dev/a\":\"\"},\"annotations\":{\"k\":\"any thing\"}}",
           BASE);
 }

@@ -68,9 +68,14 @@ START_TEST(revisions)
         ",\"lifecycle\":{\"initializer\":\"index.stop\",\"initializerTimeout\":\"10s\"}",
         ",\"lifecycle\":{\"preStop\":\"index.stop\"}",
         ",\"lifecycle\":{\"preFreeze\":\"index.stop\"}",
+        ",\"start\":\"fork\"",
+        ",\"start\":\"fork\",\"lifecycle\":{\"afterFork\":\"index.stop\",\"initializerTimeout\":\"10s\"}",
+        ",\"start\":\"fork\",\"lifecycle\":{\"afterFork\":\"index.stop\",\"initializerTimeout\":\"11s\"}",
+        ",\"start\":\"fork\",\"lifecycle\":{\"afterFork\":\"index.go\",\"initializerTimeout\":\"10s\"}",
     };
     static const char *const same[][2] = {
         {"", ",\"lifecycle\":{}"},
+        {"", ",\"start\":\"exec\""},
         {"", ",\"lifecycle\":{\"initializerTimeout\":\"30s\"}"},
         {HOOKS("10s"), HOOKS("10000ms")},
     };

@@ -167,7 +167,9 @@ static const ProtobufCMessage *desired(void)
     lifecycle.initializer_timeout_ms = 10000;
     lifecycle.pre_freeze = TEXT("index.freeze");
     lifecycle.pre_stop = TEXT("index.stop");
+    lifecycle.after_fork = TEXT("index.after");
     spec.lifecycle = &lifecycle;
+    spec.fork = 1;
     instance.id = TEXT("i3");
     instance.function_key = TEXT("default/hello");
     instance.revision = TEXT("r1");

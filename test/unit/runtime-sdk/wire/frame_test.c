@@ -22,6 +22,7 @@ static const struct expected {
 } expected[] = {
     {"hello-runtime", 1, 0, 0, TEXT("{\"protocol\":1,\"runtime\":\"python3\",\"pid\":7}")},
     {"hello-http", 1, 0, 0, TEXT("{\"protocol\":1,\"runtime\":\"c\",\"http\":true}")},
+    {"hello-fork", 1, 0, 0, TEXT("{\"protocol\":1,\"runtime\":\"python3\",\"pid\":9,\"fork\":13}")},
     {"hello-agent", 1, 0, 0,
      TEXT("{\"protocol\":1,\"function\":\"hello\",\"namespace\":\"default\",\"revision\":\"r1\","
           "\"handler\":\"index.handler\",\"concurrency\":1,\"timeout\":3000,"
@@ -52,6 +53,8 @@ static const struct expected {
     {"credit-body", 7, 0, 5, TEXT("\0\0\x01\0")},
     {"cancel", 8, 0, 6, TEXT("")},
     {"log", 10, 0, 1, TEXT("a line")},
+    {"fork", 11, 0, 13, TEXT("")},
+    {"fork-child", 11, 0, 13, TEXT("{\"environment\":{\"ROUSE_INSTANCE\":\"i1\"}}")},
     {"response-http-open", 5, 32, 11,
      TEXT("{\"status\":200,\"headers\":[[\"content-type\",\"text/plain\"]]}")},
     {"response-http", 5, 33, 12, TEXT("{\"status\":204,\"headers\":[]}")},
@@ -84,6 +87,7 @@ static const struct expected_hook {
     {"hook-initializer", 7, HOOK_INITIALIZER, "index.init"},
     {"hook-pre-freeze", 8, HOOK_PRE_FREEZE, "index.freeze"},
     {"hook-pre-stop", 9, HOOK_PRE_STOP, "\xc3\xa9.stop"},
+    {"hook-after-fork", 14, HOOK_AFTER_FORK, "index.after"},
 };
 
 struct line {
