@@ -310,30 +310,44 @@ static struct known *find(const struct launcher *l, const char *id)
     return n ? map_entry(n, struct known, node) : NULL;
 }
 
-int launcher_create(struct launcher *l, const struct sandbox_spec *s)
+/* For what is known by that id from here on. */
+static int ask_for(struct launcher *l, const struct message *m)
 {
-    const struct message m = {.type = MESSAGE_CREATE, .id = s->id, .spec = *s};
     struct known *k;
     int r;
 
-    if (!id_valid(s->id) || !s->hostname || strlen(s->hostname) > 63 || !s->argv || !s->argv[0] ||
-        s->argv[0][0] != '/' || !s->env || !s->kind.runtime_root || !s->code_dir)
-        return -EINVAL;
-    if (find(l, s->id))
+    if (find(l, m->id))
         return -EEXIST;
     k = calloc(1, sizeof(*k));
     if (!k)
         return -ENOMEM;
-    snprintf(k->id, sizeof(k->id), "%s", s->id);
+    snprintf(k->id, sizeof(k->id), "%s", m->id);
     r = map_put(&l->known, &k->node, k->id, strlen(k->id));
     if (r < 0) {
         free(k);
         return r;
     }
-    r = send_request(l, &m);
+    r = send_request(l, m);
     if (r < 0)
         forget(l, k);
     return r;
+}
+
+int launcher_create(struct launcher *l, const struct sandbox_spec *s)
+{
+    const struct message m = {.type = MESSAGE_CREATE, .id = s->id, .spec = *s};
+
+    if (!id_valid(s->id) || !s->hostname || strlen(s->hostname) > 63 || !s->argv || !s->argv[0] ||
+        s->argv[0][0] != '/' || !s->env || !s->kind.runtime_root || !s->code_dir)
+        return -EINVAL;
+    return ask_for(l, &m);
+}
+
+int launcher_adopt(struct launcher *l, const struct sandbox_adoption *a)
+{
+    const struct message m = {.type = MESSAGE_ADOPT, .id = a->id, .adoption = *a};
+
+    return id_valid(a->id) && id_valid(a->of) && a->pid > 1 ? ask_for(l, &m) : -EINVAL;
 }
 
 int launcher_stop_sandbox(struct launcher *l, const char *id, uint64_t grace_ns)

@@ -48,6 +48,15 @@ struct sandbox_spec {
     uint64_t tmp_size;       /* bytes of /tmp; 0: 64 MiB */
 };
 
+/* A process of a running sandbox that is to be limited, counted and ended by itself. */
+struct sandbox_adoption {
+    const char *id; /* of its own, as a sandbox's */
+    const char *of; /* the sandbox it is in */
+    pid_t pid;      /* seen from the host */
+    uint64_t memory;
+    uint32_t cpu_millis, pids; /* as a sandbox's */
+};
+
 #define SANDBOX_CGROUP_MAX 24
 
 struct sandbox_started {
@@ -87,6 +96,10 @@ int launcher_attach(struct launcher *l, struct loop *loop, const struct launcher
 int launcher_create(struct launcher *l, const struct sandbox_spec *s); /* -EMSGSIZE (256 KiB), -EEXIST */
 /* SIGTERM to the runtime, then, after grace_ns, the whole sandbox is killed. 0: killed at once. */
 int launcher_stop_sandbox(struct launcher *l, const char *id, uint64_t grace_ns);
+/* Puts a process of a sandbox into a cgroup of its own. It is told of as a sandbox: on_started() without
+ * descriptors, or on_failed() (it may run on then, as part of its sandbox), and on_exit(); and it is stopped by
+ * its own id. It ends with its sandbox at the latest. -EEXIST */
+int launcher_adopt(struct launcher *l, const struct sandbox_adoption *a);
 /* Keeps so many sandboxes of that kind ready for launcher_create(), made in the background; 0: none any more.
  * -EMSGSIZE, -ENOBUFS. Nothing is parked where the agent is not root. */
 int launcher_park(struct launcher *l, const struct sandbox_kind *k, unsigned count);

@@ -84,6 +84,13 @@ int message_encode(struct buffer *to, const struct message *m)
     case MESSAGE_STOP:
         put_u64(to, m->grace_ns, &r);
         break;
+    case MESSAGE_ADOPT:
+        put_string(to, m->adoption.of, &r);
+        put_u32(to, (uint32_t)m->adoption.pid, &r);
+        put_u64(to, m->adoption.memory, &r);
+        put_u32(to, m->adoption.cpu_millis, &r);
+        put_u32(to, m->adoption.pids, &r);
+        break;
     case MESSAGE_PARK:
         put_kind(to, &m->spec.kind, &r);
         put_u32(to, m->count, &r);
@@ -267,6 +274,14 @@ int message_decode(const void *data, size_t n, struct message *ret)
         break;
     case MESSAGE_STOP:
         m.grace_ns = get_u64(&r);
+        break;
+    case MESSAGE_ADOPT:
+        m.adoption.id = m.id;
+        m.adoption.of = get_string(&r);
+        m.adoption.pid = (pid_t)get_u32(&r);
+        m.adoption.memory = get_u64(&r);
+        m.adoption.cpu_millis = get_u32(&r);
+        m.adoption.pids = get_u32(&r);
         break;
     case MESSAGE_PARK:
         get_kind(&r, &m.spec.kind);

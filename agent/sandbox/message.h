@@ -15,6 +15,7 @@
 enum message_type {
     MESSAGE_CREATE = 1, /* agent to launcher */
     MESSAGE_STOP,
+    MESSAGE_ADOPT,
     MESSAGE_PARK,
     MESSAGE_READY, /* launcher to agent, once: cleaned up, at work */
     MESSAGE_STARTED,
@@ -31,6 +32,7 @@ struct message {
     const char *id;
     struct sandbox_spec spec; /* CREATE; PARK: kind only. Its lists are owned: message_done() */
     uint32_t count;           /* PARK */
+    struct sandbox_adoption adoption; /* ADOPT */
     uint64_t grace_ns;        /* STOP */
     const char *warning;      /* READY; "" if none */
     struct sandbox_started started; /* STARTED: but for the descriptors */

@@ -2,6 +2,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "sandbox/adopt.h"
 #include "sandbox/syscall_list.h"
 
 #include <errno.h>
@@ -112,12 +113,13 @@ static void begin_exit(struct server *s)
     s->exit_timer.fn = exit_late;
     loop_timer_set(s->loop, &s->exit_timer, clock_monotonic_ns() + EXIT_TIME_NS);
     sandbox_stop_all(s);
+    adopt_stop_all(s);
     server_sandbox_gone(s);
 }
 
 void server_sandbox_gone(struct server *s)
 {
-    if (s->closing && s->sandboxes.count == 0)
+    if (s->closing && s->sandboxes.count == 0 && s->adopted.count == 0)
         loop_stop(s->loop);
 }
 
@@ -125,11 +127,16 @@ void server_sandbox_gone(struct server *s)
 static void take_request(struct server *s, const struct message *m, uint64_t arrived)
 {
     struct sandbox *b = sandbox_find(s, m->id);
+    struct adopted *a = adopt_find(s, m->id);
 
     if (m->type == MESSAGE_CREATE && !b)
         sandbox_create(s, &m->spec, arrived);
     else if (m->type == MESSAGE_STOP && b)
         sandbox_stop(b, m->grace_ns);
+    else if (m->type == MESSAGE_ADOPT && !a)
+        adopt_begin(s, &m->adoption, arrived);
+    else if (m->type == MESSAGE_STOP && a)
+        adopt_stop(a, m->grace_ns);
 }
 
 static void on_socket(struct loop_watch *w, uint32_t events)

@@ -32,7 +32,7 @@ struct server {
     uid_t uid_base;
     bool privileged; /* root: ranges of ids, cgroups, links */
     bool closing;
-    struct map sandboxes;
+    struct map sandboxes, adopted;
     struct loop_timer exit_timer;
 };
 
