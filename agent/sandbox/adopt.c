@@ -279,8 +279,9 @@ static void on_attached(struct loop_watch *w, uint32_t events)
     } else if (a->state == ADOPT_KILLED) {
         kill_all(a); /* it is in there only now */
     } else if (status) {
-        err_set(&a->error, WIFEXITED(status) ? WEXITSTATUS(status) : EIO, "attach process %d to cgroup %s: %s",
-                a->pid, a->cgroup, WIFEXITED(status) ? strerror(WEXITSTATUS(status)) : "killed");
+        err_set(&a->error, WIFEXITED(status) ? WEXITSTATUS(status) : EIO,
+                "attach process %d to cgroup %s: %s", a->pid, a->cgroup,
+                WIFEXITED(status) ? strerror(WEXITSTATUS(status)) : "killed");
         kill_now(a);
     } else {
         tell_started(a);

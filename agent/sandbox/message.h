@@ -33,12 +33,12 @@ struct message {
     struct sandbox_spec spec; /* CREATE; PARK: kind only. Its lists are owned: message_done() */
     uint32_t count;           /* PARK */
     struct sandbox_adoption adoption; /* ADOPT */
-    uint64_t grace_ns;        /* STOP */
-    const char *warning;      /* READY; "" if none */
-    struct sandbox_started started; /* STARTED: but for the descriptors */
-    uint32_t fds;                   /* STARTED: MESSAGE_FD_* */
-    struct err error;               /* FAILED; READY with a code: could not start */
-    struct sandbox_exit exit;       /* EXIT */
+    uint64_t grace_ns;                /* STOP */
+    const char *warning;              /* READY; "" if none */
+    struct sandbox_started started;   /* STARTED: but for the descriptors */
+    uint32_t fds;                     /* STARTED: MESSAGE_FD_* */
+    struct err error;                 /* FAILED; READY with a code: could not start */
+    struct sandbox_exit exit;         /* EXIT */
 };
 
 /* Appends the whole message. -EMSGSIZE, -ENOMEM. */

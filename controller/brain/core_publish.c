@@ -16,11 +16,10 @@ static void more_text(struct buffer *b, const char *name, const char *value)
 
 static void put_lifecycle(struct buffer *b, const struct function_lifecycle *l)
 {
-    const char *const all[][2] = {
-        {"initializer", l->initializer},
-        {"afterFork", l->after_fork},
-        {"preFreeze", l->pre_freeze},
-        {"preStop", l->pre_stop}};
+    const char *const all[][2] = {{"initializer", l->initializer},
+                                  {"afterFork", l->after_fork},
+                                  {"preFreeze", l->pre_freeze},
+                                  {"preStop", l->pre_stop}};
     bool any = false;
 
     for (size_t i = 0; i < ARRAY_LEN(all); i++) {

@@ -79,7 +79,7 @@ struct runtime_link_config {
     /* not 0: an HTTP server there; then frames_fd only tells the network, -1: this process's own */
     uint16_t port;
     int frames_fd, api_fd; /* listening; -1: not that one. Taken over, also on failure */
-    bool connected;        /* frames_fd is the runtime's connection itself; its HELLO is still unread */
+    bool connected; /* frames_fd is the runtime's connection itself; its HELLO is still unread */
     const struct runtime_link_ops *ops;
     void *user;
 };

@@ -26,7 +26,8 @@ enum frame_type {
     FRAME_CANCEL = 8, /* agent -> runtime: nobody waits for that id any more; still answer it */
     FRAME_HOOK = 9,   /* agent -> runtime: struct frame_hook; answered by END or ERROR */
     FRAME_LOG = 10,   /* runtime -> agent: a line of that invocation's log */
-    FRAME_FORK = 11,  /* agent -> runtime: fork a child for that id; to the child: JSON, and its outputs */
+    FRAME_FORK =
+        11, /* agent -> runtime: fork a child for that id; to the child: JSON, and its outputs */
 };
 enum frame_flag {
     FRAME_FIN = 1,   /* INVOKE, RESPONSE, BODY: the body ends with this frame */

@@ -324,7 +324,8 @@ START_TEST(names)
     ck_assert_str_eq(frame_type_name(FRAME_INVOKE), "INVOKE");
     ck_assert_str_eq(frame_type_name(FRAME_LOG), "LOG");
     ck_assert_str_eq(frame_type_name(0), "?");
-    ck_assert_str_eq(frame_type_name(11), "?");
+    ck_assert_str_eq(frame_type_name(FRAME_FORK), "FORK");
+    ck_assert_str_eq(frame_type_name(12), "?");
     ck_assert_str_eq(frame_type_name(255), "?");
 }
 END_TEST
