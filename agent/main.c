@@ -184,6 +184,7 @@ static int build_shards(struct agent *a, struct err *e)
         .gateway_address = o->gateway_address,
         .peer_address = o->peer_address,
         .queue_deadline_ns = o->queue_deadline_ns,
+        .freeze_after_ns = o->freeze_after_ns,
         .clients = o->clients,
         .on_rejected = on_rejected,
         .user = a,

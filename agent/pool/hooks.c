@@ -1,7 +1,8 @@
 /* hooks.c - spec.lifecycle: what of the function's code is called around its instance's life.
  *
- * The initializer is called when the code is loaded, and ready waits for it; preStop when the last
- * invocation has ended, and the stop waits for it. Each has its time, and goes over the frames link. */
+ * The initializer is called when the code is loaded, and ready waits for it; preFreeze when the instance
+ * has been idle, and the freeze waits for it; preStop when the last invocation has ended, and the stop waits
+ * for it. Each has its time, and goes over the frames link. */
 #include "pool/internal.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -93,23 +94,43 @@ static void initialized(struct instance *i, const struct function_error *e)
     instance_fail(i, "InitFailed", message);
 }
 
-/* ---------------------------------------------------------------- preStop */
+/* ---------------------------------------------------------------- preFreeze, preStop */
 
-static uint64_t pre_stop_limit(const struct instance *i)
+static uint64_t pre_limit(const struct instance *i)
 {
     uint64_t timeout = i->revision->spec->timeout_ms * NS_PER_MS;
 
-    return timeout < PRE_STOP_MAX_NS ? timeout : PRE_STOP_MAX_NS;
+    return timeout < PRE_HOOK_MAX_NS ? timeout : PRE_HOOK_MAX_NS;
+}
+
+static void log_late(struct instance *i, const char *hook, const char *name)
+{
+    char line[FRAME_HOOK_NAME_MAX + 96];
+
+    snprintf(line, sizeof(line), "[ERROR] the %s hook '%s' did not end within %.1f s", hook, name,
+             (double)pre_limit(i) / 1e9);
+    work_log(i, line);
+}
+
+static void on_pre_freeze_late(struct loop_timer *t)
+{
+    struct instance *i = container_of(t, struct instance, timer);
+
+    log_late(i, "preFreeze", name_of(i, HOOK_PRE_FREEZE));
+    freeze_hooked(i);
+}
+
+bool hooks_pre_freeze(struct instance *i)
+{
+    return name_of(i, HOOK_PRE_FREEZE) &&
+           call(i, HOOK_PRE_FREEZE, pre_limit(i), on_pre_freeze_late) == 0;
 }
 
 static void on_pre_stop_late(struct loop_timer *t)
 {
     struct instance *i = container_of(t, struct instance, timer);
-    char line[FRAME_HOOK_NAME_MAX + 96];
 
-    snprintf(line, sizeof(line), "[ERROR] the preStop hook '%s' did not end within %.1f s",
-             name_of(i, HOOK_PRE_STOP), (double)pre_stop_limit(i) / 1e9);
-    work_log(i, line);
+    log_late(i, "preStop", name_of(i, HOOK_PRE_STOP));
     instance_stop(i, STOP_GRACE_NS);
 }
 
@@ -119,7 +140,7 @@ bool hooks_pre_stop(struct instance *i)
         return true;
     if (i->stop_sent || i->closing || !name_of(i, HOOK_PRE_STOP))
         return false;
-    i->stopping = call(i, HOOK_PRE_STOP, pre_stop_limit(i), on_pre_stop_late) == 0;
+    i->stopping = call(i, HOOK_PRE_STOP, pre_limit(i), on_pre_stop_late) == 0;
     return i->stopping;
 }
 
@@ -129,6 +150,9 @@ void hooks_answered(struct instance *i, enum frame_hook_kind hook, const struct 
         work_log_error(i, NULL, e);
     if (hook == HOOK_INITIALIZER) {
         initialized(i, e);
+    } else if (hook == HOOK_PRE_FREEZE && i->state == STATE_READY && i->freezing && !i->closing) {
+        loop_timer_cancel(i->pool->loop, &i->timer);
+        freeze_hooked(i);
     } else if (hook == HOOK_PRE_STOP && i->state == STATE_DRAINING && !i->exited) {
         loop_timer_cancel(i->pool->loop, &i->timer);
         instance_stop(i, STOP_GRACE_NS);

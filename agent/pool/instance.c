@@ -28,17 +28,30 @@ static bool is_live(enum instance_state s)
     return s != STATE_DRAINING && !instance_state_final(s);
 }
 
-static void set_state(struct instance *i, enum instance_state to)
+static void move(struct instance *i, enum instance_state to)
 {
     assert(instance_state_edge(i->state, to));
-    log_info("instance %s of %s: %s -> %s%s%s", i->id, i->revision->function_key,
-             instance_state_name(i->state), instance_state_name(to), i->reason[0] ? " " : "",
-             i->reason);
+    if (i->state == STATE_FROZEN)
+        freeze_undo(i);
     if (is_live(i->state) && !is_live(to))
         i->revision->live--;
     i->state = to;
     slot_update(i);
+}
+
+static void set_state(struct instance *i, enum instance_state to)
+{
+    log_info("instance %s of %s: %s -> %s%s%s", i->id, i->revision->function_key,
+             instance_state_name(i->state), instance_state_name(to), i->reason[0] ? " " : "",
+             i->reason);
+    move(i, to);
     status_send(i);
+}
+
+void instance_turn(struct instance *i, enum instance_state to)
+{
+    assert(to == STATE_READY || to == STATE_FROZEN);
+    move(i, to); /* not logged: it comes and goes with requests */
 }
 
 static void set_reason(struct instance *i, const char *reason, const char *fmt, ...)
@@ -101,6 +114,7 @@ struct instance *instance_free(struct instance *i)
     loop_timer_cancel(p->loop, &i->timer);
     loop_timer_cancel(p->loop, &i->overdue);
     loop_timer_cancel(p->loop, &i->reap);
+    loop_timer_cancel(p->loop, &i->idle);
     slot_unlist(i);
     list_del(&i->of_revision);
     i->revision->count--;
@@ -239,6 +253,8 @@ void instance_check_end(struct instance *i)
     }
     i->closing = true;
     slot_update(i);
+    if (freeze_wake(i)) /* who was killed in there cannot be reaped in there */
+        status_send(i);
     if (!i->exited)
         instance_set_timer(i, HANGUP_NS, on_hangup);
     else if (i->link && runtime_link_open(i->link))
@@ -449,7 +465,7 @@ const struct launcher_ops pool_launcher_ops = {
 void instance_ready(struct instance *i, unsigned slots)
 {
     i->slots = slots;
-    if (i->state == STATE_READY) {
+    if (instance_is_up(i)) {
         slot_update(i);
         slots_offer(i->revision);
         return;
@@ -461,8 +477,10 @@ void instance_ready(struct instance *i, unsigned slots)
         report_phase(i->pool->config.report, (enum start_phase)p, i->phase_ns[p]);
     loop_timer_cancel(i->pool->loop, &i->timer);
     i->ready_at_ms = i->idle_since_ms = clock_wall_ms();
+    i->idle_ns = loop_now(i->pool->loop);
     set_state(i, STATE_READY);
     slots_offer(i->revision);
+    freeze_when_idle(i);
 }
 
 static int instance_new(struct pool *p, struct revision *r, const char *id, struct instance **ret)

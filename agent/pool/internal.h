@@ -3,7 +3,8 @@
  * pool.c       desired state in, what is asked from outside
  * revision.c   what is known of a revision, and its instances
  * instance.c   the state machine of one instance, from fetch to exit
- * hooks.c      what is called around its life: initializer, preStop
+ * hooks.c      what is called around its life: initializer, preFreeze, preStop
+ * freeze.c     Ready <-> Frozen: what is idle uses no CPU
  * work.c       what its runtime says, and what became of its invocations
  * slots.c      free, leased to the activator, taken
  * status.c     InstanceStatus, Hello, load
@@ -31,7 +32,7 @@ enum {
     API_PORT = 9001,
 };
 #define STOP_GRACE_NS   (2 * NS_PER_S)
-#define PRE_STOP_MAX_NS (5 * NS_PER_S)
+#define PRE_HOOK_MAX_NS (5 * NS_PER_S)
 
 struct environment;
 
@@ -68,7 +69,8 @@ struct instance {
     uint64_t phase_ns[PHASE_COUNT];
     uint64_t since_ns;                   /* start of the current phase */
     uint64_t ready_at_ms, idle_since_ms; /* epoch */
-    uint64_t cpu_seen_ns;
+    uint64_t cpu_seen_ns, memory_seen;
+    bool usage_final; /* what was seen stays so: it is frozen */
 
     bool code_held; /* or wished for */
     bool sandbox;   /* the launcher has it: on_exit() or on_failed() will come */
@@ -77,6 +79,7 @@ struct instance {
     bool end_told;
     bool initializing;      /* its initializer was called: ready when that has ended */
     bool stopping;          /* its preStop was called */
+    bool freezing;          /* its preFreeze was called */
     struct loop_watch init; /* pidfd of the sandbox's first process */
     struct runtime_link *link;
     unsigned slots, in_flight, leased;
@@ -91,7 +94,14 @@ struct instance {
     struct loop_timer timer;      /* initialisation, drain, or the wait for an exit or a hang-up */
     struct loop_timer overdue;    /* grace of what does not answer a CANCEL */
     struct loop_timer reap;
+    uint64_t idle_ns;       /* when its last invocation ended; monotonic */
+    struct loop_timer idle; /* then it may be frozen, if it is still idle */
 };
+/* It takes invocations, if a slot is free. */
+static inline bool instance_is_up(const struct instance *i)
+{
+    return i->state == STATE_READY || i->state == STATE_FROZEN;
+}
 
 struct lease {
     struct map_node node; /* by id */
@@ -144,6 +154,8 @@ void instance_fail(struct instance *i, const char *reason, const char *message);
 /* Draining, but killed at once: its runtime did not end an invocation in time. */
 void instance_time_out(struct instance *i, const char *message);
 void instance_ready(struct instance *i, unsigned slots);
+/* Ready <-> Frozen. The controller is told by status_send(), which can wait for what is urgent. */
+void instance_turn(struct instance *i, enum instance_state to);
 /* One timer for what the state waits for: the next call replaces it. */
 void instance_set_timer(struct instance *i, uint64_t in_ns, void (*fn)(struct loop_timer *t));
 void instance_check_end(struct instance *i);
@@ -158,7 +170,17 @@ struct instance *instance_free(struct instance *i);
 void hooks_loaded(struct instance *i, unsigned slots);
 /* Nothing runs there any more and it drains: true if its preStop was called and stops it when it ends. */
 bool hooks_pre_stop(struct instance *i);
+/* True: its preFreeze was called, and freeze_hooked() follows when it has ended, if nothing else has begun. */
+bool hooks_pre_freeze(struct instance *i);
 void hooks_answered(struct instance *i, enum frame_hook_kind hook, const struct function_error *e);
+
+/* ---- freeze.c */
+/* Nothing runs there now: it is frozen when that has lasted. */
+void freeze_when_idle(struct instance *i);
+void freeze_hooked(struct instance *i);
+/* Before anything is asked of its processes. True: it was frozen, and the controller must hear. */
+bool freeze_wake(struct instance *i);
+void freeze_undo(struct instance *i); /* of one that leaves Frozen */
 
 /* ---- work.c */
 int work_open(struct instance *i, const struct sandbox_started *s);

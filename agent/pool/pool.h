@@ -49,6 +49,7 @@ struct pool_config {
     const char *node;
     uint64_t drain_limit_ns;  /* 0: the function's timeout + 5 s */
     uint64_t init_timeout_ns; /* from the sandbox's start to ready; 0: 10 s */
+    uint64_t freeze_after_ns; /* an instance that is idle for so long is frozen; 0: never */
     /* Sends to the controller; -ENOTCONN is fine. */
     int (*send)(void *user, const Rouse__Control__V1__AgentMessage *m);
     /* A slot of that revision is free; the activator still wants `wanted` of them. True: it was taken,

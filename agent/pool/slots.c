@@ -12,7 +12,7 @@
 
 bool slot_any_free(const struct instance *i)
 {
-    return i->state == STATE_READY && !i->closing && i->in_flight + i->leased < i->slots;
+    return instance_is_up(i) && !i->closing && !i->freezing && i->in_flight + i->leased < i->slots;
 }
 
 void slot_unlist(struct instance *i)
@@ -61,12 +61,15 @@ void slot_release(struct instance *i)
     i->in_flight--;
     r->in_flight--;
     report_end(i->pool->config.report, r->function_key, r->revision, loop_now(i->pool->loop));
-    if (!i->in_flight)
+    if (!i->in_flight) {
         i->idle_since_ms = clock_wall_ms();
+        i->idle_ns = loop_now(i->pool->loop);
+    }
     slot_update(i);
     if (!i->in_flight)
         instance_quiet(i);
     slots_offer(r);
+    freeze_when_idle(i);
 }
 
 void slot_ran(struct instance *i, uint64_t run_ns)
@@ -102,6 +105,7 @@ static void lease_end(struct lease *l)
     list_del(&l->link);
     l->instance->leased--;
     slot_update(l->instance);
+    freeze_when_idle(l->instance);
     free(l);
 }
 
@@ -196,7 +200,7 @@ int slot_claim(struct pool *p, uint64_t id, const struct revision *r, struct ins
     struct map_node *n = map_get(&p->leases, &id, sizeof(id));
     struct lease *l = n ? map_entry(n, struct lease, node) : NULL;
 
-    if (!l || l->instance->revision != r || l->instance->state != STATE_READY || l->instance->closing)
+    if (!l || l->instance->revision != r || !instance_is_up(l->instance) || l->instance->closing)
         return -ESTALE;
     *ret = l->instance;
     lease_end(l);

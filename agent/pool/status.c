@@ -203,10 +203,20 @@ static void add_usage(struct instance *i)
     struct sandbox_usage u;
     uint64_t cpu;
 
-    if (!i->sandbox || launcher_usage(p->config.launcher, i->cgroup, &u) < 0)
+    if (!i->sandbox)
+        return;
+    /* A frozen one is read once: thousands of them would be most of what an idle agent does. */
+    if (i->state == STATE_FROZEN && i->usage_final) {
+        report_usage(p->config.report, i->revision->function_key, i->revision->revision, 0,
+                     i->memory_seen);
+        return;
+    }
+    if (launcher_usage(p->config.launcher, i->cgroup, &u) < 0)
         return;
     cpu = u.cpu_ns > i->cpu_seen_ns ? u.cpu_ns - i->cpu_seen_ns : 0;
     i->cpu_seen_ns = u.cpu_ns;
+    i->memory_seen = u.memory;
+    i->usage_final = i->state == STATE_FROZEN;
     report_usage(p->config.report, i->revision->function_key, i->revision->revision, cpu, u.memory);
 }
 
@@ -245,7 +255,8 @@ void status_fill_load(void *user, Rouse__Control__V1__Report *m)
             r->cpu += i->revision->spec->cpu;
         }
         add_usage(i);
-        if (m->instances && !instance_state_final(i->state))
+        /* Of a frozen one all has been said with its state. */
+        if (m->instances && !instance_state_final(i->state) && i->state != STATE_FROZEN)
             add_load(i, m);
     }
 }

@@ -398,20 +398,23 @@ int work_invoke(struct instance *i, struct http_exchange *x, const struct invoke
         .user = user,
     };
     struct invocation *v;
+    bool woken;
     int r;
 
     if (!all.timeout_ms)
         all.timeout_ms = i->revision->spec->timeout_ms;
     if (!all.body_limit)
         all.body_limit = BODY_LIMIT;
+    woken = freeze_wake(i);
     slot_take(i);
     r = invocation_begin(i->pool->invocations, x, &s, &v);
-    if (r < 0) {
+    if (r == 0)
+        list_push_back(&i->invocations, invocation_list(v));
+    if (woken)
+        status_send(i);
+    if (r < 0)
         slot_release(i);
-        return r;
-    }
-    list_push_back(&i->invocations, invocation_list(v));
-    return 0;
+    return r;
 }
 
 void work_lose_all(struct instance *i, const char *reason, const char *message)

@@ -35,6 +35,8 @@ struct load {
     uint32_t in_flight;
     uint32_t instances;
     uint64_t integral, changed_ns, requests, cpu_ns, memory;
+    uint64_t told_memory;
+    bool told_quiet; /* its last message said that nothing ran */
     char key[];
 };
 struct report {
@@ -42,11 +44,17 @@ struct report {
     struct function_count *other;
     struct histogram request_seconds;
     struct histogram phases[PHASE_COUNT];
+    struct histogram thaw_seconds;
+    uint64_t freezes, thaws;
     uint64_t in_flight;
     uint64_t reported_ns;
     uint64_t dropped_loads;
     void (*fill)(void *user, Rouse__Control__V1__Report *m);
     void *fill_user;
+};
+
+static const double thaw_bounds[HISTOGRAM_BUCKETS] = {
+    5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.5, 1,
 };
 
 static const char *const phase_names[PHASE_COUNT] = {
@@ -96,6 +104,7 @@ int report_new(struct report **ret)
     histogram_init(&r->request_seconds, histogram_seconds);
     for (int i = 0; i < PHASE_COUNT; i++)
         histogram_init(&r->phases[i], histogram_seconds);
+    histogram_init(&r->thaw_seconds, thaw_bounds);
     r->reported_ns = clock_monotonic_ns();
     *ret = r;
     return 0;
@@ -235,6 +244,17 @@ void report_phase(struct report *r, enum start_phase p, uint64_t ns)
     histogram_observe(&r->phases[p], (double)ns / (double)NS_PER_S);
 }
 
+void report_frozen(struct report *r)
+{
+    r->freezes++;
+}
+
+void report_thawed(struct report *r, uint64_t ns)
+{
+    r->thaws++;
+    histogram_observe(&r->thaw_seconds, (double)ns / (double)NS_PER_S);
+}
+
 void report_instance(struct report *r, const char *function_key, const char *revision, int delta)
 {
     struct load *l = load_of(r, function_key, revision, delta > 0);
@@ -281,6 +301,18 @@ static Rouse__Control__V1__FunctionLoad *load_message(struct load *l, uint64_t i
     return f;
 }
 
+/* What sleeps is not told of again each second. */
+static bool is_news(struct load *l)
+{
+    bool quiet = !l->integral && !l->requests && !l->cpu_ns;
+
+    if (quiet && l->told_quiet && l->memory == l->told_memory && l->instances)
+        return false;
+    l->told_quiet = quiet;
+    l->told_memory = l->memory;
+    return true;
+}
+
 void report_load(struct report *r, uint64_t now_ns, Rouse__Control__V1__Report *m)
 {
     uint64_t interval = now_ns > r->reported_ns ? now_ns - r->reported_ns : 0;
@@ -296,7 +328,7 @@ void report_load(struct report *r, uint64_t now_ns, Rouse__Control__V1__Report *
         Rouse__Control__V1__FunctionLoad *f;
 
         load_advance(l, now_ns);
-        f = m->functions ? load_message(l, interval) : NULL;
+        f = m->functions && is_news(l) ? load_message(l, interval) : NULL;
         if (f)
             m->functions[m->n_functions++] = f;
         l->integral = l->requests = l->cpu_ns = l->memory = 0;
@@ -360,6 +392,16 @@ void report_metrics(const struct report *r, struct buffer *out)
     for (int p = 0; p < PHASE_COUNT; p++)
         metrics_histogram(out, "rouse_cold_start_seconds", &r->phases[p], "phase", phase_names[p],
                           NULL);
+    metrics_family(out, "rouse_instances_frozen", "gauge",
+                   "Idle instances that are frozen: they use no CPU.");
+    metrics_sample(out, "rouse_instances_frozen", (double)(r->freezes - r->thaws), NULL);
+    metrics_family(out, "rouse_freezes_total", "counter", "Instances that were frozen.");
+    metrics_sample(out, "rouse_freezes_total", (double)r->freezes, NULL);
+    metrics_family(out, "rouse_thaws_total", "counter",
+                   "Frozen instances that were woken, by a request or to be stopped.");
+    metrics_sample(out, "rouse_thaws_total", (double)r->thaws, NULL);
+    metrics_family(out, "rouse_thaw_seconds", "histogram", "Time to thaw an instance.");
+    metrics_histogram(out, "rouse_thaw_seconds", &r->thaw_seconds, NULL);
     metrics_family(out, "rouse_load_dropped_total", "counter",
                    "Load that was past the bound of revisions.");
     metrics_sample(out, "rouse_load_dropped_total", (double)r->dropped_loads, NULL);

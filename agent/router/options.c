@@ -17,6 +17,8 @@ enum { NODE_NAME_MAX = 63, LABEL_MAX = 63, CPU_SHARE = 32 };
 #define MEMORY_MIN         (32ull << 20)
 #define QUEUE_DEADLINE_MIN NS_PER_S
 #define QUEUE_DEADLINE_MAX (600 * NS_PER_S)
+#define FREEZE_AFTER_MIN   (10 * NS_PER_MS)
+#define FREEZE_AFTER_MAX   (3600 * NS_PER_S)
 
 const char options_help[] =
     "rouse-agent: runs functions on this node and takes requests for all of them.\n"
@@ -33,6 +35,8 @@ const char options_help[] =
     "  --allocatable-cpu CPUS      for instances, as 4 or 500m\n"
     "                              (32 times the machine's: functions wait more than they compute,\n"
     "                              and each is held to its own limit)\n"
+    "  --freeze-after DURATION     an instance that is idle for so long uses no CPU until it is called, 10ms to\n"
+    "                              1h, or never (1s, or the environment's ROUSE_FREEZE_AFTER)\n"
     "\n"
     "The controller\n"
     "  --controller ADDRESS        control channel (tcp://127.0.0.1:7082); tls://HOST:PORT\n"
@@ -109,6 +113,17 @@ static int take_deadline(const char *value, struct options *o, struct err *e)
     if (quantity_duration(value, &v) < 0 || v < QUEUE_DEADLINE_MIN || v > QUEUE_DEADLINE_MAX)
         return bad(e, "--queue-deadline", value, "is not a duration between 1s and 10m");
     o->queue_deadline_ns = v;
+    return 0;
+}
+
+static int take_freeze_after(const char *flag, const char *value, struct options *o, struct err *e)
+{
+    bool never = !strcmp(value, "never");
+    uint64_t v = 0;
+
+    if (!never && (quantity_duration(value, &v) < 0 || v < FREEZE_AFTER_MIN || v > FREEZE_AFTER_MAX))
+        return bad(e, flag, value, "is neither a duration between 10ms and 1h nor never");
+    o->freeze_after_ns = v;
     return 0;
 }
 
@@ -256,6 +271,8 @@ static int take(const char *name, char *value, struct options *o, struct err *e)
         return take_cpu(value, o, e);
     if (!strcmp(name, "--queue-deadline"))
         return take_deadline(value, o, e);
+    if (!strcmp(name, "--freeze-after"))
+        return take_freeze_after(name, value, o, e);
     if (!strcmp(name, "--loops"))
         return take_loops(name, value, o, e);
     if (!strcmp(name, "--reactor"))
@@ -269,6 +286,7 @@ static bool takes_value(const char *name)
                                          "--allocatable-memory",
                                          "--allocatable-cpu",
                                          "--queue-deadline",
+                                         "--freeze-after",
                                          "--loops",
                                          "--reactor",
                                          "--label"};
@@ -292,15 +310,22 @@ int options_parse(int argc, char **argv, struct options *ret, enum options_mode 
         .memory = capacity_memory() / 10 * 9,
         .cpu_millis = capacity_cpus() * CPU_SHARE * 1000,
         .queue_deadline_ns = 30 * NS_PER_S,
+        .freeze_after_ns = NS_PER_S,
         .loops = 1,
         .reactor = -1,
     };
     const char *loops = getenv("ROUSE_LOOPS"), *reactor = getenv("ROUSE_REACTOR");
+    const char *freeze = getenv("ROUSE_FREEZE_AFTER");
     int r;
 
     *ret_mode = OPTIONS_RUN;
     if (loops) {
         r = take_loops("ROUSE_LOOPS", loops, &o, e);
+        if (r < 0)
+            return r;
+    }
+    if (freeze && *freeze) {
+        r = take_freeze_after("ROUSE_FREEZE_AFTER", freeze, &o, e);
         if (r < 0)
             return r;
     }

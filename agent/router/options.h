@@ -18,6 +18,7 @@ struct options { /* strings point into argv */
     uint64_t memory; /* bytes */
     uint32_t cpu_millis;
     uint64_t queue_deadline_ns;
+    uint64_t freeze_after_ns; /* 0: never */
     struct http_timeouts clients;
     unsigned loops;
     int reactor; /* enum loop_backend; -1: neither a flag nor the environment says */

@@ -46,6 +46,7 @@ static int make_pool(struct shard *s)
         .state_dir = all->config.state_dir,
         .node = all->config.node,
         .log_writer = all->log_writer,
+        .freeze_after_ns = all->config.freeze_after_ns,
         .slot_base = (uint64_t)s->index << LOOP_SHIFT,
         .send = up_send,
         .on_slot_free = on_slot_free,

@@ -54,6 +54,7 @@ struct shards_config { /* what is pointed to lives until shards_free() */
     const char *state_dir, *node;
     const char *gateway_address, *peer_address;
     uint64_t queue_deadline_ns;
+    uint64_t freeze_after_ns; /* 0: never */
     struct http_timeouts clients;
     void (*on_rejected)(void *user, const char *reason);
     void *user;

@@ -312,7 +312,7 @@ static void check_lifecycle(struct admission *a, struct problems *p)
 {
     struct json_object *l = get(a->spec, "lifecycle");
 
-    if (get(a->spec, "port") && (get(l, "initializer") || get(l, "preStop")))
+    if (get(a->spec, "port") && (get(l, "initializer") || get(l, "preFreeze") || get(l, "preStop")))
         problems_add(p, PROBLEM_FORBIDDEN, "spec.lifecycle",
                      "Forbidden: a program that listens on spec.port is not called by hooks");
 }

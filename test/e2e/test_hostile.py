@@ -68,7 +68,7 @@ def test_truncated_http_leaks_nothing(platform):
     ({"scaling": {"min": 5, "max": 2}}, "spec.scaling"),
     ({"triggers": [{"http": {"path": "no-slash"}}]}, "spec.triggers[0].http.path"),
     ({"layers": ["x"]}, "spec.layers"),
-    ({"lifecycle": {"preFreeze": "a.b"}}, "spec.lifecycle.preFreeze"),
+    ({"lifecycle": {"preFreeze": "a b"}}, "spec.lifecycle.preFreeze"),
     ({"lifecycle": {"preStop": "a b"}}, "spec.lifecycle.preStop"),
     ({"lifecycle": {"initializer": "a.b", "initializerTimeout": "1h"}}, "spec.lifecycle.initializerTimeout"),
     ({"bogus": 1}, "spec.bogus"),

@@ -183,12 +183,31 @@ int launcher_stop_sandbox(struct launcher *l, const char *id, uint64_t grace_ns)
     return 0;
 }
 
+static int usage_reads;
+
 int launcher_usage(const struct launcher *l, const char *cgroup, struct sandbox_usage *ret)
 {
     (void)l;
     if (strncmp(cgroup, "of-", 3) || !box_of(cgroup + 3) || !box_of(cgroup + 3)->alive)
         return -ENOENT;
     *ret = (struct sandbox_usage){.memory = 1000, .cpu_ns = 5 * NS_PER_MS};
+    usage_reads++;
+    return 0;
+}
+
+static char freezes[1024]; /* "freeze ID\n", "thaw ID\n"... */
+static int freeze_result;
+
+int launcher_freeze(const struct launcher *l, const char *cgroup, bool frozen)
+{
+    size_t n = strlen(freezes);
+
+    (void)l;
+    if (strncmp(cgroup, "of-", 3) || !box_of(cgroup + 3) || !box_of(cgroup + 3)->alive)
+        return -ENOENT;
+    if (freeze_result)
+        return freeze_result;
+    snprintf(freezes + n, sizeof(freezes) - n, "%s %s\n", frozen ? "freeze" : "thaw", cgroup + 3);
     return 0;
 }
 
@@ -320,7 +339,7 @@ static void add_runtime(const char *name, const char *protocol)
     ck_assert_int_eq(file_write_atomic(path, text, strlen(text), 0644), 0);
 }
 
-static uint64_t init_timeout_ns, drain_limit_ns;
+static uint64_t init_timeout_ns, drain_limit_ns, freeze_after_ns;
 
 static void begin(void)
 {
@@ -354,6 +373,7 @@ static void begin(void)
     c.state_dir = state;
     c.init_timeout_ns = init_timeout_ns;
     c.drain_limit_ns = drain_limit_ns;
+    c.freeze_after_ns = freeze_after_ns;
     ck_assert_int_eq(pool_new(&c, &pool), 0);
     ck_assert_int_eq(http_server_new(loop, &o, &front), 0);
     ck_assert_int_eq(http_server_listen_fd(front, listen_tcp(&front_port)), 0);
@@ -408,7 +428,7 @@ static void end(void)
 struct revision_options {
     const char *revision, *runtime, *package, *handler;
     uint32_t concurrency, timeout_ms, port, cpu;
-    const char *initializer, *pre_stop;
+    const char *initializer, *pre_freeze, *pre_stop;
     uint32_t initializer_timeout_ms;
 };
 
@@ -445,8 +465,9 @@ static int desire(const struct revision_options *o, const char *ids, const char 
     spec.cpu = o && o->cpu ? o->cpu : 500;
     lifecycle.initializer = (char *)(o && o->initializer ? o->initializer : "");
     lifecycle.initializer_timeout_ms = o ? o->initializer_timeout_ms : 0;
+    lifecycle.pre_freeze = (char *)(o && o->pre_freeze ? o->pre_freeze : "");
     lifecycle.pre_stop = (char *)(o && o->pre_stop ? o->pre_stop : "");
-    if (o && (o->initializer || o->pre_stop))
+    if (o && (o->initializer || o->pre_freeze || o->pre_stop))
         spec.lifecycle = &lifecycle;
     spec.timeout_ms = o && o->timeout_ms ? o->timeout_ms : 3000;
     spec.concurrency = o && o->concurrency ? o->concurrency : 1;

@@ -49,6 +49,7 @@ START_TEST(defaults)
     ck_assert_str_eq(o.peer_address, "tcp://127.0.0.1:8081");
     ck_assert_str_eq(o.metrics_address, "tcp://127.0.0.1:8082");
     ck_assert_uint_eq(o.queue_deadline_ns, 30 * NS_PER_S);
+    ck_assert_uint_eq(o.freeze_after_ns, NS_PER_S);
     ck_assert_uint_eq(o.cpu_millis, capacity_cpus() * 32000);
     ck_assert_uint_gt(o.memory, 0);
     ck_assert_uint_lt(o.memory, capacity_memory());
@@ -80,6 +81,26 @@ START_TEST(values)
 }
 END_TEST
 
+START_TEST(when_to_freeze)
+{
+    struct options o;
+    struct err e;
+
+    ck_assert_int_eq(parse("--freeze-after 250ms", &o, &e), 0);
+    ck_assert_uint_eq(o.freeze_after_ns, 250 * NS_PER_MS);
+    ck_assert_int_eq(parse("--freeze-after=never", &o, &e), 0);
+    ck_assert_uint_eq(o.freeze_after_ns, 0);
+    setenv("ROUSE_FREEZE_AFTER", "2s", 1);
+    ck_assert_int_eq(parse("", &o, &e), 0);
+    ck_assert_uint_eq(o.freeze_after_ns, 2 * NS_PER_S);
+    ck_assert_int_eq(parse("--freeze-after never", &o, &e), 0);
+    ck_assert_uint_eq(o.freeze_after_ns, 0);
+    setenv("ROUSE_FREEZE_AFTER", "soon", 1);
+    ck_assert_int_eq(parse("", &o, &e), -EINVAL);
+    ck_assert_ptr_nonnull(strstr(e.message, "ROUSE_FREEZE_AFTER \"soon\""));
+}
+END_TEST
+
 static const struct {
     const char *flags, *message; /* a part of it */
 } refused[] = {
@@ -96,6 +117,10 @@ static const struct {
     {"--idle-timeout 61m", "between 100ms and 1h"},
     {"--body-timeout x", "--body-timeout \"x\""},
     {"--queue-deadline 3", "--queue-deadline \"3\""},
+    {"--freeze-after 9ms",
+     "--freeze-after \"9ms\": is neither a duration between 10ms and 1h nor never"},
+    {"--freeze-after 61m", "between 10ms and 1h nor never"},
+    {"--freeze-after 0", "between 10ms and 1h nor never"},
     {"--loops 65", "--loops \"65\": is not a number of loops up to 64"},
     {"--loops two", "--loops \"two\""},
     {"--loops 99999999999999999999", "up to 64"},
@@ -290,5 +315,6 @@ START_TEST(tokens)
 }
 END_TEST
 
-UNIT_MAIN("options", the_reactor, defaults, values, refusals_name_the_flag_and_the_limit, loops,
-          needed_flags, modes, cgroup_text, one_agent_a_directory, tokens)
+UNIT_MAIN("options", the_reactor, defaults, values, when_to_freeze,
+          refusals_name_the_flag_and_the_limit, loops, needed_flags, modes, cgroup_text,
+          one_agent_a_directory, tokens)

@@ -240,6 +240,12 @@ int launcher_usage(const struct launcher *l, const char *cgroup, struct sandbox_
     return -ENOENT;
 }
 
+int launcher_freeze(const struct launcher *l, const char *cgroup, bool frozen)
+{
+    (void)l, (void)cgroup, (void)frozen;
+    return -EOPNOTSUPP;
+}
+
 static int code_holds;
 static struct list waits = {&waits, &waits};
 struct wait {
