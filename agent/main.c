@@ -243,6 +243,11 @@ static int build(struct agent *a, struct err *e)
     if (r == 0 && a->options.token_file)
         r = state_token_read(a->options.token_file, &a->token, e);
     launcher.state_dir = a->state.path;
+    launcher.network = (struct launcher_network){.subnet = a->options.instance_subnet,
+                                                 .deny = a->options.deny,
+                                                 .allow = a->options.allow,
+                                                 .deny_count = a->options.deny_count,
+                                                 .allow_count = a->options.allow_count};
     if (r == 0)
         r = launcher_start(&launcher, &a->launcher, e);
     if (r == 0)

@@ -50,6 +50,18 @@ const char options_help[] =
     "                              clients that are not on loopback for the token\n"
     "  --insecure-http             plain HTTP on gateway and metrics addresses that are not loopback\n"
     "\n"
+    "What functions reach, which is all beyond this node but: other instances, loopback, link-local and multicast\n"
+    "addresses, the clouds' metadata services, and the addresses that nodes and controller tell each other\n"
+    "  --deny-egress CIDR,...      nor these, IPv4 or IPv6, as 10.0.0.0/8,fd00::/8; may be given again, 256 in all\n"
+    "                              (port 53 of the servers in the node's resolv.conf always passes)\n"
+    "  --allow-egress CIDR,...     but these: exceptions from --deny-egress and from the metadata services\n"
+    "                              (with them, --deny-egress 0.0.0.0/0,::/0 is a list of what is allowed)\n"
+    "  --allow-gateways            and the nodes' gateways, this one's too: for functions that call functions by a\n"
+    "                              node's address\n"
+    "  --instance-subnet CIDR      IPv4 addresses for the instances' links, 2 each, /8 to /30 (a free block of\n"
+    "                              100.64.0.0/10)\n"
+    "  The environment's ROUSE_DENY_EGRESS, ROUSE_ALLOW_EGRESS come first.\n"
+    "\n"
     "Clients, at the gateway; time-outs from 100ms to 1h\n"
     "  --queue-deadline DURATION   how long a request may wait for a slot, 1s to 10m (30s)\n"
     "  --header-timeout DURATION   until a request's first line and headers have come (10s)\n"
@@ -150,6 +162,47 @@ static int take_reactor(const char *flag, const char *value, struct options *o, 
     if (loop_backend_parse(value, &b) < 0)
         return bad(e, flag, value, "is none of auto, epoll, io_uring");
     o->reactor = (int)b;
+    return 0;
+}
+
+/* Appends a list of blocks. */
+static int take_blocks(const char *flag, const char *value, struct cidr *to, size_t *count,
+                       struct err *e)
+{
+    const char *bad_entry;
+    size_t n;
+    int r = cidr_list_parse(value, to + *count, OPTION_BLOCKS_MAX - *count, &bad_entry, &n);
+
+    if (r >= 0) {
+        *count += (size_t)r;
+        return 0;
+    }
+    return err_set(e, EINVAL, "%s \"%.*s\": %s", flag, n < 64 ? (int)n : 64, bad_entry,
+                   r == -E2BIG    ? "is one too many; 256 blocks at most"
+                   : r == -ERANGE ? "has a prefix of more than 32 bits, or 128 of IPv6"
+                   : r == -EDOM   ? "has bits set beyond its prefix"
+                                  : "is not a block such as 10.0.0.0/8 or fd00::/8");
+}
+
+static int take_environment_blocks(struct options *o, struct err *e)
+{
+    const char *deny = getenv("ROUSE_DENY_EGRESS"), *allow = getenv("ROUSE_ALLOW_EGRESS");
+    int r = deny && *deny ? take_blocks("ROUSE_DENY_EGRESS", deny, o->deny, &o->deny_count, e) : 0;
+
+    if (r == 0 && allow && *allow)
+        r = take_blocks("ROUSE_ALLOW_EGRESS", allow, o->allow, &o->allow_count, e);
+    return r;
+}
+
+static int take_subnet(const char *value, struct options *o, struct err *e)
+{
+    struct cidr c;
+
+    if (!strchr(value, '/') || cidr_parse(value, strlen(value), &c) < 0 || c.six || c.bits < 8 ||
+        c.bits > 30)
+        return bad(e, "--instance-subnet", value,
+                   "is not a block of IPv4 addresses, /8 to /30, such as 100.64.0.0/18");
+    o->instance_subnet = value;
     return 0;
 }
 
@@ -269,6 +322,12 @@ static int take(const char *name, char *value, struct options *o, struct err *e)
         return take_memory(value, o, e);
     if (!strcmp(name, "--allocatable-cpu"))
         return take_cpu(value, o, e);
+    if (!strcmp(name, "--deny-egress"))
+        return take_blocks(name, value, o->deny, &o->deny_count, e);
+    if (!strcmp(name, "--allow-egress"))
+        return take_blocks(name, value, o->allow, &o->allow_count, e);
+    if (!strcmp(name, "--instance-subnet"))
+        return take_subnet(value, o, e);
     if (!strcmp(name, "--queue-deadline"))
         return take_deadline(value, o, e);
     if (!strcmp(name, "--freeze-after"))
@@ -287,6 +346,9 @@ static bool takes_value(const char *name)
                                          "--allocatable-cpu",
                                          "--queue-deadline",
                                          "--freeze-after",
+                                         "--deny-egress",
+                                         "--allow-egress",
+                                         "--instance-subnet",
                                          "--loops",
                                          "--reactor",
                                          "--label"};
@@ -319,6 +381,9 @@ int options_parse(int argc, char **argv, struct options *ret, enum options_mode 
     int r;
 
     *ret_mode = OPTIONS_RUN;
+    r = take_environment_blocks(&o, e);
+    if (r < 0)
+        return r;
     if (loops) {
         r = take_loops("ROUSE_LOOPS", loops, &o, e);
         if (r < 0)
@@ -338,6 +403,10 @@ int options_parse(int argc, char **argv, struct options *ret, enum options_mode 
                         : argv[i][2] == 'v' ? OPTIONS_VERSION
                                             : OPTIONS_UNPACK;
             return 0;
+        }
+        if (!strcmp(argv[i], "--allow-gateways")) {
+            o.allow_gateways = true;
+            continue;
         }
         if (!strcmp(argv[i], "--insecure-http")) {
             o.insecure_http = true;

@@ -1,12 +1,13 @@
 /* options.h - rouse-agent's flags. Start-up only. */
 #pragma once
+#include "base/cidr.h"
 #include "base/error.h"
 #include "router/gateway.h"
 #include "router/session.h"
 
 #define AGENT_VERSION "0.1.0"
 
-enum { OPTION_LABELS_MAX = 64 };
+enum { OPTION_LABELS_MAX = 64, OPTION_BLOCKS_MAX = 256 };
 enum options_mode { OPTIONS_RUN, OPTIONS_HELP, OPTIONS_VERSION, OPTIONS_UNPACK };
 
 struct options { /* strings point into argv */
@@ -20,6 +21,10 @@ struct options { /* strings point into argv */
     uint64_t queue_deadline_ns;
     uint64_t freeze_after_ns; /* 0: never */
     struct http_timeouts clients;
+    const char *instance_subnet; /* NULL: the agent's choice */
+    struct cidr deny[OPTION_BLOCKS_MAX], allow[OPTION_BLOCKS_MAX];
+    size_t deny_count, allow_count;
+    bool allow_gateways;
     unsigned loops;
     int reactor; /* enum loop_backend; -1: neither a flag nor the environment says */
     struct session_label labels[OPTION_LABELS_MAX];

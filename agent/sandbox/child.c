@@ -164,7 +164,7 @@ _Noreturn static void child_run(struct child_plan *p)
     wait_for_go(channel, &go);
     r = become_inner_root(p, &e);
     if (r == 0)
-        r = network_child(go.linked ? &go.address : NULL, go.gateway, &e);
+        r = network_child(go.linked ? &go.link : NULL, &e);
     if (r == 0)
         r = build_root(p, &e);
     if (r == 0)

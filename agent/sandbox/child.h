@@ -7,10 +7,8 @@
  * ended. It is never trusted with more than one sandbox's descriptors. */
 #pragma once
 #include "sandbox/launcher.h"
+#include "sandbox/network.h"
 #include <linux/filter.h>
-#include <netinet/in.h>
-
-#define CHILD_RESOLV_MAX 2048
 
 struct child_plan {
     const struct sandbox_spec *spec; /* defaults filled in */
@@ -25,8 +23,8 @@ struct child_plan {
 
 /* The launcher's word. */
 struct child_go {
-    bool linked; /* an eth0 is there, for address and gateway */
-    struct in_addr address, gateway;
+    bool linked; /* an eth0 is there, for `link` */
+    struct network_link link;
 };
 
 /* What it says on the channel. STARTED carries the listening sockets: frames, then api. */

@@ -6,6 +6,7 @@
  * calls and callbacks are on the loop's thread. If the agent dies, the launcher
  * kills its sandboxes, removes what it made and exits. */
 #pragma once
+#include "base/cidr.h"
 #include "base/error.h"
 #include "reactor/loop.h"
 #include <sys/types.h>
@@ -16,7 +17,11 @@ enum sandbox_network { SANDBOX_NETWORK_EGRESS, SANDBOX_NETWORK_NONE };
 
 struct launcher_config {
     const char *state_dir; /* absolute; every name on the machine carries an id derived from it */
-    const char *instance_subnet; /* IPv4 CIDR for egress, e.g. "100.64.0.0/16"; NULL: derived from state_dir */
+    struct launcher_network {
+        const char *subnet; /* IPv4 block for links, e.g. "100.64.0.0/16"; NULL: derived from state_dir */
+        const struct cidr *deny, *allow; /* what instances may not reach, and exceptions */
+        size_t deny_count, allow_count;
+    } network;
     uid_t uid_base; /* first host uid of the instances' ranges; 0: from state_dir, at or above 0x70000000 */
     bool cgroup_v1_only; /* for tests */
 };

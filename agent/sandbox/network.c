@@ -1,92 +1,19 @@
 #include "sandbox/network.h"
-#include "base/buffer.h"
 #include "base/cleanup.h"
-#include "base/file.h"
 #include "sandbox/rtnl.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <net/if.h>
-#include <nftables/libnftables.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
+#include <unistd.h>
 
-#define INSTANCE_LINK "eth0"
 #define FLOWS_MAX                                                                                  \
     4096u /* of one instance at once, in the connection table that all of the node share */
-
-/* ---- nftables */
-static int nft_run(const char *commands, const char *what, struct err *e)
-{
-    struct nft_ctx *ctx = nft_ctx_new(NFT_CTX_DEFAULT);
-    int r = 0;
-
-    if (!ctx)
-        return err_set(e, ENOMEM, "nftables: %s: no context", what);
-    nft_ctx_buffer_error(ctx);
-    nft_ctx_buffer_output(ctx);
-    if (nft_run_cmd_from_buffer(ctx, commands)) {
-        const char *said = nft_ctx_get_error_buffer(ctx);
-
-        r = err_set(e, EPERM, "nftables: %s: %.*s", what, (int)strcspn(said, "\n"), said);
-    }
-    nft_ctx_free(ctx);
-    return r;
-}
-
-static int make_table(const struct network *n, bool limit_flows, struct err *e)
-{
-    cleanup_buffer struct buffer b = {0};
-    const char *t = n->names.table, *l = n->names.link;
-    char subnet[24], flows[128] = "";
-    int r;
-
-    subnet_text(&n->subnet, subnet);
-    if (limit_flows)
-        snprintf(flows, sizeof(flows),
-                 "  iifname \"%s*\" ct state new add @flows { ip saddr ct count over %u } drop\n",
-                 l, FLOWS_MAX);
-    r = buffer_printf(
-        &b,
-        "table inet %s {\n"
-        " set flows { type ipv4_addr; size 65535; flags dynamic; }\n"
-        " chain forward {\n"
-        "  type filter hook forward priority 0; policy accept;\n"
-        "  iifname \"%s*\" oifname \"%s*\" drop\n"
-        "  oifname \"%s*\" ct state established,related accept\n"
-        "  oifname \"%s*\" drop\n"
-        "  iifname \"%s*\" meta nfproto ipv6 drop\n"
-        "  iifname \"%s*\" ip saddr != %s drop\n"
-        "  iifname \"%s*\" ip daddr { 127.0.0.0/8, 169.254.0.0/16, 224.0.0.0/3, 100.100.100.200 } "
-        "drop\n"
-        "%s }\n"
-        " chain input {\n"
-        "  type filter hook input priority 0; policy accept;\n"
-        "  iifname \"%s*\" ct state established,related accept\n"
-        "  iifname \"%s*\" ip protocol icmp accept\n"
-        "  iifname \"%s*\" drop\n"
-        " }\n"
-        " chain output {\n"
-        "  type filter hook output priority 0; policy accept;\n"
-        "  oifname \"%s*\" ct state established,related accept\n"
-        "  oifname \"%s*\" ip protocol icmp accept\n"
-        "  oifname \"%s*\" drop\n"
-        " }\n"
-        " chain postrouting {\n"
-        "  type nat hook postrouting priority 100; policy accept;\n"
-        "  ip saddr %s oifname != \"%s*\" masquerade\n"
-        " }\n"
-        "}\n",
-        t, l, l, l, l, l, l, subnet, l, flows, l, l, l, l, l, l, subnet, l);
-    if (r == 0)
-        r = buffer_append(&b, "", 1);
-    return r < 0 ? r : nft_run((const char *)buffer_bytes(&b), "make the table", e);
-}
 
 /* ---- which block of addresses */
 /* An abstract socket lives as long as the launcher and is seen by all of the network namespace,
@@ -129,88 +56,132 @@ static int choose_subnet(struct network *n, const char *cidr, struct err *e)
     return err_set(e, EADDRINUSE, "every block of 100.64.0.0/10 is in use by another platform");
 }
 
-/* ---- forwarding: per interface, never the node's global switch */
-static int set_conf(const char *family, const char *link, const char *key, const char *value)
+/* ---- the table */
+static int make_table(const struct network *n, const struct launcher_network *c, unsigned flows,
+                      struct err *e)
 {
-    char path[128];
+    const struct network_rules rules = {.names = &n->names,
+                                        .subnet = n->subnet,
+                                        .six = n->six,
+                                        .prefix6 = n->prefix6,
+                                        .local_dns = n->local_dns,
+                                        .deny = c->deny,
+                                        .allow = c->allow,
+                                        .deny_count = c->deny_count,
+                                        .allow_count = c->allow_count,
+                                        .flows = flows};
+    cleanup_buffer struct buffer b = {0};
+    int r = network_table_text(&rules, &b);
 
-    snprintf(path, sizeof(path), "/proc/sys/net/%s/conf/%s/%s", family, link, key);
-    return file_poke(AT_FDCWD, path, value);
+    return r < 0 ? err_errno(e, -r, "nftables") : network_table_run(&b, "make the table", e);
 }
 
-/* Answers come in by the interfaces with a default route: those must forward too. */
-static void forward_uplinks(void)
+/* Older kernels may lack the count of connections, or what IPv6's sources are checked by: instances then have no
+ * IPv6. The rest of the rules is what must be. */
+static int make_best_table(struct network *n, const struct launcher_network *c, struct err *e)
+{
+    n->flows_limited = true;
+    if (make_table(n, c, FLOWS_MAX, NULL) == 0)
+        return 0;
+    if (n->six) {
+        n->six = false;
+        if (make_table(n, c, FLOWS_MAX, NULL) == 0) {
+            n->uplink.no_six = "the kernel has no nft_fib";
+            return 0;
+        }
+    }
+    n->flows_limited = false;
+    return make_table(n, c, 0, e);
+}
+
+/* ---- name servers */
+#define RESOLV_CONF "/etc/resolv.conf"
+
+static int learn_resolvers(struct network *n, struct err *e)
 {
     cleanup_buffer struct buffer b = {0};
-    cleanup_free char *text = NULL;
-    char *rest, *line;
+    int r = network_table_resolvers(&n->names, &n->resolv, n->local_dns, &b);
 
-    if (file_read(AT_FDCWD, "/proc/net/route", 1u << 20, &b) < 0)
-        return;
-    text = rest = buffer_take_string(&b);
-    while (rest && (line = strsep(&rest, "\n"))) {
-        char link[IFNAMSIZ], to[9], gateway[9];
-        unsigned flags, ref, use, metric;
-        char mask[9];
+    return r < 0 ? err_errno(e, -r, "nftables") : network_table_run(&b, "name servers", e);
+}
 
-        if (sscanf(line, "%15s %8s %8s %x %u %u %u %8s", link, to, gateway, &flags, &ref, &use,
-                   &metric, mask) == 8 &&
-            !strcmp(to, "00000000") && !strcmp(mask, "00000000"))
-            set_conf("ipv4", link, "forwarding", "1");
-    }
+static bool same_time(const struct timespec *a, const struct timespec *b)
+{
+    return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
+
+const char *network_resolv_conf(struct network *n)
+{
+    struct resolv now;
+    struct stat st;
+
+    if (!n->usable)
+        return "";
+    /* Whoever changes it writes or replaces it. */
+    if (stat(RESOLV_CONF, &st) < 0 ||
+        (same_time(&st.st_mtim, &n->resolv_time[0]) && same_time(&st.st_ctim, &n->resolv_time[1])))
+        return n->resolv.text;
+    n->resolv_time[0] = st.st_mtim;
+    n->resolv_time[1] = st.st_ctim;
+    resolv_read(n->six, n->local_dns, &now);
+    if (!memcmp(&now, &n->resolv, sizeof(now)))
+        return n->resolv.text;
+    n->resolv = now;
+    learn_resolvers(n, NULL);
+    return n->resolv.text;
+}
+
+int network_ports(struct network *n, const struct network_port *ports, size_t count, bool add,
+                  struct err *e)
+{
+    cleanup_buffer struct buffer b = {0};
+    int r;
+
+    if (!n->usable || !count)
+        return 0;
+    r = network_table_ports(&n->names, ports, count, add, &b);
+    return r < 0 ? err_errno(e, -r, "nftables") : network_table_run(&b, "ports of the platform", e);
 }
 
 /* ---- the platform's share */
-static void link_name(const struct network *n, uint32_t pair, char name[IFNAMSIZ])
+/* Told at the start, or every sandbox would fail of it. */
+static int probe(struct network *n, struct err *e)
 {
-    snprintf(name, IFNAMSIZ, "%s%x", n->names.link, pair & 0xffffff);
-}
-
-/* A link can be made and set up: told at the start, or every sandbox would fail of it. */
-static int probe_link(const struct network *n, struct err *e)
-{
-    char name[IFNAMSIZ], peer[IFNAMSIZ];
-    struct rtnl nl;
-    int r = rtnl_init(&nl);
-
-    if (r < 0)
-        return err_errno(e, -r, "rtnetlink");
-    link_name(n, 0xfffffe, name);
-    link_name(n, 0xffffff, peer);
-    r = rtnl_veth(&nl, name, peer, getpid());
-    if (r < 0)
-        err_errno(e, -r, "make a veth pair");
-    if (r == 0) {
-        r = set_conf("ipv4", name, "forwarding", "1");
-        if (r < 0)
-            err_errno(e, -r, "write to /proc/sys/net/ipv4/conf/%s/forwarding", name);
-        rtnl_delete(&nl, name);
+    if (!n->six || network_probe(n, NULL) < 0) {
+        if (n->six)
+            n->uplink.no_six = "a link cannot have its addresses";
+        n->six = false;
+        return network_probe(n, e);
     }
-    rtnl_done(&nl);
-    return r;
+    return 0;
 }
 
-int network_init(struct network *n, const struct names *names, const char *cidr, struct err *e)
+int network_init(struct network *n, const struct names *names, const struct launcher_network *c,
+                 struct err *e)
 {
+    uint32_t none;
     int r;
 
     *n = (struct network){.names = *names, .reservation = -1};
-    r = choose_subnet(n, cidr, e);
+    r = choose_subnet(n, c->subnet, e);
+    if (r == 0 && (r = idpool_init(&n->pairs, subnet_pairs(&n->subnet))) < 0)
+        err_errno(e, -r, "addresses for instances");
+    if (r == 0) {
+        idpool_take(&n->pairs, &none);
+        n->local_dns = subnet_instance(&n->subnet, none);
+        n->prefix6 = subnet6_prefix((uint32_t)strtoul(names->id, NULL, 16));
+        uplink_open(&n->uplink);
+        n->six = n->uplink.six;
+        r = probe(n, e);
+    }
     if (r == 0)
-        r = idpool_init(&n->pairs, subnet_pairs(&n->subnet));
-    if (r == 0)
-        r = probe_link(n, e);
-    /* Older kernels may lack the count; the rest of the rules is what must be. */
-    if (r == 0)
-        n->flows_limited = make_table(n, true, NULL) == 0;
-    if (r == 0 && !n->flows_limited)
-        r = make_table(n, false, e);
+        r = make_best_table(n, c, e);
     if (r < 0) {
         network_done(n);
         return r;
     }
-    forward_uplinks();
     n->usable = true;
+    network_resolv_conf(n);
     return 0;
 }
 
@@ -233,8 +204,10 @@ static int remove_links(const struct names *names, struct err *e)
             continue;
         if (!nl.socket)
             r = rtnl_init(&nl);
-        if (r == 0)
-            r = rtnl_delete(&nl, i->if_name);
+        if (r == 0) {
+            rtnl_delete(&nl, (int)i->if_index, NULL);
+            r = rtnl_commit(&nl, NULL);
+        }
         /* Its sandbox's namespace may just be going. */
         r = r == -ENODEV ? 0 : r;
         if (r < 0)
@@ -247,14 +220,14 @@ static int remove_links(const struct names *names, struct err *e)
 
 int network_clean(const struct names *names, struct err *e)
 {
-    char commands[96];
+    cleanup_buffer struct buffer b = {0};
     int r = remove_links(names, e);
     int t;
 
     /* Deleting what is absent is an error, making what is there is none. */
-    snprintf(commands, sizeof(commands), "add table inet %s\ndelete table inet %s\n", names->table,
-             names->table);
-    t = nft_run(commands, "remove the table", r < 0 ? NULL : e);
+    t = buffer_printf(&b, "add table inet %s\ndelete table inet %s\n", names->table, names->table);
+    if (t == 0)
+        t = network_table_run(&b, "remove the table", r < 0 ? NULL : e);
     return r < 0 ? r : t;
 }
 
@@ -264,92 +237,4 @@ void network_done(struct network *n)
         close(n->reservation);
     idpool_done(&n->pairs);
     *n = (struct network){.reservation = -1};
-}
-
-/* ---- one sandbox's link */
-static int link_make(struct rtnl *nl, const char *name, pid_t pid, const struct network_link *l,
-                     struct err *e)
-{
-    int r = rtnl_veth(nl, name, INSTANCE_LINK, pid);
-
-    if (r < 0)
-        return err_errno(e, -r, "network: make the link %s", name);
-    /* IPv4 only: no link-local addresses, which the rules would have to follow. */
-    set_conf("ipv6", name, "disable_ipv6", "1");
-    /* Strict: an instance cannot send with another's address. */
-    r = set_conf("ipv4", name, "rp_filter", "1");
-    if (r < 0)
-        return err_errno(e, -r, "network: rp_filter of %s", name);
-    r = set_conf("ipv4", name, "forwarding", "1");
-    if (r < 0)
-        return err_errno(e, -r, "network: forwarding of %s", name);
-    r = rtnl_address(nl, name, l->node, 31);
-    if (r < 0)
-        return err_errno(e, -r, "network: address of %s", name);
-    r = rtnl_up(nl, name);
-    return r < 0 ? err_errno(e, -r, "network: set %s up", name) : 0;
-}
-
-int network_link(struct network *n, pid_t pid, struct network_link *ret, struct err *e)
-{
-    struct network_link l;
-    struct rtnl nl;
-    char name[IFNAMSIZ];
-    int r = idpool_take(&n->pairs, &l.pair);
-
-    if (r < 0)
-        return err_set(e, -r, "network: all %u addresses for instances are in use", n->pairs.size);
-    l.node = subnet_node(&n->subnet, l.pair);
-    l.instance = subnet_instance(&n->subnet, l.pair);
-    link_name(n, l.pair, name);
-    r = rtnl_init(&nl);
-    if (r < 0) {
-        err_errno(e, -r, "network: rtnetlink");
-    } else {
-        r = link_make(&nl, name, pid, &l, e);
-        if (r < 0)
-            rtnl_delete(&nl, name);
-        rtnl_done(&nl);
-    }
-    if (r < 0) {
-        idpool_give(&n->pairs, l.pair);
-        return r;
-    }
-    *ret = l;
-    return 0;
-}
-
-bool network_unlinked(struct network *n, const struct network_link *l)
-{
-    char name[IFNAMSIZ];
-
-    link_name(n, l->pair, name);
-    if (if_nametoindex(name))
-        return false;
-    idpool_give(&n->pairs, l->pair);
-    return true;
-}
-
-int network_child(const struct in_addr *address, struct in_addr gateway, struct err *e)
-{
-    struct rtnl nl;
-    int r = rtnl_init(&nl);
-
-    if (r < 0)
-        return err_errno(e, -r, "network: rtnetlink in the sandbox");
-    r = rtnl_up(&nl, "lo");
-    if (r < 0)
-        err_errno(e, -r, "network: set loopback up");
-    if (r == 0 && address) {
-        set_conf("ipv6", INSTANCE_LINK, "disable_ipv6", "1");
-        r = rtnl_address(&nl, INSTANCE_LINK, *address, 31);
-        if (r == 0)
-            r = rtnl_up(&nl, INSTANCE_LINK);
-        if (r == 0)
-            r = rtnl_default_route(&nl, gateway);
-        if (r < 0)
-            err_errno(e, -r, "network: address and route of %s", INSTANCE_LINK);
-    }
-    rtnl_done(&nl);
-    return r;
 }

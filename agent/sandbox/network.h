@@ -1,53 +1,79 @@
 /* network.h - egress: a veth pair for each sandbox that asks, and one nftables table for all.
  *
- * The node's end of a link is named `r<6 hex><pair>`, so that the rules match
- * by prefix: an instance reaches what lies beyond the node, and neither other
- * instances, nor the node's own addresses, nor link-local ones (cloud
- * metadata); and nobody reaches an instance by it, the node's own processes
- * neither: a server in it is the agent's alone, which comes another way. The node's interfaces with a default route are set to forward,
- * and stay so: others may rely on it by the end. Launcher only, but for
- * network_child(). */
+ * The node's end of a link is named `r<6 hex><pair>`, so that the rules
+ * (network_table.h) match by prefix: an instance reaches what lies beyond the
+ * node, and neither other instances, nor the node's own addresses, nor what is
+ * denied; and nobody reaches an instance by it, the node's own processes
+ * neither: a server in it is the agent's alone, which comes another way.
+ *
+ * IPv6 is there when the node has a default route for it and can forward it
+ * without a change to the rest of the node; else an instance has no address of
+ * it, so that nothing waits for what will not come.
+ *
+ * network.c has the platform's share: launcher only. network_link.c has a
+ * sandbox's: network_link_make() in whatever process makes the sandbox,
+ * network_child() inside. */
 #pragma once
 #include "base/error.h"
 #include "sandbox/idpool.h"
+#include "sandbox/launcher.h"
 #include "sandbox/names.h"
+#include "sandbox/network_table.h"
+#include "sandbox/resolv.h"
 #include "sandbox/subnet.h"
+#include "sandbox/uplink.h"
 #include <stdbool.h>
+#include <net/if.h>
 #include <sys/types.h>
+#include <time.h>
 
 struct network {
     bool usable;
     bool flows_limited; /* the kernel can count an instance's connections */
+    bool six;
     struct names names;
     struct subnet subnet;
+    struct in6_addr prefix6;
+    struct uplink uplink;
+    struct in_addr local_dns; /* of the pair 0, which no link has */
+    struct resolv resolv;
+    struct timespec resolv_time[2];
     struct idpool pairs;
     int reservation; /* holds the subnet against other platforms in this network namespace */
 };
 
-/* Makes the table. `cidr` NULL: a free block, first tried the one the names' id points at. */
-int network_init(struct network *n, const struct names *names, const char *cidr, struct err *e);
+/* Makes the table. What `c` points to is read here alone. */
+int network_init(struct network *n, const struct names *names, const struct launcher_network *c,
+                 struct err *e);
 /* Removes the links and the table that carry this platform's names, whoever made them. */
 int network_clean(const struct names *names, struct err *e);
 void network_done(struct network *n);
 
-struct network_link {
+/* The resolv.conf of sandboxes, "" for none. When the node's has changed, the table learns its servers. */
+const char *network_resolv_conf(struct network *n);
+/* Ports of the platform's own processes elsewhere, which instances must not reach. */
+int network_ports(struct network *n, const struct network_port *ports, size_t count, bool add,
+                  struct err *e);
+
+struct network_link { /* all that is to be known of it: plain data, which crosses between processes */
     uint32_t pair;
+    char name[IFNAMSIZ]; /* the node's end */
+    bool six, forced_six, local_dns;
+    unsigned mtu; /* 0: the kernel's */
     struct in_addr node, instance;
+    struct in6_addr node6, instance6;
 };
-/* Makes the pair, with `eth0` in the network namespace of `pid`. -ENOSPC. */
-int network_link(struct network *n, pid_t pid, struct network_link *ret, struct err *e);
+/* Addresses and a name for a link to be made. -ENOSPC. network_unlinked() gives them back, made or not. */
+int network_take(struct network *n, struct network_link *ret, struct err *e);
+/* Makes it, with `eth0` in the network namespace of `pid`: in one rtnetlink send. Nothing of it is left after a
+ * failure. Any process in the node's network namespace. */
+int network_link_make(const struct network_link *l, pid_t pid, struct err *e);
+/* Makes a link with both ends here and removes it. */
+int network_probe(const struct network *n, struct err *e);
 /* The kernel removes the link after the sandbox's last process. False: not yet, ask again. True: it
  * is gone and the pair is free. Removing it by hand would block the launcher for an RCU grace
  * period. */
 bool network_unlinked(struct network *n, const struct network_link *l);
 
-/* In the sandbox: loopback up and, unless `address` is NULL, eth0 with its address and default
- * route. */
-int network_child(const struct in_addr *address, struct in_addr gateway, struct err *e);
-
-/* The text of a resolv.conf for a sandbox: without servers on the node's loopback, which it cannot
- * reach. Pure. The number of servers left. */
-int network_filter_resolv(const char *text, char *to, size_t size);
-/* The node's, filtered; systemd-resolved's upstream list if nothing is left. "" if there is none.
- */
-void network_resolv_conf(char *to, size_t size);
+/* In the sandbox: loopback up and, unless `link` is NULL, eth0 with its addresses and default routes. */
+int network_child(const struct network_link *link, struct err *e);

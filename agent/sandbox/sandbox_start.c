@@ -143,10 +143,11 @@ static int equip(struct sandbox *b, const struct sandbox_spec *spec, struct part
     if (r == 0 && !p->attached)
         r = cgroup_attach(&s->cgroups, b->cgroup, b->pid, e);
     if (r == 0 && spec->kind.network == SANDBOX_NETWORK_EGRESS && s->network.usable) {
-        r = network_link(&s->network, b->pid, &b->link, e);
+        r = network_take(&s->network, &b->link, e);
         b->linked = r == 0;
-        go = (struct child_go){
-            .linked = b->linked, .address = b->link.instance, .gateway = b->link.node};
+        if (r == 0)
+            r = network_link_make(&b->link, b->pid, e);
+        go = (struct child_go){.linked = b->linked, .link = b->link};
     }
     parts_close(p);
     if (r == 0 &&
@@ -158,7 +159,6 @@ static int equip(struct sandbox *b, const struct sandbox_spec *spec, struct part
 static int clone_child(struct sandbox *b, const struct sandbox_spec *spec, const struct parts *p,
                        struct err *e)
 {
-    char resolv[CHILD_RESOLV_MAX] = "";
     struct child_plan plan = {.spec = spec,
                               .channel = p->child_channel,
                               .stdout_fd = p->stdout_fd,
@@ -166,12 +166,12 @@ static int clone_child(struct sandbox *b, const struct sandbox_spec *spec, const
                               .root_tree = p->root_tree,
                               .code_tree = p->code_tree,
                               .whole_range = b->server->privileged,
-                              .resolv_conf = resolv,
+                              .resolv_conf = "",
                               .seccomp = &b->server->seccomp};
     pid_t pid;
 
     if (spec->kind.network == SANDBOX_NETWORK_EGRESS && b->server->network.usable)
-        network_resolv_conf(resolv, sizeof(resolv));
+        plan.resolv_conf = network_resolv_conf(&b->server->network);
     if (p->attached)
         pid = spare_clone(&p->spare, &plan, p->cgroup, &b->process.fd);
     else

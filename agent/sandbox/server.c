@@ -271,7 +271,7 @@ static int prepare(struct server *s, const struct launcher_config *config, pid_t
     cgroups_prepare(&s->cgroups, pids, ARRAY_LEN(pids), warning, size);
     if (network_clean(&s->names, &net) < 0)
         log_debug("left from an earlier life: %s", net.message);
-    if (network_init(&s->network, &s->names, config->instance_subnet, &net) < 0) {
+    if (network_init(&s->network, &s->names, &config->network, &net) < 0) {
         add_warning(warning, size, "no network beyond loopback: ");
         add_warning(warning, size, net.message);
     } else if (!s->network.flows_limited) {

@@ -19,7 +19,7 @@
 /* What goes to a spare: this with the descriptors, then the spec as a CREATE message. */
 struct order {
     bool whole_range;
-    char resolv_conf[CHILD_RESOLV_MAX];
+    char resolv_conf[RESOLV_TEXT_MAX];
 };
 enum { ORDER_FDS = 5, ORDER_FDS_AND_CGROUP = 6 };
 

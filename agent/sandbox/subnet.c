@@ -1,31 +1,25 @@
 #include "sandbox/subnet.h"
+#include "base/cidr.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 int subnet_parse(const char *text, struct subnet *ret)
 {
-    char address[16];
-    const char *slash = strchr(text, '/');
-    struct in_addr a;
-    unsigned long bits;
-    char *end;
+    struct cidr c;
+    uint32_t base;
+    int r = strchr(text, '/') ? cidr_parse(text, strlen(text), &c) : -EINVAL;
 
-    if (!slash || (size_t)(slash - text) >= sizeof(address) || slash[1] < '0' || slash[1] > '9')
-        return -EINVAL;
-    memcpy(address, text, (size_t)(slash - text));
-    address[slash - text] = '\0';
-    bits = strtoul(slash + 1, &end, 10);
-    if (*end || inet_pton(AF_INET, address, &a) != 1)
-        return -EINVAL;
-    if (bits < 8 || bits > 30)
-        return -ERANGE;
-    if (ntohl(a.s_addr) & (UINT32_MAX >> bits))
-        return -EINVAL;
-    *ret = (struct subnet){.base = ntohl(a.s_addr), .bits = (unsigned)bits};
+    if (r == 0 && c.six)
+        r = -EINVAL;
+    if (r == 0 && (c.bits < 8 || c.bits > 30))
+        r = -ERANGE;
+    if (r < 0)
+        return r == -EDOM ? -EINVAL : r;
+    memcpy(&base, c.address, sizeof(base));
+    *ret = (struct subnet){.base = ntohl(base), .bits = c.bits};
     return 0;
 }
 
@@ -55,4 +49,32 @@ struct in_addr subnet_node(const struct subnet *s, uint32_t pair)
 struct in_addr subnet_instance(const struct subnet *s, uint32_t pair)
 {
     return (struct in_addr){.s_addr = htonl(s->base + 2 * pair + 1)};
+}
+
+struct in6_addr subnet6_prefix(uint32_t id)
+{
+    struct in6_addr a = {.s6_addr = {0xfd, 0x72}};
+    uint32_t n = htonl(id);
+
+    memcpy(a.s6_addr + 2, &n, sizeof(n));
+    return a;
+}
+
+static struct in6_addr at6(const struct in6_addr *prefix, uint32_t pair, uint32_t end)
+{
+    struct in6_addr a = *prefix;
+    uint32_t n = htonl(2 * pair + end);
+
+    memcpy(a.s6_addr + 12, &n, sizeof(n));
+    return a;
+}
+
+struct in6_addr subnet6_node(const struct in6_addr *prefix, uint32_t pair)
+{
+    return at6(prefix, pair, 0);
+}
+
+struct in6_addr subnet6_instance(const struct in6_addr *prefix, uint32_t pair)
+{
+    return at6(prefix, pair, 1);
 }

@@ -125,6 +125,14 @@ static const struct {
     {"--loops two", "--loops \"two\""},
     {"--loops 99999999999999999999", "up to 64"},
     {"--loops=", "--loops \"\""},
+    {"--deny-egress 10.0.0.0/8,here", "--deny-egress \"here\": is not a block"},
+    {"--deny-egress 10.0.0.0/8,", "--deny-egress \"\": is not a block"},
+    {"--deny-egress 10.0.0.1/8", "--deny-egress \"10.0.0.1/8\": has bits set beyond its prefix"},
+    {"--allow-egress 1.2.3.4/33", "--allow-egress \"1.2.3.4/33\": has a prefix of more than 32"},
+    {"--allow-egress fd00::/129", "--allow-egress \"fd00::/129\": has a prefix"},
+    {"--instance-subnet 10.0.0.0/31", "--instance-subnet \"10.0.0.0/31\": is not a block of IPv4"},
+    {"--instance-subnet fd00::/16", "--instance-subnet \"fd00::/16\": is not a block of IPv4"},
+    {"--instance-subnet 10.0.0.0", "--instance-subnet \"10.0.0.0\": is not a block of IPv4"},
     {"--label nothing", "NAME=VALUE"},
     {"--label =x", "NAME=VALUE"},
     {"--gateway-address 127.0.0.1:80", "--gateway-address \"127.0.0.1:80\": is not an address"},
@@ -150,6 +158,36 @@ START_TEST(refusals_name_the_flag_and_the_limit)
         ck_assert_msg(strstr(e.message, refused[i].message), "%s: \"%s\" lacks \"%s\"",
                       refused[i].flags, e.message, refused[i].message);
     }
+}
+END_TEST
+
+START_TEST(egress)
+{
+    char many[4000] = "--deny-egress 10.0.0.0/8";
+    struct options o;
+    struct err e = {0};
+
+    ck_assert_int_eq(parse("--deny-egress 10.0.0.0/8,fd00::/8 --deny-egress=192.168.0.0/16 --allow-egress "
+                           "10.1.2.3 --allow-gateways --instance-subnet 10.9.0.0/16",
+                           &o, &e),
+                     0);
+    ck_assert_uint_eq(o.deny_count, 3);
+    ck_assert(o.deny[1].six && o.deny[2].address[0] == 192);
+    ck_assert_uint_eq(o.allow_count, 1);
+    ck_assert(o.allow_gateways);
+    ck_assert_str_eq(o.instance_subnet, "10.9.0.0/16");
+    setenv("ROUSE_DENY_EGRESS", "172.16.0.0/12", 1);
+    ck_assert_int_eq(parse("--deny-egress 10.0.0.0/8", &o, &e), 0);
+    ck_assert_uint_eq(o.deny_count, 2);
+    setenv("ROUSE_ALLOW_EGRESS", "0.0.0.0/-1", 1);
+    ck_assert_int_eq(parse("", &o, &e), -EINVAL);
+    ck_assert_ptr_nonnull(strstr(e.message, "ROUSE_ALLOW_EGRESS \"0.0.0.0/-1\""));
+    unsetenv("ROUSE_ALLOW_EGRESS");
+    unsetenv("ROUSE_DENY_EGRESS");
+    for (int i = 0; i < 256; i++)
+        strcat(many, ",::1");
+    ck_assert_int_eq(parse(many, &o, &e), -EINVAL);
+    ck_assert_ptr_nonnull(strstr(e.message, "256 blocks at most"));
 }
 END_TEST
 
@@ -316,5 +354,5 @@ START_TEST(tokens)
 END_TEST
 
 UNIT_MAIN("options", the_reactor, defaults, values, when_to_freeze,
-          refusals_name_the_flag_and_the_limit, loops, needed_flags, modes, cgroup_text,
+          refusals_name_the_flag_and_the_limit, egress, loops, needed_flags, modes, cgroup_text,
           one_agent_a_directory, tokens)
