@@ -165,7 +165,12 @@ static void raise_descriptor_limit(void)
 static int build_code(struct agent *a, struct err *e)
 {
     struct code_cache_config code = {
-        .loop = a->loop, .state_dir = a->state.path, .api_url = a->options.api, .token = a->token};
+        .loop = a->loop,
+        .state_dir = a->state.path,
+        .api_url = a->options.api,
+        .token = a->token,
+        .size_limit = a->options.code_cache,
+    };
 
     return code_cache_new(&code, &a->code, e);
 }

@@ -1,29 +1,28 @@
 /* cache.c - which packages are here, who waits for one, who holds one, which goes first.
  *
- * Everything but worker() runs on the loop's thread. Jobs go to the workers
- * through a queue under one mutex and come back as mail. */
+ * All of it runs on the loop's thread; what waits is workers.h's. */
 #include "code/cache.h"
 #include "code/fetch.h"
+#include "code/shelf.h"
+#include "code/workers.h"
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/map.h"
+#include "base/metrics.h"
 #include "base/random.h"
 #include "package/package.h"
 
 #include <curl/curl.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
 
-enum { WORKERS = 2, WAITERS_MAX = 20000 };
-#define SIZE_LIMIT_DEFAULT (10ull << 30)
+enum { WAITERS_MAX = 20000 };
 
 enum entry_state { ENTRY_FETCHING, ENTRY_PRESENT, ENTRY_FAILED };
 
@@ -32,11 +31,12 @@ struct entry {
     struct list lru;      /* in code_cache.lru while present and unheld */
     enum entry_state state;
     unsigned holds, waiters;
+    bool again; /* the disk was full: fetched once more, after all that is not held has gone */
     uint64_t size;
-    int64_t used;      /* mtime at adoption, to order what an earlier life left */
+    int64_t used;      /* of an earlier life, to order what it left */
     struct err *error; /* once failed; NULL: no memory for it */
-    char hex[HEX_MAX];
-    char dir[];
+    char hex[SHELF_HEX + 1];
+    char dir[]; /* once present */
 };
 /* One code_cache_get(); its timer delivers, so that no callback runs under its caller. */
 struct waiter {
@@ -48,77 +48,51 @@ struct waiter {
     void *user;
 };
 struct job {
-    struct mail mail;
-    struct list link;
+    struct worker_job base;
     struct code_cache *cache;
-    enum { JOB_FETCH, JOB_REMOVE } kind;
-    char hex[HEX_MAX];
-    char dir[PATH_MAX]; /* JOB_REMOVE */
+    enum { JOB_FETCH, JOB_REMOVE, JOB_SETTLE } kind;
+    char hex[SHELF_HEX + 1];
+    char dir[PATH_MAX]; /* not of a fetch */
     int result;
     uint64_t size;
     struct err error;
 };
 struct code_cache {
     struct loop *loop;
+    struct workers *workers;
     char *dir, *api_url, *token;
+    int stop_fd; /* readable once the end has begun: fetches give up */
     uint64_t size_limit, size;
+    uint64_t hits, misses, evictions, failures;
     struct map entries;
     struct list lru; /* the least recently used first */
     struct list waiters;
     unsigned waiter_count;
     unsigned jobs; /* not yet back on the loop */
     bool closed;   /* freed by the owner; goes with its last job */
-
-    pthread_t threads[WORKERS];
-    unsigned thread_count;
-    pthread_mutex_t lock; /* guards queue */
-    pthread_cond_t wake;
-    struct list queue;
-    atomic_bool stop;
 };
 
-/* ---------------------------------------------------------------- workers */
+/* ---------------------------------------------------------------- jobs */
+static void on_job_done(struct worker_job *base, bool undone);
 
-static void on_job_done(struct mail *m);
-
-static void job_run(struct job *j)
+static void job_run(struct worker_job *base)
 {
+    struct job *j = container_of(base, struct job, base);
     struct fetch_source s = {
         .api_url = j->cache->api_url,
         .token = j->cache->token,
         .cache_dir = j->cache->dir,
-        .stop = &j->cache->stop,
+        .stop_fd = j->cache->stop_fd,
     };
 
     if (j->kind == JOB_FETCH)
         j->result = fetch_package(&s, j->hex, &j->size, &j->error);
     else
-        j->result = file_remove_tree(j->dir);
+        j->result = j->kind == JOB_REMOVE ? file_remove_tree(j->dir) : shelf_settle(j->dir);
 }
 
-static void *worker(void *user)
-{
-    struct code_cache *c = user;
-
-    for (;;) {
-        struct list *l;
-        struct job *j;
-
-        pthread_mutex_lock(&c->lock);
-        while (list_empty(&c->queue) && !atomic_load(&c->stop))
-            pthread_cond_wait(&c->wake, &c->lock);
-        l = atomic_load(&c->stop) ? NULL : list_pop_front(&c->queue);
-        pthread_mutex_unlock(&c->lock);
-        if (!l)
-            return NULL;
-        j = list_entry(l, struct job, link);
-        job_run(j);
-        j->mail.fn = on_job_done;
-        loop_post(c->loop, &j->mail);
-    }
-}
-
-static int job_post(struct code_cache *c, int kind, const char *hex, const char *dir)
+/* A fetch that is tried again is a chore: after the removals that make room for it. */
+static int job_post(struct code_cache *c, int kind, bool chore, const char *hex, const char *dir)
 {
     struct job *j = calloc(1, sizeof(*j));
 
@@ -126,68 +100,45 @@ static int job_post(struct code_cache *c, int kind, const char *hex, const char 
         return -ENOMEM;
     j->cache = c;
     j->kind = kind;
+    j->base.run = job_run;
+    j->base.done = on_job_done;
     snprintf(j->hex, sizeof(j->hex), "%s", hex);
     snprintf(j->dir, sizeof(j->dir), "%s", dir);
     c->jobs++;
-    pthread_mutex_lock(&c->lock);
-    list_push_back(&c->queue, &j->link);
-    pthread_cond_signal(&c->wake);
-    pthread_mutex_unlock(&c->lock);
+    if (chore)
+        workers_chore(c->workers, &j->base);
+    else
+        workers_fetch(c->workers, &j->base);
     return 0;
-}
-
-static int workers_start(struct code_cache *c)
-{
-    sigset_t all, old;
-    int r = 0;
-
-    /* Signals are the main thread's. */
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    while (c->thread_count < WORKERS && r == 0) {
-        r = pthread_create(&c->threads[c->thread_count], NULL, worker, c);
-        if (r == 0)
-            c->thread_count++;
-    }
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    return -r;
-}
-
-static void workers_stop(struct code_cache *c)
-{
-    struct list *l;
-
-    pthread_mutex_lock(&c->lock);
-    atomic_store(&c->stop, true);
-    pthread_cond_broadcast(&c->wake);
-    pthread_mutex_unlock(&c->lock);
-    for (unsigned i = 0; i < c->thread_count; i++)
-        pthread_join(c->threads[i], NULL);
-    c->thread_count = 0;
-    while ((l = list_pop_front(&c->queue))) {
-        free(list_entry(l, struct job, link));
-        c->jobs--;
-    }
 }
 
 /* ---------------------------------------------------------------- entries */
 
 static struct entry *entry_new(struct code_cache *c, const char *hex, enum entry_state state)
 {
-    size_t dir_size = strlen(c->dir) + 1 + strlen(hex) + 1;
-    struct entry *n = calloc(1, sizeof(*n) + dir_size);
+    struct entry *n = calloc(1, sizeof(*n) + strlen(c->dir) + 1 + SHELF_NAME_MAX);
 
     if (!n)
         return NULL;
     list_init(&n->lru);
     n->state = state;
     snprintf(n->hex, sizeof(n->hex), "%s", hex);
-    snprintf(n->dir, dir_size, "%s/%s", c->dir, hex);
     if (map_put(&c->entries, &n->node, n->hex, strlen(n->hex)) < 0) {
         free(n);
         return NULL;
     }
     return n;
+}
+
+static void entry_present(struct code_cache *c, struct entry *n, uint64_t size)
+{
+    char name[SHELF_NAME_MAX];
+
+    shelf_name(name, n->hex, size);
+    sprintf(n->dir, "%s/%s", c->dir, name);
+    n->state = ENTRY_PRESENT;
+    n->size = size;
+    c->size += size;
 }
 
 static void entry_free(struct entry *n)
@@ -212,17 +163,18 @@ static void entry_evict(struct code_cache *c, struct entry *n)
     random_hex(salt, 8);
     if (snprintf(gone, sizeof(gone), "%s/%s.tmp.%s", c->dir, n->hex, salt) < (int)sizeof(gone) &&
         rename(n->dir, gone) == 0)
-        job_post(c, JOB_REMOVE, n->hex, gone);
+        job_post(c, JOB_REMOVE, true, n->hex, gone);
     log_debug("code cache: evicted sha256:%s size=%llu", n->hex, (unsigned long long)n->size);
     list_del(&n->lru);
     map_del(&c->entries, &n->node);
     c->size -= n->size;
+    c->evictions++;
     entry_free(n);
 }
 
-static void evict(struct code_cache *c)
+static void evict_to(struct code_cache *c, uint64_t limit)
 {
-    while (c->size > c->size_limit && !list_empty(&c->lru))
+    while (c->size > limit && !list_empty(&c->lru))
         entry_evict(c, list_entry(c->lru.next, struct entry, lru));
 }
 
@@ -238,7 +190,7 @@ static void entry_unhold(struct code_cache *c, struct entry *n)
         return;
     utimensat(AT_FDCWD, n->dir, NULL, 0);
     list_push_back(&c->lru, &n->lru);
-    evict(c);
+    evict_to(c, c->size_limit);
 }
 
 /* ---------------------------------------------------------------- waiters */
@@ -284,12 +236,27 @@ static void wake_waiters(struct code_cache *c, struct entry *n)
 
 static void cache_destroy(struct code_cache *c)
 {
-    pthread_mutex_destroy(&c->lock);
-    pthread_cond_destroy(&c->wake);
+    if (c->stop_fd >= 0)
+        close(c->stop_fd);
     free(c->dir);
     free(c->api_url);
     free(c->token);
     free(c);
+}
+
+static void failed(struct code_cache *c, struct entry *n, const struct err *e)
+{
+    log_warn("code cache: %s", e->message);
+    c->failures++;
+    n->state = ENTRY_FAILED;
+    n->error = malloc(sizeof(*n->error));
+    if (n->error)
+        *n->error = *e;
+    map_del(&c->entries, &n->node);
+    if (!n->waiters)
+        entry_free(n);
+    else
+        wake_waiters(c, n);
 }
 
 static void fetched(struct code_cache *c, struct job *j)
@@ -298,47 +265,52 @@ static void fetched(struct code_cache *c, struct job *j)
 
     if (!n)
         return;
-    if (j->result == 0) {
-        n->state = ENTRY_PRESENT;
-        n->size = j->size;
-        c->size += n->size;
-        log_debug("code cache: has sha256:%s size=%llu", n->hex, (unsigned long long)n->size);
-        if (!n->holds)
-            list_push_back(&c->lru, &n->lru);
-        evict(c);
-        wake_waiters(c, n);
+    if ((j->result == -ENOSPC || j->result == -EDQUOT) && !n->again && !list_empty(&c->lru)) {
+        n->again = true;
+        evict_to(c, 0);
+        if (job_post(c, JOB_FETCH, true, n->hex, "") == 0)
+            return;
+    }
+    if (j->result < 0) {
+        failed(c, n, &j->error);
         return;
     }
-    log_warn("code cache: %s", j->error.message);
-    n->state = ENTRY_FAILED;
-    n->error = malloc(sizeof(*n->error));
-    if (n->error)
-        *n->error = j->error;
-    map_del(&c->entries, &n->node);
-    if (!n->waiters)
-        entry_free(n);
-    else
-        wake_waiters(c, n);
+    entry_present(c, n, j->size);
+    log_debug("code cache: has sha256:%s size=%llu", n->hex, (unsigned long long)n->size);
+    job_post(c, JOB_SETTLE, true, n->hex, n->dir);
+    if (!n->holds)
+        list_push_back(&c->lru, &n->lru);
+    evict_to(c, c->size_limit);
+    wake_waiters(c, n);
 }
 
-static void on_job_done(struct mail *m)
+static void on_job_done(struct worker_job *base, bool undone)
 {
-    struct job *j = container_of(m, struct job, mail);
+    struct job *j = container_of(base, struct job, base);
     struct code_cache *c = j->cache;
 
     c->jobs--;
     if (c->closed) {
         if (!c->jobs)
             cache_destroy(c);
+    } else if (undone) {
+        /* Only at the end. */
     } else if (j->kind == JOB_FETCH) {
         fetched(c, j);
-    } else if (j->result < 0) {
-        log_warn("code cache: removing %s: %s", j->dir, strerror(-j->result));
+    } else if (j->result < 0 && !(j->kind == JOB_SETTLE && j->result == -ENOENT)) { /* evicted since */
+        log_warn("code cache: %s %s: %s", j->kind == JOB_REMOVE ? "removing" : "syncing", j->dir,
+                 strerror(-j->result));
     }
     free(j);
 }
 
 /* ---------------------------------------------------------------- start and end */
+
+struct adoption {
+    struct code_cache *cache;
+    struct entry **found;
+    size_t count, room;
+};
 
 static int older_first(const void *a, const void *b)
 {
@@ -347,60 +319,50 @@ static int older_first(const void *a, const void *b)
     return (x->used > y->used) - (x->used < y->used);
 }
 
-static bool is_hex(const char *name)
+static void on_rest(void *user, const char *path)
 {
-    char digest[PACKAGE_DIGEST_TEXT + 1];
+    struct adoption *a = user;
 
-    return strlen(name) == 64 && snprintf(digest, sizeof(digest), "sha256:%s", name) == 71 &&
-           package_digest_valid(digest);
+    job_post(a->cache, JOB_REMOVE, true, "", path);
+}
+
+static void on_item(void *user, const struct shelf_item *i)
+{
+    struct adoption *a = user;
+    struct code_cache *c = a->cache;
+    struct entry *n;
+
+    if (a->count == a->room) {
+        size_t want = a->room ? a->room * 2 : 64;
+        struct entry **more = realloc(a->found, want * sizeof(struct entry *));
+
+        if (!more)
+            return;
+        a->found = more;
+        a->room = want;
+    }
+    if (entry_get(c, i->hex))
+        return;
+    n = entry_new(c, i->hex, ENTRY_PRESENT);
+    if (!n)
+        return;
+    entry_present(c, n, i->size);
+    n->used = i->used;
+    a->found[a->count++] = n;
 }
 
 /* What an earlier life unpacked is taken over; what it left half done is removed. */
 static int adopt(struct code_cache *c, struct err *e)
 {
-    struct entry **found = NULL;
-    size_t count = 0, room = 0;
-    struct dirent *d;
-    DIR *dir = opendir(c->dir);
+    struct adoption a = {.cache = c};
+    int r = shelf_scan(c->dir, on_item, on_rest, &a);
 
-    if (!dir)
-        return err_errno(e, errno, "code cache: %s", c->dir);
-    while ((d = readdir(dir))) {
-        char path[PATH_MAX];
-        struct stat st;
-        struct entry *n;
-
-        if (snprintf(path, sizeof(path), "%s/%s", c->dir, d->d_name) >= (int)sizeof(path))
-            continue;
-        if (strstr(d->d_name, ".tmp.")) {
-            file_remove_tree(path);
-            continue;
-        }
-        if (!is_hex(d->d_name) || lstat(path, &st) < 0 || !S_ISDIR(st.st_mode))
-            continue;
-        if (count == room) {
-            struct entry **more =
-                realloc(found, (room = room ? room * 2 : 64) * sizeof(struct entry *));
-
-            if (!more)
-                break;
-            found = more;
-        }
-        n = entry_new(c, d->d_name, ENTRY_PRESENT);
-        if (!n)
-            break;
-        n->used = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
-        n->size = fetch_tree_size(path);
-        c->size += n->size;
-        found[count++] = n;
-    }
-    closedir(dir);
-    if (count)
-        qsort(found, count, sizeof(struct entry *), older_first);
-    for (size_t i = 0; i < count; i++)
-        list_push_back(&c->lru, &found[i]->lru);
-    free(found);
-    return 0;
+    if (a.count)
+        qsort(a.found, a.count, sizeof(struct entry *), older_first);
+    for (size_t i = 0; i < a.count; i++)
+        list_push_back(&c->lru, &a.found[i]->lru);
+    free(a.found);
+    return r < 0 ? err_errno(e, -r, "code cache: %s", c->dir) : 0;
 }
 
 int code_cache_new(const struct code_cache_config *config, struct code_cache **ret, struct err *e)
@@ -412,14 +374,11 @@ int code_cache_new(const struct code_cache_config *config, struct code_cache **r
         return err_set(e, ENOMEM, "out of memory");
     list_init(&c->lru);
     list_init(&c->waiters);
-    list_init(&c->queue);
-    pthread_mutex_init(&c->lock, NULL);
-    pthread_cond_init(&c->wake, NULL);
     c->loop = config->loop;
-    c->size_limit = config->size_limit ? config->size_limit : SIZE_LIMIT_DEFAULT;
+    c->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     c->api_url = strdup(config->api_url);
     c->token = config->token ? strdup(config->token) : NULL;
-    if (!c->api_url || (config->token && !c->token) ||
+    if (c->stop_fd < 0 || !c->api_url || (config->token && !c->token) ||
         asprintf(&c->dir, "%s/cache", config->state_dir) < 0) {
         c->dir = NULL;
         cache_destroy(c);
@@ -427,17 +386,18 @@ int code_cache_new(const struct code_cache_config *config, struct code_cache **r
     }
     curl_global_init(CURL_GLOBAL_DEFAULT);
     r = file_mkdirs(c->dir, 0755);
-    r = r < 0 ? err_errno(e, -r, "code cache: %s", c->dir) : adopt(c, e);
-    if (r == 0) {
-        r = workers_start(c);
-        if (r < 0)
-            err_errno(e, -r, "code cache: threads");
-    }
+    if (r < 0)
+        err_errno(e, -r, "code cache: %s", c->dir);
+    else if ((r = workers_new(c->loop, &c->workers)) < 0)
+        err_errno(e, -r, "code cache: threads");
+    else
+        r = adopt(c, e);
     if (r < 0) {
         code_cache_free(c);
         return r;
     }
-    evict(c);
+    c->size_limit = config->size_limit ? config->size_limit : shelf_default_limit(c->dir);
+    evict_to(c, c->size_limit);
     *ret = c;
     return 0;
 }
@@ -446,12 +406,16 @@ struct code_cache *code_cache_free(struct code_cache *c)
 {
     if (!c)
         return NULL;
-    workers_stop(c);
+    c->closed = true;
+    eventfd_write(c->stop_fd, 1);
+    c->jobs++; /* until the workers are gone, so that the last undone job does not end it */
+    workers_free(c->workers);
+    c->workers = NULL;
+    c->jobs--;
     while (!list_empty(&c->waiters))
         waiter_free(list_entry(c->waiters.next, struct waiter, link));
     map_for_each(it, &c->entries) entry_free(map_entry(it, struct entry, node));
     map_done(&c->entries);
-    c->closed = true;
     if (!c->jobs)
         cache_destroy(c);
     return NULL;
@@ -474,9 +438,13 @@ int code_cache_get(struct code_cache *c, const char *digest,
     if (!w)
         return -ENOMEM;
     n = entry_get(c, hex);
+    if (n && n->state == ENTRY_PRESENT)
+        c->hits++;
+    else
+        c->misses++;
     if (!n) {
         n = entry_new(c, hex, ENTRY_FETCHING);
-        if (!n || job_post(c, JOB_FETCH, hex, "") < 0) {
+        if (!n || job_post(c, JOB_FETCH, false, hex, "") < 0) {
             if (n)
                 map_del(&c->entries, &n->node);
             entry_free(n);
@@ -516,5 +484,34 @@ void code_cache_forget(struct code_cache *c, void *user)
         waiter_free(w);
         if (!failed)
             entry_unhold(c, n);
+    }
+}
+
+/* ---------------------------------------------------------------- figures */
+
+void code_cache_metrics(const struct code_cache *c, struct buffer *out)
+{
+    const struct {
+        const char *name, *type, *help;
+        double value;
+    } all[] = {
+        {"rouse_code_cache_bytes", "gauge", "What unpacked packages take on disk.", (double)c->size},
+        {"rouse_code_cache_limit_bytes", "gauge", "Beyond it packages that are not in use go.",
+         (double)c->size_limit},
+        {"rouse_code_cache_packages", "gauge", "Packages here or on their way.",
+         (double)c->entries.count},
+        {"rouse_code_cache_hits_total", "counter", "Starts that found their package.",
+         (double)c->hits},
+        {"rouse_code_cache_misses_total", "counter", "Starts that waited for their package.",
+         (double)c->misses},
+        {"rouse_code_cache_evictions_total", "counter", "Packages removed to make room.",
+         (double)c->evictions},
+        {"rouse_code_cache_failures_total", "counter", "Packages that could not be had.",
+         (double)c->failures},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+        metrics_family(out, all[i].name, all[i].type, all[i].help);
+        metrics_sample(out, all[i].name, all[i].value, NULL);
     }
 }

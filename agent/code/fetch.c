@@ -1,6 +1,7 @@
 /* fetch.c - one package: libcurl into a temporary, digest, unpacking, rename. Blocking, on a worker
  * thread. */
 #include "code/fetch.h"
+#include "code/shelf.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/file.h"
@@ -11,8 +12,8 @@
 #include <curl/curl.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -23,7 +24,7 @@ enum {
     STALL_S = 15, /* under 1 KiB/s for that long */
     TOTAL_S = 300,
     ATTEMPTS = 3,
-    FILE_COST = 1024,
+    UNPACK_TIME_MS = 120000,
     UNPRIVILEGED = 65534,
 };
 
@@ -58,13 +59,20 @@ static size_t on_bytes(char *data, size_t unit, size_t n, void *user)
     return unit * n;
 }
 
+static bool stopped(const struct fetch_source *s)
+{
+    struct pollfd p = {.fd = s->stop_fd, .events = POLLIN};
+
+    return poll(&p, 1, 0) > 0;
+}
+
 static int on_progress(void *user, curl_off_t total, curl_off_t now, curl_off_t up_total,
                        curl_off_t up)
 {
     const struct fetch_source *s = user;
 
     (void)total, (void)now, (void)up_total, (void)up;
-    return atomic_load_explicit(s->stop, memory_order_relaxed);
+    return stopped(s);
 }
 
 static void easy_free(CURL **c)
@@ -116,7 +124,7 @@ static int download_once(const struct fetch_source *s, const char *hex, int fd, 
     curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &status);
     if (code == CURLE_OK)
         return 0;
-    if (atomic_load_explicit(s->stop, memory_order_relaxed))
+    if (stopped(s))
         return err_set(e, ECANCELED, "the agent stops");
     if (d.error == EFBIG)
         return err_set(e, EFBIG, "over the limit of %d bytes", DOWNLOAD_MAX);
@@ -157,7 +165,7 @@ static int check_digest(int fd, const char *hex, struct err *e)
     return lseek(fd, 0, SEEK_SET) < 0 ? err_errno(e, errno, "seek") : 0;
 }
 
-static int unpack_into(int archive_fd, const char *dir, struct err *e)
+static int unpack_into(const struct fetch_source *s, int archive_fd, const char *dir, struct err *e)
 {
     cleanup_fd int dir_fd = -1;
 
@@ -168,20 +176,38 @@ static int unpack_into(int archive_fd, const char *dir, struct err *e)
         return err_errno(e, errno, "open %s", dir);
     if (geteuid() == 0 && fchown(dir_fd, UNPRIVILEGED, UNPRIVILEGED) < 0)
         return err_errno(e, errno, "chown %s", dir);
-    return fetch_unpack(archive_fd, dir_fd, e);
+    return fetch_unpack(archive_fd, dir_fd, s->stop_fd, UNPACK_TIME_MS, e);
+}
+
+/* Its place has its size in the name: known once all is unpacked. */
+static int shelve(const struct fetch_source *s, const char *hex, const char *tmp,
+                  uint64_t *ret_size, struct err *e)
+{
+    char name[SHELF_NAME_MAX], final[PATH_MAX];
+    uint64_t size;
+    int r = shelf_seal(tmp, &size);
+
+    if (r < 0)
+        return err_errno(e, -r, "take over %s", tmp);
+    shelf_name(name, hex, size);
+    if (snprintf(final, sizeof(final), "%s/%s", s->cache_dir, name) >= (int)sizeof(final))
+        return err_set(e, ENAMETOOLONG, "the cache's path is too long");
+    if (rename(tmp, final) < 0)
+        return err_errno(e, errno, "rename to %s", final);
+    *ret_size = size;
+    return 0;
 }
 
 int fetch_package(const struct fetch_source *s, const char *hex, uint64_t *ret_size, struct err *e)
 {
-    char salt[17], archive[PATH_MAX], tmp[PATH_MAX], final[PATH_MAX];
+    char salt[17], archive[PATH_MAX], tmp[PATH_MAX];
     cleanup_fd int fd = -1;
     int r;
 
     random_hex(salt, 8);
     if (snprintf(archive, sizeof(archive), "%s/%s.tmp.%s.archive", s->cache_dir, hex, salt) >=
             (int)sizeof(archive) ||
-        snprintf(tmp, sizeof(tmp), "%s/%s.tmp.%s", s->cache_dir, hex, salt) >= (int)sizeof(tmp) ||
-        snprintf(final, sizeof(final), "%s/%s", s->cache_dir, hex) >= (int)sizeof(final))
+        snprintf(tmp, sizeof(tmp), "%s/%s.tmp.%s", s->cache_dir, hex, salt) >= (int)sizeof(tmp))
         return err_set(e, ENAMETOOLONG, "the cache's path is too long");
     fd = open(archive, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)
@@ -191,31 +217,12 @@ int fetch_package(const struct fetch_source *s, const char *hex, uint64_t *ret_s
     if (r == 0)
         r = check_digest(fd, hex, e);
     if (r == 0)
-        r = unpack_into(fd, tmp, e);
-    if (r == 0) {
-        *ret_size = fetch_tree_size(tmp);
-        if (rename(tmp, final) < 0)
-            r = err_errno(e, errno, "rename to %s", final);
-    }
+        r = unpack_into(s, fd, tmp, e);
+    if (r == 0)
+        r = shelve(s, hex, tmp, ret_size, e);
     if (r < 0) {
         file_remove_tree(tmp);
         return err_wrap(e, "package sha256:%s", hex);
     }
     return 0;
-}
-
-static _Thread_local uint64_t walked; /* nftw(3) passes no argument on */
-
-static int add_one(const char *path, const struct stat *st, int type, struct FTW *at)
-{
-    (void)path, (void)type, (void)at;
-    walked += (uint64_t)st->st_blocks * 512 + FILE_COST;
-    return 0;
-}
-
-uint64_t fetch_tree_size(const char *dir)
-{
-    walked = 0;
-    nftw(dir, add_one, 16, FTW_PHYS | FTW_MOUNT);
-    return walked;
 }

@@ -15,6 +15,7 @@
 
 enum { NODE_NAME_MAX = 63, LABEL_MAX = 63, CPU_SHARE = 32 };
 #define MEMORY_MIN         (32ull << 20)
+#define CODE_CACHE_MIN     (1ull << 20)
 #define QUEUE_DEADLINE_MIN NS_PER_S
 #define QUEUE_DEADLINE_MAX (600 * NS_PER_S)
 #define FREEZE_AFTER_MIN   (10 * NS_PER_MS)
@@ -37,6 +38,8 @@ const char options_help[] =
     "                              and each is held to its own limit)\n"
     "  --freeze-after DURATION     an instance that is idle for so long uses no CPU until it is called, 10ms to\n"
     "                              1h, or never (1s, or the environment's ROUSE_FREEZE_AFTER)\n"
+    "  --code-cache BYTES          for unpacked code, as 4Gi; 1Mi at least. Beyond it what was used least\n"
+    "                              recently goes, but for what is in use (10 % of the disk, 10Gi at most)\n"
     "\n"
     "The controller\n"
     "  --controller ADDRESS        control channel (tcp://127.0.0.1:7082); tls://HOST:PORT\n"
@@ -115,6 +118,16 @@ static int take_cpu(const char *value, struct options *o, struct err *e)
         return bad(e, "--allocatable-cpu", value,
                    "is not a number of cpus above 0, such as 4 or 500m");
     o->cpu_millis = v;
+    return 0;
+}
+
+static int take_code_cache(const char *value, struct options *o, struct err *e)
+{
+    uint64_t v;
+
+    if (quantity_memory(value, &v) < 0 || v < CODE_CACHE_MIN)
+        return bad(e, "--code-cache", value, "is not a size of 1Mi or more, such as 4Gi");
+    o->code_cache = v;
     return 0;
 }
 
@@ -328,6 +341,8 @@ static int take(const char *name, char *value, struct options *o, struct err *e)
         return take_blocks(name, value, o->allow, &o->allow_count, e);
     if (!strcmp(name, "--instance-subnet"))
         return take_subnet(value, o, e);
+    if (!strcmp(name, "--code-cache"))
+        return take_code_cache(value, o, e);
     if (!strcmp(name, "--queue-deadline"))
         return take_deadline(value, o, e);
     if (!strcmp(name, "--freeze-after"))
@@ -344,6 +359,7 @@ static bool takes_value(const char *name)
     static const char *const parsed[] = {"--node",
                                          "--allocatable-memory",
                                          "--allocatable-cpu",
+                                         "--code-cache",
                                          "--queue-deadline",
                                          "--freeze-after",
                                          "--deny-egress",

@@ -18,6 +18,7 @@ struct options { /* strings point into argv */
     bool insecure_http;
     uint64_t memory; /* bytes */
     uint32_t cpu_millis;
+    uint64_t code_cache; /* bytes; 0: a tenth of the disk, 10 GiB at most */
     uint64_t queue_deadline_ns;
     uint64_t freeze_after_ns; /* 0: never */
     struct http_timeouts clients;

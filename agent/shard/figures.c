@@ -2,6 +2,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/metrics.h"
+#include "code/cache.h"
 #include "http/metrics.h"
 #include "reactor/loop_metrics.h"
 #include "report/report.h"
@@ -66,6 +67,8 @@ static void ask_metrics(struct shard *s, struct buffer *out)
     gateway_metrics(s->gateway, out);
     peer_server_metrics(s->peer, out);
     client_metrics(s, out);
+    if (is_main(s) && s->all->config.code)
+        code_cache_metrics(s->all->config.code, out);
     loop_metrics(out, &loop, 1);
     metrics_family(out, "rouse_loop_instances", "gauge", "Instances that each event loop serves.");
     metrics_sample(out, "rouse_loop_instances", (double)pool_instances(s->pool), "loop", name, NULL);

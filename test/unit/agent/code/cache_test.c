@@ -1,20 +1,25 @@
 /* Packages come from a one-connection-at-a-time server thread of the test's own. */
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "code/cache.h"
 #include "code/fetch.h"
+#include "code/shelf.h"
 #include "package/package.h"
 #include "unit.h"
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -143,7 +148,8 @@ static void free_cache(struct code_cache *c)
 
 static void end(struct code_cache *c)
 {
-    free_cache(c);
+    if (c)
+        free_cache(c);
     loop_free(loop);
     shutdown(server.fd, SHUT_RDWR);
     pthread_join(server.thread, NULL);
@@ -162,6 +168,88 @@ static struct code_cache *cache(uint64_t limit)
 
     ck_assert_msg(code_cache_new(&config, &c, &e) == 0, "%s", e.message);
     return c;
+}
+
+struct look {
+    const char *hex;
+    bool there;
+    unsigned items, rest;
+};
+
+static void look_item(void *user, const struct shelf_item *i)
+{
+    struct look *l = user;
+
+    l->items++;
+    l->there |= l->hex && !strcmp(i->hex, l->hex);
+}
+
+static void look_rest(void *user, const char *path)
+{
+    (void)path;
+    ((struct look *)user)->rest++;
+}
+
+static struct look look(const char *digest)
+{
+    struct look l = {.hex = digest ? digest + 7 : NULL};
+    char path[128];
+
+    snprintf(path, sizeof(path), "%s/cache", state);
+    ck_assert_int_eq(shelf_scan(path, look_item, look_rest, &l), 0);
+    return l;
+}
+
+static bool present(const char *digest)
+{
+    char path[128], hex[SHELF_HEX + 1];
+    struct dirent *d;
+    bool there = false;
+    uint64_t size;
+    DIR *dir;
+
+    snprintf(path, sizeof(path), "%s/cache", state);
+    dir = opendir(path);
+    while ((d = readdir(dir)))
+        there |= shelf_parse(d->d_name, hex, &size) && !strcmp(hex, digest + 7);
+    closedir(dir);
+    return there;
+}
+
+/* Serves the loop until `done` says so. */
+struct until {
+    struct loop_timer timer;
+    bool (*done)(const char *arg);
+    const char *arg;
+};
+
+static void look_again(struct loop_timer *t)
+{
+    struct until *u = container_of(t, struct until, timer);
+
+    if (u->done(u->arg))
+        loop_stop(loop);
+    else
+        loop_timer_set(loop, t, loop_now(loop) + NS_PER_MS);
+}
+
+static void until(bool (*done)(const char *arg), const char *arg)
+{
+    struct until u = {.timer.fn = look_again, .done = done, .arg = arg};
+
+    loop_timer_set(loop, &u.timer, loop_now(loop));
+    loop_run(loop);
+}
+
+static bool settled(const char *digest)
+{
+    return look(digest).there;
+}
+
+static bool tidy(const char *arg)
+{
+    (void)arg;
+    return !look(NULL).rest;
 }
 
 struct wish {
@@ -223,7 +311,7 @@ START_TEST(one_download_for_all_and_none_when_warm)
     ck_assert_int_eq(stat(path, &st), 0);
     ck_assert_int_eq(st.st_mode & 0777, 0755);
     if (geteuid() == 0)
-        ck_assert_uint_eq(st.st_uid, 65534);
+        ck_assert_uint_eq(st.st_uid, 0); /* nobody else's, once unpacked */
     buffer_done(&text);
     end(c);
 }
@@ -234,8 +322,6 @@ START_TEST(failures_say_why_and_leave_nothing)
     struct code_cache *c;
     struct wish w;
     char missing[PACKAGE_DIGEST_TEXT];
-    char path[512];
-    struct stat st;
     const char *digest;
 
     begin();
@@ -254,8 +340,7 @@ START_TEST(failures_say_why_and_leave_nothing)
     wish(c, digest, &w);
     loop_run(loop);
     ck_assert_int_eq(w.e.code, EBADMSG);
-    snprintf(path, sizeof(path), "%s/cache/%s", state, digest + 7);
-    ck_assert_int_eq(stat(path, &st), -1);
+    ck_assert_uint_eq(look(NULL).items + look(NULL).rest, 0);
 
     /* A failure is not remembered, and a server that is away for a moment is asked again. */
     server.corrupt = false;
@@ -263,7 +348,7 @@ START_TEST(failures_say_why_and_leave_nothing)
     wish(c, digest, &w);
     loop_run(loop);
     ck_assert_msg(w.e.code == 0, "%s", w.e.message);
-    ck_assert_int_eq(stat(path, &st), 0);
+    ck_assert(present(digest));
     end(c);
 }
 END_TEST
@@ -287,13 +372,21 @@ START_TEST(bytes_that_are_no_archive_are_refused)
 }
 END_TEST
 
-static bool present(const char *digest)
+static const char *figure(const struct code_cache *c, const char *name)
 {
-    char path[512];
-    struct stat st;
+    static char value[32];
+    cleanup_buffer struct buffer b = {0};
+    cleanup_free char *text = NULL;
+    char line[64];
+    const char *at;
 
-    snprintf(path, sizeof(path), "%s/cache/%s", state, digest + 7);
-    return stat(path, &st) == 0;
+    code_cache_metrics(c, &b);
+    text = buffer_take_string(&b);
+    snprintf(line, sizeof(line), "\nrouse_code_cache_%s ", name);
+    at = strstr(text, line);
+    ck_assert_ptr_nonnull(at);
+    snprintf(value, sizeof(value), "%.*s", (int)strcspn(at + strlen(line), "\n"), at + strlen(line));
+    return value;
 }
 
 START_TEST(least_recently_used_goes_first_and_held_ones_stay)
@@ -325,6 +418,12 @@ START_TEST(least_recently_used_goes_first_and_held_ones_stay)
     wish(c, d[1], &w[1]);
     loop_run(loop);
     ck_assert(present(d[0]) && !present(d[2]) && present(d[1]));
+    ck_assert_str_eq(figure(c, "evictions_total"), "2");
+    ck_assert_str_eq(figure(c, "hits_total"), "1");
+    ck_assert_str_eq(figure(c, "misses_total"), "4");
+    ck_assert_str_eq(figure(c, "limit_bytes"), "250000");
+    until(settled, d[0]);
+    until(settled, d[1]);
     free_cache(c);
 
     /* The next life adopts what is there, by age, and removes what was half done. */
@@ -334,13 +433,55 @@ START_TEST(least_recently_used_goes_first_and_held_ones_stay)
     ck_assert_int_eq(mkdir(half, 0700), 0);
     atomic_store(&server.requests, 0);
     c = cache(150000);
+    until(tidy, NULL);
     ck_assert_int_ne(access(half, F_OK), 0);
     ck_assert(!present(d[0]) && present(d[1]));
+    ck_assert_str_eq(figure(c, "packages"), "1");
     wish(c, d[1], &w[1]);
     loop_run(loop);
     ck_assert_int_eq(w[1].e.code, 0);
     ck_assert_int_eq(atomic_load(&server.requests), 0);
     end(c);
+}
+END_TEST
+
+/* What is not held goes to make room; what does not fit at all leaves nothing. */
+START_TEST(a_full_disk)
+{
+    const char *first, *second, *large;
+    struct code_cache *c;
+    struct wish w;
+
+    if (geteuid() != 0 || unshare(CLONE_NEWNS) < 0) {
+        printf("skipped: a_full_disk needs root\n");
+        return;
+    }
+    begin();
+    ck_assert_int_eq(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+    ck_assert_int_eq(mount("tmpfs", state, "tmpfs", 0, "size=2m,mode=755"), 0);
+    first = offer('a', 700000);
+    second = offer('b', 700000);
+    large = offer('c', 1500000);
+    c = cache(100 << 20);
+    wish(c, first, &w);
+    loop_run(loop);
+    ck_assert_msg(!w.e.code, "%s", w.e.message);
+    code_cache_release(c, first);
+    wish(c, second, &w);
+    loop_run(loop);
+    ck_assert_msg(!w.e.code, "%s", w.e.message);
+    ck_assert(present(second) && !present(first));
+    wish(c, large, &w);
+    loop_run(loop);
+    ck_assert_int_eq(w.e.code, ENOSPC);
+    ck_assert_ptr_nonnull(strstr(w.e.message, "No space left"));
+    ck_assert_str_eq(figure(c, "failures_total"), "1");
+    until(settled, second);
+    until(tidy, NULL);
+    ck_assert_uint_eq(look(NULL).items, 1);
+    free_cache(c);
+    ck_assert_int_eq(umount(state), 0);
+    end(NULL);
 }
 END_TEST
 
@@ -371,6 +512,7 @@ int main(int argc, char **argv)
         failures_say_why_and_leave_nothing,
         bytes_that_are_no_archive_are_refused,
         forgotten_wishes_are_not_told,
+        a_full_disk,
         least_recently_used_goes_first_and_held_ones_stay,
     };
 

@@ -65,11 +65,12 @@ START_TEST(values)
         parse("--allocatable-memory=2Gi --allocatable-cpu 1500m --queue-deadline 5s --write-timeout 2s "
               "--idle-timeout=1h --label a=b "
               "--label=c=d=e --token-file t --gateway-address tcp://0.0.0.0:80 --insecure-http "
-              "--peer-address tcp://10.1.0.2:8081",
+              "--peer-address tcp://10.1.0.2:8081 --code-cache 2Mi",
               &o, &e),
         0);
     ck_assert_uint_eq(o.memory, 2ull << 30);
     ck_assert_uint_eq(o.cpu_millis, 1500);
+    ck_assert_uint_eq(o.code_cache, 2 << 20);
     ck_assert_uint_eq(o.queue_deadline_ns, 5 * NS_PER_S);
     ck_assert_uint_eq(o.clients.write_ns, 2 * NS_PER_S);
     ck_assert_uint_eq(o.clients.idle_ns, 3600 * NS_PER_S);
@@ -110,6 +111,7 @@ static const struct {
     {"--allocatable-memory 1Mi", "32Mi or more"},
     {"--allocatable-memory lots", "--allocatable-memory \"lots\""},
     {"--allocatable-cpu 0", "above 0"},
+    {"--code-cache 1000", "--code-cache \"1000\": is not a size of 1Mi or more"},
     {"--allocatable-cpu many", "--allocatable-cpu \"many\""},
     {"--queue-deadline 500ms", "between 1s and 10m"},
     {"--queue-deadline 11m", "between 1s and 10m"},
