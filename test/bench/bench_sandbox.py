@@ -13,6 +13,7 @@ import tempfile
 import time
 
 import oci
+from harness import platform_id
 from lib import SERVER_CPU, TOP, bench, percentile, ratio, skipped
 
 BENCH = TOP / "build/release/bench"
@@ -60,9 +61,8 @@ LIMITS = {"memory.max": 64 << 20, "memory.high": (64 << 20) - (1 << 19), "memory
 @contextlib.contextmanager
 def yardstick_cgroups(state, code):
     """Directories beside ours, in the same hierarchies, as arguments of yardstick_clone3."""
-    before = set(pathlib.Path("/sys/fs/cgroup").rglob("rouse-*"))
     ours = Starter([BENCH / "sandbox_starts", state, ROOT, code, "/var/task/true", "whole"], ready=True)
-    mine = [d for d in pathlib.Path("/sys/fs/cgroup").rglob("rouse-*") if d.is_dir() and d not in before and d.parent not in before]
+    mine = [d for d in pathlib.Path("/sys/fs/cgroup").rglob(f"rouse-{platform_id(state)}") if d.is_dir()]
     made, arguments = [], []
     try:
         for d in mine:
