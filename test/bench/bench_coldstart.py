@@ -17,7 +17,7 @@ from lib import TOP, bench, function, median_spread, percentile, platform, rss_m
 from packages import upload_hello
 
 COUNT, APART, BURST, FROZEN = 200, 0.2, 100, 100
-TEMPLATES = 20    # functions of `start: fork`; each is woken COUNT / TEMPLATES times
+TEMPLATES = 25    # functions of `start: fork`; each is woken COUNT / TEMPLATES times
 PHASES = ("schedule", "fetch", "sandbox", "runtime", "init", "first_byte")
 COMMON = {"memory": "64Mi", "scaling": {"idleTimeout": "2s"}}
 PYTHON = "def handler(e, c):\n    return 'hello'\n"
@@ -107,25 +107,21 @@ def phases(p):
             for ph in PHASES}
 
 
-def live(p):
-    return len(p.api("GET", "/apis/rouse.dev/v1/instances").json["items"])
+def at_zero(p):
+    wait_until("zero", lambda: not p.api("GET", "/apis/rouse.dev/v1/instances").json["items"], seconds=120, every=0.1)
 
 
-def at_zero(p, of=""):
-    def none():
-        items = p.api("GET", "/apis/rouse.dev/v1/instances").json["items"]
-        return not [i for i in items if i["spec"].get("function", "").startswith(of)]
-    wait_until("zero", none, seconds=120, every=0.1)
-
-
-def one_by_one(p, label, paths):
-    """A first request to each, APART seconds one from the other."""
-    client, times = Client(p.gateway), []
-    before, next_at = phases(p), time.monotonic()
-    for path in paths:
-        times.append(client.get(path))
-        next_at += APART
-        time.sleep(max(0.0, next_at - time.monotonic()))
+def one_by_one(p, label, paths, rounds=1):
+    """A first request to each, APART seconds one from the other; all sleep again between two rounds."""
+    client, times, before = Client(p.gateway), [], phases(p)
+    for turn in range(rounds):
+        if turn:
+            at_zero(p)
+        next_at = time.monotonic()
+        for path in paths:
+            times.append(client.get(path))
+            next_at += APART
+            time.sleep(max(0.0, next_at - time.monotonic()))
     client.close()
     after = phases(p)
     cold = after["init"][1] - before["init"][1]
@@ -178,9 +174,8 @@ def forked(p, kinds):
     for path in paths:    # the first instance of each is its template
         client.get(path)
     client.close()
-    at_zero(p, "fork")
-    # Each sleeps again before its next turn: idleTimeout is shorter than a round.
-    one_by_one(p, "fork", [path for _ in range(COUNT // TEMPLATES) for path in paths])
+    at_zero(p)
+    one_by_one(p, "fork", paths, COUNT // TEMPLATES)
 
 
 def burst(p, label, paths):
