@@ -82,6 +82,8 @@ void package_store(struct request *r, const char *digest, struct buffer *archive
 /* ---------------------------------------------------------------- PUT */
 struct transfer {
     struct package_upload *upload;
+    uint8_t head[PACKAGE_HEAD];
+    size_t head_size;
     int fd;
     uint64_t left;
 };
@@ -131,7 +133,17 @@ static void on_part(struct request *r, const uint8_t *data, size_t n, bool last)
 
     if (r->answered || !t->upload)
         return;
+    if (t->head_size < sizeof(t->head)) {
+        size_t more = sizeof(t->head) - t->head_size;
+
+        more = n < more ? n : more;
+        memcpy(t->head + t->head_size, data, more);
+        t->head_size += more;
+    }
     x = package_upload_write(t->upload, data, n, &e);
+    if (x == 0 && last && !package_kind(t->head, t->head_size))
+        x = err_set(&e, EINVAL,
+                    "a package is a zip, or a tar: plain, or compressed by gzip, xz or zstd");
     if (x < 0) {
         package_upload_cancel(TAKE_PTR(t->upload));
         fail(r, x, e.message);

@@ -1,6 +1,7 @@
 /* cmd_apply.c - rouse apply: packs what code.path names, uploads it, applies on the server. */
 #include "cli/apply.h"
 #include "base/cleanup.h"
+#include "base/file.h"
 #include "package/package.h"
 
 #include <errno.h>
@@ -9,6 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+
+enum { PACKED_MAX = 256 << 20 }; /* package_limits' own default */
 
 static bool is_there(const struct settings *s, const char *url)
 {
@@ -24,7 +27,7 @@ static int upload(const struct settings *s, const struct buffer *package, const 
     char url[PATH_MAX];
     struct http_request q = {.method = "PUT",
                              .url = url,
-                             .headers = {"Content-Type: application/x-tar"},
+                             .headers = {"Content-Type: application/octet-stream"},
                              .body = buffer_bytes(package),
                              .body_size = buffer_size(package),
                              .timeout_ms = 300000};
@@ -43,6 +46,32 @@ static bool has_program(const char *dir, const char *program)
     return stat(file, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & 0111);
 }
 
+/* A directory is packed; a file that is a package already goes as it is. */
+static int make_package(const char *path, struct buffer *ret, struct err *e)
+{
+    struct stat st;
+    int r;
+
+    if (stat(path, &st) < 0 || !S_ISREG(st.st_mode))
+        return package_pack_dir(path, NULL, ret, e);
+    r = file_read(AT_FDCWD, path, PACKED_MAX, ret);
+    if (r == -EFBIG)
+        return err_set(e, EFBIG, "%s is larger than %d MiB", path, PACKED_MAX >> 20);
+    if (r < 0)
+        return err_errno(e, -r, "%s", path);
+    if (!package_kind(buffer_bytes(ret), buffer_size(ret)))
+        return err_set(e, EINVAL,
+                       "%s is neither a directory nor a zip nor a tar (plain, gzip, xz, zstd)", path);
+    return 0;
+}
+
+static bool is_directory(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
 /* spec.code {path: DIR} becomes {package: sha256:...}. */
 static int resolve_code(const struct settings *s, const struct manifest *m, struct json_object *o,
                         const char *name)
@@ -58,15 +87,16 @@ static int resolve_code(const struct settings *s, const struct manifest *m, stru
         return EXIT_DONE;
     if (!json_object_is_type(path, json_type_string) || json_object_object_length(code) != 1)
         return fail(
-            "%s: spec.code.path is the path of a directory, and no other field stands beside it",
+            "%s: spec.code.path is the path of a directory or an archive, and no other field stands beside it",
             name);
     if (json_object_get_string(path)[0] == '/')
         snprintf(dir, sizeof(dir), "%s", json_object_get_string(path));
     else
         snprintf(dir, sizeof(dir), "%s%s", m->dir, json_object_get_string(path));
-    if (package_pack_dir(dir, NULL, &package, &e) < 0)
+    if (make_package(dir, &package, &e) < 0)
         return fail("%s: spec.code.path: %s", name, e.message);
-    if (strcmp(json_text(o, "spec.runtime"), "provided") == 0 && !has_program(dir, program))
+    if (strcmp(json_text(o, "spec.runtime"), "provided") == 0 && is_directory(dir) &&
+        !has_program(dir, program))
         return fail("%s: spec.code.path: %s has no executable file `%s`, which is what is "
                     "started. Is it built?",
                     name, dir, program);
@@ -178,7 +208,8 @@ const struct command command_apply = {
     "\n"
     "Applies every document of a YAML or JSON file: what is not there is created, what differs is "
     "changed.\n"
-    "A directory named by spec.code.path (relative to the file) is packed and uploaded first.\n"
+    "A directory named by spec.code.path (relative to the file) is packed and uploaded first; a zip or\n"
+    "tar (plain, gzip, xz or zstd) is uploaded as it is.\n"
     "\n"
     "  -f, --filename FILE   the file; - is stdin\n"
     "\n"

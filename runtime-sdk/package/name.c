@@ -1,6 +1,7 @@
 #include "package/name.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 
 struct package_limits package_limits_or_default(const struct package_limits *l)
@@ -11,6 +12,8 @@ struct package_limits package_limits_or_default(const struct package_limits *l)
         r.packed_size = 256u << 20;
     if (!r.unpacked_size)
         r.unpacked_size = 512u << 20;
+    if (!r.ratio)
+        r.ratio = 200;
     if (!r.files)
         r.files = 20000;
     if (!r.depth)
@@ -78,6 +81,9 @@ int package_name_clean(const char *name, const struct package_limits *l, struct 
 
         if (n == 2 && p[0] == '.' && p[1] == '.')
             return err_set(e, EINVAL, "entry %s: the name has \"..\"", name);
+        if (n > NAME_MAX)
+            return err_set(e, ENAMETOOLONG, "entry %.64s...: a component is longer than %d bytes",
+                           name, NAME_MAX);
         if (n && !(n == 1 && p[0] == '.')) {
             if (++depth > l->depth)
                 return err_set(e, ENAMETOOLONG, "entry %s: more than %u path components", name,

@@ -15,11 +15,16 @@
 #include <string.h>
 #include <sys/stat.h>
 
+enum {
+    FILTERS_MAX = 2, /* one that decompresses, and the file itself */
+    RATIO_FREE = 32 << 20,
+};
+
 struct reader {
     struct archive *a;
     struct package_limits limits;
     int root_fd;
-    uint64_t unpacked;
+    uint64_t unpacked, most; /* bytes so far; the lower one of two limits */
     uint32_t entries,
         directories; /* read; made, with those that only a name implies: each within limits.files */
     struct err *e;
@@ -82,16 +87,11 @@ static int open_parent(struct reader *x, const char *name, bool make, int *ret_f
     return 0;
 }
 
-/* The last entry of a name wins, as in tar; a directory is never replaced. */
-static int clear_place(struct reader *x, int fd, const char *base, const char *name)
+/* Two readers of an archive might take different ones of two entries: there is one. */
+static int name_fail(struct reader *x, int error, const char *name)
 {
-    struct stat st;
-
-    if (fstatat(fd, base, &st, AT_SYMLINK_NOFOLLOW) < 0)
-        return errno == ENOENT ? 0 : err_errno(x->e, errno, "entry %s", name);
-    if (S_ISDIR(st.st_mode))
-        return err_set(x->e, EISDIR, "entry %s: is a directory already", name);
-    return unlinkat(fd, base, 0) < 0 ? err_errno(x->e, errno, "entry %s", name) : 0;
+    return error == EEXIST ? err_set(x->e, EEXIST, "entry %s: named twice", name)
+                           : err_errno(x->e, error, "entry %s", name);
 }
 
 static int write_at(int fd, const uint8_t *p, size_t n, off_t at)
@@ -112,6 +112,10 @@ static int write_at(int fd, const uint8_t *p, size_t n, off_t at)
 
 static int over_size(struct reader *x, const char *name)
 {
+    if (x->most < x->limits.unpacked_size)
+        return err_set(x->e, EFBIG,
+                       "entry %s: the package unpacks to more than %llu bytes, %u times its own size",
+                       name, (unsigned long long)x->most, x->limits.ratio);
     return err_set(x->e, EFBIG, "entry %s: the package unpacks to more than %llu bytes", name,
                    (unsigned long long)x->limits.unpacked_size);
 }
@@ -119,7 +123,7 @@ static int over_size(struct reader *x, const char *name)
 /* Holes count as bytes: a sparse entry cannot claim more than the limit either. */
 static int copy_data(struct reader *x, int fd, const char *name)
 {
-    uint64_t left = x->limits.unpacked_size - x->unpacked, end = 0;
+    uint64_t left = x->most - x->unpacked, end = 0;
 
     for (;;) {
         const void *block;
@@ -153,15 +157,11 @@ static int unpack_file(struct reader *x, struct archive_entry *entry, int fd, co
     int r;
 
     if (archive_entry_size_is_set(entry) &&
-        (archive_entry_size(entry) < 0 ||
-         (uint64_t)archive_entry_size(entry) > x->limits.unpacked_size - x->unpacked))
+        (archive_entry_size(entry) < 0 || (uint64_t)archive_entry_size(entry) > x->most - x->unpacked))
         return over_size(x, name);
-    r = clear_place(x, fd, base, name);
-    if (r < 0)
-        return r;
     file = openat(fd, base, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (file < 0)
-        return err_errno(x->e, errno, "entry %s", name);
+        return name_fail(x, errno, name);
     r = copy_data(x, file, name);
     if (r == 0 && fchmod(file, mode) < 0)
         r = err_errno(x->e, errno, "entry %s", name);
@@ -176,10 +176,8 @@ static int unpack_symlink(struct reader *x, const char *target, int fd, const ch
     if (!target)
         return err_set(x->e, EINVAL, "entry %s: the link's target is not UTF-8", name);
     r = package_link_check(name, target, &x->limits, x->e);
-    if (r == 0)
-        r = clear_place(x, fd, base, name);
     if (r == 0 && symlinkat(target, fd, base) < 0)
-        r = err_errno(x->e, errno, "entry %s", name);
+        r = name_fail(x, errno, name);
     return r;
 }
 
@@ -204,10 +202,7 @@ static int unpack_hardlink(struct reader *x, const char *target, int fd, const c
     if (fstatat(from_fd, from_base, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
         return err_set(x->e, EINVAL,
                        "entry %s: the hard link's target %s is no file of the package", name, from);
-    r = clear_place(x, fd, base, name);
-    if (r == 0 && linkat(from_fd, from_base, fd, base, 0) < 0)
-        r = err_errno(x->e, errno, "entry %s", name);
-    return r;
+    return linkat(from_fd, from_base, fd, base, 0) < 0 ? name_fail(x, errno, name) : 0;
 }
 
 static int unpack_dir(struct reader *x, int fd, const char *base, const char *name)
@@ -258,13 +253,26 @@ static int unpack_entry(struct reader *x, struct archive_entry *entry)
     return unpack_file(x, entry, fd, base, name);
 }
 
+/* Never those that libarchive would have another program do. */
+static int support_filters(struct archive *a)
+{
+    int r = archive_read_support_filter_gzip(a);
+
+    if (r == ARCHIVE_OK && archive_liblzma_version())
+        r = archive_read_support_filter_xz(a);
+    if (r == ARCHIVE_OK && archive_libzstd_version())
+        r = archive_read_support_filter_zstd(a);
+    return r;
+}
+
 static int unpack_all(struct reader *x, int archive_fd)
 {
-    if (archive_read_support_filter_gzip(x->a) != ARCHIVE_OK ||
-        archive_read_support_format_tar(x->a) != ARCHIVE_OK ||
+    if (support_filters(x->a) != ARCHIVE_OK || archive_read_support_format_tar(x->a) != ARCHIVE_OK ||
         archive_read_support_format_zip(x->a) != ARCHIVE_OK ||
         archive_read_open_fd(x->a, archive_fd, 65536) != ARCHIVE_OK)
         return reader_fail(x, "(first)");
+    if (archive_filter_count(x->a) > FILTERS_MAX)
+        return err_set(x->e, EINVAL, "the package is compressed more than once");
     for (;;) {
         struct archive_entry *entry;
         int r = archive_read_next_header(x->a, &entry);
@@ -293,6 +301,11 @@ int package_unpack(int archive_fd, int dir_fd, const struct package_limits *l, s
     if ((uint64_t)st.st_size > x.limits.packed_size)
         return err_set(e, EFBIG, "the package is larger than %llu bytes",
                        (unsigned long long)x.limits.packed_size);
+    x.most = (uint64_t)st.st_size * x.limits.ratio;
+    if (x.most < RATIO_FREE)
+        x.most = RATIO_FREE;
+    if (x.most > x.limits.unpacked_size)
+        x.most = x.limits.unpacked_size;
     x.a = archive_read_new();
     if (!x.a)
         return err_errno(e, ENOMEM, "package");

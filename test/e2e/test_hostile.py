@@ -147,9 +147,11 @@ def test_help_teaches():
 
 
 def test_hostile_archives(platform, tmp_path):
+    import gzip
+    import hashlib
     import io
     import tarfile
-    import hashlib
+    import zipfile
 
     def archive(*members):
         out = io.BytesIO()
@@ -164,13 +166,30 @@ def test_hostile_archives(platform, tmp_path):
         m.type, m.linkname = type_, link
         return m
 
+    def zipped(*names):
+        out = io.BytesIO()
+        with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as z:
+            for name in names:
+                z.writestr(name, "x")
+        return out.getvalue()
+
+    bomb = member("zeros")
     bad = {
         "dotdot": archive((member("../evil.py"), b"x")),
         "absolute": archive((member("/evil.py"), b"x")),
         "link": archive((member("l", tarfile.SYMTYPE, "/etc"), b""), (member("l/evil"), b"x")),
         "device": archive((member("d", tarfile.CHRTYPE), b"")),
-        "notar": b"hello" * 1000,
+        "pipe": archive((member("p", tarfile.FIFOTYPE), b"")),
+        "hardlink": archive((member("h", tarfile.LNKTYPE, "/etc/passwd"), b"")),
+        "twice": archive((member("index.py"), b"x"), (member("index.py"), b"y")),
+        "bomb": gzip.compress(archive((bomb, bytes(48 << 20)))),
+        "zipdotdot": zipped("../../evil.py"),
+        "zipabsolute": zipped("/tmp/evil.py"),
+        "notar": b"PK\3\4" + b"hello" * 1000,
     }
+    garbage = b"hello" * 1000
+    r = platform.api("PUT", "/packages/sha256:" + hashlib.sha256(garbage).hexdigest(), garbage)
+    assert r.status == 400 and "a package is a zip, or a tar" in r.json["message"], r
     for name, data in bad.items():
         digest = "sha256:" + hashlib.sha256(data).hexdigest()
         assert platform.api("PUT", f"/packages/{digest}", data).status in (200, 201)

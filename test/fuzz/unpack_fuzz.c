@@ -53,6 +53,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     if (fd < 0 || write(fd, data, n) != (ssize_t)n || mkdir(in, 0755) < 0)
         abort();
     dir = open(in, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    package_kind(data, n);
     if (package_unpack(fd, dir, &l, &e) < 0 && !e.message[0])
         abort();
     close(dir);

@@ -480,20 +480,23 @@ START_TEST(watches)
 }
 END_TEST
 
+#define ZIP "PK\3\4hello"
 START_TEST(packages_over_http)
 {
     char digest[PACKAGE_DIGEST_TEXT], path[128];
 
     begin(NULL);
-    package_digest("hello", 5, digest);
+    package_digest(ZIP, strlen(ZIP), digest);
     snprintf(path, sizeof(path), "/packages/%s", digest);
     ck_assert_int_eq(call("GET", path, NULL, NULL), 404);
-    ck_assert_int_eq(call("PUT", path, NULL, "jello"), 400);
+    ck_assert_int_eq(call("PUT", path, NULL, ZIP "!"), 400);
     answered("the bytes have the digest");
-    ck_assert_int_eq(call("PUT", path, NULL, "hello"), 201);
-    ck_assert_int_eq(call("PUT", path, NULL, "hello"), 200);
+    ck_assert_int_eq(call("PUT", path, NULL, "hello"), 400);
+    answered("a package is a zip, or a tar");
+    ck_assert_int_eq(call("PUT", path, NULL, ZIP), 201);
+    ck_assert_int_eq(call("PUT", path, NULL, ZIP), 200);
     ck_assert_int_eq(call("GET", path, NULL, NULL), 200);
-    answered("\r\n\r\nhello");
+    answered("\r\n\r\n" ZIP);
     ck_assert_int_eq(call("HEAD", path, NULL, NULL), 200);
     ck_assert_int_eq(call("DELETE", path, NULL, NULL), 405);
     ck_assert_int_eq(call("PUT", "/packages/sha256:..", NULL, "x"), 400);

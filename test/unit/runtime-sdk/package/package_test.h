@@ -2,6 +2,7 @@
  */
 #pragma once
 #include "base/buffer.h"
+#include "base/cleanup.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "package/package.h"
@@ -52,7 +53,7 @@ static inline la_ssize_t archive_to_buffer(struct archive *a, void *user, const 
     return buffer_append(user, data, n) < 0 ? -1 : (la_ssize_t)n;
 }
 
-enum shape { SHAPE_TAR, SHAPE_TAR_GZ, SHAPE_ZIP };
+enum shape { SHAPE_TAR, SHAPE_TAR_GZ, SHAPE_ZIP, SHAPE_TAR_XZ, SHAPE_TAR_ZSTD, SHAPES };
 static inline void archive_make(enum shape shape, const struct entry *entries, size_t n,
                                 struct buffer *ret)
 {
@@ -64,6 +65,12 @@ static inline void archive_make(enum shape shape, const struct entry *entries, s
         archive_write_set_format_pax_restricted(a);
     if (shape == SHAPE_TAR_GZ)
         archive_write_add_filter_gzip(a);
+    if (shape == SHAPE_TAR_XZ)
+        archive_write_add_filter_xz(a);
+    if (shape == SHAPE_TAR_ZSTD)
+        archive_write_add_filter_zstd(a);
+    /* No padding behind a compressed stream: zstd takes it for another frame. */
+    archive_write_set_bytes_in_last_block(a, 1);
     if (archive_write_open(a, ret, NULL, archive_to_buffer, NULL) != ARCHIVE_OK)
         abort();
     for (size_t i = 0; i < n; i++) {

@@ -8,6 +8,9 @@
 
 #define FILE_MODE (S_IFREG | 0644)
 #define LINK_MODE (S_IFLNK | 0777)
+#define TEN       "0123456789"
+#define HUNDRED   TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN
+#define LONG      HUNDRED HUNDRED HUNDRED
 
 static const struct hostile {
     const char *why;
@@ -41,7 +44,17 @@ static const struct hostile {
     {"file in the way", {{"a", FILE_MODE, "x", NULL}, {"a/b", FILE_MODE, "x", NULL}}, "entry a/b"},
     {"directory replaced by a link",
      {{"a/b", FILE_MODE, "x", NULL}, {"a", LINK_MODE, ".", NULL}},
-     "entry a: is a directory"},
+     "entry a: named twice"},
+    {"named twice",
+     {{"a", FILE_MODE, "x", NULL}, {"./a", FILE_MODE, "y", NULL}},
+     "entry a: named twice"},
+    {"named twice, as a link",
+     {{"a", FILE_MODE, "x", NULL}, {"a", LINK_MODE, "b", NULL}},
+     "entry a: named twice"},
+    {"named twice, as a hard link",
+     {{"b", FILE_MODE, "y", NULL}, {"a", FILE_MODE, "x", NULL}, {"a", FILE_MODE, NULL, "b"}},
+     "entry a: named twice"},
+    {"a component too long", {{LONG, FILE_MODE, "x", NULL}}, "longer than 255 bytes"},
     {"device", {{"dev", S_IFCHR | 0666, NULL, NULL}}, "entry dev"},
     {"block device", {{"dev", S_IFBLK | 0666, NULL, NULL}}, "entry dev"},
     {"fifo", {{"pipe", S_IFIFO | 0666, NULL, NULL}}, "entry pipe"},
@@ -109,23 +122,26 @@ START_TEST(good_in_every_shape)
 {
     static const struct entry good[] = {
         {"./", S_IFDIR | 0755, NULL, NULL},     {"./bin//run", S_IFREG | 04711, "run", NULL},
-        {"lib", S_IFDIR | 02700, NULL, NULL},   {"lib/a", S_IFREG | 0600, "old", NULL},
-        {"lib/a", S_IFREG | 0600, "new", NULL}, {"lib/l", LINK_MODE, "../bin/run", NULL},
+        {"lib", S_IFDIR | 02700, NULL, NULL},   {"lib/a", S_IFREG | 0600, "new", NULL},
+        {"lib/A", S_IFREG | 0600, "big", NULL}, {"lib/l", LINK_MODE, "../bin/run", NULL},
+        {"lib/", S_IFDIR | 0700, NULL, NULL},
     };
 
-    for (int shape = SHAPE_TAR; shape <= SHAPE_ZIP; shape++) {
+    for (int shape = SHAPE_TAR; shape < SHAPES; shape++) {
         struct scratch s = scratch_new();
         struct err e = {0};
         struct stat st;
         mode_t before = umask(077);
 
-        ck_assert_msg(unpack_entries(&s, (enum shape)shape, good, 6, NULL, &e) == 0, "%s", e.message);
+        ck_assert_msg(unpack_entries(&s, (enum shape)shape, good, 7, NULL, &e) == 0, "%d: %s",
+                      shape, e.message);
         umask(before);
         ck_assert_int_eq(fstatat(s.out_fd, "bin/run", &st, 0), 0);
         ck_assert_uint_eq(st.st_mode, S_IFREG | 0755);
         ck_assert_int_eq(fstatat(s.out_fd, "lib", &st, 0), 0);
         ck_assert_uint_eq(st.st_mode, S_IFDIR | 0755);
         ck_assert(content_is(s.out_fd, "lib/a", "new"));
+        ck_assert(content_is(s.out_fd, "lib/A", "big"));
         ck_assert(content_is(s.out_fd, "lib/l", "run"));
         scratch_done(&s);
     }
@@ -135,14 +151,13 @@ END_TEST
 START_TEST(hard_links_inside)
 {
     static const struct entry good[] = {{"a/one", FILE_MODE, "1", NULL},
-                                        {"two", FILE_MODE, NULL, "a/one"},
-                                        {"a/one", FILE_MODE, "changed", NULL}};
+                                        {"two", FILE_MODE, NULL, "a/one"}};
     struct scratch s = scratch_new();
     struct err e = {0};
 
-    ck_assert_msg(unpack_entries(&s, SHAPE_TAR, good, 3, NULL, &e) == 0, "%s", e.message);
+    ck_assert_msg(unpack_entries(&s, SHAPE_TAR, good, 2, NULL, &e) == 0, "%s", e.message);
     ck_assert(content_is(s.out_fd, "two", "1"));
-    ck_assert(content_is(s.out_fd, "a/one", "changed"));
+    ck_assert(content_is(s.out_fd, "a/one", "1"));
     scratch_done(&s);
 }
 END_TEST
@@ -164,7 +179,7 @@ START_TEST(limits)
                                            {"a/b/c/three", FILE_MODE, "1", NULL}};
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-        for (int shape = SHAPE_TAR; shape <= SHAPE_ZIP; shape++) {
+        for (int shape = SHAPE_TAR; shape < SHAPES; shape++) {
             struct scratch s = scratch_new();
             struct err e = {0};
 
@@ -202,6 +217,81 @@ START_TEST(implied_directories_are_counted)
 }
 END_TEST
 
+/* Zeros far beyond what code shrinks to; the same size is fine when its package is large. */
+START_TEST(a_bomb)
+{
+    static const enum shape shapes[] = {SHAPE_TAR_GZ, SHAPE_TAR_XZ, SHAPE_TAR_ZSTD, SHAPE_ZIP};
+    const size_t size = 40 << 20;
+    cleanup_free char *zeros = malloc(size + 1);
+    const struct entry bomb[] = {{"zeros", FILE_MODE, zeros, NULL}};
+    const struct package_limits loose = {.ratio = 1000000};
+
+    memset(zeros, '0', size);
+    zeros[size] = '\0';
+    for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
+        struct scratch s = scratch_new();
+        struct err e = {0};
+
+        ck_assert_int_eq(unpack_entries(&s, shapes[i], bomb, 1, NULL, &e), -EFBIG);
+        ck_assert_msg(strstr(e.message, "entry zeros: the package unpacks to more than 33554432 bytes, "
+                                        "200 times its own size"),
+                      "%s", e.message);
+        unlinkat(s.out_fd, "zeros", 0);
+        ck_assert_int_eq(unpack_entries(&s, shapes[i], bomb, 1, &loose, &e), 0);
+        scratch_done(&s);
+    }
+}
+END_TEST
+
+START_TEST(compressed_twice)
+{
+    static const struct entry one[] = {{"one", FILE_MODE, "12345", NULL}};
+    cleanup_buffer struct buffer b = {0};
+    struct archive *a = archive_write_new();
+    struct archive_entry *entry = archive_entry_new();
+    struct scratch s = scratch_new();
+    struct err e = {0};
+
+    archive_write_set_format_pax_restricted(a);
+    archive_write_add_filter_gzip(a);
+    archive_write_add_filter_xz(a);
+    ck_assert_int_eq(archive_write_open(a, &b, NULL, archive_to_buffer, NULL), ARCHIVE_OK);
+    archive_entry_set_pathname(entry, one[0].name);
+    archive_entry_set_mode(entry, one[0].mode);
+    archive_entry_set_size(entry, 0);
+    ck_assert_int_eq(archive_write_header(a, entry), ARCHIVE_OK);
+    archive_entry_free(entry);
+    archive_write_close(a);
+    archive_write_free(a);
+    ck_assert_int_eq(unpack_bytes(&s, buffer_bytes(&b), buffer_size(&b), NULL, &e), -EINVAL);
+    ck_assert_msg(strstr(e.message, "more than once"), "%s", e.message);
+    scratch_done(&s);
+}
+END_TEST
+
+START_TEST(kinds)
+{
+    static const char *const names[SHAPES] = {"tar", "gzip", "zip", "xz", "zstd"};
+    static const struct entry one[] = {{"one", FILE_MODE, "12345", NULL}};
+
+    for (int shape = SHAPE_TAR; shape < SHAPES; shape++) {
+        cleanup_buffer struct buffer b = {0};
+
+        archive_make((enum shape)shape, one, 1, &b);
+        ck_assert_str_eq(package_kind(buffer_bytes(&b), buffer_size(&b)), names[shape]);
+        ck_assert(!package_kind(buffer_bytes(&b), 1));
+        if (shape == SHAPE_TAR) {
+            ck_assert(!package_kind(buffer_bytes(&b), PACKAGE_HEAD - 1));
+            memset(b.data + 257, 0, 8); /* "ustar": the oldest tars have none, and another sum */
+            ck_assert(!package_kind(buffer_bytes(&b), buffer_size(&b)));
+        }
+    }
+    ck_assert(!package_kind("PK", 2));
+    ck_assert(!package_kind("", 0));
+    ck_assert(!package_kind((const uint8_t[PACKAGE_HEAD]){0}, PACKAGE_HEAD));
+}
+END_TEST
+
 START_TEST(sparse_claims_are_counted)
 {
     cleanup_buffer struct buffer b = {0};
@@ -236,7 +326,7 @@ START_TEST(damaged)
                                            {"two", FILE_MODE, "12345", NULL}};
     struct scratch s = scratch_new();
 
-    for (int shape = SHAPE_TAR; shape <= SHAPE_ZIP; shape++) {
+    for (int shape = SHAPE_TAR; shape < SHAPES; shape++) {
         cleanup_buffer struct buffer b = {0};
         struct err e = {0};
 
@@ -266,4 +356,4 @@ END_TEST
 
 UNIT_MAIN("unpack", hostile_tar, hostile_tar_gz, hostile_zip, good_in_every_shape,
           hard_links_inside, limits, repeated_entries_are_counted, implied_directories_are_counted,
-          sparse_claims_are_counted, damaged, not_an_archive)
+          sparse_claims_are_counted, a_bomb, compressed_twice, kinds, damaged, not_an_archive)
