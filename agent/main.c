@@ -188,6 +188,9 @@ static int build_shards(struct agent *a, struct err *e)
         .node = o->node,
         .gateway_address = o->gateway_address,
         .peer_address = o->peer_address,
+        .controller = o->controller,
+        .api = o->api,
+        .allow_gateways = o->allow_gateways,
         .queue_deadline_ns = o->queue_deadline_ns,
         .freeze_after_ns = o->freeze_after_ns,
         .clients = o->clients,
@@ -248,11 +251,13 @@ static int build(struct agent *a, struct err *e)
     if (r == 0 && a->options.token_file)
         r = state_token_read(a->options.token_file, &a->token, e);
     launcher.state_dir = a->state.path;
-    launcher.network = (struct launcher_network){.subnet = a->options.instance_subnet,
-                                                 .deny = a->options.deny,
-                                                 .allow = a->options.allow,
-                                                 .deny_count = a->options.deny_count,
-                                                 .allow_count = a->options.allow_count};
+    launcher.network = (struct launcher_network){
+        .subnet = a->options.instance_subnet,
+        .deny = a->options.deny,
+        .allow = a->options.allow,
+        .deny_count = a->options.deny_count,
+        .allow_count = a->options.allow_count,
+        .gateway = a->options.allow_gateways ? a->options.gateway_address : NULL};
     if (r == 0)
         r = launcher_start(&launcher, &a->launcher, e);
     if (r == 0)

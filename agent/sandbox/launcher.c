@@ -364,6 +364,13 @@ int launcher_park(struct launcher *l, const struct sandbox_kind *k, unsigned cou
     return send_request(l, &m);
 }
 
+int launcher_ports(struct launcher *l, const char *const *addresses)
+{
+    const struct message m = {.type = MESSAGE_PORTS, .id = "", .ports = addresses};
+
+    return send_request(l, &m);
+}
+
 int launcher_freeze(const struct launcher *l, const char *cgroup, bool frozen)
 {
     return id_valid(cgroup) ? cgroup_freeze(&l->cgroups, cgroup, frozen) : -ENOENT;

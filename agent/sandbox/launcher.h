@@ -21,6 +21,7 @@ struct launcher_config {
         const char *subnet; /* IPv4 block for links, e.g. "100.64.0.0/16"; NULL: derived from state_dir */
         const struct cidr *deny, *allow; /* what instances may not reach, and exceptions */
         size_t deny_count, allow_count;
+        const char *gateway; /* this node's, which instances may reach; NULL: they may not */
     } network;
     uid_t uid_base; /* first host uid of the instances' ranges; 0: from state_dir, at or above 0x70000000 */
     bool cgroup_v1_only; /* for tests */
@@ -108,6 +109,9 @@ int launcher_adopt(struct launcher *l, const struct sandbox_adoption *a);
 /* Keeps so many sandboxes of that kind ready for launcher_create(), made in the background; 0: none any more.
  * -EMSGSIZE, -ENOBUFS. Nothing is parked where the agent is not root. */
 int launcher_park(struct launcher *l, const struct sandbox_kind *k, unsigned count);
+/* Where the platform's own processes listen, as "tcp://10.0.0.2:8081": all of them, NULL at the end; instances do
+ * not get there. Those that are none, names and loopback among them, are passed over. -EMSGSIZE: over 4096. */
+int launcher_ports(struct launcher *l, const char *const *addresses);
 /* The next two write and read the cgroup that STARTED has named: any thread. -ENOENT, -EOPNOTSUPP. A stop
  * thaws; who freezes after it has asked for the stop delays that until its grace is over. */
 int launcher_freeze(const struct launcher *l, const char *cgroup, bool frozen);

@@ -95,6 +95,9 @@ int message_encode(struct buffer *to, const struct message *m)
         put_kind(to, &m->spec.kind, &r);
         put_u32(to, m->count, &r);
         break;
+    case MESSAGE_PORTS:
+        put_list(to, m->ports, &r);
+        break;
     case MESSAGE_READY:
         put_string(to, m->warning, &r);
         put_u32(to, (uint32_t)m->error.code, &r);
@@ -287,6 +290,9 @@ int message_decode(const void *data, size_t n, struct message *ret)
         get_kind(&r, &m.spec.kind);
         m.count = get_u32(&r);
         break;
+    case MESSAGE_PORTS:
+        m.ports = get_list(&r);
+        break;
     case MESSAGE_READY:
         m.warning = get_string(&r);
         get_error(&r, &m.error);
@@ -324,8 +330,9 @@ int message_decode(const void *data, size_t n, struct message *ret)
 
 void message_done(struct message *m)
 {
-    const char *const **const lists[] = {&m->spec.argv, &m->spec.env, &m->spec.kind.argv,
-                                         &m->spec.kind.env, &m->spec.kind.syscalls};
+    const char *const **const lists[] = {&m->spec.argv,          &m->spec.env,
+                                         &m->spec.kind.argv,     &m->spec.kind.env,
+                                         &m->spec.kind.syscalls, &m->ports};
 
     for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
         free((void *)*lists[i]);

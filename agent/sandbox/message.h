@@ -17,6 +17,7 @@ enum message_type {
     MESSAGE_STOP,
     MESSAGE_ADOPT,
     MESSAGE_PARK,
+    MESSAGE_PORTS,
     MESSAGE_READY, /* launcher to agent, once: cleaned up, at work */
     MESSAGE_STARTED,
     MESSAGE_FAILED,
@@ -32,6 +33,7 @@ struct message {
     const char *id;
     struct sandbox_spec spec; /* CREATE; PARK: kind only. Its lists are owned: message_done() */
     uint32_t count;           /* PARK */
+    const char *const *ports; /* PORTS: addresses; owned */
     struct sandbox_adoption adoption; /* ADOPT */
     uint64_t grace_ns;                /* STOP */
     const char *warning;              /* READY; "" if none */

@@ -69,6 +69,7 @@ static int make_table(const struct network *n, const struct launcher_network *c,
                                         .allow = c->allow,
                                         .deny_count = c->deny_count,
                                         .allow_count = c->allow_count,
+                                        .gateway = c->gateway,
                                         .flows = flows};
     cleanup_buffer struct buffer b = {0};
     int r = network_table_text(&rules, &b);
@@ -131,15 +132,14 @@ const char *network_resolv_conf(struct network *n)
     return n->resolv.text;
 }
 
-int network_ports(struct network *n, const struct network_port *ports, size_t count, bool add,
-                  struct err *e)
+int network_ports(struct network *n, const char *const *addresses, struct err *e)
 {
     cleanup_buffer struct buffer b = {0};
     int r;
 
-    if (!n->usable || !count)
+    if (!n->usable)
         return 0;
-    r = network_table_ports(&n->names, ports, count, add, &b);
+    r = network_table_ports(&n->names, addresses, &b);
     return r < 0 ? err_errno(e, -r, "nftables") : network_table_run(&b, "ports of the platform", e);
 }
 

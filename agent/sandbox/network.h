@@ -51,9 +51,8 @@ void network_done(struct network *n);
 
 /* The resolv.conf of sandboxes, "" for none. When the node's has changed, the table learns its servers. */
 const char *network_resolv_conf(struct network *n);
-/* Ports of the platform's own processes elsewhere, which instances must not reach. */
-int network_ports(struct network *n, const struct network_port *ports, size_t count, bool add,
-                  struct err *e);
+/* Where the platform's own processes listen, all of them: instances do not get there. */
+int network_ports(struct network *n, const char *const *addresses, struct err *e);
 
 struct network_link { /* all that is to be known of it: plain data, which crosses between processes */
     uint32_t pair;

@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { ELEMENT_MAX = INET6_ADDRSTRLEN + 16 };
+
 /* What no function has business with: this machine, its links, many at once, and where clouds answer whoever is on
  * the machine with the machine's credentials (AWS, GCP and others on 169.254/16; Azure; Oracle; Alibaba). */
 static const char *const never4[] = {"0.0.0.0/8",     "127.0.0.0/8", "169.254.0.0/16",
@@ -35,6 +37,33 @@ int network_table_run(struct buffer *commands, const char *what, struct err *e)
     }
     nft_ctx_free(ctx);
     return r;
+}
+
+/* "10.0.0.2 . 8081" of "tcp://10.0.0.2:8081". */
+static bool port_element(const char *address, bool *ret_six, char out[ELEMENT_MAX])
+{
+    struct sockaddr_storage sa;
+    struct sockaddr_in in;
+    struct sockaddr_in6 in6;
+    char text[INET6_ADDRSTRLEN];
+    unsigned port;
+    socklen_t size;
+    bool six;
+
+    if (address_parse(address, &sa, &size) < 0 || sa.ss_family == AF_UNIX)
+        return false;
+    six = sa.ss_family == AF_INET6;
+    memcpy(&in, &sa, sizeof(in));
+    memcpy(&in6, &sa, sizeof(in6));
+    port = ntohs(six ? in6.sin6_port : in.sin_port);
+    if (!port || (six ? IN6_IS_ADDR_LOOPBACK(&in6.sin6_addr) || IN6_IS_ADDR_UNSPECIFIED(&in6.sin6_addr)
+                      : !in.sin_addr.s_addr || ntohl(in.sin_addr.s_addr) >> 24 == 127))
+        return false;
+    inet_ntop(six ? AF_INET6 : AF_INET, six ? (void *)&in6.sin6_addr : (void *)&in.sin_addr, text,
+              sizeof(text));
+    snprintf(out, ELEMENT_MAX, "%s . %u", text, port);
+    *ret_six = six;
+    return true;
 }
 
 /* ---- sets */
@@ -151,9 +180,30 @@ static int put_forward(struct buffer *to, const struct network_rules *r, const c
     return e < 0 ? e : buffer_printf(to, " }\n");
 }
 
-/* Neighbours are not asked for on these links, so that no other ICMPv6 is needed. */
-static int put_node(struct buffer *to, const char *l)
+/* Of the address it listens at, or of any where it listens at all. */
+static void gateway_rule(const struct network_rules *r, char *out, size_t size)
 {
+    const char *colon = r->gateway ? strrchr(r->gateway, ':') : NULL;
+    char element[ELEMENT_MAX];
+    bool six;
+
+    *out = '\0';
+    if (!colon || strncmp(r->gateway, "tcp://", 6) != 0)
+        return;
+    if (port_element(r->gateway, &six, element))
+        snprintf(out, size, "  iifname \"%s*\" %s daddr . tcp dport { %s } accept\n",
+                 r->names->link, six ? "ip6" : "ip", element);
+    else if (!strncmp(r->gateway, "tcp://0.0.0.0:", 14) || !strncmp(r->gateway, "tcp://[::]:", 11))
+        snprintf(out, size, "  iifname \"%s*\" tcp dport %s accept\n", r->names->link, colon + 1);
+}
+
+/* Neighbours are not asked for on these links, so that no other ICMPv6 is needed. */
+static int put_node(struct buffer *to, const struct network_rules *r)
+{
+    const char *l = r->names->link;
+    char gateway[160];
+
+    gateway_rule(r, gateway, sizeof(gateway));
     return buffer_printf(to,
                          " chain to_resolver {\n"
                          "  ip daddr @resolver4 accept\n"
@@ -166,6 +216,7 @@ static int put_node(struct buffer *to, const char *l)
                          "  iifname \"%s*\" ip protocol icmp accept\n"
                          "  iifname \"%s*\" icmpv6 type echo-request accept\n"
                          "  iifname \"%s*\" meta l4proto { tcp, udp } th dport 53 jump to_resolver\n"
+                         "%s"
                          "  iifname \"%s*\" drop\n"
                          " }\n"
                          " chain output {\n"
@@ -175,7 +226,7 @@ static int put_node(struct buffer *to, const char *l)
                          "  oifname \"%s*\" icmpv6 type echo-request accept\n"
                          "  oifname \"%s*\" drop\n"
                          " }\n",
-                         l, l, l, l, l, l, l, l, l);
+                         l, l, l, l, gateway, l, l, l, l, l);
 }
 
 /* Loopback's resolver answers loopback: so the query comes from there. */
@@ -220,7 +271,7 @@ int network_table_text(const struct network_rules *r, struct buffer *to)
     if (e == 0)
         e = put_forward(to, r, subnet, prefix6);
     if (e == 0)
-        e = put_node(to, r->names->link);
+        e = put_node(to, r);
     if (e == 0)
         e = put_nat(to, r, subnet, prefix6);
     return e < 0 ? e : buffer_printf(to, "}\n");
@@ -261,52 +312,31 @@ int network_table_resolvers(const struct names *names, const struct resolv *from
                          local);
 }
 
-bool network_port_parse(const char *address, struct network_port *ret)
+static int put_ports(struct buffer *to, const struct names *names, bool six,
+                     const char *const *addresses)
 {
-    struct sockaddr_storage sa;
-    struct sockaddr_in in;
-    struct sockaddr_in6 in6;
-    struct network_port p = {0};
-    socklen_t size;
+    int version = six ? 6 : 4;
+    int e = buffer_printf(to, "flush set inet %s port%d\n", names->table, version);
+    bool any = false;
 
-    if (address_parse(address, &sa, &size) < 0 || sa.ss_family == AF_UNIX)
-        return false;
-    p.six = sa.ss_family == AF_INET6;
-    memcpy(&in, &sa, sizeof(in));
-    memcpy(&in6, &sa, sizeof(in6));
-    p.port = ntohs(p.six ? in6.sin6_port : in.sin_port);
-    if (!p.port ||
-        (p.six ? IN6_IS_ADDR_LOOPBACK(&in6.sin6_addr) || IN6_IS_ADDR_UNSPECIFIED(&in6.sin6_addr)
-               : !in.sin_addr.s_addr || ntohl(in.sin_addr.s_addr) >> 24 == 127))
-        return false;
-    if (p.six)
-        memcpy(p.address, &in6.sin6_addr, 16);
-    else
-        memcpy(p.address, &in.sin_addr, 4);
-    *ret = p;
-    return true;
-}
+    for (size_t i = 0; addresses[i] && e == 0; i++) {
+        char element[ELEMENT_MAX];
+        bool is_six;
 
-static int put_port(struct buffer *to, const char *verb, const struct names *names,
-                    const struct network_port *p, const char *address)
-{
-    return buffer_printf(to, "%s element inet %s port%d { %s . %u }\n", verb, names->table,
-                         p->six ? 6 : 4, address, p->port);
-}
-
-int network_table_ports(const struct names *names, const struct network_port *ports, size_t count,
-                        bool add, struct buffer *to)
-{
-    int e = 0;
-
-    for (size_t i = 0; i < count && e == 0; i++) {
-        char text[INET6_ADDRSTRLEN];
-
-        inet_ntop(ports[i].six ? AF_INET6 : AF_INET, ports[i].address, text, sizeof(text));
-        e = put_port(to, "add", names, &ports[i], text);
-        /* Deleting what is absent is an error: it is added first. */
-        if (e == 0 && !add)
-            e = put_port(to, "delete", names, &ports[i], text);
+        if (!port_element(addresses[i], &is_six, element) || is_six != six)
+            continue;
+        if (!any)
+            e = buffer_printf(to, "add element inet %s port%d { %s", names->table, version, element);
+        else
+            e = buffer_printf(to, ", %s", element);
+        any = true;
     }
-    return e;
+    return e < 0 || !any ? e : buffer_printf(to, " }\n");
+}
+
+int network_table_ports(const struct names *names, const char *const *addresses, struct buffer *to)
+{
+    int e = put_ports(to, names, false, addresses);
+
+    return e < 0 ? e : put_ports(to, names, true, addresses);
 }

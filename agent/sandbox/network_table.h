@@ -26,7 +26,8 @@ struct network_rules {
     struct in_addr local_dns; /* what stands for the node's resolver on loopback */
     const struct cidr *deny, *allow;
     size_t deny_count, allow_count;
-    unsigned flows; /* connections of one instance; 0: not counted */
+    const char *gateway; /* of this node, for instances too; NULL: not for them */
+    unsigned flows;      /* connections of one instance; 0: not counted */
 };
 /* Pure. -ENOMEM */
 int network_table_text(const struct network_rules *r, struct buffer *to);
@@ -35,16 +36,9 @@ int network_table_text(const struct network_rules *r, struct buffer *to);
 int network_table_resolvers(const struct names *names, const struct resolv *from,
                             struct in_addr instead, struct buffer *to);
 
-/* A port of the platform's own: "tcp://ADDRESS:PORT" that is no name, no Unix socket and not on loopback. False for any
- * other. Pure. */
-struct network_port {
-    bool six;
-    uint8_t address[16];
-    uint16_t port; /* host order */
-};
-bool network_port_parse(const char *address, struct network_port *ret);
-int network_table_ports(const struct names *names, const struct network_port *ports, size_t count,
-                        bool add, struct buffer *to);
+/* The same for the platform's ports, from "tcp://ADDRESS:PORT", NULL at the end. Names, Unix sockets and loopback are
+ * passed over. */
+int network_table_ports(const struct names *names, const char *const *addresses, struct buffer *to);
 
 /* Runs commands; *e has the first line of what nftables said. */
 int network_table_run(struct buffer *commands, const char *what, struct err *e);

@@ -124,6 +124,14 @@ void server_sandbox_gone(struct server *s)
 }
 
 /* ---- requests */
+static void take_ports(struct server *s, const char *const *addresses)
+{
+    struct err e = {0};
+
+    if (network_ports(&s->network, addresses, &e) < 0)
+        log_warn("instances may reach the platform's ports: %s", e.message);
+}
+
 static void take_request(struct server *s, const struct message *m, uint64_t arrived)
 {
     struct sandbox *b = sandbox_find(s, m->id);
@@ -133,6 +141,8 @@ static void take_request(struct server *s, const struct message *m, uint64_t arr
         sandbox_create(s, &m->spec, arrived);
     else if (m->type == MESSAGE_STOP && b)
         sandbox_stop(b, m->grace_ns);
+    else if (m->type == MESSAGE_PORTS)
+        take_ports(s, m->ports);
     else if (m->type == MESSAGE_ADOPT && !a)
         adopt_begin(s, &m->adoption, arrived);
     else if (m->type == MESSAGE_STOP && a)

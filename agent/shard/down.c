@@ -252,6 +252,10 @@ int down_message(void *user, const ControllerMessage *m, const char **ret_why)
 
     if (shard_at(all, 0)->ended)
         return 0;
+    if (m->body_case == ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_NODES) {
+        ports_nodes(&all->ports, m->nodes);
+        return 0;
+    }
     if (all->config.count == 1)
         return control(shard_at(all, 0), m, ret_why);
     switch (m->body_case) {
@@ -290,6 +294,7 @@ void down_welcome(void *user, const Rouse__Control__V1__Welcome *m)
         memcpy(o->bytes, m->peer_secret, size);
         letter_post(&o->shard->box, &o->letter, on_welcome);
     }
+    ports_front(&all->ports, m->activator_address);
     if (!shard_at(all, 0)->ended)
         welcome(shard_at(all, 0), m->peer_secret);
 }

@@ -8,6 +8,7 @@
 #include "shard/gather.h"
 #include "shard/letter.h"
 #include "shard/placement.h"
+#include "shard/ports.h"
 #include "shard/shard.h"
 #include "shard/wanted.h"
 
@@ -80,6 +81,7 @@ struct shards {
     struct metrics_server *metrics;
     struct up up;
     struct placement placement;
+    struct ports ports;
     struct wanted wanted;
     Epoch desired; /* the last one that was dealt out */
     bool has_desired;

@@ -203,6 +203,7 @@ struct shards *shards_free(struct shards *all)
     logs_done(all);
     wanted_clear(&all->wanted);
     placement_done(&all->placement);
+    ports_done(&all->ports);
     boxes_done(all);
     log_writer_free(all->log_writer);
     free(all->shards);

@@ -268,7 +268,8 @@ int shards_new(const struct shards_config *c, struct shards **ret, struct err *e
     list_init(&all->code_requests);
     figures_init(all);
     *ret = all; /* half-built ones are taken down like any other */
-    r = prepare(all, e);
+    r = ports_init(&all->ports, c->loop, c->launcher, c->controller, c->api, c->allow_gateways);
+    r = r < 0 ? err_errno(e, -r, "loops") : prepare(all, e);
     for (unsigned i = 0; r == 0 && i < c->count; i++)
         r = shard_make(shard_at(all, i), e);
     if (r == 0)

@@ -19,6 +19,7 @@
  *   hello       one Hello, gathered from all
  *   down        messages from the controller to the shards that they are for
  *   placement   which shard an instance goes to
+ *   ports       where the platform's other processes listen, for the launcher
  *   wanted      how many slots the activator still wants, counted once for all shards
  *   gather      the same question to all shards, for reports and metrics
  *   merge_*     reports, metrics and logs of all made one
@@ -53,6 +54,8 @@ struct shards_config { /* what is pointed to lives until shards_free() */
     struct code_cache *code;
     const char *state_dir, *node;
     const char *gateway_address, *peer_address;
+    const char *controller, *api; /* the addresses that it dials */
+    bool allow_gateways;          /* instances may call the nodes' gateways */
     uint64_t queue_deadline_ns;
     uint64_t freeze_after_ns; /* 0: never */
     struct http_timeouts clients;

@@ -120,6 +120,8 @@ static void hello(struct core *c, uint64_t peer, const Hello *h)
     const Epoch *d = h->desired;
     struct node *n = nodes_find(c->nodes, h->node);
     uint64_t replaced = 0, before = n ? n->incarnation : 0;
+    bool moved = !n || strcmp(n->gateway_address, h->gateway_address) ||
+                 strcmp(n->peer_address, h->peer_address);
     const char *why;
     bool same;
 
@@ -139,6 +141,9 @@ static void hello(struct core *c, uint64_t peer, const Hello *h)
     core_log(c, false, "node %s is ready: %zu instances, peer address %s", n->name, h->n_instances,
              n->peer_address);
     welcome(c, n);
+    addresses_tell(c, n);
+    if (moved)
+        addresses_changed(c, n, false);
     instances_of_hello(c, n, h, same);
     levels_of_hello(c, n, h, same);
     publish_node(c, n);
@@ -281,6 +286,7 @@ static void forget(struct core *c, struct node *n)
     map_for_each(m, &c->functions) forget_presence(map_entry(m, struct fn, node), n);
     list_for_each(it, &c->gone) forget_presence(list_entry(it, struct fn, active_link), n);
     unpublish_node(c, n);
+    addresses_changed(c, n, true);
     nodes_forget(c->nodes, n);
 }
 

@@ -315,6 +315,10 @@ void sync_change_key(struct core *c, bool endpoint, const char *key);
 uint64_t sync_next_sequence(const struct core *c);        /* of the change that is being made */
 bool sync_acked(const struct core *c, uint64_t sequence); /* by every agent that is there */
 void sync_routes(struct core *c);
+
+/* ---- core_address.c */
+void addresses_tell(struct core *c, const struct node *to); /* of all other nodes */
+void addresses_changed(struct core *c, const struct node *n, bool gone);
 void sync_desired(struct core *c);
 void sync_slots_wanted(struct core *c, struct fn *f);
 void node_dirty(struct core *c, struct node *n);

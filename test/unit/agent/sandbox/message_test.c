@@ -74,6 +74,14 @@ START_TEST(create_round_trip)
     ck_assert_ptr_null(d.spec.kind.syscalls);
     ck_assert_uint_eq(d.count, 3);
     message_done(&d);
+    m = (struct message){
+        .type = MESSAGE_PORTS, .id = "", .ports = (const char *const[]){"tcp://10.0.0.2:81", NULL}};
+    buffer_clear(&b);
+    ck_assert_int_eq(message_encode(&b, &m), 0);
+    ck_assert_int_eq(message_decode(buffer_bytes(&b), buffer_size(&b), &d), 0);
+    ck_assert_str_eq(d.ports[0], "tcp://10.0.0.2:81");
+    ck_assert_ptr_null(d.ports[1]);
+    message_done(&d);
 }
 END_TEST
 

@@ -234,6 +234,13 @@ int launcher_stop_sandbox(struct launcher *l, const char *id, uint64_t grace_ns)
     return 0;
 }
 
+int launcher_ports(struct launcher *l, const char *const *addresses)
+{
+    (void)l, (void)addresses;
+    on_main();
+    return 0;
+}
+
 int launcher_usage(const struct launcher *l, const char *cgroup, struct sandbox_usage *ret)
 {
     (void)l, (void)cgroup, (void)ret;
@@ -331,6 +338,8 @@ static void begin(unsigned count)
                               .node = "n1",
                               .gateway_address = "tcp://127.0.0.1:0",
                               .peer_address = "tcp://127.0.0.1:0",
+                              .controller = "tcp://127.0.0.1:7082",
+                              .api = "http://127.0.0.1:7080",
                               .queue_deadline_ns = 20 * NS_PER_S};
     static const char runtime[] =
         "{\"name\":\"python3\",\"protocol\":\"frames\",\"argv\":[\"/bin/run\"],\"env\":{}}";

@@ -558,6 +558,8 @@ START_TEST(a_failure_to_start_names_the_loop)
                               .node = "n1",
                               .gateway_address = gateway,
                               .peer_address = "tcp://127.0.0.1:0",
+                              .controller = "tcp://127.0.0.1:7082",
+                              .api = "http://127.0.0.1:7080",
                               .queue_deadline_ns = NS_PER_S};
     struct shards *other = NULL;
     struct err e = {0};

@@ -281,6 +281,31 @@ START_TEST(entry_gone)
 }
 END_TEST
 
+START_TEST(nodes_know_where_the_others_listen)
+{
+    struct agent *a, *b, *c;
+
+    world_init(w, NULL);
+    a = join(w, 0, 4096 * MI);
+    ck_assert_uint_eq(a->sibling_count, 0);
+    b = join(w, 1, 4096 * MI);
+    c = join(w, 2, 4096 * MI);
+    ck_assert_uint_eq(a->sibling_count, 2);
+    ck_assert_uint_eq(c->sibling_count, 2);
+    ck_assert_str_eq(a->siblings[sibling_of(a, b->name)][1], "tcp://127.0.0.1:8081");
+    leave(w, b);
+    ck_assert_uint_eq(a->sibling_count, 2); /* it may be back */
+    leave(w, a);
+    join(w, 0, 4096 * MI);
+    ck_assert_uint_eq(a->sibling_count, 2);
+    pass(w, S(3700));
+    ck_assert_uint_eq(a->sibling_count, 1);
+    ck_assert_uint_eq(sibling_of(a, b->name), 1);
+    ck_assert_uint_eq(c->sibling_count, 1);
+    world_done(w);
+}
+END_TEST
+
 UNIT_MAIN("core_node", a_node_that_comes_gets_what_waits, node_lost, node_leaves, node_blinks,
           agent_comes_back_empty, name_taken_over, controller_restarts,
-          controller_restarts_in_an_update, entry_gone)
+          controller_restarts_in_an_update, entry_gone, nodes_know_where_the_others_listen)

@@ -44,6 +44,8 @@ struct agent {
     size_t endpoint_count;
     char routed[32][2][64]; /* key, revision */
     size_t routed_count;
+    char siblings[AGENTS][2][64]; /* nodes that it was told of: name, peer address */
+    size_t sibling_count;
     bool closed; /* the core wants its channel closed */
 };
 struct world {
@@ -194,6 +196,36 @@ static inline void take_routes(struct agent *a, const Routes *m)
     a->routes = m->epoch->sequence;
 }
 
+static inline size_t sibling_of(const struct agent *a, const char *node)
+{
+    size_t k = 0;
+
+    while (k < a->sibling_count && strcmp(a->siblings[k][0], node) != 0)
+        k++;
+    return k;
+}
+
+static inline void take_nodes(struct agent *a, const Nodes *m)
+{
+    if (m->all)
+        a->sibling_count = 0;
+    for (size_t i = 0; i < m->n_nodes; i++) {
+        size_t k = sibling_of(a, m->nodes[i]->node);
+
+        ck_assert_uint_lt(k, AGENTS);
+        a->sibling_count += k == a->sibling_count;
+        snprintf(a->siblings[k][0], 64, "%s", m->nodes[i]->node);
+        snprintf(a->siblings[k][1], 64, "%s", m->nodes[i]->peer_address);
+    }
+    for (size_t i = 0; i < m->n_removed; i++) {
+        size_t k = sibling_of(a, m->removed[i]);
+
+        ck_assert_uint_lt(k, a->sibling_count);
+        memmove(a->siblings[k], a->siblings[k + 1],
+                (--a->sibling_count - k) * sizeof(a->siblings[0]));
+    }
+}
+
 static inline void take_message(struct world *w, uint64_t peer, const ControllerMessage *m)
 {
     struct agent *a = world_agent_of(w, peer);
@@ -226,6 +258,9 @@ static inline void take_message(struct world *w, uint64_t peer, const Controller
     switch (m->body_case) {
     case ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_WELCOME:
         a->welcomes++;
+        break;
+    case ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_NODES:
+        take_nodes(a, m->nodes);
         break;
     case ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_HELLO_REJECT:
         a->rejects++;
