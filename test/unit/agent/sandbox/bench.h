@@ -33,6 +33,7 @@ struct bench {
     char dir[64], root[96], code[96], state[96];
     struct loop *loop;
     struct launcher *launcher;
+    struct launcher_network network; /* for bench_launch() */
     struct loop_timer limit;
     char want; /* stop the loop at: 's'tarted, 'e'nd, 'l'ost */
     int started, failed, exited, lost;
@@ -178,7 +179,8 @@ static const struct launcher_ops bench_ops = {on_started, on_failed, on_exit_cb,
 
 static inline void bench_launch(struct bench *b, bool v1_only, const struct launcher_ops *ops)
 {
-    const struct launcher_config config = {.state_dir = b->state, .cgroup_v1_only = v1_only};
+    const struct launcher_config config = {
+        .state_dir = b->state, .cgroup_v1_only = v1_only, .network = b->network};
     struct err e = {0};
     int r = launcher_start(&config, &b->launcher, &e);
 

@@ -3,6 +3,7 @@
 #include "agent/sandbox/bench.h"
 
 #include <arpa/inet.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 
 #define NODE    "192.0.2.1"
@@ -11,8 +12,8 @@
 
 static int listen_any(void)
 {
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(PORT)};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_in6 at = {.sin6_family = AF_INET6, .sin6_port = htons(PORT)};
+    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     ck_assert_int_eq(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
     ck_assert_int_eq(listen(fd, 16), 0);
@@ -22,12 +23,12 @@ static int listen_any(void)
 static void serve_addresses(int listener)
 {
     for (;;) {
-        struct sockaddr_in peer;
+        struct sockaddr_in6 peer;
         socklen_t n = sizeof(peer);
         int fd = accept(listener, (struct sockaddr *)&peer, &n);
-        char text[32];
+        char text[64];
 
-        inet_ntop(AF_INET, &peer.sin_addr, text, sizeof(text));
+        inet_ntop(AF_INET6, &peer.sin6_addr, text, sizeof(text));
         strcat(text, "\n");
         if (fd < 0 || write(fd, text, strlen(text)) < 0)
             _exit(1);
@@ -35,8 +36,42 @@ static void serve_addresses(int listener)
     }
 }
 
-/* Its pid; it says on a pipe when it has its namespace, and hears when its link is there. */
-static pid_t start_outside(void)
+/* A server of names on `address`: answers every question with 192.0.2.53 until it is killed. */
+static pid_t serve_names(const char *address)
+{
+    static const uint8_t answer[] = {0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 53};
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(53)}, from;
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    socklen_t size = sizeof(from);
+    uint8_t b[512];
+    ssize_t n;
+    pid_t pid;
+
+    inet_pton(AF_INET, address, &at.sin_addr);
+    ck_assert_int_eq(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+    pid = fork();
+    if (pid) {
+        close(fd);
+        return pid;
+    }
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    while ((n = recvfrom(fd, b, sizeof(b) - sizeof(answer), 0, (struct sockaddr *)&from, &size)) >
+           12) {
+        bool a = b[n - 3] == 1; /* of type A */
+
+        b[2] |= 0x80;
+        b[7] = a;
+        memset(b + 8, 0, 4);
+        if (a)
+            memcpy(b + n, answer, sizeof(answer));
+        sendto(fd, b, (size_t)n + (a ? sizeof(answer) : 0), 0, (struct sockaddr *)&from, size);
+    }
+    _exit(1);
+}
+
+/* A process in a network namespace of its own that is linked to this one, whose default routes lead there. Its
+ * pid; it says on a pipe when it has its namespace, and hears when its link is there. */
+static pid_t start_outside(bool six)
 {
     int ready[2], go[2];
     char byte;
@@ -48,10 +83,14 @@ static pid_t start_outside(void)
     if (pid == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (unshare(CLONE_NEWNET) < 0 || write(ready[1], "r", 1) != 1 || read(go[0], &byte, 1) != 1 ||
-            shell("ip addr add " OUTSIDE "/24 dev out0 && ip addr add 169.254.169.254/32 dev out0 && "
-                  "ip link set out0 up"))
+            shell("for a in " OUTSIDE
+                  "/24 192.0.2.65/32 192.0.2.66/32 10.0.0.53/32 169.254.169.254/32; do "
+                  "ip addr add $a dev out0 || exit 1; done; ip link set out0 up; "
+                  "for a in 2001:db8::2/64 2001:db8::66/128 64:ff9b::c000:242/128; do "
+                  "ip addr add $a dev out0 nodad; done; true"))
             _exit(1);
         close(ready[0]);
+        serve_names("10.0.0.53");
         int listener = listen_any();
         if (write(ready[1], "s", 1) != 1)
             _exit(1);
@@ -59,18 +98,82 @@ static pid_t start_outside(void)
     }
     ck_assert_int_eq(read(ready[0], &byte, 1), 1);
     {
-        char command[256];
+        char command[512];
 
         snprintf(command, sizeof(command),
-                 "ip link set lo up && ip link add up0 type veth peer name out0 netns %d && "
+                 "ip link set lo up && ip link add up0 mtu 1400 type veth peer name out0 mtu 1400 netns %d && "
                  "ip addr add " NODE "/24 dev up0 && ip link set up0 up && "
-                 "ip route add default via " OUTSIDE,
-                 pid);
+                 "ip route add default via " OUTSIDE " && "
+                 "if %s; then ip addr add 2001:db8::1/64 dev up0 nodad && "
+                 "ip route add default via 2001:db8::2; fi",
+                 pid, six ? "true" : "false");
         ck_assert_int_eq(shell(command), 0);
     }
     ck_assert_int_eq(write(go[1], "g", 1), 1);
     ck_assert_int_eq(read(ready[0], &byte, 1), 1);
     return pid;
+}
+
+/* This machine's resolv.conf, for this process and its children. */
+static void set_resolv_conf(const char *text)
+{
+    char path[] = "/tmp/rouse-resolv-XXXXXX";
+    int fd = mkstemp(path);
+
+    ck_assert(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text));
+    close(fd);
+    ck_assert_int_eq(unshare(CLONE_NEWNS), 0);
+    ck_assert_int_eq(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+    ck_assert_int_eq(mount(path, "/etc/resolv.conf", NULL, MS_BIND, NULL), 0);
+    unlink(path);
+}
+
+static bool has_tools(void)
+{
+    if (shell("ip -V >/dev/null 2>&1 && nft -v >/dev/null 2>&1") == 0)
+        return true;
+    printf("skipped: no ip or nft\n");
+    return false;
+}
+
+static struct cidr block(const char *text)
+{
+    struct cidr c;
+
+    ck_assert_int_eq(cidr_parse(text, strlen(text), &c), 0);
+    return c;
+}
+
+/* For each "ADDRESS PORT" of the list, "yes" or "no". */
+static void ask(struct bench *b, struct sandbox_spec *s, const char *list, const char *want)
+{
+    char script[1500], *out;
+
+    snprintf(script, sizeof(script),
+             "for a in %s; do nc -w 1 ${a%%,*} ${a#*,} </dev/null >/dev/null 2>&1 && echo -n 'yes ' || "
+             "echo -n 'no '; done",
+             list);
+    out = run_script(b, s, script);
+    ck_assert_msg(!strcmp(out, want), "%s: \"%s\", not \"%s\"", list, out, want);
+    free(out);
+}
+
+static bool no_network(const struct bench *b)
+{
+    const char *why = launcher_warning(b->launcher);
+
+    if (!why || !strstr(why, "loopback"))
+        return false;
+    printf("skipped: %s\n", why);
+    return true;
+}
+
+static void end_outside(pid_t outside)
+{
+    ck_assert_int_ne(shell("ip -o link | grep -q ' r[0-9a-f]*@'"), 0);
+    ck_assert_int_eq(shell("test -z \"$(nft list tables)\""), 0);
+    kill(outside, SIGKILL);
+    waitpid(outside, NULL, 0);
 }
 
 START_TEST(egress_and_nothing_else)
@@ -87,18 +190,14 @@ START_TEST(egress_and_nothing_else)
     pid_t outside;
 
     NEED();
-    if (shell("ip -V >/dev/null 2>&1 && nft -v >/dev/null 2>&1")) {
-        printf("skipped: no ip or nft\n");
+    if (!has_tools())
         return;
-    }
     ck_assert_int_eq(unshare(CLONE_NEWNET), 0);
-    outside = start_outside();
+    outside = start_outside(false);
     node_service = listen_any();
     bench_open(&b);
-    if (launcher_warning(b.launcher) && strstr(launcher_warning(b.launcher), "loopback")) {
-        printf("skipped: %s\n", launcher_warning(b.launcher));
+    if (no_network(&b))
         goto end;
-    }
     s = spec_of(&b, victim);
     s.id = "victim";
     s.kind.network = SANDBOX_NETWORK_EGRESS;
@@ -125,7 +224,7 @@ START_TEST(egress_and_nothing_else)
              address);
     s.id = "attacker";
     out = run_script(&b, &s, script);
-    ck_assert_str_eq(out, NODE "\nno-admin\n2\n0\nend\n");
+    ck_assert_str_eq(out, "::ffff:" NODE "\nno-admin\n2\n0\nend\n");
     free(out);
     /* The node itself is reached by others as before: the rules are about instances alone. */
     {
@@ -146,10 +245,217 @@ START_TEST(egress_and_nothing_else)
 end:
     bench_close(&b);
     close(node_service);
-    ck_assert_int_ne(shell("ip -o link | grep -q ' r[0-9a-f]*@'"), 0);
-    ck_assert_int_eq(shell("test -z \"$(nft list tables)\""), 0);
-    kill(outside, SIGKILL);
-    waitpid(outside, NULL, 0);
+    end_outside(outside);
+}
+END_TEST
+
+#define LIST_SIZE(list) (sizeof(list) / sizeof(list[0]))
+
+/* What an operator denies, but for the exceptions; what no function ever gets; and what of it is the platform's own. */
+START_TEST(denied)
+{
+    struct cidr deny[] = {block("192.0.2.64/26"), block("2001:db8::66")};
+    struct cidr allow[] = {block("192.0.2.65"), block("192.0.2.0/30")};
+    const char *const ports[] = {"tcp://" OUTSIDE ":5353", "tcp://[2001:db8::2]:5353", NULL};
+    const char *const none[] = {NULL};
+    struct sandbox_spec s;
+    struct bench b;
+    pid_t outside;
+
+    NEED();
+    if (!has_tools())
+        return;
+    ck_assert_int_eq(unshare(CLONE_NEWNET), 0);
+    outside = start_outside(true);
+    bench_make(&b);
+    b.network = (struct launcher_network){
+        .deny = deny, .deny_count = LIST_SIZE(deny), .allow = allow, .allow_count = LIST_SIZE(allow)};
+    bench_launch(&b, false, &bench_ops);
+    if (no_network(&b))
+        goto end;
+    s = spec_of(&b, NULL);
+    s.kind.network = SANDBOX_NETWORK_EGRESS;
+    ask(&b, &s, OUTSIDE ",5353 192.0.2.65,5353 192.0.2.66,5353 169.254.169.254,5353",
+        "yes yes no no ");
+    /* The platform's ports, exceptions or not. */
+    ck_assert_int_eq(launcher_ports(b.launcher, ports), 0);
+    ask(&b, &s, OUTSIDE ",5353 192.0.2.65,5353", "no yes ");
+    ck_assert_int_eq(launcher_ports(b.launcher, none), 0);
+    ask(&b, &s, OUTSIDE ",5353", "yes ");
+end:
+    bench_close(&b);
+    end_outside(outside);
+}
+END_TEST
+
+/* IPv6 as IPv4, where the node has it. */
+START_TEST(six)
+{
+    struct cidr deny[] = {block("192.0.2.64/26"), block("2001:db8::66")};
+    const char *const ports[] = {"tcp://[2001:db8::2]:5353", NULL};
+    char address[64] = "", list[256], *out;
+    static const char *const victim[] = {
+        "/bin/sh", "-c",
+        "ip -6 -o addr show eth0 scope global | sed 's/.*inet6 //;s,/.*,,';"
+        "exec nc -l -p 5353",
+        NULL};
+    struct sandbox_spec s;
+    struct bench b;
+    int node_service;
+    pid_t outside;
+
+    NEED();
+    if (!has_tools())
+        return;
+    ck_assert_int_eq(unshare(CLONE_NEWNET), 0);
+    outside = start_outside(true);
+    node_service = listen_any();
+    bench_make(&b);
+    b.network = (struct launcher_network){.deny = deny, .deny_count = LIST_SIZE(deny)};
+    bench_launch(&b, false, &bench_ops);
+    if (no_network(&b))
+        goto end;
+    s = spec_of(&b, victim);
+    s.id = "victim";
+    s.kind.network = SANDBOX_NETWORK_EGRESS;
+    ck_assert_int_eq(launcher_create(b.launcher, &s), 0);
+    run_until(&b, 's');
+    fcntl(b.at.stdout_fd, F_SETFL, 0);
+    ck_assert_int_gt(read(b.at.stdout_fd, address, sizeof(address) - 1), 4);
+    address[strcspn(address, "\n")] = '\0';
+    close(b.at.stdout_fd);
+    close(b.at.stderr_fd);
+    ck_assert_int_eq(strncmp(address, "fd72:", 5), 0);
+    s.id = "attacker";
+    /* Outside, denied, denied by NAT64's address, the node by its two addresses, the other instance, metadata. */
+    snprintf(
+        list, sizeof(list),
+        "2001:db8::2,5353 2001:db8::66,5353 64:ff9b::c000:242,5353 2001:db8::1,5353 "
+        "$(ip -6 route | sed -n 's/default via \\([0-9a-f:]*\\).*/\\1/p'),5353 %s,5353 fd00:ec2::254,5353",
+        address);
+    ask(&b, &s, list, "yes no no no no no no ");
+    out = run_script(&b, &s,
+                     "nc -w 5 2001:db8::2 5353 </dev/null; cat /sys/class/net/eth0/mtu 2>/dev/null;"
+                     "ip link show eth0 | sed -n 's/.* mtu \\([0-9]*\\).*/\\1/p';"
+                     "ip -6 addr show eth0 scope link | wc -l");
+    ck_assert_str_eq(out, "2001:db8::1\n1400\n0\n");
+    free(out);
+    ck_assert_int_eq(launcher_ports(b.launcher, ports), 0);
+    ask(&b, &s, "2001:db8::2,5353", "no ");
+end:
+    bench_close(&b);
+    close(node_service);
+    end_outside(outside);
+}
+END_TEST
+
+/* A server of names in a denied range is asked nevertheless, and for nothing but names. */
+START_TEST(names_of_a_denied_range)
+{
+    struct cidr deny = block("10.0.0.0/8");
+    struct sandbox_spec s;
+    struct bench b;
+    pid_t outside;
+    char *out;
+
+    NEED();
+    if (!has_tools())
+        return;
+    ck_assert_int_eq(unshare(CLONE_NEWNET), 0);
+    outside = start_outside(false);
+    set_resolv_conf("nameserver 10.0.0.53\n");
+    bench_make(&b);
+    b.network = (struct launcher_network){.deny = &deny, .deny_count = 1};
+    bench_launch(&b, false, &bench_ops);
+    if (no_network(&b))
+        goto end;
+    s = spec_of(&b, NULL);
+    s.kind.network = SANDBOX_NETWORK_EGRESS;
+    out = run_script(
+        &b, &s, "cat /etc/resolv.conf; nslookup -type=a some.name 10.0.0.53 | grep -c 192.0.2.53");
+    ck_assert_str_eq(out, "nameserver 10.0.0.53\n1\n");
+    free(out);
+    ask(&b, &s, "10.0.0.53,5353 " OUTSIDE ",5353", "no yes ");
+end:
+    bench_close(&b);
+    end_outside(outside);
+}
+END_TEST
+
+/* The node's resolver is on its loopback: instances reach that and nothing else there. */
+START_TEST(names_from_loopback)
+{
+    struct sandbox_spec s;
+    struct bench b;
+    pid_t outside, server, other;
+    char *out;
+
+    NEED();
+    if (!has_tools())
+        return;
+    ck_assert_int_eq(unshare(CLONE_NEWNET), 0);
+    outside = start_outside(false);
+    set_resolv_conf("nameserver 127.0.0.1\nsearch lan\n");
+    server = serve_names("127.0.0.1");
+    other = serve_names("127.0.0.2");
+    int service = listen_any();
+    bench_open(&b);
+    if (no_network(&b))
+        goto end;
+    s = spec_of(&b, NULL);
+    s.kind.network = SANDBOX_NETWORK_EGRESS;
+    out = run_script(&b, &s,
+                     "grep -c nameserver /etc/resolv.conf; grep search /etc/resolv.conf\n"
+                     "r=$(sed -n 's/nameserver //p' /etc/resolv.conf)\n"
+                     "nslookup -type=a some.name $r | grep -c 192.0.2.53\n"
+                     "timeout 1 nslookup -type=a some.name 127.0.0.2 2>&1 | grep -c 192.0.2.53\n"
+                     "nc -w 1 $r 5353 </dev/null && echo reached\n"
+                     "ip route get $r | grep -c eth0\n");
+    ck_assert_str_eq(out, "1\nsearch lan\n1\n0\n1\n");
+    free(out);
+end:
+    bench_close(&b);
+    close(service);
+    kill(server, SIGKILL);
+    kill(other, SIGKILL);
+    waitpid(server, NULL, 0);
+    waitpid(other, NULL, 0);
+    end_outside(outside);
+}
+END_TEST
+
+/* This node's gateway is for instances where the operator says so. */
+START_TEST(gateway)
+{
+    struct sandbox_spec s;
+    struct bench b;
+    pid_t outside, service;
+    int listener;
+
+    NEED();
+    if (!has_tools())
+        return;
+    ck_assert_int_eq(unshare(CLONE_NEWNET), 0);
+    outside = start_outside(false);
+    listener = listen_any();
+    service = fork();
+    if (service == 0)
+        serve_addresses(listener);
+    close(listener);
+    bench_make(&b);
+    b.network = (struct launcher_network){.gateway = "tcp://" NODE ":5353"};
+    bench_launch(&b, false, &bench_ops);
+    if (no_network(&b))
+        goto end;
+    s = spec_of(&b, NULL);
+    s.kind.network = SANDBOX_NETWORK_EGRESS;
+    ask(&b, &s, NODE ",5353 $(ip route | sed -n 's/default via \\([0-9.]*\\).*/\\1/p'),5353",
+        "yes no ");
+end:
+    bench_close(&b);
+    kill(service, SIGKILL);
+    waitpid(service, NULL, 0);
+    end_outside(outside);
 }
 END_TEST
 
@@ -178,4 +484,5 @@ START_TEST(two_platforms)
 }
 END_TEST
 
-UNIT_MAIN("network", egress_and_nothing_else, two_platforms)
+UNIT_MAIN("network", egress_and_nothing_else, denied, six, names_of_a_denied_range,
+          names_from_loopback, gateway, two_platforms)
