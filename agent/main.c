@@ -193,6 +193,7 @@ static int build_shards(struct agent *a, struct err *e)
         .allow_gateways = o->allow_gateways,
         .queue_deadline_ns = o->queue_deadline_ns,
         .freeze_after_ns = o->freeze_after_ns,
+        .templates = o->templates,
         .clients = o->clients,
         .on_rejected = on_rejected,
         .user = a,

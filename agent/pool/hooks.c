@@ -1,6 +1,6 @@
 /* hooks.c - spec.lifecycle: what of the function's code is called around its instance's life.
  *
- * The initializer is called when the code is loaded, and ready waits for it; preFreeze when the instance
+ * The initializer is called when the code is loaded, afterFork in a forked instance, and ready waits for it; preFreeze when the instance
  * has been idle, and the freeze waits for it; preStop when the last invocation has ended, and the stop waits
  * for it. Each has its time, and goes over the frames link. */
 #include "pool/internal.h"
@@ -15,6 +15,7 @@ static const char *name_of(const struct instance *i, enum frame_hook_kind hook)
     const Rouse__Control__V1__Lifecycle *l = i->revision->spec->lifecycle;
     const char *name = !l                         ? ""
                        : hook == HOOK_INITIALIZER ? l->initializer
+                       : hook == HOOK_AFTER_FORK  ? l->after_fork
                        : hook == HOOK_PRE_STOP    ? l->pre_stop
                                                   : l->pre_freeze;
 
@@ -32,7 +33,18 @@ static int call(struct instance *i, enum frame_hook_kind hook, uint64_t within_n
     return r;
 }
 
-/* ---------------------------------------------------------------- initializer */
+/* ---------------------------------------------------------------- initializer, afterFork */
+
+/* What ready waits for: a fork has been initialised. */
+static enum frame_hook_kind first_hook(const struct instance *i)
+{
+    return i->forked ? HOOK_AFTER_FORK : HOOK_INITIALIZER;
+}
+
+static const char *title(const struct instance *i)
+{
+    return i->forked ? "afterFork hook" : "initializer";
+}
 
 static uint64_t initializer_limit(const struct instance *i)
 {
@@ -44,14 +56,14 @@ static void on_initializer_late(struct loop_timer *t)
     struct instance *i = container_of(t, struct instance, timer);
     char message[FRAME_HOOK_NAME_MAX + 96];
 
-    snprintf(message, sizeof(message), "the initializer '%s' did not end within %.1f s",
-             name_of(i, HOOK_INITIALIZER), (double)initializer_limit(i) / 1e9);
+    snprintf(message, sizeof(message), "the %s '%s' did not end within %.1f s", title(i),
+             name_of(i, first_hook(i)), (double)initializer_limit(i) / 1e9);
     instance_fail(i, "InitializerTimeout", message);
 }
 
 static void initialize(struct instance *i)
 {
-    int r = call(i, HOOK_INITIALIZER, initializer_limit(i), on_initializer_late);
+    int r = call(i, first_hook(i), initializer_limit(i), on_initializer_late);
 
     i->initializing = true;
     if (r < 0)
@@ -70,7 +82,7 @@ void hooks_loaded(struct instance *i, unsigned slots)
                       "spec.lifecycle: its runtime uses the Lambda Runtime API, which has no hooks");
         return;
     }
-    if (!starting || !name_of(i, HOOK_INITIALIZER)) {
+    if (!starting || !name_of(i, first_hook(i))) {
         instance_ready(i, slots);
         return;
     }
@@ -89,8 +101,8 @@ static void initialized(struct instance *i, const struct function_error *e)
         instance_ready(i, i->slots);
         return;
     }
-    snprintf(message, sizeof(message), "the initializer '%.100s' failed: %s: %.300s",
-             name_of(i, HOOK_INITIALIZER), e->type, e->message);
+    snprintf(message, sizeof(message), "the %s '%.100s' failed: %s: %.300s", title(i),
+             name_of(i, first_hook(i)), e->type, e->message);
     instance_fail(i, "InitFailed", message);
 }
 
@@ -148,7 +160,7 @@ void hooks_answered(struct instance *i, enum frame_hook_kind hook, const struct 
 {
     if (e)
         work_log_error(i, NULL, e);
-    if (hook == HOOK_INITIALIZER) {
+    if (hook == first_hook(i)) {
         initialized(i, e);
     } else if (hook == HOOK_PRE_FREEZE && i->state == STATE_READY && i->freezing && !i->closing) {
         loop_timer_cancel(i->pool->loop, &i->timer);

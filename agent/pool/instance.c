@@ -33,8 +33,10 @@ static void move(struct instance *i, enum instance_state to)
     assert(instance_state_edge(i->state, to));
     if (i->state == STATE_FROZEN)
         freeze_undo(i);
-    if (is_live(i->state) && !is_live(to))
+    if (is_live(i->state) && !is_live(to)) {
         i->revision->live--;
+        template_forget(i);
+    }
     i->state = to;
     slot_update(i);
 }
@@ -107,6 +109,9 @@ struct instance *instance_free(struct instance *i)
         return NULL;
     p = i->pool;
     slot_revoke_leases(i);
+    template_forget(i);
+    if (i->forked)
+        forked_drop(i->forked);
     work_close(i);
     outside_code_forget(p, i);
     if (i->code_held)
@@ -156,7 +161,7 @@ void instance_stop(struct instance *i, uint64_t grace_ns)
     i->stop_sent = true;
     if (i->link)
         runtime_link_deafen(i->link);
-    outside_stop(i->pool, i->id, grace_ns);
+    outside_stop(i->pool, i->forked ? forked_id(i->forked) : i->id, grace_ns);
 }
 
 static void end_failed(struct instance *i, const char *lost_reason, const char *lost_message)
@@ -200,6 +205,9 @@ static void describe_exit(const struct instance *i, char *reason, size_t reason_
         quantity_memory_text(i->revision->spec->memory, limit);
         snprintf(reason, reason_size, "OOMKilled");
         snprintf(message, size, "the function used more memory than its limit of %s", limit);
+    } else if (i->exit.code < 0 && !i->exit.signal) {
+        snprintf(reason, reason_size, "Error");
+        snprintf(message, size, "the forked process ended; this kernel does not tell how");
     } else if (i->exit.signal) {
         const char *name = sigabbrev_np(i->exit.signal);
 
@@ -391,12 +399,41 @@ static void on_code(void *user, const char *dir, const struct err *e)
     i->sandbox = true;
 }
 
+static void initialise(struct instance *i, const struct sandbox_started *s, bool connected)
+{
+    uint64_t limit =
+        i->pool->config.init_timeout_ns ? i->pool->config.init_timeout_ns : INIT_TIMEOUT_NS;
+    int r = work_open(i, s, connected);
+
+    if (r == -EPERM)
+        instance_fail(i, "SandboxFailed",
+                      "a function with a port needs an agent that runs as root: it reaches the port "
+                      "inside the sandbox's network");
+    else if (r < 0)
+        instance_fail(i, "SandboxFailed", "the agent is out of descriptors or memory");
+    else
+        instance_set_timer(i, limit, on_init_late);
+}
+
+void instance_forked(struct instance *i, const struct sandbox_started *s)
+{
+    i->sandbox = true;
+    memcpy(i->cgroup, s->cgroup, sizeof(i->cgroup));
+    if (i->state == STATE_FETCHING) {
+        i->phase_ns[PHASE_SANDBOX] = instance_phase_end(i);
+        set_state(i, STATE_CREATING);
+        set_state(i, STATE_INITIALIZING);
+    }
+    initialise(i, s, true);
+}
+
 static void on_started(void *user, const char *id, const struct sandbox_started *s)
 {
-    struct instance *i = instance_find(user, id);
-    uint64_t limit;
-    int r;
+    struct instance *i;
 
+    if (forked_started(user, id, s))
+        return;
+    i = instance_find(user, id);
     if (!i || i->state != STATE_CREATING) {
         close(s->stdout_fd);
         close(s->stderr_fd);
@@ -408,27 +445,19 @@ static void on_started(void *user, const char *id, const struct sandbox_started 
             instance_stop(i, 0);
         return;
     }
-    limit = i->pool->config.init_timeout_ns ? i->pool->config.init_timeout_ns : INIT_TIMEOUT_NS;
     memcpy(i->cgroup, s->cgroup, sizeof(i->cgroup));
     i->phase_ns[PHASE_SANDBOX] = s->create_ns;
     instance_phase_end(i);
     set_state(i, STATE_INITIALIZING);
-    r = work_open(i, s);
-    if (r == -EPERM)
-        instance_fail(i, "SandboxFailed",
-                      "a function with a port needs an agent that runs as root: it reaches the port "
-                      "inside the sandbox's network");
-    else if (r < 0)
-        instance_fail(i, "SandboxFailed", "the agent is out of descriptors or memory");
-    else
-        instance_set_timer(i, limit, on_init_late);
+    template_keep_socket(i, s->frames_listen_fd);
+    initialise(i, s, false);
 }
 
 static void on_failed(void *user, const char *id, const struct err *e)
 {
     struct instance *i = instance_find(user, id);
 
-    if (!i)
+    if (forked_failed(user, id, e) || !i)
         return;
     i->sandbox = false;
     if (i->state == STATE_DRAINING)
@@ -440,8 +469,16 @@ static void on_failed(void *user, const char *id, const struct err *e)
 
 static void on_exit_of(void *user, const char *id, const struct sandbox_exit *e)
 {
-    struct instance *i = instance_find(user, id);
+    struct instance *i;
+    bool forked;
 
+    if (template_told(user, id)) {
+        template_exited(user, id);
+        return;
+    }
+    i = forked_exited(user, id, &forked);
+    if (!forked)
+        i = instance_find(user, id);
     if (!i)
         return;
     i->sandbox = false;
@@ -470,7 +507,7 @@ void instance_ready(struct instance *i, unsigned slots)
         slots_offer(i->revision);
         return;
     }
-    if (i->state != STATE_INITIALIZING)
+    if (i->state != STATE_INITIALIZING || template_tries(i))
         return;
     i->phase_ns[PHASE_INIT] = instance_phase_end(i);
     for (int p = PHASE_SCHEDULE; p <= PHASE_INIT; p++)
@@ -496,6 +533,8 @@ static int instance_new(struct pool *p, struct revision *r, const char *id, stru
     list_init(&i->free);
     list_init(&i->invocations);
     list_init(&i->leases);
+    list_init(&i->waiting);
+    i->fork_socket = -1;
     i->id = strdup(id);
     i->log = logs_get(p->logs, r->function_key);
     if (!i->id || !i->log || map_put(&p->instances, &i->node, i->id, strlen(id)) < 0) {
@@ -510,6 +549,15 @@ static int instance_new(struct pool *p, struct revision *r, const char *id, stru
     report_instance(p->config.report, r->function_key, r->revision, 1);
     *ret = i;
     return 0;
+}
+
+void instance_start(struct instance *i)
+{
+    int r = outside_code_get(i->pool, i->revision->spec->package, on_code, i);
+
+    if (r < 0)
+        instance_fail(i, "FetchFailed",
+                      r == -EINVAL ? "its package has no valid digest" : strerror(-r));
 }
 
 int instance_create(struct pool *p, const Rouse__Control__V1__DesiredInstance *d)
@@ -535,9 +583,7 @@ int instance_create(struct pool *p, const Rouse__Control__V1__DesiredInstance *d
         return 0;
     }
     set_state(i, STATE_FETCHING);
-    e = outside_code_get(p, r->spec->package, on_code, i);
-    if (e < 0)
-        instance_fail(i, "FetchFailed",
-                      e == -EINVAL ? "its package has no valid digest" : strerror(-e));
+    if (!template_takes(i))
+        instance_start(i);
     return 0;
 }

@@ -3,6 +3,7 @@
  * pool.c       desired state in, what is asked from outside
  * revision.c   what is known of a revision, and its instances
  * instance.c   the state machine of one instance, from fetch to exit
+ * template.h   spec.start: fork: instances that are forked of one that was initialised
  * hooks.c      what is called around its life: initializer, preFreeze, preStop
  * freeze.c     Ready <-> Frozen: what is idle uses no CPU
  * work.c       what its runtime says, and what became of its invocations
@@ -35,6 +36,8 @@ enum {
 #define PRE_HOOK_MAX_NS (5 * NS_PER_S)
 
 struct environment;
+struct forked;
+struct template;
 
 struct revision {
     struct map_node node; /* by function key, NUL, revision */
@@ -50,6 +53,13 @@ struct revision {
     uint64_t run_ns; /* how long an invocation takes; a moving average, 0: none ended yet */
     uint32_t wanted; /* how many slots the activator still wants */
     unsigned hint;   /* its place in the pool's hints */
+    /* spec.start: fork */
+    struct template *template;  /* that forks, or is asked whether it can; NULL: none */
+    struct instance *candidate; /* which is to become it; NULL: none */
+    struct list waiting;        /* instances that are to be forked */
+    struct loop_timer fork_timer;
+    unsigned templates, fork_failures; /* those that end, too; in a row */
+    bool fork_refused;                 /* its instances start as others do */
     char *key;
 };
 
@@ -60,6 +70,9 @@ struct instance {
     struct revision *revision;
     const struct runtime *runtime;
     char *id;
+    struct list waiting;   /* in revision.waiting while it is to be forked */
+    struct forked *forked; /* the process that it is, if it was forked and runs */
+    int fork_socket;       /* of one that may become a template: where its children connect; -1 */
     enum instance_state state;
     char reason[32]; /* CamelCase */
     char message[INSTANCE_MESSAGE_MAX];
@@ -135,6 +148,10 @@ struct pool {
     struct list tombstones;
     unsigned tombstone_count;
     struct loop_timer end; /* pool_free()'s patience */
+    struct list templates; /* those that stand; the longest unused first */
+    struct map boxes;      /* templates and their children, by the launcher's names of them */
+    unsigned template_count;
+    struct loop_timer template_check;
 };
 
 /* ---- revision.c */
@@ -147,6 +164,9 @@ struct revision *revision_free(struct revision *r);
 
 /* ---- instance.c */
 int instance_create(struct pool *p, const Rouse__Control__V1__DesiredInstance *d);
+void instance_start(struct instance *i); /* Fetching: in a sandbox of its own */
+/* It is a process that was forked: its outputs and, as frames_listen_fd, its connection, which become its own. */
+void instance_forked(struct instance *i, const struct sandbox_started *s);
 void instance_drain(struct instance *i, const char *reason);
 void instance_stop(struct instance *i, uint64_t grace_ns);
 /* Failed with that reason, at once; what runs there is lost, the sandbox is killed. */
@@ -182,8 +202,29 @@ void freeze_hooked(struct instance *i);
 bool freeze_wake(struct instance *i);
 void freeze_undo(struct instance *i); /* of one that leaves Frozen */
 
+/* ---- template.h: all else of it */
+void template_init(struct revision *r);
+/* True: that instance, which is to be started, is to be forked. */
+bool template_takes(struct instance *i);
+void template_keep_socket(struct instance *i, int listen_fd);
+/* It is loaded and initialised. True: it is asked to fork, and ready follows. */
+bool template_tries(struct instance *i);
+void template_refused(struct instance *i, const struct function_error *e);
+void template_forget(struct instance *i); /* it is wanted no more */
+void templates_done(struct pool *p);
+/* What the launcher says: whether it is of a template, or of a template's child. */
+bool template_told(struct pool *p, const char *id);
+void template_exited(struct pool *p, const char *id);
+bool forked_started(struct pool *p, const char *id, const struct sandbox_started *s);
+bool forked_failed(struct pool *p, const char *id, const struct err *e);
+struct instance *forked_exited(struct pool *p, const char *id, bool *ret_ours);
+const char *forked_id(const struct forked *f);
+void forked_drop(struct forked *f); /* no instance needs it */
+
 /* ---- work.c */
-int work_open(struct instance *i, const struct sandbox_started *s);
+int work_open(struct instance *i, const struct sandbox_started *s, bool connected);
+/* Its runtime is another's now: copies of its outputs and of its init's pidfd (-1: none), and its link. */
+struct runtime_link *work_part(struct instance *i, int *ret_out, int *ret_err, int *ret_init);
 int work_invoke(struct instance *i, struct http_exchange *x, const struct invoke_params *params,
                 void (*on_done)(void *user, const struct invoke_outcome *o), void *user);
 void work_lose_all(struct instance *i, const char *reason, const char *message);
@@ -216,6 +257,7 @@ void status_fill_load(void *user, Rouse__Control__V1__Report *m);
 /* ---- outside.c: on the far side of the bridge, if there is one */
 int outside_attach(struct pool *p);
 int outside_create(struct pool *p, const struct sandbox_spec *s);
+int outside_adopt(struct pool *p, const struct sandbox_adoption *a);
 void outside_stop(struct pool *p, const char *id, uint64_t grace_ns);
 int outside_code_get(struct pool *p, const char *digest,
                      void (*on_ready)(void *user, const char *dir, const struct err *e), void *of);

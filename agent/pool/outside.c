@@ -15,6 +15,13 @@ int outside_create(struct pool *p, const struct sandbox_spec *s)
     return b ? b->create(b->user, s) : launcher_create(p->config.launcher, s);
 }
 
+int outside_adopt(struct pool *p, const struct sandbox_adoption *a)
+{
+    const struct pool_bridge *b = p->config.bridge;
+
+    return b ? b->adopt(b->user, a) : launcher_adopt(p->config.launcher, a);
+}
+
 void outside_stop(struct pool *p, const char *id, uint64_t grace_ns)
 {
     const struct pool_bridge *b = p->config.bridge;

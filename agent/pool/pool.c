@@ -24,6 +24,7 @@ int pool_new(const struct pool_config *c, struct pool **ret)
     p->loop = c->loop;
     p->last_slot = c->slot_base;
     list_init(&p->tombstones);
+    list_init(&p->templates);
     rouse__control__v1__epoch__init(&p->epoch);
     p->state_dir = strdup(c->state_dir);
     p->node = strdup(c->node);
@@ -82,6 +83,7 @@ struct pool *pool_free(struct pool *p)
     stop_all(p);
     report_set_source(p->config.report, NULL, NULL);
     map_for_each(it, &p->instances) instance_free(map_entry(it, struct instance, node));
+    templates_done(p);
     map_done(&p->instances);
     map_done(&p->leases);
     map_for_each(it, &p->revisions) revision_free(map_entry(it, struct revision, node));

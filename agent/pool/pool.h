@@ -15,17 +15,19 @@ struct launcher;
 struct launcher_ops;
 struct log_writer;
 struct slot_hints;
+struct sandbox_adoption;
 struct sandbox_spec;
 struct err;
 struct runtimes;
 struct code_cache;
 struct report;
 
-/* The way to the launcher and the code cache where they are another loop's. As launcher_create(),
+/* The way to the launcher and the code cache where they are another loop's. As launcher_create(), launcher_adopt(),
  * launcher_stop_sandbox() and code_cache_*(), but that what goes wrong may be told later, by
  * on_failed() or on_ready(). What the launcher says comes through pool_launcher_ops. */
 struct pool_bridge {
     int (*create)(void *user, const struct sandbox_spec *s);
+    int (*adopt)(void *user, const struct sandbox_adoption *a);
     int (*stop)(void *user, const char *id, uint64_t grace_ns);
     int (*code_get)(void *user, const char *digest,
                     void (*on_ready)(void *user, const char *dir, const struct err *e), void *of);
@@ -50,6 +52,10 @@ struct pool_config {
     uint64_t drain_limit_ns;  /* 0: the function's timeout + 5 s */
     uint64_t init_timeout_ns; /* from the sandbox's start to ready; 0: 10 s */
     uint64_t freeze_after_ns; /* an instance that is idle for so long is frozen; 0: never */
+    unsigned templates; /* spec.start: fork: so many are kept at most while their functions sleep; 0: none ever */
+    /* The revision that traffic of a function goes to; NULL: it is not known. May be NULL: then templates are
+     * kept until they are too many. */
+    const char *(*active_revision)(void *user, const char *function_key);
     /* Sends to the controller; -ENOTCONN is fine. */
     int (*send)(void *user, const Rouse__Control__V1__AgentMessage *m);
     /* A slot of that revision is free; the activator still wants `wanted` of them. True: it was taken,

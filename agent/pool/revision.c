@@ -31,6 +31,7 @@ struct revision *revision_free(struct revision *r)
 {
     if (!r)
         return NULL;
+    loop_timer_cancel(r->pool->loop, &r->fork_timer);
     if (r->spec)
         rouse__control__v1__revision_spec__free_unpacked(r->spec, NULL);
     free((char *)r->name);
@@ -69,6 +70,7 @@ struct revision *revision_get(struct pool *p, const char *function_key, const ch
     r->hint = slot_hint_place(function_key, revision);
     list_init(&r->instances);
     list_init(&r->free);
+    template_init(r);
     r->key = malloc(n + 1);
     if (r->key) {
         memcpy(r->key, key, n);
@@ -112,7 +114,7 @@ void revision_drop_unused(struct pool *p)
     {
         struct revision *r = map_entry(it, struct revision, node);
 
-        if (r->count || r->wanted)
+        if (r->count || r->wanted || r->templates)
             continue;
         map_del(&p->revisions, &r->node);
         revision_free(r);

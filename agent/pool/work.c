@@ -6,6 +6,7 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -211,6 +212,12 @@ static void on_closed(void *user, const char *violation)
         instance_check_end(i);
 }
 
+static void on_no_fork(void *user, uint64_t id, const struct function_error *e)
+{
+    (void)id;
+    template_refused(user, e);
+}
+
 static const struct runtime_link_ops link_ops = {
     .on_hello = on_hello,
     .on_credit = on_credit,
@@ -222,6 +229,7 @@ static const struct runtime_link_ops link_ops = {
     .on_body = on_body,
     .on_room = on_room,
     .on_hook = on_hook,
+    .on_no_fork = on_no_fork,
     .on_log = on_log,
     .on_closed = on_closed,
 };
@@ -263,7 +271,7 @@ static void watch_init(struct instance *i, pid_t pid)
 }
 
 /* Takes all descriptors of `s`, also on failure. */
-int work_open(struct instance *i, const struct sandbox_started *s)
+int work_open(struct instance *i, const struct sandbox_started *s, bool connected)
 {
     const Rouse__Control__V1__RevisionSpec *spec = i->revision->spec;
     struct runtime_link_config c = {
@@ -277,6 +285,7 @@ int work_open(struct instance *i, const struct sandbox_started *s)
         .memory = spec->memory,
         .port = (uint16_t)spec->port,
         .frames_fd = s->frames_listen_fd,
+        .connected = connected,
         .api_fd = s->api_listen_fd,
         .ops = &link_ops,
         .user = i,
@@ -287,6 +296,27 @@ int work_open(struct instance *i, const struct sandbox_started *s)
 
     watch_init(i, s->pid);
     return out < 0 ? out : err < 0 ? err : r;
+}
+
+static int part_pipe(struct log_pipe *p)
+{
+    int fd = p->open ? fcntl(p->watch.fd, F_DUPFD_CLOEXEC, 3) : -1;
+
+    log_pipe_close(p);
+    *p = (struct log_pipe){0};
+    return fd;
+}
+
+struct runtime_link *work_part(struct instance *i, int *ret_out, int *ret_err, int *ret_init)
+{
+    struct runtime_link *link = i->link;
+
+    *ret_out = part_pipe(&i->out);
+    *ret_err = part_pipe(&i->err);
+    *ret_init = i->init.events ? fcntl(i->init.fd, F_DUPFD_CLOEXEC, 3) : -1;
+    unwatch_init(i);
+    i->link = NULL;
+    return link;
 }
 
 void work_close(struct instance *i)

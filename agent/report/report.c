@@ -45,7 +45,8 @@ struct report {
     struct histogram request_seconds;
     struct histogram phases[PHASE_COUNT];
     struct histogram thaw_seconds;
-    uint64_t freezes, thaws;
+    uint64_t freezes, thaws, forks;
+    int64_t templates;
     uint64_t in_flight;
     uint64_t reported_ns;
     uint64_t dropped_loads;
@@ -244,6 +245,16 @@ void report_phase(struct report *r, enum start_phase p, uint64_t ns)
     histogram_observe(&r->phases[p], (double)ns / (double)NS_PER_S);
 }
 
+void report_template(struct report *r, int delta)
+{
+    r->templates += delta;
+}
+
+void report_fork(struct report *r)
+{
+    r->forks++;
+}
+
 void report_frozen(struct report *r)
 {
     r->freezes++;
@@ -402,6 +413,10 @@ void report_metrics(const struct report *r, struct buffer *out)
     metrics_sample(out, "rouse_thaws_total", (double)r->thaws, NULL);
     metrics_family(out, "rouse_thaw_seconds", "histogram", "Time to thaw an instance.");
     metrics_histogram(out, "rouse_thaw_seconds", &r->thaw_seconds, NULL);
+    metrics_family(out, "rouse_templates", "gauge", "Templates that are kept to fork instances of.");
+    metrics_sample(out, "rouse_templates", (double)r->templates, NULL);
+    metrics_family(out, "rouse_forks_total", "counter", "Instances that were forked of a template.");
+    metrics_sample(out, "rouse_forks_total", (double)r->forks, NULL);
     metrics_family(out, "rouse_load_dropped_total", "counter",
                    "Load that was past the bound of revisions.");
     metrics_sample(out, "rouse_load_dropped_total", (double)r->dropped_loads, NULL);

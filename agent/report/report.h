@@ -34,6 +34,9 @@ void report_thawed(struct report *r, uint64_t ns); /* how long the thaw took */
 void report_instance(struct report *r, const char *function_key, const char *revision,
                      int delta); /* +1 made, -1 gone */
 
+void report_template(struct report *r, int delta); /* of functions with start: fork; +1 kept, -1 gone */
+void report_fork(struct report *r);                /* an instance was forked */
+
 /* The pool's part of a Report: `fill` runs within report_load(), before the functions are summed.
  * It may call report_usage() and sets m->instances (an array and messages it allocated by malloc)
  * and m->reserved. */

@@ -13,7 +13,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NODE_NAME_MAX = 63, LABEL_MAX = 63, CPU_SHARE = 32 };
+enum {
+    NODE_NAME_MAX = 63,
+    LABEL_MAX = 63,
+    CPU_SHARE = 32,
+    TEMPLATES_DEFAULT = 64,
+    TEMPLATES_LIMIT = 10000
+};
 #define MEMORY_MIN         (32ull << 20)
 #define CODE_CACHE_MIN     (1ull << 20)
 #define QUEUE_DEADLINE_MIN NS_PER_S
@@ -40,6 +46,8 @@ const char options_help[] =
     "                              1h, or never (1s, or the environment's ROUSE_FREEZE_AFTER)\n"
     "  --code-cache BYTES          for unpacked code, as 4Gi; 1Mi at least. Beyond it what was used least\n"
     "                              recently goes, but for what is in use (10 % of the disk, 10Gi at most)\n"
+    "  --templates N               so many templates of functions with start: fork are kept while their functions\n"
+    "                              sleep, the longest unused go first; 0: no function is forked (64)\n"
     "\n"
     "The controller\n"
     "  --controller ADDRESS        control channel (tcp://127.0.0.1:7082); tls://HOST:PORT\n"
@@ -149,6 +157,19 @@ static int take_freeze_after(const char *flag, const char *value, struct options
     if (!never && (quantity_duration(value, &v) < 0 || v < FREEZE_AFTER_MIN || v > FREEZE_AFTER_MAX))
         return bad(e, flag, value, "is neither a duration between 10ms and 1h nor never");
     o->freeze_after_ns = v;
+    return 0;
+}
+
+static int take_templates(const char *value, struct options *o, struct err *e)
+{
+    char *end;
+    unsigned long n;
+
+    errno = 0;
+    n = strtoul(value, &end, 10);
+    if (*value < '0' || *value > '9' || *end || errno || n > TEMPLATES_LIMIT)
+        return bad(e, "--templates", value, "is not a number of templates, 0 to 10000");
+    o->templates = (unsigned)n;
     return 0;
 }
 
@@ -345,6 +366,8 @@ static int take(const char *name, char *value, struct options *o, struct err *e)
         return take_code_cache(value, o, e);
     if (!strcmp(name, "--queue-deadline"))
         return take_deadline(value, o, e);
+    if (!strcmp(name, "--templates"))
+        return take_templates(value, o, e);
     if (!strcmp(name, "--freeze-after"))
         return take_freeze_after(name, value, o, e);
     if (!strcmp(name, "--loops"))
@@ -362,6 +385,7 @@ static bool takes_value(const char *name)
                                          "--code-cache",
                                          "--queue-deadline",
                                          "--freeze-after",
+                                         "--templates",
                                          "--deny-egress",
                                          "--allow-egress",
                                          "--instance-subnet",
@@ -389,6 +413,7 @@ int options_parse(int argc, char **argv, struct options *ret, enum options_mode 
         .cpu_millis = capacity_cpus() * CPU_SHARE * 1000,
         .queue_deadline_ns = 30 * NS_PER_S,
         .freeze_after_ns = NS_PER_S,
+        .templates = TEMPLATES_DEFAULT,
         .loops = 1,
         .reactor = -1,
     };

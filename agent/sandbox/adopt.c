@@ -48,7 +48,7 @@ static const unsigned state_edges[ADOPT_STATES] = {
 struct adopted {
     struct map_node node;
     struct server *server;
-    char id[64], cgroup[SANDBOX_CGROUP_MAX];
+    char id[64], of[64], cgroup[SANDBOX_CGROUP_MAX];
     enum adopt_state state;
     uint64_t arrived, until;
     pid_t pid, helper;
@@ -187,9 +187,12 @@ static void on_reaped(struct loop_timer *t)
 static void on_process(struct loop_watch *w, uint32_t events)
 {
     struct adopted *a = container_of(w, struct adopted, process);
+    const struct sandbox *b = sandbox_find(a->server, a->of);
 
     (void)events;
     loop_watch_cancel(a->server->loop, w);
+    if (b) /* its parent may be frozen, and is to reap it */
+        cgroup_freeze(&a->server->cgroups, b->cgroup, false);
     if (!a->started && !a->error.code)
         err_set(&a->error, ESRCH, "the process ended before it had its cgroup");
     set_state(a, ADOPT_ENDED);
@@ -381,6 +384,7 @@ void adopt_begin(struct server *s, const struct sandbox_adoption *what, uint64_t
         a->process = (struct loop_watch){.fd = -1, .fn = on_process};
         a->attach = (struct loop_watch){.fd = -1, .fn = on_attached};
         snprintf(a->id, sizeof(a->id), "%s", what->id);
+        snprintf(a->of, sizeof(a->of), "%s", what->of);
         snprintf(a->cgroup, sizeof(a->cgroup), "fork-%u", s->serial++);
         r = map_put(&s->adopted, &a->node, a->id, strlen(a->id));
     }

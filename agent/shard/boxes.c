@@ -151,29 +151,31 @@ const struct launcher_ops boxes_launcher_ops = {
     .on_started = on_started, .on_failed = on_failed, .on_exit = on_exit_of, .on_lost = on_lost};
 
 /* ---------------------------------------------------------------- to the launcher */
-static int create(struct shard *s, const struct sandbox_spec *spec)
+/* A CREATE or an ADOPT: what the launcher says of that id is the shard's. */
+static int ask(struct shard *s, const struct message *m)
 {
     struct shards *all = s->all;
     struct box *b;
     int r;
 
-    if (strlen(spec->id) >= BOX_ID_MAX)
+    if (strlen(m->id) >= BOX_ID_MAX)
         return -EINVAL;
-    if (box_find(all, spec->id))
+    if (box_find(all, m->id))
         return -EEXIST;
     b = calloc(1, sizeof(*b));
     if (!b)
         return -ENOMEM;
     b->shard = s;
-    memcpy(b->id, spec->id, strlen(spec->id) + 1);
+    memcpy(b->id, m->id, strlen(m->id) + 1);
     r = map_put(&all->boxes, &b->node, b->id, strlen(b->id));
     if (r < 0) {
         free(b);
         return r;
     }
-    r = launcher_create(all->config.launcher, spec);
+    r = m->type == MESSAGE_CREATE ? launcher_create(all->config.launcher, &m->spec)
+                                  : launcher_adopt(all->config.launcher, &m->adoption);
     if (r < 0)
-        box_forget(all, spec->id);
+        box_forget(all, m->id);
     return r;
 }
 
@@ -199,7 +201,7 @@ static void on_wish(struct letter *l, bool late)
     if (m.type == MESSAGE_STOP) {
         launcher_stop_sandbox(w->shard->all->config.launcher, m.id, m.grace_ns);
     } else {
-        r = create(w->shard, &m.spec);
+        r = ask(w->shard, &m);
         if (r < 0) {
             err_set(&e, -r, "%s", strerror(-r));
             publish(w->shard, &(struct news){.kind = NEWS_FAILED, .failed = e}, m.id);
@@ -232,8 +234,16 @@ int boxes_create(void *user, const struct sandbox_spec *spec)
     const struct message m = {.type = MESSAGE_CREATE, .id = spec->id, .spec = *spec};
 
     if (is_main(s))
-        return create(s, spec);
+        return ask(s, &m);
     return strlen(spec->id) < BOX_ID_MAX ? post(s, &m) : -EINVAL;
+}
+
+int boxes_adopt(void *user, const struct sandbox_adoption *a)
+{
+    struct shard *s = user;
+    const struct message m = {.type = MESSAGE_ADOPT, .id = a->id, .adoption = *a};
+
+    return is_main(s) ? ask(s, &m) : post(s, &m);
 }
 
 int boxes_stop(void *user, const char *id, uint64_t grace_ns)

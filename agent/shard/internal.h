@@ -129,6 +129,7 @@ void down_away(void *user);
 /* ---- boxes.c: sandboxes and the launcher */
 extern const struct launcher_ops boxes_launcher_ops;        /* user: the shards */
 int boxes_create(void *user, const struct sandbox_spec *s); /* the shard's loop */
+int boxes_adopt(void *user, const struct sandbox_adoption *a);
 int boxes_stop(void *user, const char *id, uint64_t grace_ns);
 void boxes_done(struct shards *all);
 

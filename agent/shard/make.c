@@ -26,11 +26,20 @@ static bool on_slot_free(void *user, const char *function_key, const char *revis
     return s->gateway && gateway_slot_free(s->gateway, function_key, revision, wanted);
 }
 
+static const char *active_revision(void *user, const char *function_key)
+{
+    const struct shard *s = user;
+    const struct route *r = routes_get(routes_now(s->routes), function_key);
+
+    return r ? r->revision : NULL;
+}
+
 static int make_pool(struct shard *s)
 {
     struct shards *all = s->all;
     const struct pool_bridge bridge = {
         .create = boxes_create,
+        .adopt = boxes_adopt,
         .stop = boxes_stop,
         .code_get = code_get,
         .code_release = code_release,
@@ -46,6 +55,8 @@ static int make_pool(struct shard *s)
         .state_dir = all->config.state_dir,
         .node = all->config.node,
         .log_writer = all->log_writer,
+        .templates = (all->config.templates + all->config.count - 1) / all->config.count,
+        .active_revision = active_revision,
         .freeze_after_ns = all->config.freeze_after_ns,
         .slot_base = (uint64_t)s->index << LOOP_SHIFT,
         .send = up_send,

@@ -183,6 +183,27 @@ int launcher_stop_sandbox(struct launcher *l, const char *id, uint64_t grace_ns)
     return 0;
 }
 
+/* A box without sockets of its own; `adoption` is what was asked for last. */
+static struct sandbox_adoption adoption;
+static int adopt_result;
+
+int launcher_adopt(struct launcher *l, const struct sandbox_adoption *a)
+{
+    struct box *b = &boxes[box_count];
+
+    (void)l;
+    if (adopt_result)
+        return adopt_result;
+    ck_assert_uint_lt(box_count, 16);
+    box_count++;
+    *b = (struct box){.out = -1, .err = -1, .alive = true};
+    b->rt.fd = -1;
+    snprintf(b->id, sizeof(b->id), "%s", a->id);
+    adoption = *a;
+    adoption.id = b->id;
+    return 0;
+}
+
 static int usage_reads;
 
 int launcher_usage(const struct launcher *l, const char *cgroup, struct sandbox_usage *ret)

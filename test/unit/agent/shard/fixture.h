@@ -241,6 +241,12 @@ int launcher_ports(struct launcher *l, const char *const *addresses)
     return 0;
 }
 
+int launcher_adopt(struct launcher *l, const struct sandbox_adoption *a)
+{
+    (void)l, (void)a;
+    return -ENOSYS;
+}
+
 int launcher_usage(const struct launcher *l, const char *cgroup, struct sandbox_usage *ret)
 {
     (void)l, (void)cgroup, (void)ret;
