@@ -1,0 +1,96 @@
+"""Using up what all share: each attempt ends at the attacker's own limit. And what the neighbour feels of it."""
+import json
+import pathlib
+import threading
+import time
+
+import pytest
+from harness import wait_until
+from victims import agent_memory
+
+
+@pytest.mark.parametrize("what,least,most,error", [
+    ("processes", 100, 256, "EAGAIN"),
+    ("threads", 100, 256, "EAGAIN"),
+    ("descriptors", 1000, 65536, "EMFILE"),
+    ("pipes", 400, 1024, "EMFILE"),
+    ("tmp", 60, 65, "ENOSPC"),
+    ("shm", 60, 65, "ENOSPC"),
+    ("names", 60000, 65536, "ENOSPC"),
+    ("names in shm", 4000, 4096, "ENOSPC"),
+    ("queues", 1000, 32000, "ENOSPC"),
+])
+def test_bombs(attack, what, least, most, error):
+    n, stopped_by = attack("bombs", what).json
+    assert stopped_by == error and least <= n <= most, (n, stopped_by)
+
+
+def test_memory(attack):
+    r = attack("memory", alone="memory")
+    assert (r.status, r.json["reason"]) == (502, "OOMKilled"), r
+
+
+def test_kernel_memory_of_sockets(attack):
+    """Without a limit 400 connections that nobody reads take some 300 MiB, outside of every account."""
+    assert attack("socket_memory").json < 160 << 20
+
+
+def test_the_connection_table_is_shared(attack):
+    count = pathlib.Path("/proc/sys/net/netfilter/nf_conntrack_count")
+    if not count.exists():
+        pytest.skip("no connection tracking here")
+    before = int(count.read_text())
+    attack("flows", 30000)
+    assert int(count.read_text()) - before < 10000
+
+
+def log_sizes(platform):
+    return sum(f.stat().st_size for f in platform.state.glob("agents/*/logs/default.inside.log*"))
+
+
+def test_logs_at_full_speed(platform, attack):
+    before = agent_memory(platform)
+    written = attack("shout", 2).json
+    # A burst, a little more, and what the pipe holds: it waits in write(2) meanwhile.
+    assert written < 1 << 20
+    assert agent_memory(platform) - before < 32
+    wait_until("the logs to be written", lambda: log_sizes(platform))
+    assert log_sizes(platform) < 21 << 20
+
+
+def test_answers_of_many_values(platform, attack):
+    before = agent_memory(platform)
+    r = attack("many_values", 1500000)
+    assert r.status == 502 and r.json["reason"] == "InvalidAnswer" and "values" in r.json["message"], r
+    assert agent_memory(platform) - before < 48
+    event = b"[" + b"0," * 2000000 + b"0]"
+    r = platform.call("/2015-03-31/functions/neighbour/invocations", method="POST", body=event)
+    assert r.status == 200, r
+    assert agent_memory(platform) - before < 80
+
+
+NOISE = {"nothing": None, "cpu": ("burn", 2), "forks": ("fork_storm", 2), "memory": ("churn_memory", 2), "disk": ("churn_disk", 2),
+         "logs": ("shout", 2), "sockets": ("socket_memory", None)}
+
+
+def test_beside_a_noisy_one(platform, attack, neighbour, capsys):
+    """Only that the neighbour is answered, and rightly; how late it is depends on the machine, and is printed."""
+    address = neighbour()
+    for what, call in NOISE.items():
+        noise = threading.Thread(target=platform.call, args=("/inside",),
+                                 kwargs={"method": "POST", "body": json.dumps(call).encode()}) if call else None
+        took = []
+        if noise:
+            noise.start()
+        while len(took) < 60 or (noise and noise.is_alive()):
+            began = time.monotonic()
+            r = platform.call("/neighbour")
+            took.append((time.monotonic() - began) * 1e3)
+            assert (r.status, r.text) == (200, address), r
+            time.sleep(0.01)
+        if noise:
+            noise.join()
+        took.sort()
+        with capsys.disabled():
+            for name, value in (("p50", took[len(took) // 2]), ("p99", took[len(took) * 99 // 100])):
+                print(f"\nbench neighbour_beside_{what}_{name} {value:.2f} ms", end="")
