@@ -80,7 +80,7 @@ def test_killed_agent_is_cleaned_by_its_next_life():
             p.rouse("up")
             assert p.call("/k").text == "k"
             # The entry serves its ticket as the slot appears; the controller hears of it at the same time.
-            wait_until("its instance to be ready", lambda: p.instances("k")[-1]["status"]["state"] == "Ready")
+            wait_until("its instance to be ready", lambda: p.instances("k")[-1]["status"]["state"] in ("Ready", "Frozen"))
     finally:
         p.down()
         left = left_behind(p, before)
