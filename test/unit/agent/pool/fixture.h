@@ -374,7 +374,7 @@ static void begin(void)
     log_set_level(LOG_ERROR);
     strcpy(state, "/tmp/pool-test-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(state));
-    snprintf(path, sizeof(path), "%s/cache/%s", state, PACKAGE + 7);
+    snprintf(path, sizeof(path), "%s/cache/%s.4096", state, PACKAGE + 7);
     ck_assert_int_eq(file_mkdirs(path, 0755), 0);
     add_runtime("python3", "frames");
     add_runtime("provided", "any");
