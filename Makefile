@@ -94,7 +94,8 @@ BRANCHES := -mbranch-protection=standard
 endif
 CFLAGS ?= $(CFLAGS_$(VARIANT))
 CSTD   := -std=gnu17 -D_GNU_SOURCE -pthread
-LDFLAGS += -pie -Wl,-z,relro,-z,now,-z,noexecstack $(filter -fsanitize=%,$(filter-out -fsanitize=fuzzer%,$(CFLAGS)))
+# As needed: a module's libraries are listed whole, and a program is linked with those that its part of it calls.
+LDFLAGS += -pie -Wl,--as-needed -Wl,-z,relro,-z,now,-z,noexecstack $(filter -fsanitize=%,$(filter-out -fsanitize=fuzzer%,$(CFLAGS)))
 ifeq ($(VARIANT),aarch64)
 LDFLAGS := -static
 endif
@@ -162,6 +163,10 @@ $(B)/bin/rouse-agent: $(B)/obj/agent/main.c.o $(sort $(foreach m,$(AGENT_MODULES
 	@mkdir -p $(@D)
 	$(call say,LINK)
 	$(link) $(sort $(foreach m,$(AGENT_MODULES),$(call libs_of,$(m)))) -o $@
+$(B)/bin/rouse-unpack: $(B)/obj/agent/unpack/main.c.o $(call archives_of,agent/code)
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(link) $(call libs_of,agent/code) -o $@
 $(B)/bin/rouse-controller: $(B)/obj/controller/main.c.o $(sort $(foreach m,$(CONTROLLER_MODULES),$(call archives_of,$(m))))
 	@mkdir -p $(@D)
 	$(call say,LINK)
@@ -202,7 +207,7 @@ $(B)/examples/%/bootstrap: deploy/examples/%/bootstrap.c deploy/examples/%/funct
 $(B)/obj/runtime-sdk/cli/build.c.o: Makefile
 $(B)/obj/runtime-sdk/cli/build.c.o: COMPILE += -DSDK_LIBS='"$(call libs_of,runtime-sdk/sdk)"'
 
-BINARIES := $(addprefix $(B)/bin/,rouse-controller rouse-agent rouse)
+BINARIES := $(addprefix $(B)/bin/,rouse-controller rouse-agent rouse-unpack rouse)
 RUNTIMES ?= python3 nodejs provided
 RUNTIME_STAMPS := $(RUNTIMES:%=build/runtimes/%/runtime.json)
 build/runtimes/%/runtime.json: hack/mkruntime $(wildcard runtime-sdk/python/* runtime-sdk/nodejs/*)
@@ -279,7 +284,7 @@ $(B)/test/compat/%: $(B)/obj/test/compat/%.c.o $$(call archives_of,$$(call drive
 # ---------------------------------------------------------------- targets
 .PHONY: all run stop check check-unit check-asan check-tsan check-model check-fuzz check-compat check-e2e \
         unit fuzzers bench-programs drivers runtimes bench stress fmt lint install install-reactor clean help
-all: $(BINARIES) $(B)/lib/librouse.a $(B)/lib/librouse-curl.a $(B)/lib/librouse-reactor.a $(EXAMPLES) ## build the three programs, the SDK and the examples
+all: $(BINARIES) $(B)/lib/librouse.a $(B)/lib/librouse-curl.a $(B)/lib/librouse-reactor.a $(EXAMPLES) ## build the programs, the SDK and the examples
 unit: $(UNIT_BIN)
 drivers: $(DRIVER_BIN)
 fuzzers:

@@ -162,17 +162,36 @@ static void raise_descriptor_limit(void)
     }
 }
 
+/* Beside this program: an installation is one directory. */
+static int find_unpack(char path[PATH_MAX], struct err *e)
+{
+    ssize_t n = readlink("/proc/self/exe", path, PATH_MAX - sizeof(UNPACK_PROGRAM) - 1);
+    char *name = NULL;
+
+    if (n > 0) {
+        path[n] = '\0';
+        name = strrchr(path, '/');
+    }
+    if (!name)
+        return err_errno(e, errno, "where this program is");
+    memcpy(name + 1, UNPACK_PROGRAM, sizeof(UNPACK_PROGRAM));
+    return access(path, X_OK) < 0 ? err_errno(e, errno, "%s, which unpacks code", path) : 0;
+}
+
 static int build_code(struct agent *a, struct err *e)
 {
+    char unpack[PATH_MAX];
     struct code_cache_config code = {
         .loop = a->loop,
         .state_dir = a->state.path,
         .api_url = a->options.api,
         .token = a->token,
+        .unpack_program = unpack,
         .size_limit = a->options.code_cache,
     };
+    int r = find_unpack(unpack, e);
 
-    return code_cache_new(&code, &a->code, e);
+    return r < 0 ? r : code_cache_new(&code, &a->code, e);
 }
 
 static int build_shards(struct agent *a, struct err *e)
@@ -313,8 +332,6 @@ int main(int argc, char **argv)
         fprintf(stderr, "rouse-agent: %s\n", e.message);
         return EXIT_USAGE;
     }
-    if (mode == OPTIONS_UNPACK)
-        return code_unpack_main();
     if (mode != OPTIONS_RUN) {
         fputs(mode == OPTIONS_HELP ? options_help : "rouse-agent " AGENT_VERSION "\n", stdout);
         return EXIT_SUCCESS;

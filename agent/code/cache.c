@@ -60,7 +60,7 @@ struct job {
 struct code_cache {
     struct loop *loop;
     struct workers *workers;
-    char *dir, *api_url, *token;
+    char *dir, *api_url, *token, *unpack_program;
     int stop_fd; /* readable once the end has begun: fetches give up */
     uint64_t size_limit, size;
     uint64_t hits, misses, evictions, failures;
@@ -82,6 +82,7 @@ static void job_run(struct worker_job *base)
         .api_url = j->cache->api_url,
         .token = j->cache->token,
         .cache_dir = j->cache->dir,
+        .unpack_program = j->cache->unpack_program,
         .stop_fd = j->cache->stop_fd,
     };
 
@@ -241,6 +242,7 @@ static void cache_destroy(struct code_cache *c)
     free(c->dir);
     free(c->api_url);
     free(c->token);
+    free(c->unpack_program);
     free(c);
 }
 
@@ -378,7 +380,8 @@ int code_cache_new(const struct code_cache_config *config, struct code_cache **r
     c->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     c->api_url = strdup(config->api_url);
     c->token = config->token ? strdup(config->token) : NULL;
-    if (c->stop_fd < 0 || !c->api_url || (config->token && !c->token) ||
+    c->unpack_program = strdup(config->unpack_program);
+    if (c->stop_fd < 0 || !c->api_url || (config->token && !c->token) || !c->unpack_program ||
         asprintf(&c->dir, "%s/cache", config->state_dir) < 0) {
         c->dir = NULL;
         cache_destroy(c);

@@ -12,8 +12,9 @@ struct code_cache;
 struct code_cache_config {
     struct loop *loop;
     const char *state_dir;
-    const char *api_url; /* "http://127.0.0.1:7080" */
-    const char *token;   /* NULL: none */
+    const char *api_url;        /* "http://127.0.0.1:7080" */
+    const char *token;          /* NULL: none */
+    const char *unpack_program; /* rouse-unpack, or a program that is it when it is called so */
     /* Bytes unpacked; beyond it the least recently used go, but for those in use. 0: a tenth of the
      * disk, 10 GiB at most. */
     uint64_t size_limit;
@@ -29,5 +30,6 @@ void code_cache_release(struct code_cache *c, const char *digest);
 void code_cache_forget(struct code_cache *c, void *user);
 /* /metrics: what is here, hits, misses, evictions. */
 void code_cache_metrics(const struct code_cache *c, struct buffer *out);
-/* `rouse-agent --unpack`: main() calls it before anything else; it does not come back. */
-int code_unpack_main(void);
+#define UNPACK_PROGRAM "rouse-unpack"
+/* What is called by that name calls it before anything else; it does not come back. */
+_Noreturn void code_unpack_main(void);

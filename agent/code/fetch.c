@@ -176,7 +176,7 @@ static int unpack_into(const struct fetch_source *s, int archive_fd, const char 
         return err_errno(e, errno, "open %s", dir);
     if (geteuid() == 0 && fchown(dir_fd, UNPRIVILEGED, UNPRIVILEGED) < 0)
         return err_errno(e, errno, "chown %s", dir);
-    return fetch_unpack(archive_fd, dir_fd, s->stop_fd, UNPACK_TIME_MS, e);
+    return fetch_unpack(s->unpack_program, archive_fd, dir_fd, s->stop_fd, UNPACK_TIME_MS, e);
 }
 
 /* Its place has its size in the name: known once all is unpacked. */

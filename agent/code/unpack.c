@@ -1,20 +1,19 @@
 /* unpack.c - unpacking a foreign archive where it can do no harm.
  *
  * libarchive parses bytes that a user chose. It does so in a process of its
- * own: the agent's binary, executed again as `rouse-agent --unpack`, which
- * confine() locks into the target directory.
+ * own: rouse-unpack (unpack_main.c), which confine() locks into the target
+ * directory. A program by itself, because libarchive and all that it brings would
+ * be a fifth of the agent's memory, and the agent's libraries half of its start.
  * fetch_unpack() is the agent's side of it, on a worker thread: posix_spawn,
  * since threads never fork. */
-#include "code/fetch.h"
 #include "code/cache.h"
-#include "code/confine.h"
+#include "code/fetch.h"
+#include "code/unpack.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "package/package.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <locale.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
@@ -22,34 +21,15 @@
 #include <string.h>
 #include <sys/wait.h>
 
-enum { ARCHIVE_FD = 3, DIR_FD = 4, MESSAGE_MAX = 400 };
-
-int code_unpack_main(void)
-{
-    struct err e = {0};
-    int r;
-
-    /* Loaded now, since its files are out of reach once locked in: names in archives are UTF-8. */
-    setlocale(LC_ALL, "C.UTF-8");
-    close_range(DIR_FD + 1, ~0u, 0);
-    r = confine(DIR_FD, &e);
-    if (r == 0)
-        r = package_unpack(ARCHIVE_FD, DIR_FD, NULL, &e);
-    if (r < 0)
-        dprintf(STDOUT_FILENO, "%.*s", MESSAGE_MAX, e.message);
-    /* Nothing is left to flush, and what else runs at an exit does not expect to be locked in. */
-    _exit(r < 0 ? (e.code > 0 && e.code < 256 ? e.code : EIO) : EXIT_SUCCESS);
-}
-
 /* Above the child's own numbers, so that the dup2 actions cannot overwrite one another's source. */
 static int raise_fd(int fd)
 {
     return fcntl(fd, F_DUPFD_CLOEXEC, 16);
 }
 
-static int spawn(int archive_fd, int dir_fd, int out_fd, pid_t *ret_pid)
+static int spawn(const char *program, int archive_fd, int dir_fd, int out_fd, pid_t *ret_pid)
 {
-    static char *const argv[] = {"rouse-agent", "--unpack", NULL};
+    static char *const argv[] = {UNPACK_PROGRAM, NULL};
     static char *const env[] = {"LC_ALL=C.UTF-8", NULL};
     posix_spawn_file_actions_t fa;
     posix_spawnattr_t attr;
@@ -63,9 +43,9 @@ static int spawn(int archive_fd, int dir_fd, int out_fd, pid_t *ret_pid)
     posix_spawn_file_actions_init(&fa);
     posix_spawn_file_actions_addopen(&fa, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
     posix_spawn_file_actions_adddup2(&fa, out_fd, STDOUT_FILENO);
-    posix_spawn_file_actions_adddup2(&fa, archive_fd, ARCHIVE_FD);
-    posix_spawn_file_actions_adddup2(&fa, dir_fd, DIR_FD);
-    r = posix_spawn(ret_pid, "/proc/self/exe", &fa, &attr, argv, env);
+    posix_spawn_file_actions_adddup2(&fa, archive_fd, UNPACK_ARCHIVE_FD);
+    posix_spawn_file_actions_adddup2(&fa, dir_fd, UNPACK_DIR_FD);
+    r = posix_spawn(ret_pid, program, &fa, &attr, argv, env);
     posix_spawn_file_actions_destroy(&fa);
     posix_spawnattr_destroy(&attr);
     return -r;
@@ -112,12 +92,13 @@ static int judge(int status, const char *message, struct err *e)
                    *message ? message : "failed without a word");
 }
 
-int fetch_unpack(int archive_fd, int dir_fd, int stop_fd, int time_ms, struct err *e)
+int fetch_unpack(const char *program, int archive_fd, int dir_fd, int stop_fd, int time_ms,
+                 struct err *e)
 {
     cleanup_fd int archive = raise_fd(archive_fd);
     cleanup_fd int dir = raise_fd(dir_fd);
     cleanup_fd int in = -1, out = -1;
-    char message[MESSAGE_MAX + 1];
+    char message[UNPACK_MESSAGE_MAX + 1];
     int pipe_fds[2], status, r, waited;
     pid_t pid;
 
@@ -126,11 +107,11 @@ int fetch_unpack(int archive_fd, int dir_fd, int stop_fd, int time_ms, struct er
     in = pipe_fds[0];
     out = raise_fd(pipe_fds[1]);
     close(pipe_fds[1]);
-    r = out < 0 ? -errno : spawn(archive, dir, out, &pid);
+    r = out < 0 ? -errno : spawn(program, archive, dir, out, &pid);
     if (out >= 0)
         close(TAKE_FD(out));
     if (r < 0)
-        return err_errno(e, -r, "unpack: spawn");
+        return err_errno(e, -r, "unpack: start %s", program);
     waited = read_message(in, stop_fd, time_ms, message, sizeof(message));
     if (waited < 0)
         kill(pid, SIGKILL);

@@ -438,11 +438,8 @@ int options_parse(int argc, char **argv, struct options *ret, enum options_mode 
     for (int i = 1; i < argc; i++) {
         char *value = strchr(argv[i], '=');
 
-        if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "--version") ||
-            !strcmp(argv[i], "--unpack")) {
-            *ret_mode = argv[i][2] == 'h'   ? OPTIONS_HELP
-                        : argv[i][2] == 'v' ? OPTIONS_VERSION
-                                            : OPTIONS_UNPACK;
+        if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "--version")) {
+            *ret_mode = argv[i][2] == 'h' ? OPTIONS_HELP : OPTIONS_VERSION;
             return 0;
         }
         if (!strcmp(argv[i], "--allow-gateways")) {

@@ -8,7 +8,7 @@
 #define AGENT_VERSION "0.1.0"
 
 enum { OPTION_LABELS_MAX = 64, OPTION_BLOCKS_MAX = 256 };
-enum options_mode { OPTIONS_RUN, OPTIONS_HELP, OPTIONS_VERSION, OPTIONS_UNPACK };
+enum options_mode { OPTIONS_RUN, OPTIONS_HELP, OPTIONS_VERSION };
 
 struct options { /* strings point into argv */
     const char *state, *node, *runtimes;

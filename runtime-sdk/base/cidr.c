@@ -27,7 +27,7 @@ static uint8_t mask_at(unsigned bits, unsigned i)
 {
     if (bits >= 8 * (i + 1))
         return 0xff;
-    return bits <= 8 * i ? 0 : (uint8_t)(0xff00u >> (bits - 8 * i));
+    return (uint8_t)(bits <= 8 * i ? 0 : 0xff00u >> (bits - 8 * i));
 }
 
 int cidr_parse(const char *text, size_t n, struct cidr *ret)

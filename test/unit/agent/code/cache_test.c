@@ -161,8 +161,12 @@ static void end(struct code_cache *c)
 
 static struct code_cache *cache(uint64_t limit)
 {
-    struct code_cache_config config = {
-        .loop = loop, .state_dir = state, .api_url = url, .token = "secret", .size_limit = limit};
+    struct code_cache_config config = {.loop = loop,
+                                       .state_dir = state,
+                                       .api_url = url,
+                                       .token = "secret",
+                                       .size_limit = limit,
+                                       .unpack_program = "/proc/self/exe"};
     struct code_cache *c = NULL;
     struct err e = {0};
 
@@ -516,7 +520,7 @@ int main(int argc, char **argv)
         least_recently_used_goes_first_and_held_ones_stay,
     };
 
-    if (argc == 2 && !strcmp(argv[1], "--unpack"))
-        return code_unpack_main();
+    if (argc == 1 && !strcmp(argv[0], UNPACK_PROGRAM))
+        code_unpack_main();
     return unit_main("code_cache", cases, sizeof(cases) / sizeof(cases[0]));
 }

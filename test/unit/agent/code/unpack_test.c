@@ -146,15 +146,17 @@ START_TEST(ends_in_time)
     int fd = begin(owner), archive = archive_of("pass"), stop = eventfd(1, EFD_CLOEXEC);
     struct err e = {0};
 
-    ck_assert_int_eq(fetch_unpack(archive, fd, -1, 0, &e), -ETIMEDOUT);
+    ck_assert_int_eq(fetch_unpack("/proc/self/exe", archive, fd, -1, 0, &e), -ETIMEDOUT);
     ck_assert(no_children());
-    ck_assert_int_eq(fetch_unpack(archive, fd, stop, 60000, &e), -ECANCELED);
+    ck_assert_int_eq(fetch_unpack("/proc/self/exe", archive, fd, stop, 60000, &e), -ECANCELED);
     ck_assert(no_children());
+    ck_assert_int_eq(fetch_unpack("/nowhere/rouse-unpack", archive, fd, -1, 60000, &e), -ENOENT);
+    ck_assert_msg(strstr(e.message, "/nowhere/rouse-unpack: No such file"), "%s", e.message);
     close(fd);
     file_remove_tree(dir);
 
     fd = begin(owner);
-    ck_assert_msg(fetch_unpack(archive, fd, -1, 60000, &e) == 0, "%s", e.message);
+    ck_assert_msg(fetch_unpack("/proc/self/exe", archive, fd, -1, 60000, &e) == 0, "%s", e.message);
     ck_assert_int_eq(faccessat(fd, "index.py", R_OK, 0), 0);
     close(fd);
     close(archive);
@@ -167,7 +169,7 @@ int main(int argc, char **argv)
 {
     const TTest *const cases[] = {locked_in, ends_in_time};
 
-    if (argc == 2 && !strcmp(argv[1], "--unpack"))
-        return code_unpack_main();
+    if (argc == 1 && !strcmp(argv[0], UNPACK_PROGRAM))
+        code_unpack_main();
     return unit_main("code_unpack", cases, sizeof(cases) / sizeof(cases[0]));
 }

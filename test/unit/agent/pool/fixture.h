@@ -384,7 +384,8 @@ static void begin(void)
     ck_assert_int_eq(runtimes_load(path, &the_runtimes, &e), 0);
     silent_fd = listen_tcp(&port);
     snprintf(api, sizeof(api), "http://127.0.0.1:%d", port);
-    cc = (struct code_cache_config){.loop = loop, .state_dir = state, .api_url = api};
+    cc = (struct code_cache_config){
+        .loop = loop, .state_dir = state, .api_url = api, .unpack_program = "/dev/null"};
     ck_assert_msg(code_cache_new(&cc, &the_cache, &e) == 0, "%s", e.message);
     c.loop = loop;
     c.launcher = &the_launcher;

@@ -273,8 +273,6 @@ START_TEST(modes)
     ck_assert_int_eq(mode, OPTIONS_HELP);
     ck_assert_int_eq(parse_all("--version", &o, &mode, &e), 0);
     ck_assert_int_eq(mode, OPTIONS_VERSION);
-    ck_assert_int_eq(parse_all("--unpack", &o, &mode, &e), 0);
-    ck_assert_int_eq(mode, OPTIONS_UNPACK);
 }
 END_TEST
 
