@@ -379,19 +379,11 @@ static int take(const char *name, char *value, struct options *o, struct err *e)
 
 static bool takes_value(const char *name)
 {
-    static const char *const parsed[] = {"--node",
-                                         "--allocatable-memory",
-                                         "--allocatable-cpu",
-                                         "--code-cache",
-                                         "--queue-deadline",
-                                         "--freeze-after",
-                                         "--templates",
-                                         "--deny-egress",
-                                         "--allow-egress",
-                                         "--instance-subnet",
-                                         "--loops",
-                                         "--reactor",
-                                         "--label"};
+    static const char *const parsed[] = {
+        "--node",           "--allocatable-memory", "--allocatable-cpu", "--code-cache",
+        "--queue-deadline", "--freeze-after",       "--templates",       "--deny-egress",
+        "--allow-egress",   "--instance-subnet",    "--loops",           "--reactor",
+        "--label"};
     struct options scratch;
 
     for (size_t i = 0; i < sizeof(parsed) / sizeof(parsed[0]); i++)
