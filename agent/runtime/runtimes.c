@@ -3,6 +3,7 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "sandbox/syscall_list.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -37,6 +38,7 @@ static struct runtime *runtime_free(struct runtime *r)
         free(r->rootfs);
         strings_free(r->argv);
         strings_free(r->env);
+        strings_free(r->syscalls);
         free(r);
     }
     return NULL;
@@ -58,16 +60,12 @@ static int string_of(struct json_object *o, const char *field, bool needed, char
     return *ret ? 0 : err_set(e, ENOMEM, "out of memory");
 }
 
-static int argv_of(struct json_object *o, char ***ret, struct err *e)
+static int strings_of(struct json_object *v, const char *field, char ***ret, struct err *e)
 {
-    struct json_object *v;
-    size_t n;
+    size_t n = json_object_is_type(v, json_type_array) ? json_object_array_length(v) : 0;
 
-    if (!json_object_object_get_ex(o, "argv", &v) || !json_object_is_type(v, json_type_array))
-        return err_set(e, EINVAL, "argv: must be an array of strings");
-    n = json_object_array_length(v);
     if (!n || n > STRINGS_MAX)
-        return err_set(e, EINVAL, "argv: must have 1 to %d entries", STRINGS_MAX);
+        return err_set(e, EINVAL, "%s: must be an array of 1 to %d strings", field, STRINGS_MAX);
     *ret = calloc(n + 1, sizeof(**ret));
     if (!*ret)
         return err_set(e, ENOMEM, "out of memory");
@@ -75,14 +73,38 @@ static int argv_of(struct json_object *o, char ***ret, struct err *e)
         struct json_object *s = json_object_array_get_idx(v, i);
 
         if (!json_object_is_type(s, json_type_string))
-            return err_set(e, EINVAL, "argv[%zu]: must be a string", i);
+            return err_set(e, EINVAL, "%s[%zu]: must be a string", field, i);
         (*ret)[i] = strdup(json_object_get_string(s));
         if (!(*ret)[i])
             return err_set(e, ENOMEM, "out of memory");
     }
-    if ((*ret)[0][0] != '/')
-        return err_set(e, EINVAL, "argv[0]: must be an absolute path");
     return 0;
+}
+
+static int argv_of(struct json_object *o, char ***ret, struct err *e)
+{
+    struct json_object *v = NULL;
+    int r;
+
+    json_object_object_get_ex(o, "argv", &v);
+    r = strings_of(v, "argv", ret, e);
+    if (r == 0 && (*ret)[0][0] != '/')
+        return err_set(e, EINVAL, "argv[0]: must be an absolute path");
+    return r;
+}
+
+static int syscalls_of(struct json_object *o, char ***ret, struct err *e)
+{
+    struct json_object *v;
+    int r;
+
+    if (!json_object_object_get_ex(o, "syscalls", &v))
+        return 0;
+    r = strings_of(v, "syscalls", ret, e);
+    for (size_t i = 0; r == 0 && (*ret)[i]; i++)
+        if ((r = syscall_list_check((*ret)[i], e)) < 0)
+            return err_wrap(e, "syscalls[%zu]", i);
+    return r;
 }
 
 static int env_of(struct json_object *o, char ***ret, struct err *e)
@@ -170,6 +192,8 @@ static int runtime_fill(struct runtime *r, struct json_object *o, const char *di
         n = protocol_of(o, &r->protocol, e);
     if (n == 0)
         n = park_of(o, &r->park, e);
+    if (n == 0)
+        n = syscalls_of(o, &r->syscalls, e);
     if (n == 0 && r->park && r->protocol != RUNTIME_FRAMES)
         n = err_set(e, EINVAL, "park: needs the protocol \"frames\"");
     if (n < 0)

@@ -16,6 +16,7 @@ struct runtime {
     char *name, *version, *digest;
     char *rootfs;       /* absolute */
     char **argv, **env; /* NULL-terminated */
+    char **syscalls; /* that it needs beside what all have (sandbox/syscall_list.h); NULL: none */
     enum runtime_protocol protocol;
     enum runtime_park park;
 };

@@ -85,6 +85,12 @@ START_TEST(broken_ones_are_left_out)
         "{\"name\":\"b\",\"argv\":[\"/x\"],\"park\":\"bench\"}",
         "{\"name\":\"b\",\"argv\":[\"/x\"],\"park\":null}",
         "{\"name\":\"b\",\"argv\":[\"/x\"],\"park\":\"zygote\",\"protocol\":\"any\"}",
+        "{\"name\":\"b\",\"argv\":[\"/x\"],\"syscalls\":\"io_setup\"}",
+        "{\"name\":\"b\",\"argv\":[\"/x\"],\"syscalls\":[]}",
+        "{\"name\":\"b\",\"argv\":[\"/x\"],\"syscalls\":[1]}",
+        "{\"name\":\"b\",\"argv\":[\"/x\"],\"syscalls\":[\"io_setup\",\"mount\"]}",
+        "{\"name\":\"b\",\"argv\":[\"/x\"],\"syscalls\":[\"openat\"]}",
+        "{\"name\":\"b\",\"argv\":[\"/x\"],\"syscalls\":[\"\"]}",
     };
 
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -100,6 +106,24 @@ START_TEST(broken_ones_are_left_out)
         runtimes_free(r);
         file_remove_tree(dir);
     }
+}
+END_TEST
+
+START_TEST(calls_that_it_adds)
+{
+    struct runtimes *r;
+    struct err e = {0};
+
+    begin();
+    add("b", "{\"name\":\"b\",\"argv\":[\"/x\"],\"syscalls\":[\"io_setup\",\"mbind\"]}", true);
+    add("none", "{\"name\":\"none\",\"argv\":[\"/x\"]}", true);
+    ck_assert_int_eq(runtimes_load(dir, &r, &e), 0);
+    ck_assert_str_eq(runtimes_get(r, "b")->syscalls[0], "io_setup");
+    ck_assert_str_eq(runtimes_get(r, "b")->syscalls[1], "mbind");
+    ck_assert_ptr_null(runtimes_get(r, "b")->syscalls[2]);
+    ck_assert_ptr_null(runtimes_get(r, "none")->syscalls);
+    runtimes_free(r);
+    file_remove_tree(dir);
 }
 END_TEST
 
@@ -119,4 +143,5 @@ START_TEST(no_rootfs_and_no_directory)
 }
 END_TEST
 
-UNIT_MAIN("runtimes", loads_sorted, broken_ones_are_left_out, no_rootfs_and_no_directory)
+UNIT_MAIN("runtimes", loads_sorted, broken_ones_are_left_out, calls_that_it_adds,
+          no_rootfs_and_no_directory)
