@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct tree {
@@ -229,5 +230,54 @@ START_TEST(reclaim)
 }
 END_TEST
 
+/* What this node cannot enforce is said once, at the start: by its path, and by what has no limit then. */
+START_TEST(warnings)
+{
+    static const char *const files[] = {"memory.max", "cpu.max", "pids.max", NULL};
+    char text[2048], warning[4096];
+    struct tree t;
+
+    tree_make(&t, true, ALL_LIMITS, files);
+    put(t.dir, "cgroup.subtree_control", "");
+    snprintf(text, sizeof(text), "%s/rouse-1", t.dir);
+    put(text, "cgroup.subtree_control", "");
+    *warning = '\0';
+    cgroups_prepare(&t.c, NULL, 0, warning, sizeof(warning));
+    ck_assert_str_eq(warning, "");
+    ck_assert_int_eq(cgroup_limit(&t.c, "a", NULL, &kind, NULL), 0);
+    tree_done(&t);
+
+    /* A tree that cannot be delegated is still good for freezing and counting. */
+    tree_make(&t, true, ALL_LIMITS, files);
+    *warning = '\0';
+    cgroups_prepare(&t.c, NULL, 0, warning, sizeof(warning));
+    snprintf(text, sizeof(text),
+             "%s/cgroup.subtree_control: No such file or directory; memory is not limited; "
+             "cpu is not limited; pids is not limited",
+             t.dir);
+    ck_assert_str_eq(warning, text);
+    ck_assert_int_eq(cgroup_limit(&t.c, "a", NULL, &kind, NULL), 0);
+    ck_assert_ptr_nonnull(cgroup_tree_with(&t.c, CGROUP_FREEZER));
+    tree_done(&t);
+
+    /* One that cannot be written to is none; a blkio without weights is left alone. */
+    tree_make(&t, false, 1u << CGROUP_CPU | 1u << CGROUP_PIDS,
+              (const char *const[]){"cpu.cfs_quota_us", "pids.max", NULL});
+    t.c.trees[1] =
+        (struct cgroup_tree){.own = "/proc/nowhere", .controllers = 1u << CGROUP_MEMORY, .dir = -1};
+    snprintf(text, sizeof(text), "%s/blkio", t.dir);
+    ck_assert_int_eq(mkdir(text, 0755), 0);
+    t.c.trees[2] = (struct cgroup_tree){.own = text, .controllers = 1u << CGROUP_IO, .dir = -1};
+    t.c.count = 3;
+    *warning = '\0';
+    cgroups_prepare(&t.c, NULL, 0, warning, sizeof(warning));
+    ck_assert_str_eq(
+        warning, "mkdir /proc/nowhere/rouse-1: No such file or directory; memory is not limited");
+    ck_assert_uint_eq(t.c.count, 1);
+    ck_assert_int_eq(rmdir(text), 0);
+    tree_done(&t);
+}
+END_TEST
+
 UNIT_MAIN("cgroup_limit", only_what_differs_is_written_on_v2, v1_and_its_order, what_is_absent,
-          use_freeze_and_kill_on_v2, reclaim)
+          use_freeze_and_kill_on_v2, reclaim, warnings)
