@@ -74,13 +74,6 @@ struct adopted *adopt_find(struct server *s, const char *id)
     return n ? map_entry(n, struct adopted, node) : NULL;
 }
 
-static void send_failed(struct server *s, const char *id, const struct err *e)
-{
-    struct message m = {.type = MESSAGE_FAILED, .id = id, .error = *e};
-
-    server_send(s, &m, NULL, 0);
-}
-
 static void watch_close(struct adopted *a, struct loop_watch *w)
 {
     if (w->events)
@@ -106,7 +99,7 @@ static void tell_end(struct adopted *a)
     struct message m = {.type = MESSAGE_EXIT, .id = a->id};
 
     if (!a->started) {
-        send_failed(a->server, a->id, &a->error);
+        server_send_failed(a->server, a->id, &a->error);
         return;
     }
     m.exit.code = a->status >= 0 && WIFEXITED(a->status) ? WEXITSTATUS(a->status) : -1;
@@ -295,15 +288,18 @@ static void on_attached(struct loop_watch *w, uint32_t events)
  * It ends at once, and its exit code is what went wrong. */
 _Noreturn static void attach_run(const struct server *s, const char *cgroup, int unified, pid_t pid)
 {
+    int procs[CGROUP_TREES_MAX], r = 0;
     char text[16];
-    int r = 0;
+    size_t n = 0;
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     snprintf(text, sizeof(text), "%d", pid);
     if (unified >= 0)
         r = file_poke(unified, "cgroup.procs", text);
     if (r == 0)
-        r = cgroup_attach(&s->cgroups, cgroup, pid, NULL);
+        r = cgroup_open_procs(&s->cgroups, cgroup, procs, &n, NULL);
+    for (size_t i = 0; i < n && r == 0; i++)
+        r = write(procs[i], text, strlen(text)) < 0 ? -errno : 0;
     _exit(r < 0 ? -r : 0);
 }
 
@@ -314,7 +310,7 @@ static int attach(struct adopted *a, const struct sandbox_adoption *what, struct
                                          .pids = what->pids ? what->pids : DEFAULT_PIDS};
     struct server *s = a->server;
     cleanup_fd int unified = -1;
-    int r = cgroup_create(&s->cgroups, a->cgroup, NULL, &limits, &unified, e);
+    int r = cgroup_create(&s->cgroups, a->cgroup, &limits, &unified, e);
 
     if (r < 0)
         return r;
@@ -390,13 +386,13 @@ void adopt_begin(struct server *s, const struct sandbox_adoption *what, uint64_t
     }
     if (r < 0) {
         err_errno(&e, -r, "the launcher's room for %u forks", SERVER_SANDBOXES_MAX);
-        send_failed(s, what->id, &e);
+        server_send_failed(s, what->id, &e);
         free(a);
         return;
     }
     r = prepare(a, what, &e);
     if (r < 0) {
-        send_failed(s, a->id, &e);
+        server_send_failed(s, a->id, &e);
         adopted_free(a);
         return;
     }

@@ -80,78 +80,63 @@ void cgroups_open(struct cgroups *c)
 }
 
 /* ---- making */
-int cgroup_create_spare(const struct cgroups *c, const char *name)
-{
-    for (size_t i = 0; i < c->count; i++)
-        if (!c->trees[i].v2 && mkdirat(c->trees[i].dir, name, 0755) < 0)
-            return -errno;
-    return 0;
-}
-
-static int make(const struct cgroups *c, const char *id, const char *spare, int *ret_fd,
-                struct err *e)
+static int make(const struct cgroups *c, const char *name, int *ret_fd, struct err *e)
 {
     cleanup_fd int fd = -1;
 
     for (size_t i = 0; i < c->count; i++) {
         const struct cgroup_tree *t = &c->trees[i];
-        bool moves = spare && !t->v2;
 
-        if ((moves ? renameat(t->dir, spare, t->dir, id) : mkdirat(t->dir, id, 0755)) < 0)
-            return err_errno(e, errno, "cgroup: make %s/%s/%s", t->own, c->name, id);
+        if (mkdirat(t->dir, name, 0755) < 0)
+            return err_errno(e, errno, "cgroup: make %s/%s/%s", t->own, c->name, name);
         if (!t->v2)
             continue;
-        fd = openat(t->dir, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        fd = openat(t->dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (fd < 0)
-            return err_errno(e, errno, "cgroup: open %s/%s/%s", t->own, c->name, id);
+            return err_errno(e, errno, "cgroup: open %s/%s/%s", t->own, c->name, name);
     }
     *ret_fd = TAKE_FD(fd);
     return 0;
 }
 
-int cgroup_make(const struct cgroups *c, const char *name, int *ret_fd, struct err *e)
+int cgroup_create(const struct cgroups *c, const char *name, const struct cgroup_limits *limits,
+                  int *ret_fd, struct err *e)
 {
-    int r = make(c, name, NULL, ret_fd, e);
+    cleanup_fd int fd = -1;
+    int r = make(c, name, &fd, e);
 
+    if (r == 0)
+        r = cgroup_limit(c, name, NULL, limits, e);
     if (r < 0)
         cgroup_remove(c, name);
+    if (r == 0)
+        *ret_fd = TAKE_FD(fd);
     return r;
 }
 
-int cgroup_create(const struct cgroups *c, const char *id, const char *spare,
-                  const struct cgroup_limits *limits, int *ret_fd, struct err *e)
+int cgroup_open_procs(const struct cgroups *c, const char *name, int fds[CGROUP_TREES_MAX],
+                      size_t *ret_n, struct err *e)
 {
-    cleanup_fd int fd = -1;
-    int r = make(c, id, spare, &fd, e);
+    char path[CGROUP_SHORT_MAX];
+    size_t n = 0;
+    int r = 0;
 
-    if (r == 0)
-        r = cgroup_limit(c, id, NULL, limits, e);
-    if (r < 0) {
-        /* With a spare inside the caller removes both names once it has ended that. */
-        cgroup_remove(c, id);
-        return r;
-    }
-    *ret_fd = TAKE_FD(fd);
-    return 0;
-}
-
-int cgroup_attach(const struct cgroups *c, const char *id, pid_t pid, struct err *e)
-{
-    char path[PATH_MAX], text[16];
-
-    snprintf(text, sizeof(text), "%d", pid);
-    for (size_t i = 0; i < c->count; i++) {
+    for (size_t i = 0; i < c->count && r == 0; i++) {
         const struct cgroup_tree *t = &c->trees[i];
-        int r;
+        int fd;
 
         if (t->v2)
             continue;
-        snprintf(path, sizeof(path), "%s/%s/%s/cgroup.procs", t->own, c->name, id);
-        r = file_poke(AT_FDCWD, path, text);
-        if (r < 0)
-            return err_errno(e, -r, "cgroup: write %s to %s", text, path);
+        fd = openat(t->dir, cgroup_short(path, name, "cgroup.procs"), O_WRONLY | O_CLOEXEC);
+        if (fd >= 0)
+            fds[n++] = fd;
+        else
+            r = err_errno(e, errno, "cgroup: open %s/%s/%s", t->own, c->name, path);
     }
-    return 0;
+    while (r < 0 && n)
+        close(fds[--n]);
+    *ret_n = n;
+    return r;
 }
 
 /* ---- all in it */

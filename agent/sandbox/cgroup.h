@@ -24,7 +24,7 @@ struct cgroups {
 /* Reads /proc and decides. -errno. */
 int cgroups_init(struct cgroups *c, const char *name, bool v1_only);
 void cgroups_done(struct cgroups *c);
-/* Opens rouse-<id> in every hierarchy, once it is there: all calls below but cgroup_attach() go
+/* Opens rouse-<id> in every hierarchy, once it is there: all calls below go
  * through these descriptors. cgroups_prepare() ends with it. */
 void cgroups_open(struct cgroups *c);
 
@@ -41,20 +41,17 @@ struct cgroup_limits {
     uint32_t cpu_millis; /* 0: none */
     uint32_t pids;       /* 0: none */
 };
-/* Makes the v1 directories only, with no limits yet, for a process that attaches itself ahead. */
-int cgroup_create_spare(const struct cgroups *c, const char *name);
-/* Makes the directories, or renames those of `spare` where it has one, and sets the limits. *ret_fd is the unified tree's directory for
- * CLONE_INTO_CGROUP, or -1 where there is none. After a failure nothing of it is left. */
-int cgroup_create(const struct cgroups *c, const char *id, const char *spare,
-                  const struct cgroup_limits *limits, int *ret_fd, struct err *e);
-/* Makes the directories, without limits. *ret_fd as cgroup_create()'s. */
-int cgroup_make(const struct cgroups *c, const char *name, int *ret_fd, struct err *e);
+/* Makes the directories and sets the limits. *ret_fd is the unified tree's directory, for CLONE_INTO_CGROUP, or
+ * -1 where there is none. After a failure nothing of it is left. */
+int cgroup_create(const struct cgroups *c, const char *name, const struct cgroup_limits *limits,
+                  int *ret_fd, struct err *e);
 /* Writes what `to` asks for and `from` (NULL: a cgroup just made) does not have already: see the
  * table in cgroup_limit.c. After a failure some may be written. */
 int cgroup_limit(const struct cgroups *c, const char *name, const struct cgroup_limits *from,
                  const struct cgroup_limits *to, struct err *e);
-/* Puts `pid` into the v1 hierarchies; by whole paths, for a process that has closed descriptors. */
-int cgroup_attach(const struct cgroups *c, const char *id, pid_t pid, struct err *e);
+/* Opens cgroup.procs of each hierarchy on v1, for writing: who writes "0" there is in it, whoever opened it. */
+int cgroup_open_procs(const struct cgroups *c, const char *name, int fds[CGROUP_TREES_MAX],
+                      size_t *ret_n, struct err *e);
 /* Kills all in it: -EOPNOTSUPP without the unified tree's cgroup.kill (thawed then on v1: kill the init). */
 int cgroup_kill(const struct cgroups *c, const char *id);
 int cgroup_freeze(const struct cgroups *c, const char *id, bool frozen); /* -EOPNOTSUPP, -ENOENT */

@@ -12,15 +12,15 @@
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
 
-enum { FD_CHANNEL = 3, FD_ROOT, FD_CODE, FD_END };
+enum { FD_CHANNEL = 3, FD_GO, FD_ROOT, FD_END };
 
-/* Moves what is kept to 1..5 and closes all else: the launcher's descriptors of other sandboxes
- * above all. */
+/* Moves what is kept to 1..5 and closes all else. */
 static int keep_descriptors(struct child_plan *p, struct err *e)
 {
     const struct {
@@ -28,8 +28,8 @@ static int keep_descriptors(struct child_plan *p, struct err *e)
     } keep[] = {{&p->stdout_fd, STDOUT_FILENO},
                 {&p->stderr_fd, STDERR_FILENO},
                 {&p->channel, FD_CHANNEL},
-                {&p->root_tree, FD_ROOT},
-                {&p->code_tree, FD_CODE}};
+                {&p->go, FD_GO},
+                {&p->root_tree, FD_ROOT}};
 
     /* First out of each other's way. */
     for (size_t i = 0; i < ARRAY_LEN(keep); i++)
@@ -49,14 +49,14 @@ static int keep_descriptors(struct child_plan *p, struct err *e)
     return 0;
 }
 
-/* The launcher's end closed says: it is gone, and so are we. */
-static void wait_for_go(int channel, struct child_go *ret)
+/* The builder's end closed says: it has failed and told why, and so do we end. */
+static void wait_for_go(int go, void *to, size_t size)
 {
     ssize_t n;
 
-    while ((n = recv(channel, ret, sizeof(*ret), 0)) < 0 && errno == EINTR)
+    while ((n = read(go, to, size)) < 0 && errno == EINTR)
         ;
-    if (n != (ssize_t)sizeof(*ret))
+    if (n != (ssize_t)size)
         _exit(1);
 }
 
@@ -78,21 +78,55 @@ static int build_root(struct child_plan *p, struct err *e)
     struct root_plan plan = {.runtime_root = s->kind.runtime_root,
                              .tmp_size = s->tmp_size,
                              .hostname = s->hostname,
+                             .code_tree = -1,
                              .resolv_conf = p->resolv_conf};
     int r = 0;
 
     if (p->root_tree < 0)
         r = root_open_tree(s->kind.runtime_root, "runtime root", &p->root_tree, e);
-    if (r == 0 && p->code_tree < 0)
-        r = root_open_tree(s->code_dir, "code directory", &p->code_tree, e);
+    if (r == 0 && *s->code_dir)
+        r = root_open_tree(s->code_dir, "code directory", &plan.code_tree, e);
     if (r < 0)
         return r;
     plan.root_tree = p->root_tree;
-    plan.code_tree = p->code_tree;
     r = root_enter(&plan, e);
     close(p->root_tree);
-    close(p->code_tree);
+    if (plan.code_tree >= 0)
+        close(plan.code_tree);
     return r;
+}
+
+/* What the parked sandbox hands to the launcher. */
+struct offer {
+    unsigned which;
+    int fds[4];
+    size_t n;
+};
+
+static void offer_fd(struct offer *o, unsigned which, int fd)
+{
+    o->which |= which;
+    o->fds[o->n++] = fd;
+}
+
+/* Files of /run that the launcher can still write when that is read-only inside: they are opened through a
+ * mount of it that nobody inside sees. A Runtime without them in its /etc has none. */
+static int offer_names(struct offer *o, struct err *e)
+{
+    cleanup_fd int run = open_tree(AT_FDCWD, "/run", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    static const char *const names[] = {ROOT_HOSTS, ROOT_HOSTNAME};
+
+    if (run < 0)
+        return err_errno(e, errno, "clone the mount at /run");
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        int fd = openat(run, names[i], O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+
+        if (fd >= 0)
+            offer_fd(o, i == 0 ? CHILD_FD_HOSTS : CHILD_FD_HOSTNAME, fd);
+        else if (errno != ENOENT)
+            return err_errno(e, errno, "open /run/%s", names[i]);
+    }
+    return 0;
 }
 
 static int listen_frames(int *ret_fd, struct err *e)
@@ -150,47 +184,78 @@ static void check_launcher(int channel)
         _exit(1);
 }
 
+static int offer_frames(struct offer *o, struct err *e)
+{
+    int fd = -1, r = listen_frames(&fd, e);
+
+    if (r == 0)
+        offer_fd(o, CHILD_FD_FRAMES, fd);
+    return r;
+}
+
+static int offer_api(struct offer *o, uint16_t port, struct err *e)
+{
+    int fd = -1, r = listen_api(port, &fd, e);
+
+    if (r == 0)
+        offer_fd(o, CHILD_FD_API, fd);
+    return r;
+}
+
+static int build_world(struct child_plan *p, struct offer *o, struct err *e)
+{
+    const struct sandbox_kind *k = &p->spec->kind;
+    struct child_go go;
+    char ids;
+    int r;
+
+    wait_for_go(p->go, &ids, sizeof(ids));
+    r = become_inner_root(p, e);
+    if (r == 0)
+        r = build_root(p, e);
+    if (r == 0)
+        r = open_stdin(e);
+    if (r == 0 && k->frames_socket)
+        r = offer_frames(o, e);
+    if (r < 0)
+        return r;
+    wait_for_go(p->go, &go, sizeof(go));
+    close(p->go);
+    r = network_child(go.linked ? &go.net : NULL, e);
+    if (r == 0 && k->api_port)
+        r = offer_api(o, k->api_port, e);
+    if (r == 0)
+        r = offer_names(o, e);
+    if (r == 0)
+        r = root_seal(e);
+    if (r == 0)
+        r = privilege_drop(p->whole_range, p->seccomp, e);
+    return r;
+}
+
 _Noreturn static void child_run(struct child_plan *p)
 {
-    int channel = p->channel, fds[2];
-    struct child_go go;
+    int channel = p->channel;
+    struct offer offer = {0};
     struct err e = {0};
-    size_t n = 0;
     int r = keep_descriptors(p, &e);
 
     if (r < 0)
         init_fail(channel, &e);
-    channel = p->channel;
-    wait_for_go(channel, &go);
-    r = become_inner_root(p, &e);
-    if (r == 0)
-        r = network_child(go.linked ? &go.link : NULL, &e);
-    if (r == 0)
-        r = build_root(p, &e);
-    if (r == 0)
-        r = open_stdin(&e);
-    if (r == 0 && p->spec->kind.frames_socket)
-        r = listen_frames(&fds[n++], &e);
-    if (r == 0 && p->spec->kind.api_port)
-        r = listen_api(p->spec->kind.api_port, &fds[n++], &e);
-    if (r == 0)
-        r = root_seal(&e);
-    if (r == 0)
-        r = privilege_drop(p->whole_range, p->seccomp, &e);
+    r = build_world(p, &offer, &e);
     if (r < 0)
-        init_fail(channel, &e);
-    check_launcher(channel);
-    init_run(p, channel, fds, n);
+        init_fail(p->channel, &e);
+    check_launcher(p->channel);
+    init_run(p, offer.which, offer.fds, offer.n);
 }
 
-pid_t child_clone(struct child_plan *p, int cgroup_fd, uint64_t more, int *ret_pidfd)
+pid_t child_clone(struct child_plan *p, int cgroup_fd, int *ret_pidfd)
 {
     struct clone_args args = {
-        .flags = CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWUTS |
-                 CLONE_NEWIPC | CLONE_NEWTIME | CLONE_PIDFD | more,
-        .pidfd = (uint64_t)(uintptr_t)ret_pidfd,
         /* A sibling of the caller ends with the caller's own signal. */
-        .exit_signal = more & CLONE_PARENT ? 0 : SIGCHLD,
+        .flags = CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWUTS |
+                 CLONE_NEWIPC | CLONE_NEWTIME | CLONE_PIDFD | CLONE_PARENT,
+        .pidfd = (uint64_t)(uintptr_t)ret_pidfd,
     };
     long pid;
 

@@ -1,4 +1,4 @@
-/* init.c - PID 1 of a sandbox: forks the runtime, reaps what it leaves behind, forwards SIGTERM.
+/* init.c - PID 1 of a sandbox: parked, then spawns the runtime, reaps what it leaves behind, forwards SIGTERM.
  *
  * Everything foreign runs below it, with its user id but unable to trace it.
  * When the runtime ends, init tells how and ends too; the kernel then kills
@@ -15,10 +15,12 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 
 #define SOCKET_VARIABLE "ROUSE_RUNTIME_SOCKET="
-#define TASK_DIR        "/var/task"
+
+enum { SPAWN_STACK = 64 << 10 };
 
 static void report(int channel, const struct child_report *r, const int *fds, size_t n)
 {
@@ -47,12 +49,13 @@ static const char *exec_hint(int code)
     }
 }
 
-static const char *const *environment(const struct sandbox_spec *s, struct err *e)
+static const char *const *environment(const struct sandbox_kind *k, const char *const *given,
+                                      struct err *e)
 {
-    size_t n = 0, k = 0;
+    size_t n = 0, used = 0;
     const char **env;
 
-    while (s->env[n])
+    while (given && given[n])
         n++;
     env = calloc(n + 2, sizeof(*env));
     if (!env) {
@@ -60,17 +63,21 @@ static const char *const *environment(const struct sandbox_spec *s, struct err *
         return NULL;
     }
     for (size_t i = 0; i < n; i++)
-        if (strncmp(s->env[i], SOCKET_VARIABLE, sizeof(SOCKET_VARIABLE) - 1))
-            env[k++] = s->env[i];
-    if (s->kind.frames_socket)
-        env[k++] = SOCKET_VARIABLE ROOT_SOCKET_PATH;
+        if (strncmp(given[i], SOCKET_VARIABLE, sizeof(SOCKET_VARIABLE) - 1))
+            env[used++] = given[i];
+    if (k->frames_socket)
+        env[used++] = SOCKET_VARIABLE ROOT_SOCKET_PATH;
     return env;
 }
 
-_Noreturn static void runtime_run(const struct sandbox_spec *s, int error_pipe)
+/* ---- the runtime */
+struct runtime {
+    const char *const *argv, *const *env;
+    struct err error; /* why it did not start, from its process */
+};
+
+static void become_runtime(void)
 {
-    struct err e = {0};
-    const char *const *env = environment(s, &e);
     sigset_t none;
 
     setsid();
@@ -78,35 +85,77 @@ _Noreturn static void runtime_run(const struct sandbox_spec *s, int error_pipe)
      * there and back would cost each request more than its handler. A processor that is idle, or that
      * another function holds, it gets as soon as before. */
     sched_setscheduler(0, SCHED_BATCH, &(struct sched_param){0});
-    for (int i = 1; i < NSIG; i++)
-        signal(i, SIG_DFL);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     /* All are close-on-exec already; this holds if one day one is not. */
     close_range(STDERR_FILENO + 1, ~0u, CLOSE_RANGE_CLOEXEC);
-    if (env && chdir(TASK_DIR) < 0)
-        err_errno(&e, errno, "enter " TASK_DIR);
-    if (!e.code) {
-        execve(s->argv[0], (char *const *)s->argv, (char *const *)env);
-        err_set(&e, errno, "exec %s: %s%s", s->argv[0], strerror(errno), exec_hint(errno));
+}
+
+/* In init's memory while that waits: nothing is copied, and an error needs no pipe. */
+static int runtime_exec(void *arg)
+{
+    struct runtime *t = arg;
+
+    become_runtime();
+    if (chdir(ROOT_TASK_DIR) < 0) {
+        err_errno(&t->error, errno, "enter " ROOT_TASK_DIR);
+    } else {
+        execve(t->argv[0], (char *const *)t->argv, (char *const *)t->env);
+        err_set(&t->error, errno, "exec %s: %s%s", t->argv[0], strerror(errno), exec_hint(errno));
     }
-    if (write(error_pipe, &e, sizeof(e)) < 0)
-        _exit(126);
     _exit(127);
 }
 
-/* Ends with the pipe: closed by a successful exec, or an error in it. */
-static void wait_for_exec(int channel, int pipe_fd)
+static pid_t spawn(const struct sandbox_kind *k, const char *const *argv, const char *const *env,
+                   struct err *e)
 {
-    struct err e = {0};
-    ssize_t n;
+    static char stack[SPAWN_STACK] __attribute__((aligned(64)));
+    struct runtime t = {.argv = argv};
+    pid_t pid;
 
-    while ((n = read(pipe_fd, &e, sizeof(e))) < 0 && errno == EINTR)
-        ;
-    if (n == (ssize_t)sizeof(e))
-        init_fail(channel, &e);
+    t.env = environment(k, env, e);
+    if (!t.env)
+        return -ENOMEM;
+    pid = clone(runtime_exec, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | SIGCHLD, &t);
+    if (pid < 0)
+        return err_errno(e, errno, "fork the runtime (is its process limit above 1?)");
+    free((void *)t.env);
+    if (!t.error.code)
+        return pid;
+    *e = t.error;
+    return -e->code;
 }
 
+static pid_t fork_runtime(child_runtime_fn *run, struct err *e)
+{
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        become_runtime();
+        run();
+        _exit(127);
+    }
+    return pid < 0 ? err_errno(e, errno, "fork the runtime") : pid;
+}
+
+/* The launcher's end closed says: it is gone, and so are we. */
+static pid_t run_what_is_told(const struct child_plan *p, struct err *e)
+{
+    static uint8_t bytes[MESSAGE_MAX];
+    struct message m;
+    ssize_t n;
+    pid_t pid;
+
+    while ((n = recv(p->channel, bytes, sizeof(bytes), 0)) < 0 && errno == EINTR)
+        ;
+    if (n <= 0 || message_decode(bytes, (size_t)n, &m) < 0 || m.type != MESSAGE_RUN)
+        _exit(1);
+    pid = spawn(&p->spec->kind, m.spec.argv, m.spec.env, e);
+    message_done(&m);
+    return pid;
+}
+
+/* ---- PID 1 */
 static void reap(int channel, pid_t runtime)
 {
     int status;
@@ -122,43 +171,51 @@ static void reap(int channel, pid_t runtime)
     }
 }
 
-_Noreturn void init_run(const struct child_plan *p, int channel, const int *listen_fds, size_t n)
+/* What the launcher ignores would stay ignored in every program inside. */
+static void reset_signals(sigset_t *all)
 {
+    for (int i = 1; i < NSIG; i++)
+        signal(i, SIG_DFL);
+    sigfillset(all);
+    sigprocmask(SIG_SETMASK, all, NULL);
+}
+
+_Noreturn void init_run(const struct child_plan *p, unsigned which, const int *fds, size_t n)
+{
+    const struct sandbox_kind *k = &p->spec->kind;
+    struct child_report parked = {.kind = CHILD_PARKED, .fds = which};
     struct child_report started = {.kind = CHILD_STARTED};
+    bool ahead = k->argv || p->runtime;
     struct err e = {0};
+    pid_t runtime = 0;
     sigset_t all;
-    int pipes[2];
-    pid_t runtime;
 
     prctl(PR_SET_NAME, "rouse-init");
-    sigfillset(&all);
-    sigprocmask(SIG_SETMASK, &all, NULL);
-    if (pipe2(pipes, O_CLOEXEC) < 0) {
-        err_errno(&e, errno, "pipe");
-        init_fail(channel, &e);
-    }
-    runtime = fork();
-    if (runtime == 0)
-        runtime_run(p->spec, pipes[1]);
-    if (runtime < 0) {
-        err_errno(&e, errno, "fork the runtime (is its process limit above 1?)");
-        init_fail(channel, &e);
-    }
+    reset_signals(&all);
+    if (p->runtime)
+        runtime = fork_runtime(p->runtime, &e);
+    else if (k->argv)
+        runtime = spawn(k, k->argv, k->env, &e);
+    if (runtime < 0)
+        init_fail(p->channel, &e);
+    report(p->channel, &parked, fds, n);
+    for (size_t i = 0; i < n; i++)
+        close(fds[i]);
+    if (!ahead)
+        runtime = run_what_is_told(p, &e);
+    if (runtime < 0)
+        init_fail(p->channel, &e);
     /* Init holds no end of the output: the pipes close with the last writer inside. */
-    close(pipes[1]);
     close(STDOUT_FILENO);
     close(STDERR_FILENO);
-    wait_for_exec(channel, pipes[0]);
-    close(pipes[0]);
-    report(channel, &started, listen_fds, n);
-    for (size_t i = 0; i < n; i++)
-        close(listen_fds[i]);
+    if (!ahead)
+        report(p->channel, &started, NULL, 0);
     for (;;) {
         siginfo_t info;
         int sig = sigwaitinfo(&all, &info);
 
         if (sig == SIGTERM)
             kill(runtime, SIGTERM);
-        reap(channel, runtime);
+        reap(p->channel, runtime);
     }
 }

@@ -32,6 +32,7 @@ struct launcher {
     void *user;
     bool lost;
     struct map known;   /* ids between create and failed or exit */
+    struct list parked; /* struct parked */
     struct list outbox; /* struct request */
     size_t outbox_bytes;
     uint8_t *received; /* MESSAGE_MAX */
@@ -40,6 +41,13 @@ struct launcher {
 struct known {
     struct map_node node;
     char id[64];
+};
+
+struct parked { /* what it says of one kind */
+    struct list link;
+    struct buffer key; /* the kind's encoding */
+    char *runtime_root;
+    unsigned count;
 };
 
 struct request {
@@ -105,6 +113,7 @@ int launcher_start(const struct launcher_config *c, struct launcher **ret, struc
         return err_errno(e, ENOMEM, "launcher");
     l->sock = l->pidfd = -1;
     list_init(&l->outbox);
+    list_init(&l->parked);
     l->received = malloc(MESSAGE_MAX);
     r = l->received ? names_init(c->state_dir, &l->names) : -ENOMEM;
     if (r < 0)
@@ -125,6 +134,14 @@ static void forget(struct launcher *l, struct known *k)
 {
     map_del(&l->known, &k->node);
     free(k);
+}
+
+static void parked_free(struct parked *p)
+{
+    list_del(&p->link);
+    buffer_done(&p->key);
+    free(p->runtime_root);
+    free(p);
 }
 
 static void reap(struct launcher *l)
@@ -157,6 +174,7 @@ struct launcher *launcher_free(struct launcher *l)
     list_for_each(it, &l->outbox) free(list_entry(it, struct request, link));
     map_for_each(it, &l->known) forget(l, map_entry(it, struct known, node));
     map_done(&l->known);
+    list_for_each(it, &l->parked) parked_free(list_entry(it, struct parked, link));
     cgroups_done(&l->cgroups);
     free(l->received);
     free(l->warning);
@@ -195,6 +213,57 @@ static void take_started(struct launcher *l, struct message *m, const int *fds, 
     l->ops.on_started(l->user, m->id, &m->started);
 }
 
+/* Without memory for it, it is not known. */
+static struct parked *parked_of(struct launcher *l, const struct sandbox_kind *k)
+{
+    const struct message m = {.type = MESSAGE_PARK, .id = "", .spec.kind = *k};
+    cleanup_buffer struct buffer key = {0};
+    struct parked *p;
+
+    if (message_encode(&key, &m) < 0)
+        return NULL;
+    list_for_each(it, &l->parked)
+    {
+        p = list_entry(it, struct parked, link);
+        if (buffer_size(&p->key) == buffer_size(&key) &&
+            !memcmp(buffer_bytes(&p->key), buffer_bytes(&key), buffer_size(&key)))
+            return p;
+    }
+    p = calloc(1, sizeof(*p));
+    if (!p || !(p->runtime_root = strdup(k->runtime_root))) {
+        free(p);
+        return NULL;
+    }
+    p->key = key;
+    key = (struct buffer){0};
+    list_push_back(&l->parked, &p->link);
+    return p;
+}
+
+static void take_parked(struct launcher *l, struct message *m)
+{
+    struct parked *p = parked_of(l, &m->spec.kind);
+
+    if (p)
+        p->count = m->count;
+    if (p && !p->count)
+        parked_free(p);
+    message_done(m);
+}
+
+unsigned launcher_parked(const struct launcher *l, const char *runtime_root)
+{
+    unsigned n = 0;
+
+    list_for_each(it, &l->parked)
+    {
+        const struct parked *p = list_entry(it, struct parked, link);
+
+        n += strcmp(p->runtime_root, runtime_root) ? 0 : p->count;
+    }
+    return n;
+}
+
 /* The id is no longer known when the callback runs: it may create it anew. */
 static void take(struct launcher *l, struct message *m, const int *fds, size_t n)
 {
@@ -207,6 +276,8 @@ static void take(struct launcher *l, struct message *m, const int *fds, size_t n
     }
     for (size_t i = 0; i < n; i++)
         close(fds[i]);
+    if (m->type == MESSAGE_PARKED)
+        take_parked(l, m);
     if (!k)
         return;
     if (m->type == MESSAGE_FAILED || m->type == MESSAGE_EXIT)

@@ -64,6 +64,8 @@ struct sandbox_adoption {
 };
 
 #define SANDBOX_CGROUP_MAX 24
+#define SANDBOX_PIDS       256u
+#define SANDBOX_TMP        (64ull << 20)
 
 struct sandbox_started {
     char cgroup[SANDBOX_CGROUP_MAX]; /* its cgroup's name: for launcher_usage() and launcher_freeze() */
@@ -72,6 +74,7 @@ struct sandbox_started {
     int frames_listen_fd;            /* listening Unix socket, or -1 */
     int api_listen_fd;               /* listening TCP socket in the sandbox's network, or -1 */
     uint64_t create_ns;              /* from the request's arrival at the launcher to exec */
+    bool pooled;                     /* its sandbox was parked when it was asked for */
 };
 struct sandbox_exit {
     int code;             /* exit code, or -1 when killed by a signal */
@@ -86,9 +89,9 @@ struct sandbox_usage {
 
 struct launcher_ops {
     void (*on_started)(void *user, const char *id, const struct sandbox_started *s);
-    /* `e` says which step, which path, what the kernel said. Nothing remains of the sandbox. */
+    /* `e` says which step, which path, what the kernel said. No process remains of the sandbox. */
     void (*on_failed)(void *user, const char *id, const struct err *e);
-    /* After on_started(), once: all processes are gone and everything of it is removed. */
+    /* After on_started(), once: all processes are gone. Cgroups and link go after that. */
     void (*on_exit)(void *user, const char *id, const struct sandbox_exit *e);
     void (*on_lost)(void *user); /* the launcher itself died: the agent must end */
 };
@@ -112,6 +115,8 @@ int launcher_park(struct launcher *l, const struct sandbox_kind *k, unsigned cou
 /* Where the platform's own processes listen, as "tcp://10.0.0.2:8081": all of them, NULL at the end; instances do
  * not get there. Those that are none, names and loopback among them, are passed over. -EMSGSIZE: over 4096. */
 int launcher_ports(struct launcher *l, const char *const *addresses);
+/* How many are parked for that Runtime, of all kinds, as the launcher said half a second ago. */
+unsigned launcher_parked(const struct launcher *l, const char *runtime_root);
 /* The next two write and read the cgroup that STARTED has named: any thread. -ENOENT, -EOPNOTSUPP. A stop
  * thaws; who freezes after it has asked for the stop delays that until its grace is over. */
 int launcher_freeze(const struct launcher *l, const char *cgroup, bool frozen);

@@ -81,6 +81,10 @@ int message_encode(struct buffer *to, const struct message *m)
     case MESSAGE_CREATE:
         put_spec(to, &m->spec, &r);
         break;
+    case MESSAGE_RUN:
+        put_list(to, m->spec.argv, &r);
+        put_list(to, m->spec.env, &r);
+        break;
     case MESSAGE_STOP:
         put_u64(to, m->grace_ns, &r);
         break;
@@ -92,6 +96,7 @@ int message_encode(struct buffer *to, const struct message *m)
         put_u32(to, m->adoption.pids, &r);
         break;
     case MESSAGE_PARK:
+    case MESSAGE_PARKED:
         put_kind(to, &m->spec.kind, &r);
         put_u32(to, m->count, &r);
         break;
@@ -107,6 +112,7 @@ int message_encode(struct buffer *to, const struct message *m)
         put_string(to, m->started.cgroup, &r);
         put_u32(to, (uint32_t)m->started.pid, &r);
         put_u64(to, m->started.create_ns, &r);
+        put_u32(to, m->started.pooled, &r);
         put_u32(to, m->fds, &r);
         break;
     case MESSAGE_FAILED:
@@ -275,6 +281,10 @@ int message_decode(const void *data, size_t n, struct message *ret)
     case MESSAGE_CREATE:
         get_spec(&r, &m);
         break;
+    case MESSAGE_RUN:
+        m.spec.argv = get_list(&r);
+        m.spec.env = get_list(&r);
+        break;
     case MESSAGE_STOP:
         m.grace_ns = get_u64(&r);
         break;
@@ -287,6 +297,7 @@ int message_decode(const void *data, size_t n, struct message *ret)
         m.adoption.pids = get_u32(&r);
         break;
     case MESSAGE_PARK:
+    case MESSAGE_PARKED:
         get_kind(&r, &m.spec.kind);
         m.count = get_u32(&r);
         break;
@@ -301,6 +312,7 @@ int message_decode(const void *data, size_t n, struct message *ret)
         get_cgroup(&r, m.started.cgroup);
         m.started.pid = (pid_t)get_u32(&r);
         m.started.create_ns = get_u64(&r);
+        m.started.pooled = get_flag(&r);
         m.started.stdout_fd = m.started.stderr_fd = -1;
         m.started.frames_listen_fd = m.started.api_listen_fd = -1;
         m.fds = get_u32(&r);

@@ -22,6 +22,8 @@ enum message_type {
     MESSAGE_STARTED,
     MESSAGE_FAILED,
     MESSAGE_EXIT,
+    MESSAGE_PARKED, /* launcher to agent, now and then: so many of that kind */
+    MESSAGE_RUN,    /* launcher to a sandbox: the spec's argv and env */
 };
 
 /* Which descriptors came, in this order. */
@@ -32,7 +34,7 @@ struct message {
     enum message_type type;
     const char *id;
     struct sandbox_spec spec; /* CREATE; PARK: kind only. Its lists are owned: message_done() */
-    uint32_t count;           /* PARK */
+    uint32_t count;           /* PARK, PARKED */
     const char *const *ports; /* PORTS: addresses; owned */
     struct sandbox_adoption adoption; /* ADOPT */
     uint64_t grace_ns;                /* STOP */

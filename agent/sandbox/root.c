@@ -235,6 +235,12 @@ static int put_file(const char *source, const char *at, const char *text, struct
     return cover(source, at, e);
 }
 
+void root_names(const char *hostname, char hosts[256], char name[80])
+{
+    snprintf(hosts, 256, "127.0.0.1 localhost %s\n", hostname);
+    snprintf(name, 80, "%s\n", hostname);
+}
+
 static int make_run(const struct root_plan *p, struct err *e)
 {
     char hosts[256], hostname[80];
@@ -244,11 +250,10 @@ static int make_run(const struct root_plan *p, struct err *e)
         return r;
     if (mkdir(ROOT_SOCKET_DIR, 0755) < 0 || mkdir(EMPTY_DIR, 0555) < 0)
         return err_errno(e, errno, "make " EMPTY_DIR);
-    snprintf(hosts, sizeof(hosts), "127.0.0.1 localhost %s\n", p->hostname);
-    snprintf(hostname, sizeof(hostname), "%s\n", p->hostname);
-    r = put_file(ROOT_SOCKET_DIR "/hosts", "/etc/hosts", hosts, e);
+    root_names(p->hostname, hosts, hostname);
+    r = put_file("/run/" ROOT_HOSTS, "/etc/hosts", hosts, e);
     if (r == 0)
-        r = put_file(ROOT_SOCKET_DIR "/hostname", "/etc/hostname", hostname, e);
+        r = put_file("/run/" ROOT_HOSTNAME, "/etc/hostname", hostname, e);
     if (r == 0 && *p->resolv_conf)
         r = put_file(ROOT_SOCKET_DIR "/resolv.conf", "/etc/resolv.conf", p->resolv_conf, e);
     return r;
@@ -267,8 +272,8 @@ static int enter(const struct root_plan *p, int proc, const int *trees, struct e
              (unsigned long long)p->tmp_size);
     if (r == 0)
         r = mount_tmpfs(p, "/tmp", MS_NODEV, options, e);
-    if (r == 0)
-        r = mount_tree(p, p->code_tree, "/var/task", e);
+    if (r == 0 && p->code_tree >= 0)
+        r = mount_tree(p, p->code_tree, ROOT_TASK_DIR, e);
     if (r == 0)
         r = make_run(p, e);
     if (r == 0)
@@ -294,6 +299,11 @@ int root_enter(const struct root_plan *p, struct err *e)
     if (proc >= 0)
         close(proc);
     return r;
+}
+
+int root_mount_code(int tree, const char *runtime_root, struct err *e)
+{
+    return mount_tree(&(struct root_plan){.runtime_root = runtime_root}, tree, ROOT_TASK_DIR, e);
 }
 
 int root_seal(struct err *e)

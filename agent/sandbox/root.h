@@ -7,8 +7,12 @@
 #include "base/error.h"
 #include <stdint.h>
 
+#define ROOT_TASK_DIR    "/var/task"
 #define ROOT_SOCKET_DIR  "/run/rouse"
 #define ROOT_SOCKET_PATH ROOT_SOCKET_DIR "/runtime.sock"
+/* What /etc/hosts and /etc/hostname show, below /run. */
+#define ROOT_HOSTS    "rouse/hosts"
+#define ROOT_HOSTNAME "rouse/hostname"
 
 /* A detached, read-only, nosuid, nodev, private copy of the mounts at `path`. `what` names it in errors. */
 int root_open_tree(const char *path, const char *what, int *ret_fd, struct err *e);
@@ -19,11 +23,15 @@ void root_map_ids(int tree, int user_namespace);
 
 struct root_plan {
     const char *runtime_root; /* for messages */
-    int root_tree, code_tree; /* root_open_tree()'s */
+    int root_tree, code_tree; /* root_open_tree()'s; code_tree -1: none yet */
     uint64_t tmp_size;
     const char *hostname;
     const char *resolv_conf; /* text; "" for none */
 };
+/* The texts of both files. */
+void root_names(const char *hostname, char hosts[256], char name[80]);
 /* Mounts everything and leaves only /run writable, for the sockets. */
 int root_enter(const struct root_plan *p, struct err *e);
+/* In the sandbox's mount namespace: root_open_tree()'s at ROOT_TASK_DIR. */
+int root_mount_code(int tree, const char *runtime_root, struct err *e);
 int root_seal(struct err *e); /* makes /run and /dev read-only */

@@ -1,12 +1,16 @@
-/* sandbox.c - one sandbox's life as the launcher sees it: made, watched, stopped, removed. */
+/* sandbox.c - one sandbox's life as the launcher sees it: built, parked, taken, watched, stopped. */
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "sandbox/child.h"
+#include "sandbox/message.h"
+#include "sandbox/park.h"
+#include "sandbox/removal.h"
 #include "sandbox/sandbox.h"
 
 #include <assert.h>
 #include <errno.h>
+#include <poll.h>
+#include <stdarg.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,24 +20,32 @@
 
 #define SETUP_TIME_NS  (10 * NS_PER_S)
 #define REKILL_TIME_NS NS_PER_S
-#define REMOVE_STEP_NS (2 * NS_PER_MS)
-#define REMOVE_TIME_NS (5 * NS_PER_S)
 
-static const char *const state_names[SANDBOX_STATES] = {"SettingUp", "Running", "Stopping",
-                                                        "Killed", "Removing"};
+static const char *const state_names[SANDBOX_STATES] = {"Building", "Parked",   "Starting",
+                                                        "Running",  "Stopping", "Killed"};
 #define TO(s) (1u << (s))
 static const unsigned state_edges[SANDBOX_STATES] = {
-    [SANDBOX_SETTING_UP] = TO(SANDBOX_RUNNING) | TO(SANDBOX_KILLED) | TO(SANDBOX_REMOVING),
-    [SANDBOX_RUNNING] = TO(SANDBOX_STOPPING) | TO(SANDBOX_KILLED) | TO(SANDBOX_REMOVING),
-    [SANDBOX_STOPPING] = TO(SANDBOX_KILLED) | TO(SANDBOX_REMOVING),
-    [SANDBOX_KILLED] = TO(SANDBOX_REMOVING),
+    [SANDBOX_BUILDING] = TO(SANDBOX_PARKED) | TO(SANDBOX_KILLED),
+    [SANDBOX_PARKED] = TO(SANDBOX_STARTING) | TO(SANDBOX_KILLED),
+    [SANDBOX_STARTING] = TO(SANDBOX_RUNNING) | TO(SANDBOX_KILLED),
+    [SANDBOX_RUNNING] = TO(SANDBOX_STOPPING) | TO(SANDBOX_KILLED),
+    [SANDBOX_STOPPING] = TO(SANDBOX_KILLED),
 };
 
 static void set_state(struct sandbox *b, enum sandbox_state to)
 {
     assert(state_edges[b->state] & TO(to));
-    log_debug("sandbox %s: %s -> %s", b->id, state_names[b->state], state_names[to]);
+    log_debug("sandbox %s %s: %s -> %s", b->cgroup, b->id, state_names[b->state], state_names[to]);
     b->state = to;
+}
+
+static void close_fds(struct sandbox *b)
+{
+    int *const fds[] = {&b->stdout_fd, &b->stderr_fd, &b->frames_fd,
+                        &b->api_fd,    &b->hosts_fd,  &b->hostname_fd};
+
+    for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+        close_fd(fds[i]);
 }
 
 struct sandbox *sandbox_find(struct server *s, const char *id)
@@ -50,14 +62,7 @@ static void watch_close(struct server *s, struct loop_watch *w)
     close_fd(&w->fd);
 }
 
-static void send_failed(struct server *s, const char *id, const struct err *e)
-{
-    struct message m = {.type = MESSAGE_FAILED, .id = id, .error = *e};
-
-    server_send(s, &m, NULL, 0);
-}
-
-/* ---- the end: process gone, then cgroups and link, then the word to the agent */
+/* ---- the end: process and builder gone, the word to the agent, and removal.c has the rest */
 static void sandbox_free(struct sandbox *b)
 {
     struct server *s = b->server;
@@ -65,10 +70,11 @@ static void sandbox_free(struct sandbox *b)
     loop_timer_cancel(s->loop, &b->timer);
     watch_close(s, &b->channel);
     watch_close(s, &b->process);
-    close_fd(&b->stdout_fd);
-    close_fd(&b->stderr_fd);
-    map_del(&s->sandboxes, &b->node);
-    idpool_give(&s->slots, b->slot);
+    close_fds(b);
+    if (*b->id)
+        map_del(&s->sandboxes, &b->node);
+    list_del(&b->link);
+    removal_begin(s, b->cgroup, b->slot, b->linked ? &b->net : NULL);
     free(b);
     server_sandbox_gone(s);
 }
@@ -77,7 +83,7 @@ static void explain_silent_end(struct sandbox *b)
 {
     if (b->total.oom_kills)
         err_set(&b->error, ENOMEM, "set-up was killed for memory: the limit of %llu bytes is too low",
-                (unsigned long long)b->memory);
+                (unsigned long long)b->limits.memory);
     else if (WIFSIGNALED(b->status))
         err_set(&b->error, EIO, "set-up was killed by signal %d", WTERMSIG(b->status));
     else
@@ -91,7 +97,10 @@ static void tell_end(struct sandbox *b)
     if (!b->started) {
         if (!b->error.code)
             explain_silent_end(b);
-        send_failed(b->server, b->id, &b->error);
+        if (b->kind)
+            park_box_gone(b);
+        else if (*b->id)
+            server_send_failed(b->server, b->id, &b->error);
         return;
     }
     m.exit.code = WIFEXITED(b->status) ? WEXITSTATUS(b->status) : -1;
@@ -103,32 +112,14 @@ static void tell_end(struct sandbox *b)
     server_send(b->server, &m, NULL, 0);
 }
 
-static void on_remove(struct loop_timer *t)
+static void end_if_over(struct sandbox *b)
 {
-    struct sandbox *b = container_of(t, struct sandbox, timer);
-    struct server *s = b->server;
-    uint64_t now = clock_monotonic_ns();
-    int r = cgroup_remove(&s->cgroups, b->cgroup);
-
-    if (b->linked && network_unlinked(&s->network, &b->link))
-        b->linked = false;
-    if ((r < 0 || b->linked) && now < b->remove_until) {
-        loop_timer_set(s->loop, t, now + REMOVE_STEP_NS);
+    if (b->builder || b->pid)
         return;
-    }
-    if (r < 0 || b->linked)
-        log_warn("sandbox %s: %s", b->id, r < 0 ? strerror(-r) : "its link stays");
+    if (*b->cgroup)
+        cgroup_total(&b->server->cgroups, b->cgroup, &b->total);
     tell_end(b);
     sandbox_free(b);
-}
-
-static void begin_remove(struct sandbox *b)
-{
-    set_state(b, SANDBOX_REMOVING);
-    cgroup_total(&b->server->cgroups, b->cgroup, &b->total);
-    b->remove_until = clock_monotonic_ns() + REMOVE_TIME_NS;
-    b->timer.fn = on_remove;
-    on_remove(&b->timer);
 }
 
 /* ---- killing */
@@ -138,7 +129,10 @@ static void kill_now(struct sandbox *b)
 {
     /* Both: the init's death ends the namespace too, should the cgroup have missed one. */
     cgroup_kill(&b->server->cgroups, b->cgroup);
-    syscall(SYS_pidfd_send_signal, b->process.fd, SIGKILL, NULL, 0);
+    if (b->builder)
+        builder_kill(b->builder);
+    if (b->pid)
+        syscall(SYS_pidfd_send_signal, b->process.fd, SIGKILL, NULL, 0);
     b->timer.fn = on_still_there;
     loop_timer_set(b->server->loop, &b->timer, clock_monotonic_ns() + REKILL_TIME_NS);
 }
@@ -159,22 +153,36 @@ static void on_grace_over(struct loop_timer *t)
     kill_sandbox(container_of(t, struct sandbox, timer));
 }
 
+/* The first reason is the one that is told. */
+__attribute__((format(printf, 3, 4))) static void fail(struct sandbox *b, int code, const char *fmt,
+                                                       ...)
+{
+    va_list ap;
+
+    if (!b->error.code) {
+        b->error.code = code;
+        va_start(ap, fmt);
+        vsnprintf(b->error.message, sizeof(b->error.message), fmt, ap);
+        va_end(ap);
+    }
+    if (b->state != SANDBOX_KILLED)
+        kill_sandbox(b);
+}
+
 static void on_setup_late(struct loop_timer *t)
 {
     struct sandbox *b = container_of(t, struct sandbox, timer);
 
-    err_set(&b->error, ETIMEDOUT, "set-up took longer than %llu s",
-            (unsigned long long)(SETUP_TIME_NS / NS_PER_S));
-    kill_sandbox(b);
+    fail(b, ETIMEDOUT, "set-up took longer than %llu s",
+         (unsigned long long)(SETUP_TIME_NS / NS_PER_S));
 }
 
 void sandbox_stop(struct sandbox *b, uint64_t grace_ns)
 {
     uint64_t at = clock_monotonic_ns() + grace_ns;
 
-    if (b->state == SANDBOX_SETTING_UP) {
-        err_set(&b->error, ECANCELED, "stopped before it started");
-        kill_sandbox(b);
+    if (b->state < SANDBOX_RUNNING) {
+        fail(b, ECANCELED, "stopped before it started");
     } else if (b->state == SANDBOX_RUNNING && grace_ns) {
         set_state(b, SANDBOX_STOPPING);
         /* A frozen runtime would sleep through its SIGTERM. */
@@ -195,50 +203,71 @@ void sandbox_stop(struct sandbox *b, uint64_t grace_ns)
 
 void sandbox_stop_all(struct server *s)
 {
-    map_for_each(it, &s->sandboxes) sandbox_stop(map_entry(it, struct sandbox, node), 0);
+    list_for_each(it, &s->boxes) sandbox_stop(list_entry(it, struct sandbox, link), 0);
 }
 
 /* ---- what the child says */
-static void tell_started(struct sandbox *b, const int *fds, size_t n, bool frames, bool api)
+static void tell_started(struct sandbox *b)
 {
     struct message m = {.type = MESSAGE_STARTED, .id = b->id};
-    int all[MESSAGE_FDS_MAX] = {TAKE_FD(b->stdout_fd), TAKE_FD(b->stderr_fd)};
+    int fds[MESSAGE_FDS_MAX] = {TAKE_FD(b->stdout_fd), TAKE_FD(b->stderr_fd)};
+    size_t n = 2;
 
-    memcpy(all + 2, fds, n * sizeof(*fds));
-    m.fds = MESSAGE_FD_STDOUT | MESSAGE_FD_STDERR | (frames ? MESSAGE_FD_FRAMES : 0u) |
-            (api ? MESSAGE_FD_API : 0u);
+    m.fds = MESSAGE_FD_STDOUT | MESSAGE_FD_STDERR;
+    if (b->frames_fd >= 0) {
+        m.fds |= MESSAGE_FD_FRAMES;
+        fds[n++] = TAKE_FD(b->frames_fd);
+    }
+    if (b->api_fd >= 0) {
+        m.fds |= MESSAGE_FD_API;
+        fds[n++] = TAKE_FD(b->api_fd);
+    }
     memcpy(m.started.cgroup, b->cgroup, sizeof(m.started.cgroup));
     m.started.pid = b->pid;
+    m.started.pooled = b->pooled;
     m.started.create_ns = clock_monotonic_ns() - b->arrived;
-    server_send(b->server, &m, all, n + 2);
+    server_send(b->server, &m, fds, n);
 }
 
-static bool listens_on(int fd, int family)
+static void become_running(struct sandbox *b)
 {
-    int got = 0;
-    socklen_t n = sizeof(got);
-
-    return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &got, &n) == 0 && got == family;
+    b->started = true;
+    set_state(b, SANDBOX_RUNNING);
+    loop_timer_cancel(b->server->loop, &b->timer);
+    tell_started(b);
 }
 
-static void take_report(struct sandbox *b, const struct child_report *r, int *fds, size_t n)
+/* Takes the descriptors that it names. */
+static void become_parked(struct sandbox *b, unsigned which, int *fds, size_t n)
 {
-    bool frames = n > 0 && listens_on(fds[0], AF_UNIX);
+    int *const to[] = {&b->frames_fd, &b->api_fd, &b->hosts_fd, &b->hostname_fd};
+    size_t k = 0;
 
-    switch (r->kind) {
-    case CHILD_STARTED:
-        if (b->state != SANDBOX_SETTING_UP || n > 2)
-            break;
-        b->started = true;
-        set_state(b, SANDBOX_RUNNING);
-        loop_timer_cancel(b->server->loop, &b->timer);
-        tell_started(b, fds, n, frames, n > (frames ? 1u : 0u));
-        return;
-    case CHILD_FAILED:
-        if (!b->error.code) {
-            b->error = r->error;
-            b->error.message[sizeof(b->error.message) - 1] = '\0';
+    for (size_t i = 0; i < ARRAY_LEN(to); i++)
+        if (which & 1u << i && k < n) {
+            *to[i] = fds[k];
+            fds[k++] = -1;
         }
+    set_state(b, SANDBOX_PARKED);
+    loop_timer_cancel(b->server->loop, &b->timer);
+    park_box_ready(b);
+}
+
+static void take_report(struct sandbox *b, struct child_report *r, int *fds, size_t n)
+{
+    switch (r->kind) {
+    case CHILD_PARKED:
+        if (b->state == SANDBOX_BUILDING)
+            become_parked(b, r->fds, fds, n);
+        break;
+    case CHILD_STARTED:
+        if (b->state == SANDBOX_STARTING)
+            become_running(b);
+        break;
+    case CHILD_FAILED:
+        r->error.message[sizeof(r->error.message) - 1] = '\0';
+        if (!b->error.code)
+            b->error = r->error;
         break;
     case CHILD_EXITED:
         b->exited = true;
@@ -246,7 +275,7 @@ static void take_report(struct sandbox *b, const struct child_report *r, int *fd
         break;
     }
     for (size_t i = 0; i < n; i++)
-        close(fds[i]);
+        close_fd(&fds[i]);
 }
 
 static void read_channel(struct sandbox *b)
@@ -288,72 +317,112 @@ static void on_process(struct loop_watch *w, uint32_t events)
         return;
     if (!b->exited)
         b->status = status;
+    b->pid = 0;
     watch_close(b->server, &b->process);
     watch_close(b->server, &b->channel);
-    begin_remove(b);
+    end_if_over(b);
+}
+
+/* ---- what its builder says */
+void sandbox_on_cloned(void *order, pid_t pid, int pidfd)
+{
+    struct sandbox *b = order;
+    int r;
+
+    b->pid = pid;
+    b->process.fd = pidfd;
+    r = loop_watch_set(b->server->loop, &b->process, LOOP_READ);
+    if (r < 0)
+        fail(b, -r, "watch the sandbox: %s", strerror(-r));
+    if (b->state == SANDBOX_KILLED)
+        kill_now(b);
+}
+
+void sandbox_on_failed(void *order, const struct err *e)
+{
+    fail(order, e->code, "%s", e->message);
+}
+
+void sandbox_on_builder_ended(void *order)
+{
+    struct sandbox *b = order;
+
+    b->builder = NULL;
+    if (!b->pid && b->state == SANDBOX_BUILDING && !b->error.code)
+        err_set(&b->error, EIO, "its builder ended before it had made a process");
+    end_if_over(b);
 }
 
 /* ---- the start */
-static int watch_both(struct sandbox *b, struct err *e)
+int sandbox_new(struct server *s, struct kind *k, struct sandbox **ret)
 {
-    struct loop *l = b->server->loop;
-    int r = loop_watch_set(l, &b->channel, LOOP_READ);
+    struct sandbox *b = calloc(1, sizeof(*b));
+    int r = b ? idpool_take(&s->slots, &b->slot) : -ENOMEM;
 
-    if (r == 0)
-        r = loop_watch_set(l, &b->process, LOOP_READ);
+    if (r < 0) {
+        free(b);
+        return r;
+    }
+    b->server = s;
+    b->kind = k;
+    b->has_argv = k->kind.argv != NULL;
+    b->stdout_fd = b->stderr_fd = b->frames_fd = b->api_fd = b->hosts_fd = b->hostname_fd = -1;
+    b->channel = (struct loop_watch){.fd = -1, .fn = on_channel};
+    b->process = (struct loop_watch){.fd = -1, .fn = on_process};
+    list_init(&b->parked);
+    list_push_back(&s->boxes, &b->link);
+    *ret = b;
+    return 0;
+}
+
+int sandbox_watch(struct sandbox *b, struct err *e)
+{
+    int r = loop_watch_set(b->server->loop, &b->channel, LOOP_READ);
+
+    b->timer.fn = on_setup_late;
+    loop_timer_set(b->server->loop, &b->timer, clock_monotonic_ns() + SETUP_TIME_NS);
     return r < 0 ? err_errno(e, -r, "watch the sandbox") : 0;
 }
 
-/* Nothing was cloned: what was gathered goes, at once. */
-static void give_up(struct sandbox *b, const struct err *e)
+void sandbox_discard(struct sandbox *b, const struct err *e)
 {
-    send_failed(b->server, b->id, e);
-    cgroup_remove(&b->server->cgroups, b->cgroup);
-    sandbox_free(b);
+    fail(b, e->code, "%s", e->message);
+    end_if_over(b);
 }
 
-void sandbox_create(struct server *s, const struct sandbox_spec *spec, uint64_t arrived)
+bool sandbox_alive(const struct sandbox *b)
 {
-    struct sandbox *b = calloc(1, sizeof(*b));
-    struct err e = {0};
-    int r = b ? idpool_take(&s->slots, &b->slot) : -ENOMEM;
+    struct pollfd p = {.fd = b->process.fd, .events = POLLIN};
 
-    if (r == 0) {
-        snprintf(b->id, sizeof(b->id), "%s", spec->id);
-        snprintf(b->cgroup, sizeof(b->cgroup), "box-%u", s->serial++);
-        r = map_put(&s->sandboxes, &b->node, b->id, strlen(b->id));
-        if (r < 0)
-            idpool_give(&s->slots, b->slot);
-    }
+    return poll(&p, 1, 0) == 0;
+}
+
+void sandbox_take(struct sandbox *b, const struct sandbox_spec *spec, uint64_t arrived, bool pooled)
+{
+    struct server *s = b->server;
+    struct err e = {0};
+    int r;
+
+    snprintf(b->id, sizeof(b->id), "%s", spec->id);
+    r = map_put(&s->sandboxes, &b->node, b->id, strlen(b->id));
     if (r < 0) {
-        err_errno(&e, -r, "the launcher's room for %u sandboxes", SERVER_SANDBOXES_MAX);
-        send_failed(s, spec->id, &e);
-        free(b);
-        return;
-    }
-    b->server = s;
-    b->arrived = arrived;
-    b->memory = spec->memory;
-    b->stdout_fd = b->stderr_fd = -1;
-    b->channel = (struct loop_watch){.fd = -1, .fn = on_channel};
-    b->process = (struct loop_watch){.fd = -1, .fn = on_process};
-    r = sandbox_start(b, spec, &e);
-    if (!b->pid) {
-        give_up(b, &e);
-        return;
-    }
-    if (watch_both(b, &e) < 0) {
-        /* Without a watch its end would not be seen: end it here; it runs nothing foreign yet. */
-        kill(b->pid, SIGKILL);
-        waitpid(b->pid, NULL, 0);
-        give_up(b, &e);
-        return;
-    }
-    if (r < 0) {
-        b->error = e;
+        err_errno(&e, -r, "sandbox");
+        b->id[0] = '\0';
+        server_send_failed(s, spec->id, &e);
+        b->kind = NULL;
         kill_sandbox(b);
         return;
     }
-    b->timer.fn = on_setup_late;
+    b->kind = NULL;
+    b->arrived = arrived;
+    b->pooled = pooled;
+    set_state(b, SANDBOX_STARTING);
     loop_timer_set(s->loop, &b->timer, clock_monotonic_ns() + SETUP_TIME_NS);
+    r = sandbox_assign(b, spec, &e);
+    close_fd(&b->hosts_fd);
+    close_fd(&b->hostname_fd);
+    if (r < 0)
+        fail(b, e.code, "%s", e.message);
+    else if (b->has_argv)
+        become_running(b);
 }

@@ -1,29 +1,46 @@
-/* sandbox.h - one sandbox in the launcher: shared by its start (sandbox_start.c) and its life (sandbox.c). */
+/* sandbox.h - one sandbox in the launcher, a *box*: from the order to build it to its end.
+ *
+ * sandbox_build.c gathers its parts and orders it, assign.c makes it an
+ * instance's, sandbox.c is its life. Who gets it is park.c's to say. */
 #pragma once
+#include "sandbox/builders.h"
 #include "sandbox/server.h"
 #include <unistd.h>
 
 enum sandbox_state {
-    SANDBOX_SETTING_UP, /* cloned; it mounts and binds */
-    SANDBOX_RUNNING,    /* the runtime was exec'ed */
-    SANDBOX_STOPPING,   /* SIGTERM sent, grace running */
+    SANDBOX_BUILDING, /* ordered; it mounts and binds */
+    SANDBOX_PARKED,   /* nobody's, or about to be somebody's */
+    SANDBOX_STARTING, /* taken: its runtime is being spawned */
+    SANDBOX_RUNNING,
+    SANDBOX_STOPPING, /* SIGTERM sent, grace running */
     SANDBOX_KILLED,
-    SANDBOX_REMOVING, /* no process left; cgroups and link go */
     SANDBOX_STATES
 };
 
 struct sandbox {
-    struct map_node node;
+    struct list link;     /* in server.boxes */
+    struct list parked;   /* in kind.parked */
+    struct map_node node; /* in server.sandboxes, once taken */
     struct server *server;
-    char id[64], cgroup[SANDBOX_CGROUP_MAX];
+    struct kind *kind; /* NULL: taken */
+    struct builder *builder;
+    char id[64], cgroup[SANDBOX_CGROUP_MAX]; /* id: "" until taken */
     enum sandbox_state state;
-    uint64_t arrived, remove_until;
-    uint64_t memory; /* the limit, for messages */
+    uint64_t arrived;
+    bool pooled;   /* it was parked when it was asked for */
+    bool has_argv; /* of its kind: its runtime runs when it is parked */
+    /* What it has so far; the instance may ask for something else. */
+    struct cgroup_limits limits;
+    char hostname[64];
+    uint64_t tmp_size;
+    bool has_code;
     uint32_t slot;
-    pid_t pid;
-    int stdout_fd, stderr_fd; /* read ends, until STARTED hands them over */
+    pid_t pid;                 /* 0: not cloned yet, or reaped */
+    int stdout_fd, stderr_fd;  /* read ends, until STARTED hands them over */
+    int frames_fd, api_fd;     /* the same */
+    int hosts_fd, hostname_fd; /* for writing, until it is taken */
     bool linked;
-    struct network_link link;
+    struct network_link net;
     struct loop_watch channel, process;
     struct loop_timer timer;
     struct err error; /* why it never ran */
@@ -39,6 +56,23 @@ static inline void close_fd(int *fd)
     *fd = -1;
 }
 
-/* Gathers the parts, clones and says go. After it `b->pid` is 0 or that of a process to watch: with an error
- * and a pid, the caller kills it. */
-int sandbox_start(struct sandbox *b, const struct sandbox_spec *spec, struct err *e);
+/* ---- sandbox_build.c */
+/* Orders one from a builder that is ready. `first` is who will probably get it, or NULL. What goes wrong is told
+ * by park_box_gone(). */
+void sandbox_build(struct server *s, struct kind *k, const struct sandbox_spec *first);
+
+/* ---- assign.c */
+/* Gives a parked one what `spec` asks for and it has not. After an error it is of no use to anybody. */
+int sandbox_assign(struct sandbox *b, const struct sandbox_spec *spec, struct err *e);
+
+/* ---- sandbox.c */
+int sandbox_new(struct server *s, struct kind *k, struct sandbox **ret); /* -ENOMEM, -ENOSPC */
+int sandbox_watch(struct sandbox *b,
+                  struct err *e); /* its channel, and the time it has for the set-up */
+void sandbox_take(struct sandbox *b, const struct sandbox_spec *spec, uint64_t arrived, bool pooled);
+bool sandbox_alive(const struct sandbox *b);
+void sandbox_discard(struct sandbox *b, const struct err *e); /* not taken, and never to be */
+/* The callbacks of an order, which is the sandbox. */
+void sandbox_on_cloned(void *order, pid_t pid, int pidfd);
+void sandbox_on_failed(void *order, const struct err *e);
+void sandbox_on_builder_ended(void *order);

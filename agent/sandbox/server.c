@@ -3,6 +3,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "sandbox/adopt.h"
+#include "sandbox/removal.h"
+#include "sandbox/sandbox.h"
 #include "sandbox/syscall_list.h"
 
 #include <errno.h>
@@ -61,6 +63,13 @@ static void flush(struct server *s)
     loop_watch_set(s->loop, &s->watch, LOOP_READ);
 }
 
+void server_send_failed(struct server *s, const char *id, const struct err *e)
+{
+    const struct message m = {.type = MESSAGE_FAILED, .id = id, .error = *e};
+
+    server_send(s, &m, NULL, 0);
+}
+
 void server_send(struct server *s, const struct message *m, const int *fds, size_t n)
 {
     cleanup_buffer struct buffer b = {0};
@@ -100,7 +109,7 @@ static void exit_late(struct loop_timer *t)
 {
     struct server *s = container_of(t, struct server, exit_timer);
 
-    log_error("%zu sandboxes did not end in time", s->sandboxes.count);
+    log_error("some of %zu sandboxes did not end in time", s->sandboxes.count);
     loop_stop(s->loop);
 }
 
@@ -119,7 +128,7 @@ static void begin_exit(struct server *s)
 
 void server_sandbox_gone(struct server *s)
 {
-    if (s->closing && s->sandboxes.count == 0 && s->adopted.count == 0)
+    if (s->closing && list_empty(&s->boxes) && s->adopted.count == 0)
         loop_stop(s->loop);
 }
 
@@ -132,21 +141,41 @@ static void take_ports(struct server *s, const char *const *addresses)
         log_warn("instances may reach the platform's ports: %s", e.message);
 }
 
-static void take_request(struct server *s, const struct message *m, uint64_t arrived)
+static void stop(struct server *s, const struct message *m)
 {
     struct sandbox *b = sandbox_find(s, m->id);
     struct adopted *a = adopt_find(s, m->id);
 
-    if (m->type == MESSAGE_CREATE && !b)
-        sandbox_create(s, &m->spec, arrived);
-    else if (m->type == MESSAGE_STOP && b)
+    if (b)
         sandbox_stop(b, m->grace_ns);
-    else if (m->type == MESSAGE_PORTS)
-        take_ports(s, m->ports);
-    else if (m->type == MESSAGE_ADOPT && !a)
-        adopt_begin(s, &m->adoption, arrived);
-    else if (m->type == MESSAGE_STOP && a)
+    else if (a)
         adopt_stop(a, m->grace_ns);
+    else
+        park_cancel(s, m->id);
+}
+
+static void take_request(struct server *s, const struct message *m, const void *bytes, size_t n,
+                         uint64_t arrived)
+{
+    switch (m->type) {
+    case MESSAGE_CREATE:
+        park_create(s, m, bytes, n, arrived);
+        break;
+    case MESSAGE_STOP:
+        stop(s, m);
+        break;
+    case MESSAGE_ADOPT:
+        adopt_begin(s, &m->adoption, arrived);
+        break;
+    case MESSAGE_PARK:
+        park_set(s, m);
+        break;
+    case MESSAGE_PORTS:
+        take_ports(s, m->ports);
+        break;
+    default:
+        log_error("a request of type %d", m->type);
+    }
 }
 
 static void on_socket(struct loop_watch *w, uint32_t events)
@@ -176,7 +205,7 @@ static void on_socket(struct loop_watch *w, uint32_t events)
             begin_exit(s);
             return;
         }
-        take_request(s, &m, arrived);
+        take_request(s, &m, bytes, n, arrived);
         message_done(&m);
     }
 }
@@ -249,6 +278,18 @@ static int wait_for_earlier_life(const char *state_dir, struct err *e)
     return 0;
 }
 
+static int prepare_seccomp(struct server *s, struct err *e)
+{
+    struct sock_fprog p;
+    int r = syscall_list_compile(NULL, &p, e);
+
+    if (r < 0)
+        return r;
+    r = syscall_list_file(&p, &s->seccomp_fd);
+    syscall_list_done(&p);
+    return r < 0 ? err_errno(e, -r, "seccomp program") : 0;
+}
+
 static int prepare(struct server *s, const struct launcher_config *config, pid_t agent,
                    char *warning, size_t size, struct err *e)
 {
@@ -266,7 +307,9 @@ static int prepare(struct server *s, const struct launcher_config *config, pid_t
                        SERVER_SANDBOXES_MAX);
     r = idpool_init(&s->slots, SERVER_SANDBOXES_MAX);
     if (r == 0)
-        r = syscall_list_compile(NULL, &s->seccomp, e);
+        r = prepare_seccomp(s, e);
+    if (r == 0)
+        r = assign_open_home(&s->home, e);
     if (r < 0)
         return r;
     if (!s->privileged) {
@@ -294,14 +337,57 @@ static void clean_up(struct server *s)
 {
     struct err e = {0};
 
+    if (s->nursery.loop) {
+        builders_done(&s->builders);
+        nursery_end(&s->nursery);
+    }
+    park_done(s);
+    removals_done(s);
     if (!s->privileged)
         return;
-    spares_done(&s->spares);
     if (s->network.usable && network_clean(&s->names, &e) < 0)
         log_warn("%s", e.message);
     network_done(&s->network);
     if (cgroups_clean(&s->cgroups, &e) < 0)
         log_warn("%s", e.message);
+}
+
+static void on_removed(struct nursery *n, const char *cgroup, int result)
+{
+    if (result == 0)
+        removal_cgroup_gone(container_of(n, struct server, nursery), cgroup);
+}
+
+/* Builders that it was to make find their sockets closed; removals ask again. */
+static void on_nursery_lost(struct nursery *n)
+{
+    park_pump(container_of(n, struct server, nursery));
+}
+
+static void on_builders(struct builders *b)
+{
+    park_pump(container_of(b, struct server, builders));
+}
+
+static void on_builder_unused(struct builders *b, const char *cgroup)
+{
+    removal_begin(container_of(b, struct server, builders), cgroup, -1, NULL);
+}
+
+/* Forked before there is anything that its forks should not have. */
+static int start_nursery(struct server *s)
+{
+    s->nursery = (struct nursery){
+        .loop = s->loop, .cgroups = &s->cgroups, .on_removed = on_removed, .on_lost = on_nursery_lost};
+    s->builders = (struct builders){.loop = s->loop,
+                                    .nursery = &s->nursery,
+                                    .on_change = on_builders,
+                                    .on_cloned = sandbox_on_cloned,
+                                    .on_failed = sandbox_on_failed,
+                                    .on_ended = sandbox_on_builder_ended,
+                                    .on_unused = on_builder_unused};
+    builders_init(&s->builders);
+    return nursery_start(&s->nursery);
 }
 
 _Noreturn void server_run(int sock, const struct launcher_config *config, const struct names *names,
@@ -315,7 +401,11 @@ _Noreturn void server_run(int sock, const struct launcher_config *config, const 
 
     *s = (struct server){.sock = sock, .names = *names, .cgroups = *cgroups};
     s->network.reservation = -1;
+    s->seccomp_fd = s->home.mounts = s->home.names = s->home.root = -1;
     list_init(&s->outbox);
+    list_init(&s->boxes);
+    list_init(&s->removals);
+    list_init(&s->park.order);
     become_launcher(sock);
     /* It forks: a child must not hold a ring. */
     r = loop_open(&(struct loop_options){.backend = LOOP_EPOLL}, &s->loop);
@@ -325,6 +415,8 @@ _Noreturn void server_run(int sock, const struct launcher_config *config, const 
         r = prepare(s, config, agent, warning, sizeof(warning), &ready.error);
     if (r < 0 && !ready.error.code)
         err_errno(&ready.error, -r, "start the launcher");
+    if (r == 0 && (r = start_nursery(s)) < 0)
+        err_errno(&ready.error, -r, "start the nursery");
     s->watch = (struct loop_watch){.fd = sock, .fn = on_socket};
     if (r == 0 && (r = loop_watch_set(s->loop, &s->watch, LOOP_READ)) < 0)
         err_errno(&ready.error, -r, "watch the agent's socket");
@@ -336,8 +428,8 @@ _Noreturn void server_run(int sock, const struct launcher_config *config, const 
         clean_up(s);
         _exit(1);
     }
-    spares_init(&s->spares, s->loop, &s->cgroups, &s->seccomp);
     server_send(s, &ready, NULL, 0);
+    park_init(s);
     loop_run(s->loop);
     clean_up(s);
     _exit(0);

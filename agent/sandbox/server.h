@@ -11,11 +11,15 @@
 #include "sandbox/message.h"
 #include "sandbox/names.h"
 #include "sandbox/network.h"
-#include "sandbox/spare.h"
-#include <linux/filter.h>
+#include "sandbox/builders.h"
+#include "sandbox/park.h"
 
 #define SERVER_SANDBOXES_MAX 4096u
-#define SANDBOX_ID_RANGE     65536u
+
+/* The launcher's own namespaces and root. */
+struct home {
+    int mounts, names, root;
+};
 
 struct server {
     int sock;
@@ -25,10 +29,14 @@ struct server {
     struct names names;
     struct cgroups cgroups;
     struct network network;
-    struct sock_fprog seccomp;
-    struct spares spares;
+    struct home home;
+    int seccomp_fd; /* the usual list */
+    struct nursery nursery;
+    struct builders builders;
+    struct park park;
+    struct list boxes, removals;
     struct idpool slots; /* uid ranges */
-    uint32_t serial;     /* of the cgroups */
+    uint32_t serial;     /* of the adopted ones' cgroups */
     uid_t uid_base;
     bool privileged; /* root: ranges of ids, cgroups, links */
     bool closing;
@@ -43,10 +51,13 @@ _Noreturn void server_run(int sock, const struct launcher_config *config, const 
 /* Sends or queues; the descriptors are the server's from here on. */
 void server_send(struct server *s, const struct message *m, const int *fds, size_t n);
 
+void server_send_failed(struct server *s, const char *id, const struct err *e);
+
+/* ---- assign.c */
+int assign_open_home(struct home *h, struct err *e);
+
 /* ---- sandbox.c: one sandbox's life as the launcher sees it */
 struct sandbox;
-/* Answers FAILED itself when it cannot. */
-void sandbox_create(struct server *s, const struct sandbox_spec *spec, uint64_t arrived);
 void sandbox_stop(struct sandbox *b, uint64_t grace_ns);
 struct sandbox *sandbox_find(struct server *s, const char *id);
 void sandbox_stop_all(struct server *s); /* at once */

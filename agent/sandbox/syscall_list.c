@@ -1,7 +1,9 @@
 #include "sandbox/syscall_list.h"
 #include "base/cleanup.h"
+#include "base/file.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/seccomp.h>
 #include <sched.h>
@@ -280,6 +282,18 @@ void syscall_list_done(struct sock_fprog *p)
 {
     free(p->filter);
     *p = (struct sock_fprog){0};
+}
+
+int syscall_list_file(const struct sock_fprog *p, int *ret_fd)
+{
+    cleanup_fd int fd = memfd_create("seccomp", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    int r = fd < 0 ? -errno : file_write_all(fd, p->filter, p->len * sizeof(*p->filter));
+
+    if (r == 0 && fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+        r = -errno;
+    if (r == 0)
+        *ret_fd = TAKE_FD(fd);
+    return r;
 }
 
 int syscall_list_load(const struct sock_fprog *p)

@@ -13,5 +13,7 @@ int syscall_list_compile(const char *const *more, struct sock_fprog *ret, struct
 /* 0: a Runtime may add the call of that name. -EPERM: none may; -EEXIST: all have it. */
 int syscall_list_check(const char *name, struct err *e);
 void syscall_list_done(struct sock_fprog *p);
+/* Its instructions as the bytes of a file in memory, sealed: for other processes. -errno */
+int syscall_list_file(const struct sock_fprog *p, int *ret_fd);
 /* For the calling thread and its children. no_new_privs must be set. -errno. */
 int syscall_list_load(const struct sock_fprog *p);

@@ -352,7 +352,7 @@ START_TEST(freezes_and_counts)
     NEED();
     bench_open(&b);
     s = spec_of(&b, busy);
-    ck_assert_int_eq(launcher_usage(b.launcher, "box-0", &before), -ENOENT);
+    ck_assert_int_eq(launcher_usage(b.launcher, "box-999", &before), -ENOENT);
     ck_assert_int_eq(launcher_usage(b.launcher, "../x", &before), -ENOENT);
     ck_assert_int_eq(launcher_create(b.launcher, &s), 0);
     run_until(&b, 's');
@@ -377,7 +377,6 @@ START_TEST(freezes_and_counts)
     ck_assert_int_eq(launcher_stop_sandbox(b.launcher, s.id, 60 * NS_PER_S), 0);
     run_until(&b, 'e');
     ck_assert_int_eq(b.exit.code, 4);
-    ck_assert_int_eq(launcher_freeze(b.launcher, b.at.cgroup, true), -ENOENT);
     close(b.at.stdout_fd);
     close(b.at.stderr_fd);
     bench_close(&b);

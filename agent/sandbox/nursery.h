@@ -1,0 +1,30 @@
+/* nursery.h - a process that makes and removes cgroups, and forks the builders into them.
+ *
+ * What it does may wait: the kernel lets nobody make or remove a cgroup while
+ * somebody is being attached on v1, and that takes 5 to 30 ms. The launcher asks
+ * and goes on. Its forks are the launcher's children, and small: it was forked
+ * itself before the launcher had anything. One that ends is replaced. */
+#pragma once
+#include "reactor/loop.h"
+#include "sandbox/cgroup.h"
+#include "sandbox/launcher.h"
+
+struct nursery {
+    struct loop *loop;
+    const struct cgroups *cgroups;
+    pid_t pid;
+    struct loop_watch watch;
+    /* That cgroup is gone (0), or not yet (-EBUSY). */
+    void (*on_removed)(struct nursery *n, const char *cgroup, int result);
+    void (*on_lost)(struct nursery *n); /* what it was asked may be lost */
+};
+
+/* What a cgroup has until somebody asks for something else: a Function's defaults. */
+extern const struct cgroup_limits nursery_limits;
+
+int nursery_start(struct nursery *n); /* -errno; `loop`, `cgroups` and the callbacks are set */
+void nursery_end(struct nursery *n);
+/* A builder in a new cgroup of that name. `sock` is closed here: its other end hears BORN or FAILED, or its end.
+ * -EAGAIN: ask again later. */
+int nursery_make(struct nursery *n, const char *cgroup, int sock);
+int nursery_remove(struct nursery *n, const char *cgroup); /* -EAGAIN */

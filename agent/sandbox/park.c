@@ -1,0 +1,493 @@
+#include "sandbox/park.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "sandbox/message.h"
+#include "sandbox/sandbox.h"
+#include "sandbox/syscall_list.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define KINDS_MAX       256u
+#define BUILDERS_SPARE  4u /* ready at all times */
+#define BUILDERS_MAX    8u
+#define AHEAD_MAX       2u /* builds at once, of what nobody waits for */
+#define WAITED_FOR_MAX  6u
+#define QUIET_NS        (3 * NS_PER_MS)
+#define BACK_OFF_MIN_NS (100 * NS_PER_MS)
+#define BACK_OFF_MAX_NS (10 * NS_PER_S)
+#define NEWS_NS         (500 * NS_PER_MS)
+
+struct wish {
+    struct map_node node; /* by id */
+    struct list link;     /* in kind.waiting */
+    struct kind *kind;
+    uint64_t arrived;
+    char id[64];
+    size_t size;
+    uint8_t bytes[]; /* the CREATE message */
+};
+
+struct cgroup_limits limits_of(const struct sandbox_spec *spec)
+{
+    return (struct cgroup_limits){.memory = spec->memory,
+                                  .cpu_millis = spec->cpu_millis,
+                                  .pids = (spec->pids ? spec->pids : SANDBOX_PIDS) +
+                                          1}; /* and the init */
+}
+
+/* ---- kinds */
+static void kind_free(struct kind *k)
+{
+    struct park *p = &k->server->park;
+
+    if (k->node.key)
+        map_del(&p->kinds, &k->node);
+    list_del(&k->link);
+    for (size_t i = 0; i < ARRAY_LEN(k->lists); i++)
+        free((void *)k->lists[i]);
+    buffer_done(&k->key);
+    if (k->seccomp_fd >= 0)
+        close(k->seccomp_fd);
+    free(k);
+}
+
+static void kind_free_if_unused(struct kind *k)
+{
+    if (!k->wanted && !k->waiting_count && !k->building && !k->parked_count)
+        kind_free(k);
+}
+
+static int kind_encode(const struct sandbox_kind *k, struct buffer *to)
+{
+    const struct message m = {.type = MESSAGE_PARK, .id = "", .spec.kind = *k};
+
+    return message_encode(to, &m);
+}
+
+static int compile_list(struct kind *k, struct err *e)
+{
+    struct sock_fprog p;
+    int r = syscall_list_compile(k->kind.syscalls, &p, e);
+
+    if (r < 0)
+        return r;
+    r = syscall_list_file(&p, &k->seccomp_fd);
+    syscall_list_done(&p);
+    return r < 0 ? err_errno(e, -r, "seccomp program") : 0;
+}
+
+static int kind_new(struct server *s, struct buffer *key, struct kind **ret, struct err *e)
+{
+    struct kind *k = calloc(1, sizeof(*k));
+    struct message m;
+    int r = k ? message_decode(buffer_bytes(key), buffer_size(key), &m) : -ENOMEM;
+
+    if (r < 0) {
+        free(k);
+        return err_errno(e, -r, "a kind of sandbox");
+    }
+    k->server = s;
+    k->key = *key;
+    *key = (struct buffer){0};
+    k->kind = m.spec.kind;
+    k->lists[0] = k->kind.argv;
+    k->lists[1] = k->kind.env;
+    k->lists[2] = k->kind.syscalls;
+    k->limits = nursery_limits;
+    list_init(&k->parked);
+    list_init(&k->waiting);
+    list_push_front(&s->park.order, &k->link);
+    k->seccomp_fd = -1;
+    r = k->kind.syscalls ? compile_list(k, e) : 0;
+    if (r < 0) {
+        kind_free(k);
+        return r;
+    }
+    *ret = k;
+    return 0;
+}
+
+/* Finds it or makes it. Without privileges a sandbox is built for one wish and is of no use to another. */
+static int kind_get(struct server *s, const struct sandbox_kind *of, struct kind **ret, struct err *e)
+{
+    cleanup_buffer struct buffer key = {0};
+    struct park *p = &s->park;
+    struct map_node *n;
+    int r = kind_encode(of, &key);
+
+    if (r < 0)
+        return err_errno(e, -r, "a kind of sandbox");
+    n = s->privileged ? map_get(&p->kinds, buffer_bytes(&key), buffer_size(&key)) : NULL;
+    if (n) {
+        *ret = map_entry(n, struct kind, node);
+        return 0;
+    }
+    r = kind_new(s, &key, ret, e);
+    if (r == 0 && s->privileged &&
+        (r = map_put(&p->kinds, &(*ret)->node, (const char *)buffer_bytes(&(*ret)->key),
+                     buffer_size(&(*ret)->key))) < 0) {
+        (*ret)->node.key = NULL;
+        kind_free(*ret);
+        return err_errno(e, -r, "a kind of sandbox");
+    }
+    return r;
+}
+
+/* ---- what the agent hears about them: now and then, since it would wake for it */
+static void on_news(struct loop_timer *t)
+{
+    struct park *p = container_of(t, struct park, news);
+
+    list_for_each(it, &p->order)
+    {
+        struct kind *k = list_entry(it, struct kind, link);
+        const struct message m = {
+            .type = MESSAGE_PARKED, .id = "", .spec.kind = k->kind, .count = k->parked_count};
+
+        if (k->told == k->parked_count)
+            continue;
+        k->told = k->parked_count;
+        server_send(k->server, &m, NULL, 0);
+    }
+}
+
+static void count_parked(struct kind *k, int by)
+{
+    struct server *s = k->server;
+
+    k->parked_count += (unsigned)by;
+    if (!loop_timer_armed(&s->park.news))
+        loop_timer_set(s->loop, &s->park.news, clock_monotonic_ns() + NEWS_NS);
+}
+
+/* ---- wishes */
+static void wish_free(struct wish *w)
+{
+    map_del(&w->kind->server->park.wishes, &w->node);
+    list_del(&w->link);
+    w->kind->waiting_count--;
+    free(w);
+}
+
+static void wish_fail(struct wish *w, const struct err *e)
+{
+    struct kind *k = w->kind;
+
+    server_send_failed(k->server, w->id, e);
+    wish_free(w);
+}
+
+static struct wish *first_wish(const struct kind *k)
+{
+    return list_empty(&k->waiting) ? NULL : list_entry(k->waiting.next, struct wish, link);
+}
+
+static int wish_new(struct kind *k, const char *id, const void *bytes, size_t size, uint64_t arrived)
+{
+    struct wish *w = malloc(sizeof(*w) + size);
+    int r;
+
+    if (!w)
+        return -ENOMEM;
+    *w = (struct wish){.kind = k, .arrived = arrived, .size = size};
+    snprintf(w->id, sizeof(w->id), "%s", id);
+    memcpy(w->bytes, bytes, size);
+    r = map_put(&k->server->park.wishes, &w->node, w->id, strlen(w->id));
+    if (r < 0) {
+        free(w);
+        return r;
+    }
+    list_push_back(&k->waiting, &w->link);
+    k->waiting_count++;
+    return 0;
+}
+
+static struct wish *wish_find(const struct server *s, const char *id)
+{
+    struct map_node *n = map_get_str(&s->park.wishes, id);
+
+    return n ? map_entry(n, struct wish, node) : NULL;
+}
+
+/* ---- building */
+static bool may_build_ahead(const struct server *s, const struct kind *k, uint64_t now, uint64_t *at)
+{
+    uint64_t from = k->not_before > s->park.quiet_until ? k->not_before : s->park.quiet_until;
+
+    if (k->parked_count + k->building >= k->wanted + k->waiting_count)
+        return false;
+    if (from > now) {
+        *at = from < *at ? from : *at;
+        return false;
+    }
+    return s->park.building < AHEAD_MAX;
+}
+
+/* Who waits comes first; among equals, the kind that was built for longest ago. *at: when to look again. */
+static struct kind *next_kind(struct server *s, uint64_t now, uint64_t *at)
+{
+    struct kind *ahead = NULL;
+
+    list_for_each(it, &s->park.order)
+    {
+        struct kind *k = list_entry(it, struct kind, link);
+
+        if (k->waiting_count > k->building && s->park.building < WAITED_FOR_MAX)
+            return k;
+        if (!ahead && may_build_ahead(s, k, now, at))
+            ahead = k;
+    }
+    return ahead;
+}
+
+static void build(struct kind *k)
+{
+    struct server *s = k->server;
+    struct wish *w = first_wish(k);
+    struct message m = {0};
+    const struct sandbox_spec *first = NULL;
+
+    list_del(&k->link);
+    list_push_back(&s->park.order, &k->link);
+    k->building++;
+    s->park.building++;
+    if (w && message_decode(w->bytes, w->size, &m) == 0)
+        first = &m.spec;
+    if (first)
+        k->limits = limits_of(first);
+    sandbox_build(s, k, first);
+    message_done(&m);
+}
+
+static unsigned waiting_in_all(const struct server *s)
+{
+    return (unsigned)s->park.wishes.count;
+}
+
+/* The builders cannot even be made: who waits hears why. */
+static void fail_waiting(struct server *s)
+{
+    struct err e = s->builders.error;
+
+    s->builders.error.code = 0;
+    list_for_each(it, &s->park.order)
+    {
+        struct kind *k = list_entry(it, struct kind, link);
+        struct wish *w;
+
+        while ((w = first_wish(k)))
+            wish_fail(w, &e);
+        kind_free_if_unused(k);
+    }
+}
+
+static void pump_once(struct server *s)
+{
+    uint64_t now = clock_monotonic_ns(), at = UINT64_MAX;
+    unsigned spare = BUILDERS_SPARE + waiting_in_all(s);
+    struct kind *k;
+
+    while (s->builders.ready_count && (k = next_kind(s, now, &at)))
+        build(k);
+    if (s->builders.error.code && !s->builders.ready_count && waiting_in_all(s))
+        fail_waiting(s);
+    builders_want(&s->builders, spare < BUILDERS_MAX ? spare : BUILDERS_MAX);
+    if (at != UINT64_MAX)
+        loop_timer_set(s->loop, &s->park.timer, at);
+}
+
+void park_pump(struct server *s)
+{
+    if (s->closing || s->park.pumping)
+        return;
+    s->park.pumping = true;
+    pump_once(s);
+    s->park.pumping = false;
+}
+
+static void on_timer(struct loop_timer *t)
+{
+    park_pump(container_of(t, struct server, park.timer));
+}
+
+static void built(struct kind *k)
+{
+    k->building--;
+    k->server->park.building--;
+}
+
+/* ---- taking */
+static void give(struct sandbox *b, struct wish *w)
+{
+    struct message m;
+
+    if (message_decode(w->bytes, w->size, &m) == 0) { /* as it did before, unless there is no memory */
+        uint64_t arrived = w->arrived;
+
+        wish_free(w);
+        sandbox_take(b, &m.spec, arrived, false);
+        message_done(&m);
+    } else {
+        struct err e;
+
+        err_errno(&e, ENOMEM, "sandbox");
+        wish_fail(w, &e);
+        b->kind = NULL;
+        sandbox_discard(b, &e);
+    }
+}
+
+static struct sandbox *pop_parked(struct kind *k)
+{
+    struct list *l;
+
+    while ((l = list_pop_front(&k->parked))) {
+        struct sandbox *b = list_entry(l, struct sandbox, parked);
+
+        count_parked(k, -1);
+        if (sandbox_alive(b))
+            return b;
+        b->kind = NULL; /* its end comes */
+    }
+    return NULL;
+}
+
+void park_create(struct server *s, const struct message *m, const void *bytes, size_t size,
+                 uint64_t arrived)
+{
+    struct sandbox *b = NULL;
+    struct err e = {0};
+    struct kind *k;
+    int r = kind_get(s, &m->spec.kind, &k, &e);
+
+    if (r == 0) {
+        b = k->waiting_count ? NULL : pop_parked(k);
+        k->limits = limits_of(&m->spec);
+        s->park.quiet_until = clock_monotonic_ns() + QUIET_NS;
+    }
+    if (r == 0 && b) {
+        sandbox_take(b, &m->spec, arrived, true);
+    } else if (r == 0) {
+        r = wish_new(k, m->id, bytes, size, arrived);
+        if (r < 0)
+            err_errno(&e, -r, "sandbox");
+    }
+    if (r < 0)
+        server_send_failed(s, m->id, &e);
+    park_pump(s);
+}
+
+bool park_cancel(struct server *s, const char *id)
+{
+    struct wish *w = wish_find(s, id);
+    struct kind *k = w ? w->kind : NULL;
+    struct err e;
+
+    if (!w)
+        return false;
+    err_set(&e, ECANCELED, "stopped before it started");
+    wish_fail(w, &e);
+    kind_free_if_unused(k);
+    return true;
+}
+
+static void drop_surplus(struct kind *k)
+{
+    struct err e;
+
+    err_set(&e, ECANCELED, "not needed any more");
+    while (k->parked_count > k->wanted) {
+        struct sandbox *b = list_entry(list_pop_front(&k->parked), struct sandbox, parked);
+
+        count_parked(k, -1);
+        b->kind = NULL;
+        sandbox_discard(b, &e);
+    }
+}
+
+void park_set(struct server *s, const struct message *m)
+{
+    struct err e = {0};
+    struct kind *k;
+
+    if (!s->privileged)
+        return;
+    if (s->park.kinds.count >= KINDS_MAX || kind_get(s, &m->spec.kind, &k, &e) < 0) {
+        log_warn("not parked: %s", e.code ? e.message : "too many kinds");
+        return;
+    }
+    k->wanted = m->count < SERVER_SANDBOXES_MAX ? m->count : SERVER_SANDBOXES_MAX;
+    drop_surplus(k);
+    kind_free_if_unused(k);
+    park_pump(s);
+}
+
+/* ---- what becomes of what is built */
+void park_box_ready(struct sandbox *b)
+{
+    struct kind *k = b->kind;
+    struct server *s = k->server;
+    struct wish *w = first_wish(k);
+
+    built(k);
+    k->back_off = k->not_before = 0;
+    if (w) {
+        give(b, w);
+    } else {
+        list_push_back(&k->parked, &b->parked);
+        count_parked(k, 1);
+        drop_surplus(k);
+    }
+    kind_free_if_unused(k);
+    park_pump(s);
+}
+
+void park_build_failed(struct kind *k, const struct err *e)
+{
+    struct server *s = k->server;
+    struct wish *w = first_wish(k);
+
+    built(k);
+    k->back_off = k->back_off ? k->back_off * 2 : BACK_OFF_MIN_NS;
+    if (k->back_off > BACK_OFF_MAX_NS)
+        k->back_off = BACK_OFF_MAX_NS;
+    k->not_before = clock_monotonic_ns() + k->back_off;
+    if (w)
+        wish_fail(w, e);
+    else if (!s->closing)
+        log_warn("cannot build a sandbox ahead for %s: %s", k->kind.runtime_root, e->message);
+    kind_free_if_unused(k);
+    park_pump(s);
+}
+
+void park_box_gone(struct sandbox *b)
+{
+    struct kind *k = b->kind;
+
+    if (!list_empty(&b->parked)) {
+        list_del(&b->parked);
+        count_parked(k, -1);
+        if (!k->server->closing)
+            log_warn("a parked sandbox for %s ended: %s", k->kind.runtime_root, b->error.message);
+        park_pump(k->server);
+        return;
+    }
+    park_build_failed(k, &b->error);
+}
+
+void park_init(struct server *s)
+{
+    list_init(&s->park.order);
+    s->park.timer.fn = on_timer;
+    s->park.news.fn = on_news;
+    park_pump(s);
+}
+
+void park_done(struct server *s)
+{
+    loop_timer_cancel(s->loop, &s->park.timer);
+    loop_timer_cancel(s->loop, &s->park.news);
+}

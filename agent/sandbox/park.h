@@ -1,0 +1,61 @@
+/* park.h - who gets which sandbox: those that are parked, those that are being built, and who waits for one.
+ *
+ * Every sandbox is built first and taken then, by whoever of its kind has waited
+ * longest: what is asked for with none parked waits for one that is built for
+ * it. The others of a kind that is kept parked are built after those, a few at a
+ * time, and each is used once. Launcher only. */
+#pragma once
+#include "base/buffer.h"
+#include "base/list.h"
+#include "base/map.h"
+#include "sandbox/cgroup.h"
+#include "sandbox/launcher.h"
+#include "reactor/loop.h"
+
+struct server;
+struct sandbox;
+
+struct park {
+    struct map kinds;     /* by their encoding */
+    struct list order;    /* all kinds; the one that was built for last comes last */
+    struct map wishes;    /* by instance id */
+    unsigned building;    /* sandboxes */
+    uint64_t quiet_until; /* takes come: nothing is built ahead so long */
+    struct loop_timer timer;
+    struct loop_timer news; /* the next word to the agent about what is parked */
+    bool pumping;
+};
+
+struct kind {
+    struct map_node node; /* unless it is one wish's alone */
+    struct list link;
+    struct server *server;
+    struct buffer key; /* its encoding */
+    struct sandbox_kind kind;
+    const char *const *lists[3]; /* what the decoded `kind` owns */
+    int seccomp_fd;
+    struct cgroup_limits limits; /* what was asked for last: the next one will ask for the same */
+    unsigned wanted;             /* parked at all times */
+    struct list parked, waiting;
+    unsigned parked_count, waiting_count, building;
+    unsigned told; /* of parked_count, to the agent */
+    uint64_t not_before, back_off;
+};
+
+void park_init(struct server *s);
+void park_done(struct server *s);
+
+struct message;
+void park_set(struct server *s, const struct message *m); /* PARK */
+/* CREATE: answers FAILED itself when it cannot. `bytes` is the message. */
+void park_create(struct server *s, const struct message *m, const void *bytes, size_t size,
+                 uint64_t arrived);
+bool park_cancel(struct server *s, const char *id); /* one that still waits */
+void park_pump(struct server *s);                   /* builds what is due */
+
+/* ---- from sandboxes that are nobody's */
+void park_box_ready(struct sandbox *b);
+void park_box_gone(struct sandbox *b);                       /* with its error */
+void park_build_failed(struct kind *k, const struct err *e); /* before it was one */
+
+struct cgroup_limits limits_of(const struct sandbox_spec *spec);
