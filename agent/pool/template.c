@@ -133,6 +133,7 @@ void template_failed(struct template *t, const char *why)
 
 void template_used(struct template *t)
 {
+    template_wake(t);
     t->revision->fork_failures = 0;
     report_fork(t->pool->config.report);
     list_del(&t->link);
@@ -244,10 +245,11 @@ void template_exited(struct pool *p, const char *id)
 }
 
 /* ---------------------------------------------------------------- asleep */
-/* What is foreign code and nobody's instance uses no processor. */
+/* What is foreign code and nobody's instance uses no processor. While there are instances it is awake: the
+ * sandbox's init, which lies in the same cgroup, reaps what they leave behind. */
 static void sleep_again(struct template *t)
 {
-    if (t->stands && !t->stopped)
+    if (t->stands && !t->stopped && is_idle(t))
         launcher_freeze(t->pool->config.launcher, t->cgroup, true);
 }
 

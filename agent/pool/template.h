@@ -3,7 +3,7 @@
  * The first instance of such a revision on this node starts as any other does. When it is initialised it is
  * asked to fork; when its first child has a cgroup of its own (the launcher *adopts* it), its runtime stands
  * alone from there on: the *template*. The child is the instance; so are those that are forked later. The template
- * takes no invocation, counts as no instance, and sleeps in the freezer while nothing is to be forked; one child
+ * takes no invocation, counts as no instance, and sleeps in the freezer while its function sleeps; one child
  * more than is wanted is kept parked, so that no start waits for a fork or an attach.
  *
  * What is in the sandbox is foreign: a template may lie, and so may any of its processes. It is listened to only
