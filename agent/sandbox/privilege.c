@@ -46,8 +46,7 @@ static int limit_resource(int what, const char *name, rlim_t soft, rlim_t hard, 
                                                           : 0;
 }
 
-/* Since Linux 5.14 each user namespace counts its own processes; before, all of the agent's user count. */
-static bool box_counts_its_processes(void)
+bool privilege_counts_processes(void)
 {
     unsigned major, minor;
     struct utsname u;
@@ -63,7 +62,7 @@ static int limit_resources(bool whole_range, struct err *e)
     for (size_t i = 0; i < ARRAY_LEN(limits) && r == 0; i++)
         r = limit_resource(limits[i].what, limits[i].name, limits[i].soft, limits[i].hard, e);
     /* Without root there is no cgroup for it. */
-    if (r == 0 && !whole_range && box_counts_its_processes())
+    if (r == 0 && !whole_range && privilege_counts_processes())
         r = limit_resource(RLIMIT_NPROC, "nproc", SANDBOX_PROCESSES, SANDBOX_PROCESSES, e);
     return r;
 }

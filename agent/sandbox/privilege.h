@@ -14,3 +14,5 @@
 /* rlimits, new session and session keyring, securebits, bounding set, user, capabilities,
  * no_new_privs, death with the parent, Landlock, and last the seccomp program. */
 int privilege_drop(bool whole_range, const struct sock_fprog *seccomp, struct err *e);
+/* Since Linux 5.14 each user namespace counts its own processes; before, all of the agent's user count. */
+bool privilege_counts_processes(void);

@@ -294,6 +294,7 @@ static int prepare(struct server *s, const struct launcher_config *config, pid_t
                    char *warning, size_t size, struct err *e)
 {
     const pid_t pids[] = {agent, getpid()};
+    char text[ERR_MESSAGE_MAX + 64];
     struct err net = {0};
     int r;
 
@@ -313,10 +314,7 @@ static int prepare(struct server *s, const struct launcher_config *config, pid_t
     if (r < 0)
         return r;
     if (!s->privileged) {
-        s->cgroups.count = 0;
-        add_warning(warning, size,
-                    "not root: instances share the agent's user, have no memory, cpu "
-                    "or process limits and no network");
+        rootless_prepare(&s->rootless, &s->cgroups, pids, ARRAY_LEN(pids), warning, size);
         return 0;
     }
     if (cgroups_clean(&s->cgroups, &net) < 0)
@@ -325,10 +323,14 @@ static int prepare(struct server *s, const struct launcher_config *config, pid_t
     if (network_clean(&s->names, &net) < 0)
         log_debug("left from an earlier life: %s", net.message);
     if (network_init(&s->network, &s->names, &config->network, &net) < 0) {
-        add_warning(warning, size, "no network beyond loopback: ");
-        add_warning(warning, size, net.message);
+        snprintf(text, sizeof(text), "no network beyond loopback: %s", net.message);
+        add_warning(warning, size, text);
     } else if (!s->network.flows_limited) {
         add_warning(warning, size, "connections of an instance are not limited (nft_connlimit)");
+    }
+    if (s->network.usable && s->network.uplink.no_six) {
+        snprintf(text, sizeof(text), "instances have no IPv6: %s", s->network.uplink.no_six);
+        add_warning(warning, size, text);
     }
     return 0;
 }
@@ -343,8 +345,6 @@ static void clean_up(struct server *s)
     }
     park_done(s);
     removals_done(s);
-    if (!s->privileged)
-        return;
     if (s->network.usable && network_clean(&s->names, &e) < 0)
         log_warn("%s", e.message);
     network_done(&s->network);

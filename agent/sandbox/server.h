@@ -13,6 +13,7 @@
 #include "sandbox/network.h"
 #include "sandbox/builders.h"
 #include "sandbox/park.h"
+#include "sandbox/rootless.h"
 
 #define SERVER_SANDBOXES_MAX 4096u
 
@@ -38,6 +39,7 @@ struct server {
     struct idpool slots; /* uid ranges */
     uint32_t serial;     /* of the adopted ones' cgroups */
     uid_t uid_base;
+    struct rootless rootless;
     bool privileged; /* root: ranges of ids, cgroups, links */
     bool closing;
     struct map sandboxes, adopted;

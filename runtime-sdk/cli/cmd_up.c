@@ -228,9 +228,7 @@ static void print_addresses(const struct up *u)
         printf("  gateway   %s %s(%s)%s\n", u->p.nodes[i].gateway, color_dim(), u->p.nodes[i].name,
                color_off());
     printf("  state     %s %s(logs in logs/)%s\n", u->state, color_dim(), color_off());
-    if (geteuid() != 0)
-        printf("Not root: functions share your user, and have no limits of memory and cpu and no "
-               "network.\n");
+    daemons_print_warnings(u->state, &u->p);
 }
 
 static bool anything(const struct up *u, bool (*is)(const char *state, const char *name))

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <time.h>
 
 void daemon_agent_name(const struct platform_node *n, char out[80])
@@ -234,6 +235,51 @@ int daemons_wait_ready(const char *state, const struct platform *p, const char *
             r = wait_one(state, name, p->nodes[i].metrics, token, deadline);
     }
     return r;
+}
+
+/* ---- what is not enforced */
+enum { LOG_TAIL = 64 << 10 };
+
+static char *log_tail(const char *state, const char *name)
+{
+    cleanup_free char *text = malloc(LOG_TAIL + 1);
+    char path[PATH_MAX];
+    cleanup_fd int fd = -1;
+    struct stat st;
+    ssize_t n;
+
+    if (!text || snprintf(path, sizeof(path), "%s/logs/%s.log", state, name) >= (int)sizeof(path))
+        return NULL;
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return NULL;
+    n = pread(fd, text, LOG_TAIL, st.st_size > LOG_TAIL ? st.st_size - LOG_TAIL : 0);
+    if (n < 0)
+        return NULL;
+    text[n] = '\0';
+    return TAKE_PTR(text);
+}
+
+/* The log holds earlier lives, too: a life begins with the node's line. */
+void daemons_print_warnings(const char *state, const struct platform *p)
+{
+    static const char begins[] = " info agent: node ", warns[] = " warn agent: sandbox: ";
+
+    for (unsigned i = 0; i < p->node_count; i++) {
+        char name[80];
+        cleanup_free char *text = NULL;
+        const char *life = NULL, *said;
+
+        daemon_agent_name(&p->nodes[i], name);
+        text = log_tail(state, name);
+        for (const char *at = text; at && (at = strstr(at, begins)); at++)
+            life = at;
+        said = life ? strstr(life, warns) : NULL;
+        if (!said)
+            continue;
+        said += strlen(warns);
+        printf("%s: %.*s\n", p->nodes[i].name, (int)strcspn(said, "\n"), said);
+    }
 }
 
 /* ---- stopping */

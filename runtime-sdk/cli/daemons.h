@@ -17,6 +17,8 @@ int daemons_start_agent(const char *state, const struct platform *p, const struc
  * lines. */
 int daemons_wait_ready(const char *state, const struct platform *p, const char *token,
                        unsigned seconds);
+/* Prints what the agents have said at their start that they cannot enforce: a line each. */
+void daemons_print_warnings(const char *state, const struct platform *p);
 /* SIGTERM to the agents, then to the controller, SIGKILL after 10 s; then pid files and networks
  * go. How many were stopped, or -errno with `e`. */
 int daemons_stop(const char *state, struct err *e);
