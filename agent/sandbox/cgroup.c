@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +23,38 @@ static int read_text(const char *path, char **ret)
         return r;
     *ret = buffer_take_string(&b);
     return *ret ? 0 : -ENOMEM;
+}
+
+static bool has_text(const char *path, const char *a, const char *b)
+{
+    cleanup_free char *text = NULL;
+
+    return read_text(path, &text) == 0 && (strstr(text, a) || strstr(text, b));
+}
+
+/* Weights mean something to these schedulers, and to the kernel's cost model where it is on; all else
+ * would have a hierarchy, with an attach on v1, for nothing. */
+static bool disks_are_weighed(void)
+{
+    glob_t disks;
+    bool yes = has_text("/sys/fs/cgroup/io.cost.qos", "enable=1", "enable=1");
+
+    if (glob("/sys/block/*/queue/scheduler", GLOB_NOSORT, NULL, &disks) == 0)
+        for (size_t i = 0; i < disks.gl_pathc && !yes; i++)
+            yes = has_text(disks.gl_pathv[i], "[bfq]", "[cfq]");
+    globfree(&disks);
+    return yes;
+}
+
+static void leave_out(struct cgroups *c, enum cgroup_controller what)
+{
+    for (size_t i = 0; i < c->count;) {
+        c->trees[i].controllers &= ~(1u << what);
+        if (c->trees[i].controllers)
+            i++;
+        else
+            memmove(&c->trees[i], &c->trees[i + 1], (--c->count - i) * sizeof(c->trees[i]));
+    }
 }
 
 int cgroups_init(struct cgroups *c, const char *name, bool v1_only)
@@ -52,6 +85,8 @@ int cgroups_init(struct cgroups *c, const char *name, bool v1_only)
         read_text(path, &controllers);
     }
     c->count = cgroup_trees(&c->layout, controllers ? controllers : "", v1_only, c->trees);
+    if (!disks_are_weighed())
+        leave_out(c, CGROUP_IO);
     return 0;
 }
 
@@ -64,13 +99,13 @@ void cgroups_done(struct cgroups *c)
     c->count = 0;
 }
 
-size_t cgroup_tree_open(const struct cgroups *c, struct cgroup_tree *t)
+void cgroup_tree_open(const struct cgroups *c, struct cgroup_tree *t)
 {
     char path[PATH_MAX];
 
     if (snprintf(path, sizeof(path), "%s/%s", t->own, c->name) < (int)sizeof(path))
         t->dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    return cgroup_probe(t);
+    cgroup_probe(t);
 }
 
 void cgroups_open(struct cgroups *c)

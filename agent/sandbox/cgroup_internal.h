@@ -21,6 +21,6 @@ static inline const struct cgroup_tree *cgroup_tree_with(const struct cgroups *c
             return &c->trees[i];
     return NULL;
 }
-/* Opens rouse-<id> there and finds out which knobs of its controllers the kernel has: their number. */
-size_t cgroup_tree_open(const struct cgroups *c, struct cgroup_tree *t);
-size_t cgroup_probe(struct cgroup_tree *t); /* the second half alone */
+/* Opens rouse-<id> there and finds out which knobs of its controllers the kernel has. */
+void cgroup_tree_open(const struct cgroups *c, struct cgroup_tree *t);
+void cgroup_probe(struct cgroup_tree *t); /* the second half alone */

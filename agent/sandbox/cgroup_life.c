@@ -152,13 +152,7 @@ void cgroups_prepare(struct cgroups *c, const pid_t *pids, size_t n, char *warni
             if (r < 0)
                 t->controllers = 1u << CGROUP_CPUACCT | 1u << CGROUP_FREEZER;
         }
-        if (cgroup_tree_open(c, t) == 0 && t->controllers == 1u << CGROUP_IO) {
-            /* A blkio without weights has nothing for us, and every attach to it would cost. */
-            close(t->dir);
-            rmdir(dir);
-            memmove(t, t + 1, (--c->count - i) * sizeof(*t));
-            continue;
-        }
+        cgroup_tree_open(c, t);
         enforced |= t->controllers;
         i++;
     }

@@ -178,20 +178,13 @@ static bool of_tree(const struct knob *k, const struct cgroup_tree *t)
     return k->v2 == t->v2 && t->controllers & 1u << k->what;
 }
 
-size_t cgroup_probe(struct cgroup_tree *t)
+void cgroup_probe(struct cgroup_tree *t)
 {
-    size_t present = 0;
-
     t->absent = 0;
-    for (size_t i = 0; i < ARRAY_LEN(knobs); i++) {
-        if (!of_tree(&knobs[i], t))
-            continue;
-        if (knobs[i].optional && faccessat(t->dir, knobs[i].file, F_OK, 0) < 0)
+    for (size_t i = 0; i < ARRAY_LEN(knobs); i++)
+        if (of_tree(&knobs[i], t) && knobs[i].optional &&
+            faccessat(t->dir, knobs[i].file, F_OK, 0) < 0)
             t->absent |= 1u << i;
-        else
-            present++;
-    }
-    return present;
 }
 
 static bool in_turn(const struct knob *k, uint64_t from, uint64_t to)
