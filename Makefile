@@ -157,6 +157,19 @@ $(B)/obj/%.S.o: %.S $(wildcard proto/*.json)
 archives_of = $(foreach m,$(sort $(call closure,$(1))),$(B)/lib/$(m).a)
 link = $(Q)$(CC) $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LDFLAGS) -pthread
 
+# The library that a zygote loads (agent/sandbox/zygote.h): of the module and base what that one function needs,
+# position-independent, the same in every variant. The agent carries it.
+ZYGOTE_OBJ := $(patsubst %,build/pic/%.o,$(filter %.c,$(SRC_agent/sandbox) $(SRC_runtime-sdk/base)))
+build/pic/%.c.o: %.c
+	@mkdir -p $(@D)
+	$(call say,PIC)
+	$(Q)$(CC) $(CSTD) $(WARN) $(filter-out -fPIE,$(HARDEN)) $(CFLAGS_release) -fPIC -fvisibility=hidden \
+	  -ffunction-sections -fdata-sections $(call roots_of,$<) -MMD -MP -c $< -o $@
+build/pic/zygote.so: $(ZYGOTE_OBJ)
+	$(call say,LINK)
+	$(Q)$(CC) -shared -Wl,--gc-sections,-z,defs,-z,relro,-z,now,-z,noexecstack,-s $^ -lmnl -o $@
+$(B)/obj/agent/sandbox/zygote_library.S.o: build/pic/zygote.so
+
 AGENT_MODULES      := agent/shard agent/code
 CONTROLLER_MODULES := controller/api
 $(B)/bin/rouse-agent: $(B)/obj/agent/main.c.o $(sort $(foreach m,$(AGENT_MODULES),$(call archives_of,$(m))))
@@ -341,4 +354,4 @@ clean: ## remove build/
 help: ## this list
 	@sed -nE 's/^([a-z][a-z -]*):.*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 24
 
--include $(shell find $(B) -name '*.d' 2>/dev/null)
+-include $(shell find $(B) build/pic -name '*.d' 2>/dev/null)

@@ -389,6 +389,9 @@ static void on_code(void *user, const char *dir, const struct err *e)
     if (r == 0) {
         spec.argv = program_argv(&program);
         spec.env = (const char *const *)env.all;
+        i->parked = !s->port && parking_suits(i->runtime, &env);
+        if (i->parked)
+            parking_kind(i->runtime, &spec.kind);
         r = outside_create(i->pool, &spec);
     }
     environment_done(&env);

@@ -10,7 +10,8 @@
  * slots.c      free, leased to the activator, taken
  * status.c     InstanceStatus, Hello, load
  * outside.c    launcher and code cache: called, or asked across a bridge
- * environment.c  what the function finds in its environment */
+ * environment.c  what the function finds in its environment
+ * parking.c    whether an interpreter that has started already can be it */
 #pragma once
 #include "base/map.h"
 #include "instance_state.h"
@@ -90,6 +91,7 @@ struct instance {
     bool stop_sent, exited;
     bool closing; /* its runtime takes nothing new */
     bool end_told;
+    bool parked; /* its interpreter was, or will be, started before its environment is known */
     bool initializing;      /* its initializer was called: ready when that has ended */
     bool stopping;          /* its preStop was called */
     bool freezing;          /* its preFreeze was called */
@@ -263,6 +265,11 @@ int outside_code_get(struct pool *p, const char *digest,
                      void (*on_ready)(void *user, const char *dir, const struct err *e), void *of);
 void outside_code_release(struct pool *p, const char *digest);
 void outside_code_forget(struct pool *p, void *of);
+
+/* ---- parking.c */
+bool parking_suits(const struct runtime *r, const struct environment *e);
+void parking_kind(const struct runtime *r,
+                  struct sandbox_kind *k); /* for such ones: borrowed from `r` */
 
 /* ---- environment.c */
 int instance_environment(const struct instance *i, struct environment *ret); /* environment_done() */

@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "invoke/environment.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -290,10 +291,18 @@ int work_open(struct instance *i, const struct sandbox_started *s, bool connecte
         .ops = &link_ops,
         .user = i,
     };
+    struct environment env = {0};
     int out = log_pipe_open(&i->out, i->pool->loop, s->stdout_fd, &i->log_budget, on_out_line);
     int err = log_pipe_open(&i->err, i->pool->loop, s->stderr_fd, &i->log_budget, on_err_line);
-    int r = runtime_link_new(&c, &i->link);
+    int r = i->parked ? instance_environment(i, &env) : 0;
 
+    c.environment = (const char *const *)env.all;
+    if (r == 0) {
+        r = runtime_link_new(&c, &i->link);
+    } else if (s->frames_listen_fd >= 0) {
+        close(s->frames_listen_fd); /* one that may be parked has no other */
+    }
+    environment_done(&env);
     watch_init(i, s->pid);
     return out < 0 ? out : err < 0 ? err : r;
 }

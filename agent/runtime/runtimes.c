@@ -39,6 +39,7 @@ static struct runtime *runtime_free(struct runtime *r)
         strings_free(r->argv);
         strings_free(r->env);
         strings_free(r->syscalls);
+        strings_free(r->parked_env);
         free(r);
     }
     return NULL;
@@ -170,6 +171,19 @@ static int park_of(struct json_object *o, enum runtime_park *ret, struct err *e)
     return 0;
 }
 
+static int parked_env_of(struct runtime *r, struct err *e)
+{
+    size_t n = 0;
+
+    while (r->env[n])
+        n++;
+    r->parked_env = calloc(n + 2, sizeof(*r->parked_env));
+    for (size_t i = 0; r->parked_env && i <= n; i++)
+        if (!(r->parked_env[i] = strdup(i < n ? r->env[i] : "ROUSE_PARKED=1")))
+            return err_set(e, ENOMEM, "out of memory");
+    return r->parked_env ? 0 : err_set(e, ENOMEM, "out of memory");
+}
+
 static int runtime_fill(struct runtime *r, struct json_object *o, const char *dir, const char *name,
                         struct err *e)
 {
@@ -194,6 +208,8 @@ static int runtime_fill(struct runtime *r, struct json_object *o, const char *di
         n = park_of(o, &r->park, e);
     if (n == 0)
         n = syscalls_of(o, &r->syscalls, e);
+    if (n == 0)
+        n = parked_env_of(r, e);
     if (n == 0 && r->park && r->protocol != RUNTIME_FRAMES)
         n = err_set(e, EINVAL, "park: needs the protocol \"frames\"");
     if (n < 0)

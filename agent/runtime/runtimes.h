@@ -16,7 +16,8 @@ struct runtime {
     char *name, *version, *digest;
     char *rootfs;       /* absolute */
     char **argv, **env; /* NULL-terminated */
-    char **syscalls; /* that it needs beside what all have (sandbox/syscall_list.h); NULL: none */
+    char **syscalls;   /* that it needs beside what all have (sandbox/syscall_list.h); NULL: none */
+    char **parked_env; /* what its interpreter is started with ahead */
     enum runtime_protocol protocol;
     enum runtime_park park;
 };

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "sandbox/message.h"
+#include "sandbox/zygote.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -213,8 +214,8 @@ static int make(struct builders *b)
     p->sock = (struct loop_watch){.fd = pair[0], .fn = on_sock};
     p->process.fd = -1;
     p->late.fn = on_late;
-    snprintf(p->cgroup, sizeof(p->cgroup), "box-%u", b->serial++);
-    r = nursery_make(b->nursery, p->cgroup, pair[1]);
+    snprintf(p->cgroup, sizeof(p->cgroup), "box-%u", b->nursery->serial++);
+    r = nursery_make(b->nursery, p->cgroup, pair[1], b->zygote ? zygote_orders(b->zygote) : -1);
     if (r == 0)
         r = loop_watch_set(b->loop, &p->sock, LOOP_READ);
     if (r < 0) {

@@ -3,12 +3,16 @@
 #include "sandbox/builder.h"
 #include "sandbox/nursery.h"
 
+struct server;
+struct zygote;
+
 struct builders {
     struct loop *loop;
     struct nursery *nursery;
+    struct server *server;  /* the callbacks' */
+    struct zygote *zygote;  /* whose forks they are; NULL: the nursery's */
     struct list ready, all; /* `all`: those that are not ready too */
     unsigned ready_count, coming;
-    uint32_t serial;
     struct loop_timer again; /* when the nursery had no room */
     unsigned wanted;
     bool ending;

@@ -37,6 +37,7 @@ struct sandbox_kind {
     /* An interpreter that is started ahead, in the sandbox and before it has any code; NULL: none. The
      * instance is then it, and what the instance's own argv and env say is for its bootstrap to hear. */
     const char *const *argv, *const *env;
+    bool zygote; /* it may be a fork of one such that is started once and has no function: see zygote.h */
     const char *const *syscalls; /* names that its seccomp list allows beside the usual; NULL: none */
 };
 

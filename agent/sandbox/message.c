@@ -53,6 +53,7 @@ static void put_kind(struct buffer *b, const struct sandbox_kind *k, int *r)
     put_u32(b, (uint32_t)k->network, r);
     put_u32(b, k->frames_socket, r);
     put_u32(b, k->api_port, r);
+    put_u32(b, k->zygote, r);
     put_list(b, k->argv, r);
     put_list(b, k->env, r);
     put_list(b, k->syscalls, r);
@@ -230,6 +231,7 @@ static void get_kind(struct reader *r, struct sandbox_kind *k)
     if (port > UINT16_MAX && !r->bad)
         r->bad = -EPROTO;
     k->api_port = (uint16_t)port;
+    k->zygote = get_flag(r);
     k->argv = get_some(r);
     k->env = get_some(r);
     k->syscalls = get_some(r);

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "sandbox/builder.h"
 #include "sandbox/message.h"
+#include "sandbox/zygote.h"
 
 #include <errno.h>
 #include <linux/sched.h>
@@ -47,25 +48,27 @@ static pid_t fork_builder(const struct builder_birth *b, int own_sock, int *ret_
     return pid < 0 ? -errno : (pid_t)pid;
 }
 
-static void make(const struct cgroups *c, const char *name, int sock, int own_sock)
+static void make(const struct cgroups *c, const char *name, int sock, int zygote, int own_sock)
 {
     struct builder_birth birth = {.sock = sock, .cgroup = -1};
     struct err e = {0};
     int pidfd = -1, r;
-    pid_t pid;
+    pid_t pid = 0;
 
     r = cgroup_create(c, name, &nursery_limits, &birth.cgroup, &e);
     if (r == 0) {
         r = cgroup_open_procs(c, name, birth.procs, &birth.procs_count, &e);
-        if (r == 0 && (pid = fork_builder(&birth, own_sock, &pidfd)) < 0)
+        if (r == 0 && zygote >= 0 && (r = zygote_bear(zygote, &birth)) < 0)
+            err_errno(&e, -r, "ask the zygote");
+        if (r == 0 && zygote < 0 && (pid = fork_builder(&birth, own_sock, &pidfd)) < 0)
             r = err_errno(&e, -pid, "fork a builder");
         if (r < 0)
             cgroup_remove(c, name);
     }
-    if (r == 0)
-        builder_answer(sock, BUILDER_BORN, pid, pidfd);
-    else
+    if (r < 0)
         builder_fail(sock, &e);
+    else if (pid) /* a zygote says so itself */
+        builder_answer(sock, BUILDER_BORN, pid, pidfd);
     if (pidfd >= 0)
         close(pidfd);
     birth_close(&birth);
@@ -86,8 +89,12 @@ _Noreturn static void run(const struct cgroups *c, int sock)
             continue;
         if (n != sizeof(q))
             _exit(0);
-        if (q.kind == MAKE && n_fds == 1) {
-            make(c, q.cgroup, fds[0], sock);
+        if (q.kind == MAKE && n_fds) {
+            int zygote = n_fds == 2 ? fds[1] : -1;
+
+            make(c, q.cgroup, fds[0], zygote, sock);
+            if (zygote >= 0)
+                close(zygote);
             continue;
         }
         q.result = cgroup_remove(c, q.cgroup);
@@ -194,9 +201,9 @@ static int ask(struct nursery *n, int kind, const char *cgroup, const int *fds, 
     return r < 0 ? -EAGAIN : 0;
 }
 
-int nursery_make(struct nursery *n, const char *cgroup, int sock)
+int nursery_make(struct nursery *n, const char *cgroup, int sock, int zygote)
 {
-    int r = ask(n, MAKE, cgroup, &sock, 1);
+    int r = ask(n, MAKE, cgroup, (int[]){sock, zygote}, zygote >= 0 ? 2 : 1);
 
     close(sock);
     return r;

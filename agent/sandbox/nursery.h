@@ -13,6 +13,7 @@ struct nursery {
     struct loop *loop;
     const struct cgroups *cgroups;
     pid_t pid;
+    uint32_t serial; /* of the cgroups' names */
     struct loop_watch watch;
     /* That cgroup is gone (0), or not yet (-EBUSY). */
     void (*on_removed)(struct nursery *n, const char *cgroup, int result);
@@ -24,7 +25,7 @@ extern const struct cgroup_limits nursery_limits;
 
 int nursery_start(struct nursery *n); /* -errno; `loop`, `cgroups` and the callbacks are set */
 void nursery_end(struct nursery *n);
-/* A builder in a new cgroup of that name. `sock` is closed here: its other end hears BORN or FAILED, or its end.
- * -EAGAIN: ask again later. */
-int nursery_make(struct nursery *n, const char *cgroup, int sock);
+/* A builder in a new cgroup of that name, a fork of the nursery or, if `zygote` is not -1, of who hears that
+ * socket. `sock` is closed here: its other end hears BORN or FAILED, or its end. -EAGAIN: ask again later. */
+int nursery_make(struct nursery *n, const char *cgroup, int sock, int zygote);
 int nursery_remove(struct nursery *n, const char *cgroup); /* -EAGAIN */

@@ -5,6 +5,7 @@
 #include "sandbox/message.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/syscall_list.h"
+#include "sandbox/zygote.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -13,6 +14,7 @@
 #define KINDS_MAX       256u
 #define BUILDERS_SPARE  4u /* ready at all times */
 #define BUILDERS_MAX    8u
+#define OF_ZYGOTE_SPARE 2u /* of each */
 #define AHEAD_MAX       2u /* builds at once, of what nobody waits for */
 #define WAITED_FOR_MAX  6u
 #define QUIET_NS        (3 * NS_PER_MS)
@@ -235,6 +237,8 @@ static struct kind *next_kind(struct server *s, uint64_t now, uint64_t *at)
     {
         struct kind *k = list_entry(it, struct kind, link);
 
+        if (!zygote_builders(s, &k->kind)->ready_count)
+            continue;
         if (k->waiting_count > k->building && s->park.building < WAITED_FOR_MAX)
             return k;
         if (!ahead && may_build_ahead(s, k, now, at))
@@ -290,10 +294,11 @@ static void pump_once(struct server *s)
     unsigned spare = BUILDERS_SPARE + waiting_in_all(s);
     struct kind *k;
 
-    while (s->builders.ready_count && (k = next_kind(s, now, &at)))
+    while ((k = next_kind(s, now, &at)))
         build(k);
     if (s->builders.error.code && !s->builders.ready_count && waiting_in_all(s))
         fail_waiting(s);
+    zygotes_want(s, OF_ZYGOTE_SPARE + (spare < BUILDERS_MAX ? spare : BUILDERS_MAX) - BUILDERS_SPARE);
     builders_want(&s->builders, spare < BUILDERS_MAX ? spare : BUILDERS_MAX);
     if (at != UINT64_MAX)
         loop_timer_set(s->loop, &s->park.timer, at);
@@ -419,6 +424,8 @@ void park_set(struct server *s, const struct message *m)
         log_warn("not parked: %s", e.code ? e.message : "too many kinds");
         return;
     }
+    if (m->count && zygote_keep(s, &k->kind) < 0)
+        log_warn("no zygote for %s: out of memory", k->kind.runtime_root);
     k->wanted = m->count < SERVER_SANDBOXES_MAX ? m->count : SERVER_SANDBOXES_MAX;
     drop_surplus(k);
     kind_free_if_unused(k);

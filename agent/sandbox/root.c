@@ -268,10 +268,11 @@ static int enter(const struct root_plan *p, int proc, const int *trees, struct e
         r = mount_tree(p, proc, "/proc", e);
     if (r == 0)
         r = make_dev(p, trees, e);
+    if (r < 0 || p->bare)
+        return r;
     snprintf(options, sizeof(options), "mode=1777,size=%llu,nr_inodes=65536",
              (unsigned long long)p->tmp_size);
-    if (r == 0)
-        r = mount_tmpfs(p, "/tmp", MS_NODEV, options, e);
+    r = mount_tmpfs(p, "/tmp", MS_NODEV, options, e);
     if (r == 0 && p->code_tree >= 0)
         r = mount_tree(p, p->code_tree, ROOT_TASK_DIR, e);
     if (r == 0)

@@ -5,6 +5,7 @@
  * resolved after pivot_root(2), so no link in a Runtime leads out. */
 #pragma once
 #include "base/error.h"
+#include <stdbool.h>
 #include <stdint.h>
 
 #define ROOT_TASK_DIR    "/var/task"
@@ -27,6 +28,7 @@ struct root_plan {
     uint64_t tmp_size;
     const char *hostname;
     const char *resolv_conf; /* text; "" for none */
+    bool bare; /* only / and a whole /proc and /dev, for a zygote: what it makes shall build roots in it */
 };
 /* The texts of both files. */
 void root_names(const char *hostname, char hosts[256], char name[80]);

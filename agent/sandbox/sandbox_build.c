@@ -4,6 +4,7 @@
 #include "sandbox/park.h"
 #include "sandbox/root.h"
 #include "sandbox/sandbox.h"
+#include "sandbox/zygote.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -109,7 +110,7 @@ static int order(struct sandbox *b, const struct kind *k, const struct sandbox_s
     }
     if (b->linked)
         snprintf(o.resolv_conf, sizeof(o.resolv_conf), "%s", network_resolv_conf(&s->network));
-    b->builder = builders_take(&s->builders, b->cgroup);
+    b->builder = builders_take(zygote_builders(s, &k->kind), b->cgroup);
     r = cgroup_limit(&s->cgroups, b->cgroup, &nursery_limits, &b->limits, e);
     if (r < 0) {
         builder_drop(b->builder, b);

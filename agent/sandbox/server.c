@@ -6,6 +6,7 @@
 #include "sandbox/removal.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/syscall_list.h"
+#include "sandbox/zygote.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -341,6 +342,7 @@ static void clean_up(struct server *s)
 
     if (s->nursery.loop) {
         builders_done(&s->builders);
+        zygotes_done(s);
         nursery_end(&s->nursery);
     }
     park_done(s);
@@ -366,12 +368,26 @@ static void on_nursery_lost(struct nursery *n)
 
 static void on_builders(struct builders *b)
 {
-    park_pump(container_of(b, struct server, builders));
+    park_pump(b->server);
 }
 
 static void on_builder_unused(struct builders *b, const char *cgroup)
 {
-    removal_begin(container_of(b, struct server, builders), cgroup, -1, NULL);
+    removal_begin(b->server, cgroup, -1, NULL);
+}
+
+void server_init_builders(struct server *s, struct builders *b, struct zygote *zygote)
+{
+    *b = (struct builders){.loop = s->loop,
+                           .nursery = &s->nursery,
+                           .server = s,
+                           .zygote = zygote,
+                           .on_change = on_builders,
+                           .on_cloned = sandbox_on_cloned,
+                           .on_failed = sandbox_on_failed,
+                           .on_ended = sandbox_on_builder_ended,
+                           .on_unused = on_builder_unused};
+    builders_init(b);
 }
 
 /* Forked before there is anything that its forks should not have. */
@@ -379,14 +395,7 @@ static int start_nursery(struct server *s)
 {
     s->nursery = (struct nursery){
         .loop = s->loop, .cgroups = &s->cgroups, .on_removed = on_removed, .on_lost = on_nursery_lost};
-    s->builders = (struct builders){.loop = s->loop,
-                                    .nursery = &s->nursery,
-                                    .on_change = on_builders,
-                                    .on_cloned = sandbox_on_cloned,
-                                    .on_failed = sandbox_on_failed,
-                                    .on_ended = sandbox_on_builder_ended,
-                                    .on_unused = on_builder_unused};
-    builders_init(&s->builders);
+    server_init_builders(s, &s->builders, NULL);
     return nursery_start(&s->nursery);
 }
 
@@ -405,6 +414,7 @@ _Noreturn void server_run(int sock, const struct launcher_config *config, const 
     list_init(&s->outbox);
     list_init(&s->boxes);
     list_init(&s->removals);
+    list_init(&s->zygotes);
     list_init(&s->park.order);
     become_launcher(sock);
     /* It forks: a child must not hold a ring. */

@@ -34,6 +34,7 @@ struct server {
     int seccomp_fd; /* the usual list */
     struct nursery nursery;
     struct builders builders;
+    struct list zygotes;
     struct park park;
     struct list boxes, removals;
     struct idpool slots; /* uid ranges */
@@ -54,6 +55,9 @@ _Noreturn void server_run(int sock, const struct launcher_config *config, const 
 void server_send(struct server *s, const struct message *m, const int *fds, size_t n);
 
 void server_send_failed(struct server *s, const char *id, const struct err *e);
+
+/* Of its own forks, or of a zygote's. */
+void server_init_builders(struct server *s, struct builders *b, struct zygote *zygote);
 
 /* ---- assign.c */
 int assign_open_home(struct home *h, struct err *e);

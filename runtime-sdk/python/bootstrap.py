@@ -5,7 +5,8 @@ at concurrency 1 it also runs the handler, above that a pool of threads does. A 
 this file: what most functions never need (json, traceback, threading, asyncio) is imported on first use.
 
 With $ROUSE_PARKED it is started before there is a function for it: what functions are likely to need is
-imported, and then it waits in HELLO for the answer, which brings the function's environment.
+imported, and then it waits in HELLO for the answer, which brings the function's environment. With
+$ROUSE_ZYGOTE it is not started at all, but a fork of one that has no function and never will (zygote()).
 """
 import os
 import sys
@@ -276,8 +277,18 @@ class LogStream:
 
 # ---------------------------------------------------------------- parked
 # Of a parked interpreter nobody waits for its start, but its memory is its own: little is imported ahead.
+# What a zygote has imported all its forks share, and they only pay for what they change of it.
 
 AHEAD = ("json", "threading", "traceback")
+AHEAD_OF_ALL = AHEAD + (
+    "argparse", "asyncio", "base64", "bisect", "collections.abc", "concurrent.futures.thread", "contextlib", "copy",
+    "csv", "ctypes", "dataclasses", "datetime", "decimal", "email.message", "email.parser", "enum", "functools", "glob",
+    "gzip", "hashlib", "heapq", "hmac", "html", "http.client", "http.cookies", "inspect", "io", "ipaddress", "itertools",
+    "logging", "math", "mimetypes", "operator", "pathlib", "pickle", "platform", "pprint", "queue", "random", "re",
+    "secrets", "shutil", "signal", "socket", "ssl", "statistics", "string", "struct", "subprocess", "tempfile", "textwrap",
+    "typing", "unicodedata", "urllib.parse", "urllib.request", "uuid", "warnings", "weakref", "xml.etree.ElementTree",
+    "zipfile", "zlib", "zoneinfo",
+)
 
 
 def import_ahead(names):
@@ -289,6 +300,26 @@ def import_ahead(names):
         except ImportError:
             pass
     return {name.partition(".")[0] for name in sys.modules.keys() - before}
+
+
+def zygote(descriptors):
+    """Makes forks of this process as the launcher asks for them, and returns in each: it has a sandbox of its own
+    and no privilege. `descriptors`: of the library that does it, and of the socket that the orders come on."""
+    library, orders = map(int, descriptors.split(","))
+    ahead = import_ahead(AHEAD_OF_ALL)
+    import ctypes
+    import gc
+
+    serve = ctypes.PyDLL(f"/proc/self/fd/{library}").rouse_zygote_serve
+    os.close(library)
+    gc.collect()
+    gc.freeze()  # a collection in a fork leaves these objects, and the pages that they are in, alone
+    ctypes.pythonapi.PyOS_BeforeFork()
+    if not serve(orders):
+        os._exit(0)
+    # As after os.fork(): locks anew, this is the main thread, random has a seed of its own.
+    ctypes.pythonapi.PyOS_AfterFork_Child()
+    return ahead
 
 
 def unpark(environment, task_root, ahead):
@@ -587,8 +618,11 @@ class Runtime:
 
 
 def main():
-    parked = "ROUSE_PARKED" in os.environ
-    ahead = import_ahead(AHEAD) if parked else set()
+    parked, ahead = "ROUSE_PARKED" in os.environ, set()
+    if "ROUSE_ZYGOTE" in os.environ:
+        ahead = zygote(os.environ["ROUSE_ZYGOTE"])
+    elif parked:
+        ahead = import_ahead(AHEAD)
     channel = Channel(os.environ["ROUSE_RUNTIME_SOCKET"])
     sys.stdout.reconfigure(line_buffering=True)
     hello = {"protocol": 1, "runtime": "python3", "pid": os.getpid()}

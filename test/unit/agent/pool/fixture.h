@@ -145,6 +145,10 @@ int launcher_create(struct launcher *l, const struct sandbox_spec *s)
                           s->cpu_millis);
     for (const char *const *a = s->argv; *a; a++)
         n += (size_t)snprintf(created + n, sizeof(created) - n, "argv=%s\n", *a);
+    for (const char *const *a = s->kind.argv; a && *a; a++)
+        n += (size_t)snprintf(created + n, sizeof(created) - n, "ahead argv=%s\n", *a);
+    for (const char *const *v = s->kind.argv ? s->kind.env : NULL; v && *v; v++)
+        n += (size_t)snprintf(created + n, sizeof(created) - n, "ahead %s\n", *v);
     for (const char *const *e = s->env; *e; e++)
         n += (size_t)snprintf(created + n, sizeof(created) - n, "%s\n", *e);
     return 0;
@@ -346,7 +350,7 @@ static bool on_slot_free(void *user, const char *function_key, const char *revis
     return true;
 }
 
-static void add_runtime(const char *name, const char *protocol)
+static void add_runtime(const char *name, const char *protocol, const char *more)
 {
     char path[200], text[300];
 
@@ -355,8 +359,8 @@ static void add_runtime(const char *name, const char *protocol)
     snprintf(path, sizeof(path), "%s/runtimes/%s/runtime.json", state, name);
     snprintf(text, sizeof(text),
              "{\"name\":\"%s\",\"protocol\":\"%s\",\"argv\":[\"/bin/"
-             "run\"],\"env\":{\"RT\":\"1\",\"LANG\":\"rt\"}}",
-             name, protocol);
+             "run\"],\"env\":{\"RT\":\"1\",\"LANG\":\"rt\"}%s}",
+             name, protocol, more);
     ck_assert_int_eq(file_write_atomic(path, text, strlen(text), 0644), 0);
 }
 
@@ -376,8 +380,9 @@ static void begin(void)
     ck_assert_ptr_nonnull(mkdtemp(state));
     snprintf(path, sizeof(path), "%s/cache/%s.4096", state, PACKAGE + 7);
     ck_assert_int_eq(file_mkdirs(path, 0755), 0);
-    add_runtime("python3", "frames");
-    add_runtime("provided", "any");
+    add_runtime("python3", "frames", "");
+    add_runtime("nodejs", "frames", ",\"park\":\"interpreter\"");
+    add_runtime("provided", "any", "");
     ck_assert_int_eq(loop_new(&loop), 0);
     ck_assert_int_eq(report_new(&the_report), 0);
     snprintf(path, sizeof(path), "%s/runtimes", state);
@@ -448,7 +453,7 @@ static void end(void)
 }
 
 struct revision_options {
-    const char *revision, *runtime, *package, *handler;
+    const char *revision, *runtime, *package, *handler, *lang;
     uint32_t concurrency, timeout_ms, port, cpu;
     const char *initializer, *pre_freeze, *pre_stop;
     uint32_t initializer_timeout_ms;
@@ -469,12 +474,14 @@ static int desire(const struct revision_options *o, const char *ids, const char 
     Rouse__Control__V1__DesiredInstance all[16], *list[16];
     char copy[512], gone[512], *save, *names[16];
     static const char *const variables[3][2] = {
-        {"GREETING", "hi"}, {"_HANDLER", "mine"}, {"LANG", "user"}};
+        {"GREETING", "hi"}, {"_HANDLER", "mine"}, {"LANG", NULL}};
 
     for (int i = 0; i < 3; i++) {
         rouse__control__v1__env_var__init(&env[i]);
         env[i].name = (char *)variables[i][0];
-        env[i].value = (char *)variables[i][1];
+        env[i].value = (char *)(variables[i][1] ? variables[i][1]
+                                : o && o->lang  ? o->lang
+                                                : "user");
         envs[i] = &env[i];
     }
     spec.function_key = (char *)FUNCTION;
