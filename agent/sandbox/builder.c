@@ -76,9 +76,9 @@ static int take_order(int sock, struct work *w, struct err *e)
     size_t n, n_fds, n_none;
 
     n = await_message(sock, &w->order, sizeof(w->order), w->fds, &n_fds);
-    if (n != sizeof(w->order) || n_fds < ORDER_ROOT + (w->order.whole_range ? 1u : 0u))
+    if (n != sizeof(w->order) || n_fds < ORDER_ROOT + (w->order.ids == IDMAP_WHOLE ? 1u : 0u))
         return err_set(e, EPROTO, "a builder's order is cut short");
-    if (!w->order.whole_range)
+    if (w->order.ids != IDMAP_WHOLE)
         w->fds[ORDER_ROOT] = -1;
     n = await_message(sock, w->bytes, sizeof(w->bytes), none, &n_none);
     if (message_decode(w->bytes, n, &w->spec) < 0)
@@ -95,28 +95,6 @@ static int write_proc(pid_t pid, const char *file, const char *text, struct err 
     snprintf(path, sizeof(path), "/proc/%d/%s", pid, file);
     r = file_poke(AT_FDCWD, path, text);
     return r < 0 ? err_errno(e, -r, "write %s to %s", text, path) : 0;
-}
-
-static int map_ids(const struct builder_order *o, pid_t pid, struct err *e)
-{
-    char uids[64], gids[64];
-    int r = 0;
-
-    if (o->whole_range) {
-        snprintf(uids, sizeof(uids), "0 %u %u", o->uid, SANDBOX_ID_RANGE);
-        snprintf(gids, sizeof(gids), "0 %u %u", o->gid, SANDBOX_ID_RANGE);
-    } else {
-        snprintf(uids, sizeof(uids), "1000 %u 1", o->uid);
-        snprintf(gids, sizeof(gids), "1000 %u 1", o->gid);
-        r = write_proc(pid, "setgroups", "deny", e);
-    }
-    if (r == 0)
-        r = write_proc(pid, "uid_map", uids, e);
-    if (r == 0)
-        r = write_proc(pid, "gid_map", gids, e);
-    if (r == 0)
-        r = write_proc(pid, "oom_score_adj", OOM_SCORE, e);
-    return r;
 }
 
 /* The child mounts the same detached tree, as it is by its go. */
@@ -138,9 +116,12 @@ static int equip(const struct work *w, pid_t pid, int go, struct err *e)
 {
     const struct builder_order *o = &w->order;
     struct child_go word = {0};
-    int r = map_ids(o, pid, e);
+    /* The score first: who has changed its ids is no longer ours to write to. */
+    int r = write_proc(pid, "oom_score_adj", OOM_SCORE, e);
 
-    if (r == 0 && o->whole_range)
+    if (r == 0)
+        r = idmap_write(o->ids, o->uid, o->gid, pid, e);
+    if (r == 0 && o->ids == IDMAP_WHOLE)
         map_tree(w->fds[ORDER_ROOT], pid);
     if (r == 0 && write(go, "", 1) != 1)
         r = err_errno(e, errno, "the new process is gone already");
@@ -160,7 +141,7 @@ static int build(const struct builder_birth *b, struct work *w, struct err *e)
                               .stdout_fd = w->fds[ORDER_STDOUT],
                               .stderr_fd = w->fds[ORDER_STDERR],
                               .root_tree = w->fds[ORDER_ROOT],
-                              .whole_range = w->order.whole_range,
+                              .ids = w->order.ids,
                               .resolv_conf = w->order.resolv_conf,
                               .seccomp = &w->seccomp,
                               .runtime = b->runtime};

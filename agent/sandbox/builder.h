@@ -10,6 +10,7 @@
 #pragma once
 #include "sandbox/cgroup_layout.h"
 #include "sandbox/child.h"
+#include "sandbox/idmap.h"
 #include "sandbox/network.h"
 
 /* What a builder is born with; the descriptors are its own. */
@@ -24,7 +25,7 @@ struct builder_birth {
 /* The order: this with the descriptors below, then the spec as a CREATE message: its kind, hostname and tmp_size;
  * code_dir unless it is "". */
 struct builder_order {
-    bool whole_range; /* 65536 ids from `uid` on; else the one id */
+    enum idmap_kind ids; /* from `uid` and `gid` on */
     uid_t uid;
     gid_t gid;
     bool linked;
@@ -36,7 +37,7 @@ enum {
     ORDER_STDOUT,
     ORDER_STDERR,
     ORDER_SECCOMP, /* the program, as the bytes of its instructions */
-    ORDER_ROOT,    /* the Runtime's detached tree; only with whole_range */
+    ORDER_ROOT,    /* the Runtime's detached tree; only with IDMAP_WHOLE */
     ORDER_FDS
 };
 

@@ -62,7 +62,7 @@ static void wait_for_go(int go, void *to, size_t size)
 
 static int become_inner_root(const struct child_plan *p, struct err *e)
 {
-    if (p->whole_range && (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0))
+    if (p->ids != IDMAP_ONE && (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0))
         return err_errno(e, errno, "become the user namespace's root");
     /* Only now: its root is the cgroup that the launcher has put us in meanwhile. */
     if (unshare(CLONE_NEWCGROUP) < 0)
@@ -72,24 +72,31 @@ static int become_inner_root(const struct child_plan *p, struct err *e)
     return 0;
 }
 
-static int build_root(struct child_plan *p, struct err *e)
+/* As who the builder is: the way to them may be open to nobody else. */
+static int open_trees(struct child_plan *p, int *ret_code, struct err *e)
+{
+    const struct sandbox_spec *s = p->spec;
+    int r = 0;
+
+    *ret_code = -1;
+    if (p->root_tree < 0)
+        r = root_open_tree(s->kind.runtime_root, "runtime root", &p->root_tree, e);
+    if (r == 0 && *s->code_dir)
+        r = root_open_tree(s->code_dir, "code directory", ret_code, e);
+    return r;
+}
+
+static int build_root(const struct child_plan *p, int code_tree, struct err *e)
 {
     const struct sandbox_spec *s = p->spec;
     struct root_plan plan = {.runtime_root = s->kind.runtime_root,
                              .tmp_size = s->tmp_size,
                              .hostname = s->hostname,
-                             .code_tree = -1,
+                             .root_tree = p->root_tree,
+                             .code_tree = code_tree,
                              .resolv_conf = p->resolv_conf};
-    int r = 0;
+    int r = root_enter(&plan, e);
 
-    if (p->root_tree < 0)
-        r = root_open_tree(s->kind.runtime_root, "runtime root", &p->root_tree, e);
-    if (r == 0 && *s->code_dir)
-        r = root_open_tree(s->code_dir, "code directory", &plan.code_tree, e);
-    if (r < 0)
-        return r;
-    plan.root_tree = p->root_tree;
-    r = root_enter(&plan, e);
     close(p->root_tree);
     if (plan.code_tree >= 0)
         close(plan.code_tree);
@@ -206,13 +213,15 @@ static int build_world(struct child_plan *p, struct offer *o, struct err *e)
 {
     const struct sandbox_kind *k = &p->spec->kind;
     struct child_go go;
+    int code_tree, r;
     char ids;
-    int r;
 
     wait_for_go(p->go, &ids, sizeof(ids));
-    r = become_inner_root(p, e);
+    r = open_trees(p, &code_tree, e);
     if (r == 0)
-        r = build_root(p, e);
+        r = become_inner_root(p, e);
+    if (r == 0)
+        r = build_root(p, code_tree, e);
     if (r == 0)
         r = open_stdin(e);
     if (r == 0 && k->frames_socket)
@@ -229,7 +238,7 @@ static int build_world(struct child_plan *p, struct offer *o, struct err *e)
     if (r == 0)
         r = root_seal(e);
     if (r == 0)
-        r = privilege_drop(p->whole_range, p->seccomp, e);
+        r = privilege_drop(p->ids != IDMAP_ONE, p->ids != IDMAP_WHOLE, p->seccomp, e);
     return r;
 }
 

@@ -7,6 +7,7 @@
  * the runtime ended. It is never trusted with more than one sandbox's
  * descriptors. */
 #pragma once
+#include "sandbox/idmap.h"
 #include "sandbox/launcher.h"
 #include "sandbox/network.h"
 #include <linux/filter.h>
@@ -21,8 +22,8 @@ struct child_plan {
     int channel;                     /* SEQPACKET to the launcher */
     int go; /* what the builder says: a byte when the ids are there, then child_go */
     int stdout_fd, stderr_fd; /* write ends */
-    int root_tree;    /* detached mount; -1: the child opens the paths itself (no privileges) */
-    bool whole_range; /* 65536 ids are mapped, not one */
+    int root_tree; /* detached mount; -1: the child opens the paths itself (no privileges) */
+    enum idmap_kind ids;
     const char *resolv_conf;
     const struct sock_fprog *seccomp;
     child_runtime_fn *runtime; /* in place of an exec of spec->kind.argv; or NULL */

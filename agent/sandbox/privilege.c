@@ -55,14 +55,13 @@ bool privilege_counts_processes(void)
            (major > 5 || (major == 5 && minor >= 14));
 }
 
-static int limit_resources(bool whole_range, struct err *e)
+static int limit_resources(bool processes, struct err *e)
 {
     int r = 0;
 
     for (size_t i = 0; i < ARRAY_LEN(limits) && r == 0; i++)
         r = limit_resource(limits[i].what, limits[i].name, limits[i].soft, limits[i].hard, e);
-    /* Without root there is no cgroup for it. */
-    if (r == 0 && !whole_range && privilege_counts_processes())
+    if (r == 0 && processes && privilege_counts_processes())
         r = limit_resource(RLIMIT_NPROC, "nproc", SANDBOX_PROCESSES, SANDBOX_PROCESSES, e);
     return r;
 }
@@ -79,9 +78,9 @@ static int drop_bounding_set(struct err *e)
     }
 }
 
-static int become_user(bool whole_range, struct err *e)
+static int become_user(bool may_set_groups, struct err *e)
 {
-    if (whole_range && setgroups(0, NULL) < 0)
+    if (may_set_groups && setgroups(0, NULL) < 0)
         return err_errno(e, errno, "setgroups");
     if (setresgid(SANDBOX_UID, SANDBOX_UID, SANDBOX_UID) < 0)
         return err_errno(e, errno, "setresgid %u", SANDBOX_UID);
@@ -102,7 +101,8 @@ static int drop_capabilities(struct err *e)
     return 0;
 }
 
-int privilege_drop(bool whole_range, const struct sock_fprog *seccomp, struct err *e)
+int privilege_drop(bool may_set_groups, bool limit_processes, const struct sock_fprog *seccomp,
+                   struct err *e)
 {
     const unsigned long bits = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP |
                                SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_KEEP_CAPS_LOCKED |
@@ -114,13 +114,13 @@ int privilege_drop(bool whole_range, const struct sock_fprog *seccomp, struct er
     /* Keys of the node's session must not be found from inside. */
     if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 && errno != ENOSYS)
         return err_errno(e, errno, "new session keyring");
-    r = limit_resources(whole_range, e);
+    r = limit_resources(limit_processes, e);
     if (r == 0)
         r = drop_bounding_set(e);
     if (r == 0 && prctl(PR_SET_SECUREBITS, bits, 0, 0, 0) < 0)
         r = err_errno(e, errno, "securebits");
     if (r == 0)
-        r = become_user(whole_range, e);
+        r = become_user(may_set_groups, e);
     if (r == 0)
         r = drop_capabilities(e);
     if (r < 0)

@@ -12,7 +12,9 @@
 #define SANDBOX_PROCESSES 257u  /* with the init; where no cgroup says how many */
 
 /* rlimits, new session and session keyring, securebits, bounding set, user, capabilities,
- * no_new_privs, death with the parent, Landlock, and last the seccomp program. */
-int privilege_drop(bool whole_range, const struct sock_fprog *seccomp, struct err *e);
+ * no_new_privs, death with the parent, Landlock, and last the seccomp program. `limit_processes`: there may
+ * be no cgroup that does. */
+int privilege_drop(bool may_set_groups, bool limit_processes, const struct sock_fprog *seccomp,
+                   struct err *e);
 /* Since Linux 5.14 each user namespace counts its own processes; before, all of the agent's user count. */
 bool privilege_counts_processes(void);

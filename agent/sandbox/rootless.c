@@ -2,6 +2,7 @@
 #include "base/buffer.h"
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "sandbox/idmap.h"
 #include "sandbox/privilege.h"
 
 #include <errno.h>
@@ -11,13 +12,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#define NEWUIDMAP    "/usr/bin/newuidmap"
-#define NEWGIDMAP    "/usr/bin/newgidmap"
-#define SUBIDS_MAX   (1u << 20)
-#define IDS_OF_A_BOX 2u /* its root's, while it is set up, and the function's */
+#define NEWUIDMAP  "/usr/bin/newuidmap"
+#define NEWGIDMAP  "/usr/bin/newgidmap"
+#define SUBIDS_MAX (1u << 20)
+#define IDMAP_PAIR 2u /* its root's, while it is set up, and the function's */
 
 /* ---- what there is */
 static bool has_own_cgroup(const char *dir)
@@ -64,14 +64,14 @@ bool rootless_subids(const char *text, const char *name, unsigned long id, unsig
         unsigned long base, count;
 
         snprintf(number, sizeof(number), "%lu", id);
-        if (line[n] != ':' || !((name && n == strlen(name) && !strncmp(line, name, n)) ||
+        if (line[n] != ':' || !((n == strlen(name) && !strncmp(line, name, n)) ||
                                 (n == strlen(number) && !strncmp(line, number, n))))
             continue;
         base = strtoul(line + n + 1, &end, 10);
         if (end == line + n + 1 || *end != ':')
             continue;
         count = strtoul(end + 1, NULL, 10);
-        if (!base || count < IDS_OF_A_BOX || base > UINT_MAX || count > UINT_MAX - base)
+        if (!base || count < IDMAP_PAIR || base > UINT_MAX || count > UINT_MAX - base)
             continue;
         *ret_base = (unsigned)base;
         *ret_count = (unsigned)count;
@@ -86,60 +86,23 @@ static bool read_subids(const char *path, unsigned *ret_base, unsigned *ret_coun
     cleanup_buffer struct buffer b = {0};
     cleanup_free char *text = NULL;
 
-    if (file_read(AT_FDCWD, path, SUBIDS_MAX, &b) < 0)
+    /* The programs map for nobody without a name. */
+    if (!user || file_read(AT_FDCWD, path, SUBIDS_MAX, &b) < 0)
         return false;
     text = buffer_take_string(&b);
-    return text && rootless_subids(text, user ? user->pw_name : NULL, getuid(), ret_base, ret_count);
+    return text && rootless_subids(text, user->pw_name, user->pw_uid, ret_base, ret_count);
 }
 
 static void find_ids(struct rootless *r)
 {
     unsigned uids, gids, least;
 
-    if (access(NEWUIDMAP, X_OK) < 0 || access(NEWGIDMAP, X_OK) < 0 ||
+    if (access(IDMAP_UIDS, X_OK) < 0 || access(IDMAP_GIDS, X_OK) < 0 ||
         !read_subids("/etc/subuid", &r->uid_base, &uids) ||
         !read_subids("/etc/subgid", &r->gid_base, &gids))
         return;
     least = uids < gids ? uids : gids;
-    r->boxes = least / IDS_OF_A_BOX;
-}
-
-/* ---- mapping */
-static int map(const char *program, const char *pid, unsigned first, struct err *e)
-{
-    char root[16], user[16], function[8];
-    const char *argv[] = {program, pid, "0", root, "1", function, user, "1", NULL};
-    int status = -1;
-    pid_t child;
-
-    snprintf(root, sizeof(root), "%u", first);
-    snprintf(user, sizeof(user), "%u", first + 1);
-    snprintf(function, sizeof(function), "%u", SANDBOX_UID);
-    child = vfork();
-    if (child == 0) {
-        execv(program, (char *const *)(uintptr_t)argv);
-        _exit(127);
-    }
-    if (child < 0)
-        return err_errno(e, errno, "%s", program);
-    while (waitpid(child, &status, 0) < 0 && errno == EINTR)
-        ;
-    if (!WIFEXITED(status) || WEXITSTATUS(status))
-        return err_set(e, EPERM,
-                       "%s %s 0 %s 1 %s %s 1 failed: are /etc/subuid and /etc/subgid as they were?",
-                       program, pid, root, function, user);
-    return 0;
-}
-
-int rootless_map_ids(const struct rootless *r, uint32_t slot, pid_t pid, struct err *e)
-{
-    unsigned at = slot % r->boxes * IDS_OF_A_BOX;
-    char text[16];
-    int k;
-
-    snprintf(text, sizeof(text), "%d", pid);
-    k = map(NEWUIDMAP, text, r->uid_base + at, e);
-    return k < 0 ? k : map(NEWGIDMAP, text, r->gid_base + at, e);
+    r->boxes = least / IDMAP_PAIR;
 }
 
 /* ---- what is said of it */

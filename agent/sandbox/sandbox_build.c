@@ -2,6 +2,7 @@
 #include "base/cleanup.h"
 #include "sandbox/message.h"
 #include "sandbox/park.h"
+#include "sandbox/privilege.h"
 #include "sandbox/root.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/zygote.h"
@@ -11,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define PARKED_NAME "sandbox" /* its hostname while it is nobody's */
@@ -28,23 +30,43 @@ static void parts_close(struct parts *p)
     close_fd(&p->root_tree);
 }
 
-static uid_t first_uid(const struct sandbox *b)
+static void choose_ids(const struct sandbox *b, struct builder_order *o)
 {
-    return b->server->privileged ? b->server->uid_base + b->slot * SANDBOX_ID_RANGE : geteuid();
+    const struct server *s = b->server;
+    unsigned pair = s->rootless.boxes ? b->slot % s->rootless.boxes * IDMAP_PAIR : 0;
+
+    o->ids = s->privileged ? IDMAP_WHOLE : s->rootless.boxes ? IDMAP_TWO : IDMAP_ONE;
+    o->uid = geteuid();
+    o->gid = getegid();
+    if (o->ids == IDMAP_WHOLE)
+        o->uid = o->gid = s->uid_base + b->slot * SANDBOX_ID_RANGE;
+    if (o->ids == IDMAP_TWO) {
+        o->uid = s->rootless.uid_base + pair;
+        o->gid = s->rootless.gid_base + pair;
+    }
+}
+
+/* Without privileges a pipe cannot be given away; who has neither end of it cannot open it. */
+static int let_function_open(const struct sandbox *b, int fd)
+{
+    const struct server *s = b->server;
+    uid_t owner = s->uid_base + b->slot * SANDBOX_ID_RANGE + SANDBOX_UID;
+
+    if (!s->privileged)
+        return fchmod(fd, 0622);
+    return fchown(fd, owner, owner);
 }
 
 /* The function may open /dev/stderr anew: the pipe must be its own for that. */
 static int make_output(const struct sandbox *b, int *ret_read, int *ret_write, struct err *e)
 {
-    uid_t owner = first_uid(b) + 1000;
     int p[2];
 
     if (pipe2(p, O_CLOEXEC) < 0)
         return err_errno(e, errno, "pipe for the output");
     *ret_read = p[0];
     *ret_write = p[1];
-    if (fcntl(p[0], F_SETFL, O_NONBLOCK) < 0 ||
-        (b->server->privileged && fchown(p[1], owner, owner) < 0))
+    if (fcntl(p[0], F_SETFL, O_NONBLOCK) < 0 || let_function_open(b, p[1]) < 0)
         return err_errno(e, errno, "pipe for the output");
     return 0;
 }
@@ -94,15 +116,12 @@ static int order(struct sandbox *b, const struct kind *k, const struct sandbox_s
                           [ORDER_STDERR] = p->stderr_fd,
                           [ORDER_SECCOMP] = k->seccomp_fd < 0 ? s->seccomp_fd : k->seccomp_fd,
                           [ORDER_ROOT] = p->root_tree};
-    struct builder_order o = {.whole_range = s->privileged,
-                              .uid = first_uid(b),
-                              .gid = s->privileged ? first_uid(b) : getegid(),
-                              .linked = b->linked,
-                              .net = b->net};
+    struct builder_order o = {.linked = b->linked, .net = b->net};
     struct sandbox_spec spec = {
         .id = b->cgroup, .hostname = b->hostname, .kind = k->kind, .tmp_size = b->tmp_size};
     int r = 0;
 
+    choose_ids(b, &o);
     /* Without privileges nobody can mount it later. */
     if (!s->privileged) {
         spec.code_dir = first->code_dir;

@@ -34,19 +34,36 @@ def handler(event, context):
 class User:
     """Somebody with an id of his own, no name and a home below /tmp."""
 
-    def __init__(self):
-        self.id = 61000 + os.getpid() % 4000
+    def __init__(self, subids=None):
+        self.id = 61000 + os.getpid() % 4000 + (5000 if subids else 0)
         self.home = pathlib.Path(tempfile.mkdtemp(prefix="rouse-user-", dir="/tmp"))
         os.chown(self.home, self.id, self.id)
         self.state = self.home / ".local/state/rouse"
         self.env = {"HOME": str(self.home), "PATH": f"{BIN}:/usr/bin:/bin:/usr/sbin:/sbin"}
+        self.become = ["setpriv", "--reuid", str(self.id), "--regid", str(self.id), "--clear-groups"]
+        if subids:
+            self.have_subids(subids)
+
+    def have_subids(self, first):
+        """A name and a range of ids, in a mount namespace of the user's own."""
+        etc = self.home.with_suffix(".etc")
+        etc.mkdir()
+        for name in ("subuid", "subgid"):
+            (etc / name).write_text(f"roland:{first}:1000\n")
+        (etc / "passwd").write_text(pathlib.Path("/etc/passwd").read_text() + f"roland:x:{self.id}:{self.id}::{self.home}:/bin/sh\n")
+        binds = " && ".join(f"mount --bind {etc / n} /etc/{n}" for n in ("subuid", "subgid", "passwd"))
+        self.become = ["unshare", "-m", "--propagation", "private", "sh", "-c", f'{binds} && exec "$@"', "sh", *self.become]
 
     def run(self, *args, check=True, cwd=None, timeout=90):
-        r = subprocess.run(["setpriv", "--reuid", str(self.id), "--regid", str(self.id), "--clear-groups", *map(str, args)],
+        r = subprocess.run([*self.become, *map(str, args)],
                            env=self.env, cwd=cwd or self.home, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                            timeout=timeout)
         assert not check or r.returncode == 0, f"{args}: exit {r.returncode}\n{r.stdout}\n{self.log()}"
         return r.stdout
+
+    def remove(self):
+        shutil.rmtree(self.home, ignore_errors=True)
+        shutil.rmtree(self.home.with_suffix(".etc"), ignore_errors=True)
 
     def log(self):
         path = self.state / "logs/agent-node-1.log"
@@ -68,9 +85,13 @@ def user():
     if not shutil.which("setpriv"):
         pytest.skip("no setpriv here")
     u = User()
-    if subprocess.run(["setpriv", "--reuid", str(u.id), "--regid", str(u.id), "--clear-groups", "unshare", "-Ur", "cat",
-                       str(BIN / "rouse")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode:
-        shutil.rmtree(u.home)
+    yield from platform_of(u)
+
+
+def platform_of(u):
+    if subprocess.run([*u.become, "unshare", "-Ur", "cat", str(BIN / "rouse")], stdout=subprocess.DEVNULL,
+                      stderr=subprocess.DEVNULL).returncode:
+        u.remove()
         pytest.skip("users make no user namespaces here, or cannot read the programs")
     before = machine_state()
     u.said = u.run("rouse", "up", "--port-offset", free_offset())
@@ -82,8 +103,18 @@ def user():
     for pid in left:
         os.kill(pid, signal.SIGKILL)
     machine = machine_state(u.state) - before
-    shutil.rmtree(u.home, ignore_errors=True)
+    u.remove()
     assert not left and not machine, (left, machine)
+
+
+@pytest.fixture(scope="module")
+def user_with_ids():
+    for program in ("setpriv", "newuidmap", "newgidmap"):
+        if not shutil.which(program):
+            pytest.skip(f"no {program} here")
+    if not os.path.exists("/etc/subuid") or not os.path.exists("/etc/subgid"):
+        pytest.skip("no /etc/subuid and /etc/subgid here")
+    yield from platform_of(User(subids=3000000))
 
 
 def call(user, path):
@@ -133,6 +164,37 @@ def test_what_a_function_sees(user):
     assert seen["uid"] == 1000 and seen["home"] == "FileNotFoundError" and seen["code"] == "OSError", seen
     assert seen["links"] == ["lo"] and seen["outside"] == "Network is unreachable", seen
     assert len(seen["processes"]) <= 3 and not {"home", "root", "work", "mnt"} & set(seen["root"]) - {"root"}, seen
+
+
+OUTPUT = """
+import os, time
+def handler(event, context):
+    with open("/dev/stdout", "w") as f:
+        f.write("through the name\\n")
+    return {"uid": os.getuid(), "map": open("/proc/self/uid_map").read().split(), "groups": os.getgroups()}
+"""
+
+
+def test_functions_have_ids_of_their_own(user_with_ids):
+    """With ranges in /etc/subuid, two functions are two users, neither of which is the agent's."""
+    user = user_with_ids
+    warnings = [line for line in user.log().splitlines() if " warn " in line]
+    assert len(warnings) == 1 and "ids" not in warnings[0], warnings
+    apply(user, function("one", OUTPUT), function("two", OUTPUT))
+    one, two = call(user, "/one").json, call(user, "/two").json
+    assert one["uid"] == two["uid"] == 1000 and one["groups"] == []
+    maps = [[int(x) for x in seen["map"]] for seen in (one, two)]
+    outside = [m[m.index(1000) + 1] for m in maps]
+    assert all(3000000 <= n < 3001000 for n in outside) and outside[0] != outside[1], maps
+    wait_until("the line to be logged", lambda: "through the name" in user.run("rouse", "logs", "one"))
+    found = {p.stat().st_uid for p in pathlib.Path("/proc").glob("[0-9]*") if p.stat().st_uid in outside}
+    assert found == set(outside)
+    secret = user.home / "secret"
+    secret.write_text("mine")
+    apply(user, function("look", f"HOME = {str(secret)!r}\n" + LOOK))
+    assert call(user, "/look").json["links"] == ["lo"]
+    user.run("rouse", "apply", "-f", EXAMPLES / "hello-node.yaml")
+    assert call(user, "/hello/node").text.strip() == "Hello Serverless"
 
 
 def test_a_port_is_refused_with_the_reason(user):

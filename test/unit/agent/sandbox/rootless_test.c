@@ -14,7 +14,7 @@ START_TEST(ranges_of_ids)
     ck_assert(rootless_subids(text, "bob", 1, &base, &count));
     ck_assert_uint_eq(base, 100000);
     ck_assert_uint_eq(count, 65536);
-    ck_assert(rootless_subids(text, NULL, 1007, &base, &count));
+    ck_assert(rootless_subids(text, "ida", 1007, &base, &count));
     ck_assert_uint_eq(base, 300000);
     ck_assert(!rootless_subids(text, "bo", 2, &base, &count));
     ck_assert(!rootless_subids(text, "bobby", 100, &base, &count));
