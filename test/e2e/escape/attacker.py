@@ -112,8 +112,17 @@ def holds(_):
     with open("/proc/self/cgroup") as f:
         cgroups = f.read().split()
     return {"fds": fds, "cwd": os.readlink("/proc/self/cwd"), "root": os.readlink("/proc/self/root"),
-            "exe": os.readlink("/proc/self/exe"), "maps": sorted(maps), "cgroups": cgroups, "env": dict(os.environ),
+            "exe": os.readlink("/proc/self/exe"), "maps": sorted(maps), "cgroups": cgroups, "env": dict(os.environ), "born": born(),
             "mounts": [[m[3], m[4], m[5], m[m.index("-") + 1]] for m in mounts]}
+
+
+def born():
+    """What the kernel keeps of the moment when the program was started, by whomever."""
+    text = ""
+    for name in ("environ", "cmdline", "comm"):
+        with open(f"/proc/self/{name}", "rb") as f:
+            text += f.read().replace(b"\0", b"\n").decode("latin1")
+    return text
 
 
 def climbs(_):

@@ -90,6 +90,8 @@ def test_what_a_function_is_given(platform, attack):
     assert [c for c in seen["cgroups"] if not c.endswith(":/")] == []
     assert all(m.startswith(("/usr/", "/var/task", "/var/runtime", "/lib", "/opt", "[", "/etc/", "/dev/zero", "/memfd:"))
                for m in seen["maps"]), seen["maps"]
+    assert str(platform.state) not in seen["born"] and "rouse-agent" not in seen["born"], seen["born"]
+    assert not {"SUDO_USER", "SSH_CLIENT", "XDG_RUNTIME_DIR", "PWD"} & {v.split("=")[0] for v in seen["born"].split("\n")}
     kinds = {m[1]: m[3] for m in seen["mounts"]}
     assert not {"cgroup", "cgroup2", "sysfs", "devpts", "mqueue", "securityfs", "debugfs", "tracefs"} & set(kinds.values())
     writable = {m[1] for m in seen["mounts"] if "rw" in m[2].split(",") and not m[1].startswith("/proc")}
