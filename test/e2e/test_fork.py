@@ -5,7 +5,7 @@ import pytest
 from harness import function, wait_until
 
 CODE = """
-import json, os, random, signal, sys, threading, time, uuid
+import json, os, random, signal, subprocess, sys, threading, time, uuid
 random.seed(1)
 state = ["module"]
 
@@ -62,7 +62,7 @@ def do_spin(query):
 def do_print(query):
     print("by print")
     os.write(1, b"by write\\n")
-    os.system("echo by a child; echo to its stderr > /dev/stderr")
+    subprocess.run(["sh", "-c", "echo by a child; echo to its stderr > /dev/stderr"])
     return "printed"
 
 def do_exit(query):
