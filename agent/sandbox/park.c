@@ -219,7 +219,7 @@ static bool may_build_ahead(const struct server *s, const struct kind *k, uint64
 {
     uint64_t from = k->not_before > s->park.quiet_until ? k->not_before : s->park.quiet_until;
 
-    if (k->parked_count + k->building >= k->wanted + k->waiting_count)
+    if (k->parked_count + k->building >= k->wanted + k->waiting_count || zygote_awaited(s, &k->kind))
         return false;
     if (from > now) {
         *at = from < *at ? from : *at;

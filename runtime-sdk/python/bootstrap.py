@@ -328,9 +328,10 @@ def unpark(environment, task_root, ahead):
     os.environ.update(environment)
     time.tzset()
     os.chdir(task_root)  # what was there when the process started is covered by the code
-    # The function's own modules come before the library's, unless the interpreter itself has loaded these.
+    # The function's own modules come before the library's, unless the interpreter itself has loaded these. Only
+    # where there are some is sys.modules looked through: each name that is looked at is a page that is copied.
     own = ahead & {name.partition(".")[0] for name in os.listdir(task_root)}
-    for name in [name for name in sys.modules if own and name.partition(".")[0] in own]:
+    for name in [name for name in sys.modules if name.partition(".")[0] in own] if own else ():
         del sys.modules[name]
     if "logging" in sys.modules:
         sys.modules["logging"]._startTime = time.time()
