@@ -19,7 +19,7 @@ from packages import upload_hello
 COUNT, APART, BURST, FROZEN = 200, 0.2, 100, 100
 TEMPLATES = 25    # functions of `start: fork`; each is woken COUNT / TEMPLATES times
 PHASES = ("schedule", "fetch", "sandbox", "runtime", "init", "first_byte")
-COMMON = {"memory": "64Mi", "scaling": {"idleTimeout": "2s"}}
+COMMON = {"memory": "64Mi", "scaling": {"idleTimeout": "1s"}}
 PYTHON = "def handler(e, c):\n    return 'hello'\n"
 NODE = "exports.handler = async () => 'hello';\n"
 HEAVY = ("import asyncio, ctypes, decimal, email.message, http.client, json, logging, sqlite3, ssl, unittest, urllib.request, "
