@@ -11,7 +11,7 @@
 #include <string.h>
 #include <sys/utsname.h>
 
-enum { REPORT_MS = 1000, REDIAL_MS = 200 };
+enum { REPORT_MS = 1000, REDIAL_MS = 200, SOON_US = 1000 };
 
 typedef Rouse__Control__V1__Hello Hello;
 
@@ -21,7 +21,7 @@ struct session {
     uint64_t incarnation;          /* of this agent */
     uint64_t controller;           /* incarnation; 0: none yet */
     bool open, said_hello, welcome, routed;
-    struct loop_timer report, redial;
+    struct loop_timer report, redial, soon;
 };
 
 /* ---------------------------------------------------------------- Hello */
@@ -109,6 +109,7 @@ static void lost(struct session *s)
 {
     s->open = s->said_hello = s->welcome = false;
     loop_timer_cancel(s->config.loop, &s->report);
+    loop_timer_cancel(s->config.loop, &s->soon);
     s->config.ops->on_away(s->config.user);
 }
 
@@ -236,6 +237,14 @@ static void on_report(struct loop_timer *t)
         loop_timer_set(s->config.loop, t, loop_now(s->config.loop) + REPORT_MS * NS_PER_MS);
 }
 
+static void on_soon(struct loop_timer *t)
+{
+    struct session *s = list_entry(t, struct session, soon);
+
+    if (s->client)
+        control_client_flush(s->client);
+}
+
 /* ---------------------------------------------------------------- life */
 int session_new(const struct session_config *c, struct session **ret)
 {
@@ -248,6 +257,7 @@ int session_new(const struct session_config *c, struct session **ret)
     s->incarnation = random_u64() | 1;
     s->report.fn = on_report;
     s->redial.fn = on_redial;
+    s->soon.fn = on_soon;
     r = dial(s);
     if (r < 0) {
         free(s);
@@ -263,10 +273,21 @@ struct session *session_free(struct session *s)
         return NULL;
     loop_timer_cancel(s->config.loop, &s->report);
     loop_timer_cancel(s->config.loop, &s->redial);
+    loop_timer_cancel(s->config.loop, &s->soon);
     if (s->client)
         control_client_free(s->client);
     free(s);
     return NULL;
+}
+
+/* Nobody waits for these. A cold start tells four states, takes its ticket back and acknowledges routes: told one
+ * by one, each wakes the channel's thread here, the controller's, its brain, and what that answers, on the
+ * processors that the start itself needs. Together they are one message that comes after it. */
+static bool can_wait(const AgentMessage *m)
+{
+    return m->body_case == ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_INSTANCE_STATUS ||
+           m->body_case == ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_TICKET_GONE ||
+           m->body_case == ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_ACK;
 }
 
 int session_send(struct session *s, const AgentMessage *m)
@@ -276,7 +297,13 @@ int session_send(struct session *s, const AgentMessage *m)
 
     if (!s || !s->client || !s->said_hello || (waits_for_welcome && !s->welcome))
         return -ENOTCONN;
-    return control_client_send(s->client, m);
+    if (!can_wait(m)) {
+        loop_timer_cancel(s->config.loop, &s->soon);
+        return control_client_send(s->client, m);
+    }
+    if (!loop_timer_armed(&s->soon))
+        loop_timer_set(s->config.loop, &s->soon, loop_now(s->config.loop) + SOON_US * NS_PER_US);
+    return control_client_queue(s->client, m);
 }
 
 bool session_ready(const struct session *s)

@@ -54,4 +54,8 @@ struct control_client_options {
 int control_client_new(const struct control_client_options *o, struct control_client **ret);
 int control_client_send(struct control_client *c,
                         const AgentMessage *m); /* -ENOTCONN while away: the next Hello says it all */
+/* Likewise, but it goes with the next control_client_send(), or at control_client_flush(): waking the channel's
+ * thread for each message of several costs more than the messages. In order with all others. */
+int control_client_queue(struct control_client *c, const AgentMessage *m);
+void control_client_flush(struct control_client *c);
 struct control_client *control_client_free(struct control_client *c);

@@ -286,7 +286,7 @@ int control_client_new(const struct control_client_options *o, struct control_cl
     return 0;
 }
 
-int control_client_send(struct control_client *c, const AgentMessage *m)
+int control_client_queue(struct control_client *c, const AgentMessage *m)
 {
     struct packet *p;
     int r = packet_pack(&m->base, &p);
@@ -301,6 +301,18 @@ int control_client_send(struct control_client *c, const AgentMessage *m)
         r = -ENOTCONN;
     }
     pthread_mutex_unlock(&c->hub->lock);
+    return r;
+}
+
+void control_client_flush(struct control_client *c)
+{
+    hub_wake(c->hub);
+}
+
+int control_client_send(struct control_client *c, const AgentMessage *m)
+{
+    int r = control_client_queue(c, m);
+
     if (r != -ENOTCONN)
         hub_wake(c->hub);
     return r;

@@ -47,9 +47,28 @@ struct control_client *control_client_free(struct control_client *c)
     say("free");
     return NULL;
 }
+static unsigned queued; /* not sent yet */
+static bool stop_at_flush;
+
+int control_client_queue(struct control_client *c, const AgentMessage *m)
+{
+    (void)c;
+    say("queue:%d", (int)m->body_case);
+    queued++;
+    return send_result;
+}
+void control_client_flush(struct control_client *c)
+{
+    (void)c;
+    say("flush:%u", queued);
+    queued = 0;
+    if (stop_at_flush)
+        loop_stop(channel.loop);
+}
 int control_client_send(struct control_client *c, const AgentMessage *m)
 {
     (void)c;
+    queued = 0;
     switch (m->body_case) {
     case ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_HELLO:
         ck_assert_uint_eq(m->hello->protocol, 1);
@@ -306,6 +325,49 @@ START_TEST(welcome_comes_first)
 }
 END_TEST
 
+static AgentMessage of_kind(int kind)
+{
+    AgentMessage m = ROUSE__CONTROL__V1__AGENT_MESSAGE__INIT;
+
+    m.body_case = (Rouse__Control__V1__AgentMessage__BodyCase)kind;
+    return m;
+}
+#define STATUS ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_INSTANCE_STATUS
+#define GONE   ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_TICKET_GONE
+#define SLOT   ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_SLOT_FREE
+
+START_TEST(what_nobody_waits_for_goes_together)
+{
+    AgentMessage status = of_kind(STATUS), gone = of_kind(GONE), slot = of_kind(SLOT);
+    struct loop_timer later = {.fn = stop_loop};
+
+    start();
+    channel.on_open(channel.user);
+    send_welcome(5);
+    story[0] = '\0';
+    ck_assert_int_eq(session_send(session, &status), 0);
+    ck_assert_int_eq(session_send(session, &status), 0);
+    ck_assert_int_eq(session_send(session, &gone), 0);
+    expect("queue:2 queue:2 queue:4 ");
+    stop_at_flush = true;
+    loop_run(loop);
+    expect("flush:3 ");
+    /* What is waited for takes along what was said before it. */
+    ck_assert_int_eq(session_send(session, &status), 0);
+    ck_assert_int_eq(session_send(session, &slot), 0);
+    ck_assert_uint_eq(queued, 0);
+    /* Not in the next connection, which has said it all in its Hello. */
+    ck_assert_int_eq(session_send(session, &status), 0);
+    channel.on_closed(channel.user, "gone");
+    expect("queue:2 queue:2 away ");
+    loop_timer_set(loop, &later, clock_monotonic_ns() + 5 * NS_PER_MS);
+    loop_run(loop);
+    expect("");
+    stop_at_flush = false;
+    stop();
+}
+END_TEST
+
 START_TEST(nothing_is_sent_before_its_time)
 {
     Rouse__Control__V1__Ticket ticket = ROUSE__CONTROL__V1__TICKET__INIT;
@@ -362,4 +424,5 @@ END_TEST
 
 UNIT_MAIN("session", hello_welcome_routes, hello_may_come_later, messages_reach_their_owner,
           what_does_not_fit_ends_the_connection, welcome_comes_first,
-          nothing_is_sent_before_its_time, a_rejected_node_says_why, a_report_follows_the_welcome)
+          what_nobody_waits_for_goes_together, nothing_is_sent_before_its_time,
+          a_rejected_node_says_why, a_report_follows_the_welcome)

@@ -200,6 +200,23 @@ START_TEST(unknown_members_arrive)
 }
 END_TEST
 
+START_TEST(what_is_queued_goes_with_the_next)
+{
+    AgentMessage m = ROUSE__CONTROL__V1__AGENT_MESSAGE__INIT;
+    struct world w;
+
+    world_connected(&w);
+    ck_assert_int_eq(control_client_queue(w.client, &m), 0);
+    ck_assert_int_eq(control_client_queue(w.client, &m), 0);
+    ck_assert_int_eq(control_client_send(w.client, &m), 0);
+    await(&w, w.server_messages == 3);
+    ck_assert_int_eq(control_client_queue(w.client, &m), 0);
+    control_client_flush(w.client);
+    await(&w, w.server_messages == 4);
+    world_done(&w);
+}
+END_TEST
+
 /* ---- many threads at once */
 enum { SENDERS = 4, SENDS = 200 };
 
@@ -370,5 +387,5 @@ END_TEST
 
 UNIT_MAIN("channel", hello_and_answer, big_messages, slow_loop, server_restart, client_leaves,
           server_closes_with_a_reason, bad_token, nobody_there, garbage_closes_both_ways,
-          unknown_members_arrive, sends_from_many_threads, freed_with_mail_under_way, tls,
-          options_refused)
+          unknown_members_arrive, what_is_queued_goes_with_the_next, sends_from_many_threads,
+          freed_with_mail_under_way, tls, options_refused)
