@@ -215,9 +215,8 @@ def machine_state(own=None):
     others = neighbours(own)
     links = {f"r{i[:6]}" for i in others}
     found = set()
-    for root in pathlib.Path("/sys/fs/cgroup").rglob("rouse-*"):
-        if root.name[6:] not in others:
-            found.add(f"cgroup {root}")
+    for folder, names, _ in os.walk("/sys/fs/cgroup"):    # which goes on where others' have just gone
+        found |= {f"cgroup {folder}/{n}" for n in names if n.startswith("rouse-") and n[6:] not in others}
     for cmd in (["ip", "-o", "link"], ["ip", "netns", "list"], ["nft", "list", "tables"]):
         out = subprocess.run(cmd, text=True, capture_output=True).stdout
         for line in out.splitlines():

@@ -225,6 +225,8 @@ static long by_i386(void)
     A("kexec of a file", syscall(SYS_kexec_file_load, 0, 0, 0, NULL, 0))                           \
     A("open_by_handle_at", syscall(SYS_open_by_handle_at, AT_FDCWD, NULL, 0))                      \
     A("name_to_handle_at", syscall(SYS_name_to_handle_at, AT_FDCWD, CODE, NULL, NULL, 0))          \
+    A("mbind", syscall(SYS_mbind, 1, 0, 0, NULL, 0, 0))                                            \
+    A("move_pages", syscall(SYS_move_pages, 1, 0, NULL, NULL, NULL, 0))                            \
     A("fanotify", syscall(SYS_fanotify_init, 0, 0))                                                \
     A("reboot", syscall(SYS_reboot, 0, 0, 0, NULL))                                                \
     A("swapon", syscall(SYS_swapon, "/tmp", 0))                                                    \

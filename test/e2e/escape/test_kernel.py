@@ -13,7 +13,7 @@ EPERM = """
     ptrace the init; seize the init; ptrace a parent; process_vm_readv; process_vm_writev; process_madvise; pidfd_getfd; kcmp;
     raw socket; raw socket of IPv6;
     io_uring; bpf; perf; userfaultfd; memfd_secret; keyctl; add_key; request_key; init_module; finit_module; delete_module;
-    kexec; kexec of a file; open_by_handle_at; name_to_handle_at; fanotify; reboot; swapon; acct; quotactl; syslog;
+    kexec; kexec of a file; open_by_handle_at; name_to_handle_at; mbind; move_pages; fanotify; reboot; swapon; acct; quotactl; syslog;
     sethostname; setdomainname; settimeofday; clock_settime; clock_adjtime; adjtimex;
     setuid; setgid; setgroups; capabilities; ambient capability; securebits; another map of its memory; another filter;
     more descriptors; real time; priority of the disk; map at null;
