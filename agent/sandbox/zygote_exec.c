@@ -22,12 +22,15 @@ static _Noreturn void fail(const struct err *e)
 static int make_library(struct err *e)
 {
     size_t n = (size_t)(zygote_library_end - zygote_library);
-    int fd = memfd_create("rouse-zygote", 0);
+    int fd = memfd_create("rouse-zygote", MFD_ALLOW_SEALING);
 
     if (fd < 0)
         return err_errno(e, errno, "memfd for the library");
     if (write(fd, zygote_library, n) != (ssize_t)n)
         return err_set(e, EIO, "write the library");
+    /* Its pages are the init's of every box, and every function's that is a fork: nobody writes to them any more. */
+    if (fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+        return err_errno(e, errno, "seal the library");
     return fd;
 }
 
