@@ -322,6 +322,19 @@ def zygote(descriptors):
     return ahead
 
 
+def rehearse():
+    """What the answer will make this process do, while nobody waits: a fork pays for each page that it changes."""
+    os.environ.update(parse_json(to_json(dict(os.environ))))
+    time.tzset()
+    sys.path.insert(0, sys.prefix)
+    try:
+        __import__("no module of this name")
+    except ImportError:
+        pass
+    sys.path_importer_cache.pop(sys.path.pop(0), None)
+    exec(compile("def handler(event, context):\n    return {'a': f'{event}'}\n", "rehearsal", "exec"), {})
+
+
 def unpark(environment, task_root, ahead):
     """Makes of this process what a start with that environment, in that directory, would have made."""
     os.environ.clear()
@@ -628,6 +641,8 @@ def main():
     sys.stdout.reconfigure(line_buffering=True)
     hello = {"protocol": 1, "runtime": "python3", "pid": os.getpid()}
     channel.send(encode(HELLO, 0, 0, to_json({**hello, "parked": True} if parked else hello)))
+    if parked:
+        rehearse()
     frame = channel.receive()
     if frame is None:
         return 0
