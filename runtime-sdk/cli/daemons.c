@@ -137,7 +137,7 @@ static int start_in_scope(const char *state, const struct platform *p,
     struct words w = {0};
     int r;
 
-    scope_words(p->id, n->name, clock_monotonic_ns(), unit, first);
+    scope_words(geteuid() == 0, p->id, n->name, clock_monotonic_ns(), unit, first);
     for (size_t i = 0; i < SCOPE_WORDS; i++)
         add(&w, "%s", first[i]);
     add_agent(&w, state, p, n);

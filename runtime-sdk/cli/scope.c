@@ -4,12 +4,29 @@
 #include "base/file.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/vfs.h>
+
+/* Where systemd-run finds it; who has changed the user may lack the variable. */
+static bool find_user_manager(void)
+{
+    char dir[64], path[PATH_MAX];
+    const char *runtime = getenv("XDG_RUNTIME_DIR");
+
+    snprintf(dir, sizeof(dir), "/run/user/%u", geteuid());
+    if (!runtime || !*runtime)
+        runtime = dir;
+    if (snprintf(path, sizeof(path), "%s/systemd/private", runtime) >= (int)sizeof(path) ||
+        access(path, W_OK) < 0)
+        return false;
+    return setenv("XDG_RUNTIME_DIR", runtime, 0) == 0;
+}
 
 struct scope_machine scope_look(void)
 {
@@ -17,6 +34,7 @@ struct scope_machine scope_look(void)
 
     return (struct scope_machine){
         .root = geteuid() == 0,
+        .user = geteuid() != 0 && find_user_manager(),
         .v2_alone = statfs("/sys/fs/cgroup", &fs) == 0 && fs.f_type == CGROUP2_SUPER_MAGIC,
         .by_systemd = access("/run/systemd/system", F_OK) == 0,
         .program = access(SCOPE_PROGRAM, X_OK) == 0,
@@ -25,17 +43,26 @@ struct scope_machine scope_look(void)
 
 bool scope_wanted(const struct scope_machine *m)
 {
-    return m->root && m->v2_alone && m->by_systemd && m->program;
+    return (m->root || m->user) && m->v2_alone && m->by_systemd && m->program;
 }
 
-void scope_words(const char *platform, const char *node, uint64_t now, char unit[SCOPE_UNIT_MAX],
-                 const char *words[SCOPE_WORDS])
+void scope_words(bool root, const char *platform, const char *node, uint64_t now,
+                 char unit[SCOPE_UNIT_MAX], const char *words[SCOPE_WORDS])
 {
     /* TasksMax: by default a scope gets a small share of the machine's tasks for all instances
      * together, and each of them has a limit of its own. */
-    const char *const all[SCOPE_WORDS] = {
-        SCOPE_PROGRAM, "--scope",           "--quiet", "--collect", "-p", "Delegate=yes",
-        "-p",          "TasksMax=infinity", "--unit",  unit,        "--"};
+    const char *const all[SCOPE_WORDS] = {SCOPE_PROGRAM,
+                                          root ? "--system" : "--user",
+                                          "--scope",
+                                          "--quiet",
+                                          "--collect",
+                                          "-p",
+                                          "Delegate=yes",
+                                          "-p",
+                                          "TasksMax=infinity",
+                                          "--unit",
+                                          unit,
+                                          "--"};
 
     snprintf(unit, SCOPE_UNIT_MAX, "rouse-%s-%s-%llx.scope", platform, node, (unsigned long long)now);
     memcpy(words, all, sizeof(all));

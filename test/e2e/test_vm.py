@@ -105,6 +105,48 @@ rouse down
 [ -z "$(find /sys/fs/cgroup -name 'rouse-*')" ] || fail left
 echo session-done
 """
+# Somebody without root, under a manager of systemd's of their own.
+ROOTLESS = r"""
+set -e
+cd /repo
+fail() { echo "failed: $*"; cat $ROUSE_STATE/logs/agent-node-1.log; exit 1; }
+call() { wget -q -O - --post-data="$2" http://127.0.0.1:8080/$1; }
+rouse up | tee /run/home/said
+grep -q 'not root: instances have no network beyond loopback, no functions with a port, no user ids of their own$' \
+  /run/home/said || { cat /proc/$(cut -d' ' -f1 $ROUSE_STATE/run/agent-node-1.pid)/cgroup; fail said; }
+rouse apply -f build/release/examples/hello-c/function.yaml
+rouse apply -f build/vm/hungry/function.yaml
+call hello/c one | grep -q one || fail one
+call hungry little || fail little
+cd /sys/fs/cgroup$(sed 's/^0:://; s,/_agent$,,' /proc/$(cut -d' ' -f1 $ROUSE_STATE/run/agent-node-1.pid)/cgroup)
+echo "rootless limits $(grep -l '^33554432$' */memory.max | wc -l) $(id -u)"
+cd /repo
+! rouse invoke hungry -d '"much"' || fail "much memory"
+call hungry little || fail again
+rouse down
+[ -z "$(find /sys/fs/cgroup -name 'rouse-*')" ] || fail left
+echo rootless-done
+"""
+USER_MANAGER = """
+set -e
+echo never >/sys/kernel/mm/transparent_hugepage/enabled
+echo 'somebody:x:1001:1001::/run/home:/bin/sh' >>/etc/passwd
+echo 'somebody:x:1001:' >>/etc/group
+mkdir -p /run/home /run/user/1001 /usr/lib/systemd/user
+printf '[Unit]\nDefaultDependencies=no\n' >/usr/lib/systemd/user/default.target
+chown -R 1001:1001 /run/home /run/user/1001
+cat >/run/rootless <<'SCRIPT'
+%s
+SCRIPT
+systemd-run --quiet --unit user-1001 -p User=1001 -p Delegate=yes -p DefaultDependencies=no -p Environment=XDG_RUNTIME_DIR=/run/user/1001 \
+  -p Environment=HOME=/run/home /usr/lib/systemd/systemd --user --log-target=console
+i=0; until [ -S /run/user/1001/systemd/private ]; do i=$((i+1)); [ $i -lt 300 ] || { dmesg | tail -20; systemctl status user-1001; exit 1; }; sleep 0.1; done
+# As where a session is the manager's own: from elsewhere it would ask the system's manager over D-Bus.
+own=/sys/fs/cgroup/system.slice/user-1001.service
+mkdir $own/session && chown -R 1001:1001 $own/session && echo $$ >$own/session/cgroup.procs
+export ROUSE_STATE=/run/home/state HOME=/run/home
+su -p somebody -s /bin/sh -c 'sh /run/rootless'
+"""
 HUNGRY = r"""
 #include <rouse/rouse.h>
 #include <stdlib.h>
@@ -115,9 +157,8 @@ static int eat(const struct rouse_event *event, struct rouse_response *resp, str
     size_t size = (size_t)(strstr(event->data, "much") ? 256 : 4) << 20;
     char *p = malloc(size);
 
-    (void)ctx;
     if (!p)
-        return rouse_fail(resp, "NoMemory", "malloc");
+        return rouse_fail(ctx, "NoMemory", "malloc");
     memset(p, 1, size);
     size = (size_t)p[size / 2];
     free(p);
@@ -174,7 +215,7 @@ def test_platform_on_cgroup_v2():
     assert "/sys/fs/cgroup/rouse-" not in out.split("pids.max")[-1].split("platform-done")[0], out[-3000:]
 
 
-def test_limits_hold_in_a_login_session_under_systemd():
+def hungry_function():
     hungry = TOP / "build/vm/hungry"
     hungry.mkdir(parents=True, exist_ok=True)
     (hungry / "bootstrap.c").write_text(HUNGRY)
@@ -182,6 +223,17 @@ def test_limits_hold_in_a_login_session_under_systemd():
     subprocess.run(["make", "-s", LIBRARY], cwd=TOP, check=True)
     subprocess.run(["gcc", "-Iruntime-sdk/include", hungry / "bootstrap.c", LIBRARY, "-static", "-o", hungry / "bootstrap"],
                    cwd=TOP, check=True)
+
+
+def test_limits_hold_without_root_under_the_users_manager():
+    hungry_function()
+    out = vm(USER_MANAGER % ROOTLESS, "build/release/bin", "build/release/examples/hello-c", "build/runtimes/provided",
+             "build/vm/hungry", init="systemd")
+    assert "rootless-done" in out and "rootless limits 2 1001" in out, out[-4000:]
+
+
+def test_limits_hold_in_a_login_session_under_systemd():
+    hungry_function()
     out = vm(SESSION, "build/release/bin", "build/release/examples/hello-c", "build/runtimes/provided", "build/vm/hungry",
              init="systemd")
     assert "session-done" in out, out[-4000:]

@@ -12,11 +12,18 @@
 
 START_TEST(wanted)
 {
-    const struct scope_machine all = {true, true, true, true}, user = {false, true, true, true},
-                               v1 = {true, false, true, true}, other = {true, true, false, true},
-                               bare = {true, true, true, false};
+    const struct scope_machine all = {
+        .root = true, .v2_alone = true, .by_systemd = true, .program = true};
+    struct scope_machine user = all, own = all, v1 = all, other = all, bare = all;
 
+    user.root = false;
+    own.root = false;
+    own.user = true;
+    v1.v2_alone = false;
+    other.by_systemd = false;
+    bare.program = false;
     ck_assert(scope_wanted(&all));
+    ck_assert(scope_wanted(&own));
     ck_assert(!scope_wanted(&user));
     ck_assert(!scope_wanted(&v1));
     ck_assert(!scope_wanted(&other));
@@ -27,6 +34,7 @@ END_TEST
 START_TEST(words)
 {
     static const char *const expected[SCOPE_WORDS] = {"/usr/bin/systemd-run",
+                                                      "--system",
                                                       "--scope",
                                                       "--quiet",
                                                       "--collect",
@@ -40,10 +48,11 @@ START_TEST(words)
     const char *got[SCOPE_WORDS], *later[SCOPE_WORDS];
     char unit[SCOPE_UNIT_MAX], next[SCOPE_UNIT_MAX];
 
-    scope_words("0123abcd", "node-1", 255, unit, got);
+    scope_words(true, "0123abcd", "node-1", 255, unit, got);
     for (size_t i = 0; i < SCOPE_WORDS; i++)
         ck_assert_str_eq(got[i], expected[i]);
-    scope_words("0123abcd", "node-1", 256, next, later);
+    scope_words(false, "0123abcd", "node-1", 256, next, later);
+    ck_assert_str_eq(later[1], "--user");
     ck_assert_str_ne(unit, next);
 }
 END_TEST
