@@ -331,7 +331,7 @@ static void take_over(struct template *t, struct instance *i)
     runtime_link_hand_over(t->link_to, &link_ops, t);
     memcpy(t->cgroup, i->cgroup, sizeof(t->cgroup));
     t->code_held = i->code_held;
-    i->code_held = i->sandbox = i->initializing = false;
+    i->code_held = i->sandbox = i->initializing = i->parked = false;
     if (out >= 0)
         log_pipe_open(&t->out, t->pool->loop, out, &t->log_budget, on_out_line);
     if (err >= 0)

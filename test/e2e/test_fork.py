@@ -1,8 +1,9 @@
 """spec.start: fork with real functions: instances that are forks of one that was initialised."""
 import concurrent.futures
+import os
 
 import pytest
-from harness import function, wait_until
+from harness import EXAMPLES, function, wait_until
 
 CODE = """
 import json, os, random, signal, subprocess, sys, threading, time, uuid
@@ -78,6 +79,8 @@ def do_left(query):
         time.sleep(3600)
     return {"child": child, "pids": [int(n) for n in os.listdir("/proc") if n.isdigit()]}
 """
+# Who meets in /tmp must have one template, and each loop has its own.
+ONE_LOOP = pytest.mark.skipif(os.environ.get("ROUSE_LOOPS", "1") not in ("0", "1"), reason="several loops, several templates")
 HOOKED = {"initializer": "index.init", "afterFork": "index.after"}
 
 
@@ -144,6 +147,18 @@ def test_instances_are_forks_of_one_that_was_initialised(platform):
     assert logs(platform, "plain").count("initialising") == 1
 
 
+def test_the_example(platform):
+    text = (EXAMPLES / "fork.yaml").read_text()
+    platform.rouse("apply", "-f", "-", input=text.replace("  start: fork", "  start: fork\n  scaling: {idleTimeout: 1s}"))
+    answers = []
+    for _ in range(2):
+        answers.append(who(platform, "forked"))
+        asleep(platform, "forked")
+    assert [a["answer"] for a in answers] == [42, 42]
+    assert answers[0]["worker"] != answers[1]["worker"] and answers[0]["pid"] != answers[1]["pid"]
+
+
+@ONE_LOOP
 def test_two_at_once_are_two_processes(platform, together):
     platform.apply(fork("two", lifecycle=HOOKED))
     one, other = together(who, platform, "two", do="wait"), together(who, platform, "two", do="go")
@@ -154,6 +169,7 @@ def test_two_at_once_are_two_processes(platform, together):
     assert one["state"] == other["state"] == ["module", "init", "after"]
 
 
+@ONE_LOOP
 def test_a_burst_of_first_requests(platform, together):
     """While the template is made all wait for it; then each has its fork."""
     platform.apply(fork("burst"))
@@ -173,6 +189,7 @@ def test_outputs_are_the_forks_own(platform):
         wait_until(line, lambda line=line: logs(platform, "printing").count(line) == 2)
 
 
+@ONE_LOOP
 def test_oom_of_one_does_not_end_the_other(platform, together):
     platform.apply(fork("oom", memory="64Mi"))
     other = together(who, platform, "oom", do="wait")
@@ -183,6 +200,7 @@ def test_oom_of_one_does_not_end_the_other(platform, together):
     assert templates(platform) == 1
 
 
+@ONE_LOOP
 def test_a_timeout_ends_its_own_instance(platform, together):
     platform.apply(fork("late", timeout="3s", scaling={"idleTimeout": "60s"}))
     one = together(who, platform, "late", do="wait")
