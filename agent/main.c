@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "code/cache.h"
+#include "pool/pool.h"
 #include "router/metrics_server.h"
 #include "router/options.h"
 #include "router/session.h"
@@ -278,6 +279,7 @@ static int build(struct agent *a, struct err *e)
         .deny_count = a->options.deny_count,
         .allow_count = a->options.allow_count,
         .gateway = a->options.allow_gateways ? a->options.gateway_address : NULL};
+    launcher.park_asked = a->options.pool;
     if (r == 0)
         r = launcher_start(&launcher, &a->launcher, e);
     if (r == 0)
@@ -300,6 +302,8 @@ static int build(struct agent *a, struct err *e)
         r = build_metrics(a, e);
     if (r == 0)
         r = shards_start(a->shards, e);
+    if (r == 0 && a->options.pool)
+        pool_park(a->launcher, a->runtimes, a->options.pool);
     return r < 0 ? r : build_session(a, e);
 }
 

@@ -362,11 +362,6 @@ static void on_code(void *user, const char *dir, const struct err *e)
     struct sandbox_spec spec = {
         .id = i->id,
         .hostname = i->id,
-        .kind = {.runtime_root = i->runtime->rootfs,
-                 .network = s->network_none ? SANDBOX_NETWORK_NONE : SANDBOX_NETWORK_EGRESS,
-                 .frames_socket = true,
-                 .api_port = i->runtime->protocol == RUNTIME_ANY && !s->port ? API_PORT : 0,
-                 .syscalls = (const char *const *)i->runtime->syscalls},
         .code_dir = dir,
         .memory = s->memory,
         .cpu_millis = s->cpu,
@@ -387,6 +382,7 @@ static void on_code(void *user, const char *dir, const struct err *e)
     if (r == 0)
         r = instance_environment(i, &env);
     if (r == 0) {
+        instance_kind(i->runtime, s->network_none, s->port != 0, &spec.kind);
         spec.argv = program_argv(&program);
         spec.env = (const char *const *)env.all;
         i->parked = !s->port && parking_suits(i->runtime, &env);
@@ -451,6 +447,7 @@ static void on_started(void *user, const char *id, const struct sandbox_started 
     }
     memcpy(i->cgroup, s->cgroup, sizeof(i->cgroup));
     i->phase_ns[PHASE_SANDBOX] = s->create_ns;
+    report_sandbox(i->pool->config.report, s->pooled);
     instance_phase_end(i);
     set_state(i, STATE_INITIALIZING);
     template_keep_socket(i, s->frames_listen_fd);

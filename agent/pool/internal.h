@@ -11,7 +11,8 @@
  * status.c     InstanceStatus, Hello, load
  * outside.c    launcher and code cache: called, or asked across a bridge
  * environment.c  what the function finds in its environment
- * parking.c    whether an interpreter that has started already can be it */
+ * parking.c    whether an interpreter that has started already can be it
+ * kind.c       what of a sandbox follows from its Runtime */
 #pragma once
 #include "base/map.h"
 #include "instance_state.h"
@@ -270,6 +271,11 @@ void outside_code_forget(struct pool *p, void *of);
 bool parking_suits(const struct runtime *r, const struct environment *e);
 void parking_kind(const struct runtime *r,
                   struct sandbox_kind *k); /* for such ones: borrowed from `r` */
+
+/* ---- kind.c */
+/* Borrowed from `r`. */
+void instance_kind(const struct runtime *r, bool network_none, bool has_port,
+                   struct sandbox_kind *ret);
 
 /* ---- environment.c */
 int instance_environment(const struct instance *i, struct environment *ret); /* environment_done() */

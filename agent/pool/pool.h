@@ -63,6 +63,9 @@ struct pool_config {
     bool (*on_slot_free)(void *user, const char *function_key, const char *revision, unsigned wanted);
     void *user;
 };
+/* Asks for so many sandboxes of every Runtime to be kept ready, as instances of it take them. The launcher's
+ * loop, at the start. */
+void pool_park(struct launcher *l, const struct runtimes *runtimes, unsigned count);
 int pool_new(const struct pool_config *c, struct pool **ret);
 struct pool *pool_free(struct pool *p); /* stops every instance, blocking, at most 10 s */
 

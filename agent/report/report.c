@@ -46,6 +46,7 @@ struct report {
     struct histogram phases[PHASE_COUNT];
     struct histogram thaw_seconds;
     uint64_t freezes, thaws, forks;
+    uint64_t sandboxes[2]; /* from the pool: [true] */
     int64_t templates;
     uint64_t in_flight;
     uint64_t reported_ns;
@@ -250,6 +251,11 @@ void report_template(struct report *r, int delta)
     r->templates += delta;
 }
 
+void report_sandbox(struct report *r, bool pooled)
+{
+    r->sandboxes[pooled]++;
+}
+
 void report_fork(struct report *r)
 {
     r->forks++;
@@ -413,6 +419,12 @@ void report_metrics(const struct report *r, struct buffer *out)
     metrics_sample(out, "rouse_thaws_total", (double)r->thaws, NULL);
     metrics_family(out, "rouse_thaw_seconds", "histogram", "Time to thaw an instance.");
     metrics_histogram(out, "rouse_thaw_seconds", &r->thaw_seconds, NULL);
+    metrics_family(out, "rouse_agent_sandbox_starts_total", "counter",
+                   "Sandboxes that an instance was started in: one made ahead, or one made then.");
+    metrics_sample(out, "rouse_agent_sandbox_starts_total", (double)r->sandboxes[true], "from",
+                   "pool", NULL);
+    metrics_sample(out, "rouse_agent_sandbox_starts_total", (double)r->sandboxes[false], "from",
+                   "new", NULL);
     metrics_family(out, "rouse_templates", "gauge", "Templates that are kept to fork instances of.");
     metrics_sample(out, "rouse_templates", (double)r->templates, NULL);
     metrics_family(out, "rouse_forks_total", "counter", "Instances that were forked of a template.");

@@ -34,6 +34,7 @@ void report_thawed(struct report *r, uint64_t ns); /* how long the thaw took */
 void report_instance(struct report *r, const char *function_key, const char *revision,
                      int delta); /* +1 made, -1 gone */
 
+void report_sandbox(struct report *r, bool pooled); /* one was started; made ahead, or only then */
 void report_template(struct report *r, int delta); /* of functions with start: fork; +1 kept, -1 gone */
 void report_fork(struct report *r);                /* an instance was forked */
 

@@ -17,6 +17,8 @@ enum {
     NODE_NAME_MAX = 63,
     LABEL_MAX = 63,
     CPU_SHARE = 32,
+    POOL_MAX = 256,
+    POOL_DEFAULT = 4,
     TEMPLATES_DEFAULT = 64,
     TEMPLATES_LIMIT = 10000
 };
@@ -79,6 +81,10 @@ const char options_help[] =
     "  --body-timeout DURATION     without a KiB more of a body that is read (30s)\n"
     "  --write-timeout DURATION    without a KiB more of an answer taken (60s)\n"
     "  --idle-timeout DURATION     between a connection's requests (75s)\n"
+    "\n"
+    "Sandboxes\n"
+    "  --pool N                    so many are made ahead for each Runtime, and for each other way that functions\n"
+    "                              ask for one (`network: none`, a port), used once each: 0 to 256, 0 for none (4)\n"
     "\n"
     "Event loops\n"
     "  --loops N                   so many, each on a thread of its own, share all requests: 0 is one,\n"
@@ -186,6 +192,19 @@ static int take_loops(const char *flag, const char *value, struct options *o, st
     if (n < 0)
         n = capacity_cpus() < LOOPS_MAX ? (long)capacity_cpus() : LOOPS_MAX;
     o->loops = n ? (unsigned)n : 1;
+    return 0;
+}
+
+static int take_pool(const char *value, struct options *o, struct err *e)
+{
+    char *end;
+    long n;
+
+    errno = 0;
+    n = strtol(value, &end, 10);
+    if (!*value || *end || errno || n < 0 || n > POOL_MAX)
+        return bad(e, "--pool", value, "is not a number of sandboxes from 0 to 256");
+    o->pool = (unsigned)n;
     return 0;
 }
 
@@ -370,6 +389,8 @@ static int take(const char *name, char *value, struct options *o, struct err *e)
         return take_templates(value, o, e);
     if (!strcmp(name, "--freeze-after"))
         return take_freeze_after(name, value, o, e);
+    if (!strcmp(name, "--pool"))
+        return take_pool(value, o, e);
     if (!strcmp(name, "--loops"))
         return take_loops(name, value, o, e);
     if (!strcmp(name, "--reactor"))
@@ -379,11 +400,20 @@ static int take(const char *name, char *value, struct options *o, struct err *e)
 
 static bool takes_value(const char *name)
 {
-    static const char *const parsed[] = {
-        "--node",           "--allocatable-memory", "--allocatable-cpu", "--code-cache",
-        "--queue-deadline", "--freeze-after",       "--templates",       "--deny-egress",
-        "--allow-egress",   "--instance-subnet",    "--loops",           "--reactor",
-        "--label"};
+    static const char *const parsed[] = {"--node",
+                                         "--allocatable-memory",
+                                         "--allocatable-cpu",
+                                         "--code-cache",
+                                         "--queue-deadline",
+                                         "--freeze-after",
+                                         "--templates",
+                                         "--deny-egress",
+                                         "--allow-egress",
+                                         "--instance-subnet",
+                                         "--loops",
+                                         "--reactor",
+                                         "--label",
+                                         "--pool"};
     struct options scratch;
 
     for (size_t i = 0; i < sizeof(parsed) / sizeof(parsed[0]); i++)
@@ -407,6 +437,7 @@ int options_parse(int argc, char **argv, struct options *ret, enum options_mode 
         .freeze_after_ns = NS_PER_S,
         .templates = TEMPLATES_DEFAULT,
         .loops = 1,
+        .pool = POOL_DEFAULT,
         .reactor = -1,
     };
     const char *loops = getenv("ROUSE_LOOPS"), *reactor = getenv("ROUSE_REACTOR");

@@ -28,7 +28,8 @@ struct options { /* strings point into argv */
     size_t deny_count, allow_count;
     bool allow_gateways;
     unsigned loops;
-    int reactor; /* enum loop_backend; -1: neither a flag nor the environment says */
+    unsigned pool; /* sandboxes kept ready of each kind */
+    int reactor;   /* enum loop_backend; -1: neither a flag nor the environment says */
     struct session_label labels[OPTION_LABELS_MAX];
     size_t label_count;
 };

@@ -21,6 +21,10 @@
 /* ---- the launcher's own place */
 int assign_open_home(struct home *h, struct err *e)
 {
+    /* A root and a working directory of this thread's own, should a library have made another: who shares them
+     * may enter no mount namespace. */
+    if (unshare(CLONE_FS) < 0)
+        return err_errno(e, errno, "unshare the file system's root");
     h->mounts = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
     h->names = open("/proc/self/ns/uts", O_RDONLY | O_CLOEXEC);
     h->root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);

@@ -17,6 +17,7 @@
 #define ORDER_TIME_NS  (5 * NS_PER_S)
 #define AGAIN_NS       (2 * NS_PER_MS)
 #define BACK_OFF_NS    (100 * NS_PER_MS)
+#define SILENT_MAX     32u
 
 struct builder {
     struct list link, of_all;
@@ -40,10 +41,10 @@ static void watch_close(struct builders *b, struct loop_watch *w)
 
 static void leave_ready(struct builder *p)
 {
-    if (p->ready && !p->ordered) {
-        list_del(&p->link);
-        p->all->ready_count--;
-    }
+    if (list_empty(&p->link))
+        return;
+    list_del(&p->link);
+    p->all->ready_count--;
 }
 
 static void builder_free(struct builder *p)
@@ -75,8 +76,9 @@ static void end(struct builder *p)
     }
     if (!was_ready) {
         b->not_before = clock_monotonic_ns() + BACK_OFF_NS;
-        if (!b->error.code)
-            err_set(&b->error, EIO, "a builder ended before it was ready");
+        /* One that says nothing was killed by somebody, or with its nursery. */
+        if (!b->error.code && ++b->silent > SILENT_MAX)
+            err_set(&b->error, EIO, "builders end before they are ready");
     }
     b->on_change(b);
 }
@@ -120,6 +122,7 @@ static void become_ready(struct builder *p)
     b->coming--;
     b->ready_count++;
     b->error.code = 0;
+    b->silent = 0;
     list_push_back(&b->ready, &p->link);
     loop_timer_cancel(b->loop, &p->late);
     b->on_change(b);
@@ -180,6 +183,7 @@ static void on_sock(struct loop_watch *w, uint32_t events)
     if (read_sock(p))
         return;
     watch_close(p->all, &p->sock);
+    leave_ready(p);
     /* One that was born ends with its process. */
     if (!p->pid)
         end(p);
@@ -211,6 +215,7 @@ static int make(struct builders *b)
         return -errno;
     }
     p->all = b;
+    list_init(&p->link);
     p->sock = (struct loop_watch){.fd = pair[0], .fn = on_sock};
     p->process.fd = -1;
     p->late.fn = on_late;

@@ -22,6 +22,7 @@ struct builders {
     void (*on_failed)(void *order, const struct err *e);
     void (*on_ended)(void *order);
     void (*on_unused)(struct builders *b, const char *cgroup); /* its cgroup is to be removed */
+    unsigned silent;     /* that ended since the last one became ready, and did not say why */
     uint64_t not_before; /* after one could not become ready */
     struct err error;    /* why; code 0: the last one could */
 };

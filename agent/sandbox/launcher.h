@@ -23,6 +23,9 @@ struct launcher_config {
         size_t deny_count, allow_count;
         const char *gateway; /* this node's, which instances may reach; NULL: they may not */
     } network;
+    /* How many are kept ready of a kind that launcher_create() has asked for, of the last 8 of these; 0: only what
+     * launcher_park() says is. */
+    unsigned park_asked;
     uid_t uid_base; /* first host uid of the instances' ranges; 0: from state_dir, at or above 0x70000000 */
     bool cgroup_v1_only; /* for tests */
 };

@@ -17,6 +17,7 @@
 #define OF_ZYGOTE_SPARE 2u /* of each */
 #define AHEAD_MAX       2u /* builds at once, of what nobody waits for */
 #define WAITED_FOR_MAX  6u
+#define LEARNED_MAX     8u /* kinds kept ready because they were asked for */
 #define QUIET_NS        (3 * NS_PER_MS)
 #define BACK_OFF_MIN_NS (100 * NS_PER_MS)
 #define BACK_OFF_MAX_NS (10 * NS_PER_S)
@@ -27,6 +28,7 @@ struct wish {
     struct list link;     /* in kind.waiting */
     struct kind *kind;
     uint64_t arrived;
+    unsigned lost; /* how often what was built for it was lost */
     char id[64];
     size_t size;
     uint8_t bytes[]; /* the CREATE message */
@@ -41,10 +43,22 @@ struct cgroup_limits limits_of(const struct sandbox_spec *spec)
 }
 
 /* ---- kinds */
+static void tell_parked(struct kind *k)
+{
+    const struct message m = {
+        .type = MESSAGE_PARKED, .id = "", .spec.kind = k->kind, .count = k->parked_count};
+
+    if (k->told == k->parked_count)
+        return;
+    k->told = k->parked_count;
+    server_send(k->server, &m, NULL, 0);
+}
+
 static void kind_free(struct kind *k)
 {
     struct park *p = &k->server->park;
 
+    tell_parked(k);
     if (k->node.key)
         map_del(&p->kinds, &k->node);
     list_del(&k->link);
@@ -143,17 +157,7 @@ static void on_news(struct loop_timer *t)
 {
     struct park *p = container_of(t, struct park, news);
 
-    list_for_each(it, &p->order)
-    {
-        struct kind *k = list_entry(it, struct kind, link);
-        const struct message m = {
-            .type = MESSAGE_PARKED, .id = "", .spec.kind = k->kind, .count = k->parked_count};
-
-        if (k->told == k->parked_count)
-            continue;
-        k->told = k->parked_count;
-        server_send(k->server, &m, NULL, 0);
-    }
+    list_for_each(it, &p->order) tell_parked(list_entry(it, struct kind, link));
 }
 
 static void count_parked(struct kind *k, int by)
@@ -166,12 +170,11 @@ static void count_parked(struct kind *k, int by)
 }
 
 /* ---- wishes */
-static void wish_free(struct wish *w)
+static void wish_leave(struct wish *w)
 {
     map_del(&w->kind->server->park.wishes, &w->node);
     list_del(&w->link);
     w->kind->waiting_count--;
-    free(w);
 }
 
 static void wish_fail(struct wish *w, const struct err *e)
@@ -179,7 +182,8 @@ static void wish_fail(struct wish *w, const struct err *e)
     struct kind *k = w->kind;
 
     server_send_failed(k->server, w->id, e);
-    wish_free(w);
+    wish_leave(w);
+    free(w);
 }
 
 static struct wish *first_wish(const struct kind *k)
@@ -330,11 +334,10 @@ static void give(struct sandbox *b, struct wish *w)
     struct message m;
 
     if (message_decode(w->bytes, w->size, &m) == 0) { /* as it did before, unless there is no memory */
-        uint64_t arrived = w->arrived;
-
-        wish_free(w);
-        sandbox_take(b, &m.spec, arrived, false);
+        wish_leave(w);
+        sandbox_take(b, &m.spec, w->arrived, false);
         message_done(&m);
+        free(w);
     } else {
         struct err e;
 
@@ -360,6 +363,57 @@ static struct sandbox *pop_parked(struct kind *k)
     return NULL;
 }
 
+static void drop_surplus(struct kind *k)
+{
+    struct err e;
+
+    err_set(&e, ECANCELED, "not needed any more");
+    while (k->parked_count > k->wanted) {
+        struct sandbox *b = list_entry(list_pop_front(&k->parked), struct sandbox, parked);
+
+        count_parked(k, -1);
+        b->kind = NULL;
+        sandbox_discard(b, &e);
+    }
+}
+
+static void forget_learned(struct kind *k)
+{
+    k->asked_at = 0;
+    k->wanted = 0;
+    k->server->park.learned--;
+    drop_surplus(k);
+    kind_free_if_unused(k);
+}
+
+static struct kind *longest_unasked(const struct server *s)
+{
+    struct kind *found = NULL;
+
+    list_for_each(it, &s->park.order)
+    {
+        struct kind *k = list_entry(it, struct kind, link);
+
+        if (k->asked_at && (!found || k->asked_at < found->asked_at))
+            found = k;
+    }
+    return found;
+}
+
+/* What was asked for once will be asked for again. */
+static void learn(struct kind *k, uint64_t now)
+{
+    struct park *p = &k->server->park;
+
+    if (!p->asked || !k->server->privileged || (k->wanted && !k->asked_at))
+        return;
+    if (!k->asked_at && p->learned >= LEARNED_MAX)
+        forget_learned(longest_unasked(k->server));
+    p->learned += !k->asked_at;
+    k->asked_at = now;
+    k->wanted = p->asked;
+}
+
 void park_create(struct server *s, const struct message *m, const void *bytes, size_t size,
                  uint64_t arrived)
 {
@@ -372,17 +426,41 @@ void park_create(struct server *s, const struct message *m, const void *bytes, s
         b = k->waiting_count ? NULL : pop_parked(k);
         k->limits = limits_of(&m->spec);
         s->park.quiet_until = clock_monotonic_ns() + QUIET_NS;
+        learn(k, clock_monotonic_ns());
     }
     if (r == 0 && b) {
+        if (sandbox_remember(b, bytes, size) < 0)
+            log_debug("sandbox %s: should it be lost, it is told so", m->id);
         sandbox_take(b, &m->spec, arrived, true);
     } else if (r == 0) {
         r = wish_new(k, m->id, bytes, size, arrived);
-        if (r < 0)
+        if (r < 0) {
             err_errno(&e, -r, "sandbox");
+            kind_free_if_unused(k);
+        }
     }
     if (r < 0)
         server_send_failed(s, m->id, &e);
     park_pump(s);
+}
+
+int park_again(struct server *s, const char *id, const void *bytes, size_t size, uint64_t arrived)
+{
+    struct message m;
+    struct err e;
+    struct kind *k;
+    int r = message_decode(bytes, size, &m);
+
+    if (r < 0)
+        return r;
+    r = kind_get(s, &m.spec.kind, &k, &e);
+    if (r == 0) {
+        r = wish_new(k, id, bytes, size, arrived);
+        kind_free_if_unused(k);
+    }
+    message_done(&m);
+    park_pump(s);
+    return r;
 }
 
 bool park_cancel(struct server *s, const char *id)
@@ -399,20 +477,6 @@ bool park_cancel(struct server *s, const char *id)
     return true;
 }
 
-static void drop_surplus(struct kind *k)
-{
-    struct err e;
-
-    err_set(&e, ECANCELED, "not needed any more");
-    while (k->parked_count > k->wanted) {
-        struct sandbox *b = list_entry(list_pop_front(&k->parked), struct sandbox, parked);
-
-        count_parked(k, -1);
-        b->kind = NULL;
-        sandbox_discard(b, &e);
-    }
-}
-
 void park_set(struct server *s, const struct message *m)
 {
     struct err e = {0};
@@ -426,6 +490,10 @@ void park_set(struct server *s, const struct message *m)
     }
     if (m->count && zygote_keep(s, &k->kind) < 0)
         log_warn("no zygote for %s: out of memory", k->kind.runtime_root);
+    if (k->asked_at) {
+        k->asked_at = 0;
+        s->park.learned--;
+    }
     k->wanted = m->count < SERVER_SANDBOXES_MAX ? m->count : SERVER_SANDBOXES_MAX;
     drop_surplus(k);
     kind_free_if_unused(k);
@@ -450,6 +518,14 @@ void park_box_ready(struct sandbox *b)
     }
     kind_free_if_unused(k);
     park_pump(s);
+}
+
+/* Nobody's fault: somebody killed its builder. All that were ready may have been. */
+static bool forgive(struct kind *k)
+{
+    struct wish *w = first_wish(k);
+
+    return w && ++w->lost <= BUILDERS_MAX;
 }
 
 void park_build_failed(struct kind *k, const struct err *e)
@@ -479,6 +555,11 @@ void park_box_gone(struct sandbox *b)
         count_parked(k, -1);
         if (!k->server->closing)
             log_warn("a parked sandbox for %s ended: %s", k->kind.runtime_root, b->error.message);
+        park_pump(k->server);
+        return;
+    }
+    if (b->lost && forgive(k)) {
+        built(k);
         park_pump(k->server);
         return;
     }

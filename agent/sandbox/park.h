@@ -24,6 +24,8 @@ struct park {
     struct loop_timer timer;
     struct loop_timer news; /* the next word to the agent about what is parked */
     bool pumping;
+    unsigned asked;   /* launcher_config.park_asked */
+    unsigned learned; /* kinds that are kept ready for it */
 };
 
 struct kind {
@@ -40,6 +42,7 @@ struct kind {
     unsigned parked_count, waiting_count, building;
     unsigned told; /* of parked_count, to the agent */
     uint64_t not_before, back_off;
+    uint64_t asked_at; /* kept ready since it was asked for; 0: not for that */
 };
 
 void park_init(struct server *s);
@@ -50,6 +53,8 @@ void park_set(struct server *s, const struct message *m); /* PARK */
 /* CREATE: answers FAILED itself when it cannot. `bytes` is the message. */
 void park_create(struct server *s, const struct message *m, const void *bytes, size_t size,
                  uint64_t arrived);
+/* The same, of one whose parked sandbox was lost before anything ran in it. -errno */
+int park_again(struct server *s, const char *id, const void *bytes, size_t size, uint64_t arrived);
 bool park_cancel(struct server *s, const char *id); /* one that still waits */
 void park_pump(struct server *s);                   /* builds what is due */
 

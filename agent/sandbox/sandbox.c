@@ -74,6 +74,7 @@ static void sandbox_free(struct sandbox *b)
     if (*b->id)
         map_del(&s->sandboxes, &b->node);
     list_del(&b->link);
+    free(b->wish);
     removal_begin(s, b->cgroup, b->slot, b->linked ? &b->net : NULL);
     free(b);
     server_sandbox_gone(s);
@@ -90,11 +91,30 @@ static void explain_silent_end(struct sandbox *b)
         err_set(&b->error, EIO, "set-up ended without a word");
 }
 
+/* A parked one that was lost while it was taken: nothing has run in it. */
+static bool wish_again(struct sandbox *b)
+{
+    char id[sizeof(b->id)];
+
+    if (b->error.code || !b->wish || b->server->closing)
+        return false;
+    memcpy(id, b->id, sizeof(id));
+    map_del(&b->server->sandboxes, &b->node);
+    b->id[0] = '\0';
+    if (park_again(b->server, id, b->wish, b->wish_size, b->arrived) == 0)
+        return true;
+    explain_silent_end(b);
+    server_send_failed(b->server, id, &b->error);
+    return true;
+}
+
 static void tell_end(struct sandbox *b)
 {
     struct message m = {.type = MESSAGE_EXIT, .id = b->id};
 
     if (!b->started) {
+        if (wish_again(b))
+            return;
         if (!b->error.code)
             explain_silent_end(b);
         if (b->kind)
@@ -348,8 +368,10 @@ void sandbox_on_builder_ended(void *order)
     struct sandbox *b = order;
 
     b->builder = NULL;
-    if (!b->pid && b->state == SANDBOX_BUILDING && !b->error.code)
+    if (!b->pid && b->state == SANDBOX_BUILDING && !b->error.code) {
+        b->lost = true;
         err_set(&b->error, EIO, "its builder ended before it had made a process");
+    }
     end_if_over(b);
 }
 
@@ -397,6 +419,16 @@ bool sandbox_alive(const struct sandbox *b)
     return poll(&p, 1, 0) == 0;
 }
 
+int sandbox_remember(struct sandbox *b, const void *bytes, size_t size)
+{
+    b->wish = malloc(size);
+    if (!b->wish)
+        return -ENOMEM;
+    memcpy(b->wish, bytes, size);
+    b->wish_size = size;
+    return 0;
+}
+
 void sandbox_take(struct sandbox *b, const struct sandbox_spec *spec, uint64_t arrived, bool pooled)
 {
     struct server *s = b->server;
@@ -421,7 +453,9 @@ void sandbox_take(struct sandbox *b, const struct sandbox_spec *spec, uint64_t a
     r = sandbox_assign(b, spec, &e);
     close_fd(&b->hosts_fd);
     close_fd(&b->hostname_fd);
-    if (r < 0)
+    if (r < 0 && b->wish && !sandbox_alive(b))
+        kill_sandbox(b);
+    else if (r < 0)
         fail(b, e.code, "%s", e.message);
     else if (b->has_argv)
         become_running(b);

@@ -45,6 +45,9 @@ struct sandbox {
     struct loop_timer timer;
     struct err error; /* why it never ran */
     bool started, exited;
+    bool lost;  /* it, or its builder, was killed by somebody else */
+    void *wish; /* the request, of one that was parked: it may be given to another; NULL: not */
+    size_t wish_size;
     int status;                /* the runtime's, once exited; else the init's */
     struct cgroup_total total; /* once all is over */
 };
@@ -69,6 +72,8 @@ int sandbox_assign(struct sandbox *b, const struct sandbox_spec *spec, struct er
 int sandbox_new(struct server *s, struct kind *k, struct sandbox **ret); /* -ENOMEM, -ENOSPC */
 int sandbox_watch(struct sandbox *b,
                   struct err *e); /* its channel, and the time it has for the set-up */
+/* The request that it is taken for: should it be lost before it runs, another one is. -ENOMEM */
+int sandbox_remember(struct sandbox *b, const void *bytes, size_t size);
 void sandbox_take(struct sandbox *b, const struct sandbox_spec *spec, uint64_t arrived, bool pooled);
 bool sandbox_alive(const struct sandbox *b);
 void sandbox_discard(struct sandbox *b, const struct err *e); /* not taken, and never to be */

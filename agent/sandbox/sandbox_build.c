@@ -136,6 +136,7 @@ static int order(struct sandbox *b, const struct kind *k, const struct sandbox_s
         return r;
     }
     r = builder_order(b->builder, &o, &spec, fds, s->privileged ? ORDER_FDS : ORDER_ROOT, b);
+    b->lost = r == -EPIPE || r == -ECONNRESET;
     return r < 0 ? err_errno(e, -r, "order a sandbox") : 0;
 }
 

@@ -303,6 +303,7 @@ static int prepare(struct server *s, const struct launcher_config *config, pid_t
     if (r < 0)
         return r;
     s->privileged = geteuid() == 0;
+    s->park.asked = config->park_asked;
     s->uid_base = config->uid_base ? config->uid_base : default_uid_base(&s->names);
     if (s->uid_base > UINT32_MAX - SERVER_SANDBOXES_MAX * SANDBOX_ID_RANGE)
         return err_set(e, ERANGE, "uid base %u leaves no room for %u ranges of ids", s->uid_base,

@@ -9,6 +9,8 @@
 #include "router/gateway.h"
 #include "router/metrics_server.h"
 #include "router/peer.h"
+#include "runtime/runtimes.h"
+#include "sandbox/launcher.h"
 #include "shard/internal.h"
 #include "shard/merge_metrics.h"
 #include "shard/merge_report.h"
@@ -56,6 +58,21 @@ static void client_metrics(const struct shard *s, struct buffer *out)
     http_client_metrics(out, clients, clients[1].stats ? 2 : 1);
 }
 
+static void parked_metrics(const struct shards *all, struct buffer *out)
+{
+    const struct runtimes *runtimes = all->config.runtimes;
+
+    metrics_family(out, "rouse_agent_sandboxes_parked", "gauge",
+                   "Sandboxes that were made ahead and wait for an instance.");
+    for (size_t i = 0; i < runtimes_count(runtimes); i++) {
+        const struct runtime *r = runtimes_at(runtimes, i);
+
+        metrics_sample(out, "rouse_agent_sandboxes_parked",
+                       (double)launcher_parked(all->config.launcher, r->rootfs), "runtime", r->name,
+                       NULL);
+    }
+}
+
 static void ask_metrics(struct shard *s, struct buffer *out)
 {
     struct loop_sample loop;
@@ -69,6 +86,8 @@ static void ask_metrics(struct shard *s, struct buffer *out)
     client_metrics(s, out);
     if (is_main(s) && s->all->config.code)
         code_cache_metrics(s->all->config.code, out);
+    if (is_main(s) && s->all->config.launcher)
+        parked_metrics(s->all, out);
     loop_metrics(out, &loop, 1);
     metrics_family(out, "rouse_loop_instances", "gauge", "Instances that each event loop serves.");
     metrics_sample(out, "rouse_loop_instances", (double)pool_instances(s->pool), "loop", name, NULL);
