@@ -114,6 +114,24 @@ static pid_t start_outside(bool six)
     return pid;
 }
 
+/* A socket for datagrams to port 5454, in that process's network namespace. */
+static int outside_datagrams(pid_t outside)
+{
+    struct sockaddr_in6 at = {.sin6_family = AF_INET6, .sin6_port = htons(5454)};
+    int home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC), there, fd;
+    char path[64];
+
+    snprintf(path, sizeof(path), "/proc/%d/ns/net", outside);
+    there = open(path, O_RDONLY | O_CLOEXEC);
+    ck_assert_int_eq(setns(there, CLONE_NEWNET), 0);
+    fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+    ck_assert_int_eq(setns(home, CLONE_NEWNET), 0);
+    close(there);
+    close(home);
+    return fd;
+}
+
 /* This machine's resolv.conf, for this process and its children. */
 static void set_resolv_conf(const char *text)
 {
@@ -349,6 +367,59 @@ end:
 }
 END_TEST
 
+#define SPOOF_SOURCE "test/unit/agent/sandbox/spoof_program.c"
+
+/* A datagram with another's source does not leave: neither one of another instance, nor a stranger's. */
+START_TEST(sources)
+{
+    char command[256], script[600], *out;
+    struct timeval patience = {.tv_sec = 1};
+    struct sandbox_spec s;
+    struct bench b;
+    pid_t outside;
+    int heard, k = 0;
+    char bytes[32];
+
+    NEED();
+    if (!has_tools())
+        return;
+    ck_assert_int_eq(unshare(CLONE_NEWNET), 0);
+    outside = start_outside(true);
+    bench_open(&b);
+    snprintf(command, sizeof(command), "cc -O1 -D_GNU_SOURCE -static -o %s/spoof " SPOOF_SOURCE,
+             b.code);
+    if (no_network(&b) || shell(command) != 0) {
+        printf("skipped: no network, or no compiler for a static program\n");
+        goto end;
+    }
+    /* Sockets of the outside's: one hears all datagrams. */
+    heard = outside_datagrams(outside);
+    ck_assert_int_eq(setsockopt(heard, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)), 0);
+    s = spec_of(&b, NULL);
+    s.kind.network = SANDBOX_NETWORK_EGRESS;
+    /* Past the node's own masquerading there is only who answers: the last one is honest. */
+    snprintf(script, sizeof(script),
+             "a=$(ip -6 -o addr show eth0 scope global | sed 's/.*inet6 //;s,/.*,,')\n"
+             "p=${a%%::*}\n"
+             "for f in 2001:db8::77 $p::abcd fd00::1 2001:db8::1 ::1; do /var/task/spoof $f 2001:db8::2 5454 false; done\n"
+             "for f in 198.51.100.7 " NODE " 127.0.0.1; do /var/task/spoof $f " OUTSIDE
+             " 5454 false; done\n"
+             "/var/task/spoof $a 2001:db8::2 5454 honest\n");
+    out = run_script(&b, &s, script);
+    ck_assert_msg(!strncmp(out, "sent\nsent\nsent\n", 15), "the kernel lets nobody try: %s", out);
+    free(out);
+    while (recv(heard, bytes, sizeof(bytes), 0) > 0) {
+        ck_assert_int_eq(strncmp(bytes, "honest", 6), 0);
+        k++;
+    }
+    ck_assert_int_eq(k, 1);
+    close(heard);
+end:
+    bench_close(&b);
+    end_outside(outside);
+}
+END_TEST
+
 /* A server of names in a denied range is asked nevertheless, and for nothing but names. */
 START_TEST(names_of_a_denied_range)
 {
@@ -484,5 +555,5 @@ START_TEST(two_platforms)
 }
 END_TEST
 
-UNIT_MAIN("network", egress_and_nothing_else, denied, six, names_of_a_denied_range,
+UNIT_MAIN("network", egress_and_nothing_else, denied, six, sources, names_of_a_denied_range,
           names_from_loopback, gateway, two_platforms)
