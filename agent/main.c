@@ -4,6 +4,8 @@
 #include "base/log.h"
 #include "code/cache.h"
 #include "pool/pool.h"
+#include "pool/reclaim.h"
+#include "router/capacity.h"
 #include "router/metrics_server.h"
 #include "router/options.h"
 #include "router/session.h"
@@ -13,6 +15,7 @@
 #include "shard/shard.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -29,6 +32,7 @@ struct agent {
     struct runtimes *runtimes;
     struct loop *loop;
     struct code_cache *code;
+    struct reclaim *reclaim;
     struct shards *shards;
     struct metrics_server *metrics;
     struct session *session;
@@ -127,6 +131,7 @@ static void take_down(struct agent *a)
 {
     shards_end(a->shards);
     a->metrics = metrics_server_free(a->metrics);
+    a->reclaim = reclaim_free(a->reclaim);
     a->code = code_cache_free(a->code);
     a->session = session_free(a->session);
     empty_mailbox(a->loop);
@@ -195,6 +200,19 @@ static int build_code(struct agent *a, struct err *e)
     return r < 0 ? r : code_cache_new(&code, &a->code, e);
 }
 
+static int build_reclaim(struct agent *a, struct err *e)
+{
+    char cgroup[PATH_MAX];
+    struct reclaim_config c = {
+        .launcher = a->launcher,
+        .below_percent = a->options.reclaim_below,
+        .cgroup = capacity_memory_cgroup(cgroup, sizeof(cgroup)) ? cgroup : NULL,
+    };
+    int r = c.below_percent && a->options.freeze_after_ns ? reclaim_new(&c, &a->reclaim) : 0;
+
+    return r < 0 ? err_errno(e, -r, "--reclaim-below") : 0;
+}
+
 static int build_shards(struct agent *a, struct err *e)
 {
     const struct options *o = &a->options;
@@ -213,6 +231,7 @@ static int build_shards(struct agent *a, struct err *e)
         .allow_gateways = o->allow_gateways,
         .queue_deadline_ns = o->queue_deadline_ns,
         .freeze_after_ns = o->freeze_after_ns,
+        .reclaim = a->reclaim,
         .templates = o->templates,
         .clients = o->clients,
         .on_rejected = on_rejected,
@@ -296,6 +315,8 @@ static int build(struct agent *a, struct err *e)
     if (r < 0)
         return err_errno(e, -r, "start");
     r = build_code(a, e);
+    if (r == 0)
+        r = build_reclaim(a, e);
     if (r == 0)
         r = build_shards(a, e);
     if (r == 0)

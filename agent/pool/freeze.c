@@ -26,19 +26,22 @@ static bool is_idle(const struct instance *i)
 
 static void set_frozen(struct instance *i)
 {
+    static atomic_bool told; /* by whichever loop finds out first */
     struct pool *p = i->pool;
     int r = launcher_freeze(p->config.launcher, i->cgroup, true);
 
     if (r == -ENOENT) /* it is going: its exit will be told */
         return;
     if (r < 0) {
-        log_warn("instances are not frozen on this node: %s",
-                 r == -EOPNOTSUPP ? "no cgroup freezer can be used" : strerror(-r));
+        if (!atomic_exchange(&told, true))
+            log_warn("instances are not frozen on this node: %s",
+                     r == -EOPNOTSUPP ? "no cgroup freezer can be used" : strerror(-r));
         p->config.freeze_after_ns = 0;
         return;
     }
     i->usage_final = false;
     report_frozen(p->config.report);
+    reclaim_frozen(p->config.reclaim, &i->memory, i->cgroup);
     instance_turn(i, STATE_FROZEN);
     status_send(i);
 }
@@ -49,6 +52,7 @@ void freeze_undo(struct instance *i)
     uint64_t began = clock_monotonic_ns();
     int r = launcher_freeze(p->config.launcher, i->cgroup, false);
 
+    reclaim_thawed(p->config.reclaim, &i->memory);
     if (r < 0 && r != -ENOENT)
         log_warn("instance %s cannot be thawed: %s", i->id, strerror(-r));
     report_thawed(p->config.report, clock_monotonic_ns() - began);

@@ -6,6 +6,7 @@
  * template.h   spec.start: fork: instances that are forked of one that was initialised
  * hooks.c      what is called around its life: initializer, preFreeze, preStop
  * freeze.c     Ready <-> Frozen: what is idle uses no CPU
+ * reclaim.c    what is frozen gives memory back; a thread, one for all pools; memory.c
  * work.c       what its runtime says, and what became of its invocations
  * slots.c      free, leased to the activator, taken
  * status.c     InstanceStatus, Hello, load
@@ -20,6 +21,7 @@
 #include "invoke/log_pipe.h"
 #include "pool/logs.h"
 #include "pool/pool.h"
+#include "pool/reclaim.h"
 #include "pool/slot_hints.h"
 #include "report/report.h"
 #include "runtime/runtimes.h"
@@ -110,8 +112,9 @@ struct instance {
     struct loop_timer timer;      /* initialisation, drain, or the wait for an exit or a hang-up */
     struct loop_timer overdue;    /* grace of what does not answer a CANCEL */
     struct loop_timer reap;
-    uint64_t idle_ns;       /* when its last invocation ended; monotonic */
-    struct loop_timer idle; /* then it may be frozen, if it is still idle */
+    uint64_t idle_ns;            /* when its last invocation ended; monotonic */
+    struct loop_timer idle;      /* then it may be frozen, if it is still idle */
+    struct reclaim_entry memory; /* while it is frozen */
 };
 /* It takes invocations, if a slot is free. */
 static inline bool instance_is_up(const struct instance *i)

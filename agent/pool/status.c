@@ -206,7 +206,7 @@ static void add_usage(struct instance *i)
     if (!i->sandbox)
         return;
     /* A frozen one is read once: thousands of them would be most of what an idle agent does. */
-    if (i->state == STATE_FROZEN && i->usage_final) {
+    if (i->state == STATE_FROZEN && i->usage_final && !atomic_exchange(&i->memory.taken, false)) {
         report_usage(p->config.report, i->revision->function_key, i->revision->revision, 0,
                      i->memory_seen);
         return;

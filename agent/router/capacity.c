@@ -67,8 +67,14 @@ static bool read_text(const char *path, struct buffer *to)
     return file_read(AT_FDCWD, path, SMALL_FILE, to) == 0 && buffer_append(to, "", 1) == 0;
 }
 
+struct memory_limit {
+    uint64_t bytes;
+    char dir[PATH_MAX]; /* "": the machine's own */
+};
+
 /* The smallest limit from `path` up to the root of that tree; ret stays if there is none. */
-static void smallest_limit(const char *root, const char *path, const char *file, uint64_t *ret)
+static void smallest_limit(const char *root, const char *path, const char *file,
+                           struct memory_limit *ret)
 {
     cleanup_buffer struct buffer text = {0};
     char dir[PATH_MAX], full[2 * PATH_MAX];
@@ -80,8 +86,9 @@ static void smallest_limit(const char *root, const char *path, const char *file,
 
         snprintf(full, sizeof(full), "%s%s/%s", root, dir, file);
         if (read_text(full, &text) && capacity_limit((const char *)buffer_bytes(&text), &v) &&
-            v < *ret)
-            *ret = v;
+            v < ret->bytes &&
+            snprintf(ret->dir, sizeof(ret->dir), "%s%s", root, dir) < (int)sizeof(ret->dir))
+            ret->bytes = v;
         slash = strrchr(dir, '/');
         if (!slash)
             return;
@@ -89,19 +96,35 @@ static void smallest_limit(const char *root, const char *path, const char *file,
     }
 }
 
-uint64_t capacity_memory(void)
+static void find_limit(struct memory_limit *ret)
 {
-    uint64_t v = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
     cleanup_buffer struct buffer text = {0};
     char path[PATH_MAX];
 
+    ret->bytes = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+    ret->dir[0] = '\0';
     if (!read_text("/proc/self/cgroup", &text))
-        return v;
+        return;
     if (capacity_cgroup_path((const char *)buffer_bytes(&text), "memory", path, sizeof(path)))
-        smallest_limit("/sys/fs/cgroup/memory", path, "memory.limit_in_bytes", &v);
+        smallest_limit("/sys/fs/cgroup/memory", path, "memory.limit_in_bytes", ret);
     if (capacity_cgroup_path((const char *)buffer_bytes(&text), "", path, sizeof(path)))
-        smallest_limit("/sys/fs/cgroup", path, "memory.max", &v);
-    return v;
+        smallest_limit("/sys/fs/cgroup", path, "memory.max", ret);
+}
+
+uint64_t capacity_memory(void)
+{
+    struct memory_limit limit;
+
+    find_limit(&limit);
+    return limit.bytes;
+}
+
+bool capacity_memory_cgroup(char *ret, size_t size)
+{
+    struct memory_limit limit;
+
+    find_limit(&limit);
+    return limit.dir[0] && snprintf(ret, size, "%s", limit.dir) < (int)size;
 }
 
 unsigned capacity_cpus(void)

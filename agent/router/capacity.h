@@ -6,6 +6,8 @@
 
 /* Bytes: the machine's memory, or the smallest cgroup limit above this process. */
 uint64_t capacity_memory(void);
+/* The directory of that smallest limit, for who watches what is used of it. False: there is none. */
+bool capacity_memory_cgroup(char *ret, size_t size);
 /* CPUs that this process may run on. */
 unsigned capacity_cpus(void);
 

@@ -28,6 +28,7 @@ enum {
 #define QUEUE_DEADLINE_MAX (600 * NS_PER_S)
 #define FREEZE_AFTER_MIN   (10 * NS_PER_MS)
 #define FREEZE_AFTER_MAX   (3600 * NS_PER_S)
+#define RECLAIM_BELOW_MAX  50
 
 const char options_help[] =
     "rouse-agent: runs functions on this node and takes requests for all of them.\n"
@@ -46,6 +47,8 @@ const char options_help[] =
     "                              and each is held to its own limit)\n"
     "  --freeze-after DURATION     an instance that is idle for so long uses no CPU until it is called, 10ms to\n"
     "                              1h, or never (1s, or the environment's ROUSE_FREEZE_AFTER)\n"
+    "  --reclaim-below PERCENT     when less than so much of the memory is available, frozen instances give theirs\n"
+    "                              back, 1 to 50; 0: never (10, or the environment's ROUSE_RECLAIM_BELOW)\n"
     "  --code-cache BYTES          for unpacked code, as 4Gi; 1Mi at least. Beyond it what was used least\n"
     "                              recently goes, but for what is in use (10 % of the disk, 10Gi at most)\n"
     "  --templates N               so many templates of functions with start: fork are kept while their functions\n"
@@ -176,6 +179,19 @@ static int take_templates(const char *value, struct options *o, struct err *e)
     if (*value < '0' || *value > '9' || *end || errno || n > TEMPLATES_LIMIT)
         return bad(e, "--templates", value, "is not a number of templates, 0 to 10000");
     o->templates = (unsigned)n;
+    return 0;
+}
+
+static int take_reclaim_below(const char *flag, const char *value, struct options *o, struct err *e)
+{
+    char *end;
+    unsigned long n;
+
+    errno = 0;
+    n = strtoul(value, &end, 10);
+    if (*value < '0' || *value > '9' || *end || errno || n > RECLAIM_BELOW_MAX)
+        return bad(e, flag, value, "is not a percentage up to 50, or 0 for never");
+    o->reclaim_below = (unsigned)n;
     return 0;
 }
 
@@ -391,6 +407,8 @@ static int take(const char *name, char *value, struct options *o, struct err *e)
         return take_freeze_after(name, value, o, e);
     if (!strcmp(name, "--pool"))
         return take_pool(value, o, e);
+    if (!strcmp(name, "--reclaim-below"))
+        return take_reclaim_below(name, value, o, e);
     if (!strcmp(name, "--loops"))
         return take_loops(name, value, o, e);
     if (!strcmp(name, "--reactor"))
@@ -406,6 +424,7 @@ static bool takes_value(const char *name)
                                          "--code-cache",
                                          "--queue-deadline",
                                          "--freeze-after",
+                                         "--reclaim-below",
                                          "--templates",
                                          "--deny-egress",
                                          "--allow-egress",
@@ -435,13 +454,14 @@ int options_parse(int argc, char **argv, struct options *ret, enum options_mode 
         .cpu_millis = capacity_cpus() * CPU_SHARE * 1000,
         .queue_deadline_ns = 30 * NS_PER_S,
         .freeze_after_ns = NS_PER_S,
+        .reclaim_below = 10,
         .templates = TEMPLATES_DEFAULT,
         .loops = 1,
         .pool = POOL_DEFAULT,
         .reactor = -1,
     };
     const char *loops = getenv("ROUSE_LOOPS"), *reactor = getenv("ROUSE_REACTOR");
-    const char *freeze = getenv("ROUSE_FREEZE_AFTER");
+    const char *freeze = getenv("ROUSE_FREEZE_AFTER"), *reclaim = getenv("ROUSE_RECLAIM_BELOW");
     int r;
 
     *ret_mode = OPTIONS_RUN;
@@ -455,6 +475,11 @@ int options_parse(int argc, char **argv, struct options *ret, enum options_mode 
     }
     if (freeze && *freeze) {
         r = take_freeze_after("ROUSE_FREEZE_AFTER", freeze, &o, e);
+        if (r < 0)
+            return r;
+    }
+    if (reclaim && *reclaim) {
+        r = take_reclaim_below("ROUSE_RECLAIM_BELOW", reclaim, &o, e);
         if (r < 0)
             return r;
     }

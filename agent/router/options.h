@@ -21,6 +21,7 @@ struct options { /* strings point into argv */
     uint64_t code_cache; /* bytes; 0: a tenth of the disk, 10 GiB at most */
     uint64_t queue_deadline_ns;
     uint64_t freeze_after_ns; /* 0: never */
+    unsigned reclaim_below;   /* percent of the memory; 0: never */
     unsigned templates;       /* 0: none */
     struct http_timeouts clients;
     const char *instance_subnet; /* NULL: the agent's choice */

@@ -447,6 +447,11 @@ int launcher_freeze(const struct launcher *l, const char *cgroup, bool frozen)
     return id_valid(cgroup) ? cgroup_freeze(&l->cgroups, cgroup, frozen) : -ENOENT;
 }
 
+int launcher_reclaim(const struct launcher *l, const char *cgroup, uint64_t bytes, uint64_t *ret_freed)
+{
+    return id_valid(cgroup) ? cgroup_reclaim(&l->cgroups, cgroup, bytes, ret_freed) : -ENOENT;
+}
+
 int launcher_usage(const struct launcher *l, const char *cgroup, struct sandbox_usage *ret)
 {
     struct cgroup_usage u;

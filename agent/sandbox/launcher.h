@@ -121,10 +121,13 @@ int launcher_park(struct launcher *l, const struct sandbox_kind *k, unsigned cou
 int launcher_ports(struct launcher *l, const char *const *addresses);
 /* How many are parked for that Runtime, of all kinds, as the launcher said half a second ago. */
 unsigned launcher_parked(const struct launcher *l, const char *runtime_root);
-/* The next two write and read the cgroup that STARTED has named: any thread. -ENOENT, -EOPNOTSUPP. A stop
+/* The next three write and read the cgroup that STARTED has named: any thread. -ENOENT, -EOPNOTSUPP. A stop
  * thaws; who freezes after it has asked for the stop delays that until its grace is over. */
 int launcher_freeze(const struct launcher *l, const char *cgroup, bool frozen);
 int launcher_usage(const struct launcher *l, const char *cgroup, struct sandbox_usage *ret);
+/* Takes up to so many bytes of memory away from it; *ret_freed: how many. May take a second. */
+int launcher_reclaim(const struct launcher *l, const char *cgroup, uint64_t bytes,
+                     uint64_t *ret_freed);
 /* "v1", "v2" or "hybrid", and what cannot be enforced here, one line; NULL if all can. */
 const char *launcher_cgroup_layout(const struct launcher *l);
 const char *launcher_warning(const struct launcher *l);

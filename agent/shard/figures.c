@@ -5,6 +5,7 @@
 #include "code/cache.h"
 #include "http/metrics.h"
 #include "reactor/loop_metrics.h"
+#include "pool/reclaim.h"
 #include "report/report.h"
 #include "router/gateway.h"
 #include "router/metrics_server.h"
@@ -84,6 +85,8 @@ static void ask_metrics(struct shard *s, struct buffer *out)
     gateway_metrics(s->gateway, out);
     peer_server_metrics(s->peer, out);
     client_metrics(s, out);
+    if (is_main(s))
+        reclaim_metrics(s->all->config.reclaim, out);
     if (is_main(s) && s->all->config.code)
         code_cache_metrics(s->all->config.code, out);
     if (is_main(s) && s->all->config.launcher)

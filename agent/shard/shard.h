@@ -45,6 +45,7 @@ struct shards;
 struct code_cache;
 struct launcher;
 struct metrics_server;
+struct reclaim;
 
 struct shards_config { /* what is pointed to lives until shards_free() */
     unsigned count;    /* 1 to LOOPS_MAX */
@@ -58,6 +59,7 @@ struct shards_config { /* what is pointed to lives until shards_free() */
     bool allow_gateways;          /* instances may call the nodes' gateways */
     uint64_t queue_deadline_ns;
     uint64_t freeze_after_ns; /* 0: never */
+    struct reclaim *reclaim;  /* NULL: none */
     unsigned templates;       /* kept at most, in all */
     struct http_timeouts clients;
     void (*on_rejected)(void *user, const char *reason);

@@ -229,6 +229,12 @@ int launcher_usage(const struct launcher *l, const char *cgroup, struct sandbox_
 static char freezes[1024]; /* "freeze ID\n", "thaw ID\n"... */
 static int freeze_result;
 
+int launcher_reclaim(const struct launcher *l, const char *cgroup, uint64_t bytes, uint64_t *ret_freed)
+{
+    (void)l, (void)cgroup, (void)bytes, (void)ret_freed;
+    return -EOPNOTSUPP;
+}
+
 int launcher_freeze(const struct launcher *l, const char *cgroup, bool frozen)
 {
     size_t n = strlen(freezes);

@@ -50,6 +50,7 @@ START_TEST(defaults)
     ck_assert_str_eq(o.metrics_address, "tcp://127.0.0.1:8082");
     ck_assert_uint_eq(o.queue_deadline_ns, 30 * NS_PER_S);
     ck_assert_uint_eq(o.freeze_after_ns, NS_PER_S);
+    ck_assert_uint_eq(o.reclaim_below, 10);
     ck_assert_uint_eq(o.cpu_millis, capacity_cpus() * 32000);
     ck_assert_uint_gt(o.memory, 0);
     ck_assert_uint_lt(o.memory, capacity_memory());
@@ -99,6 +100,14 @@ START_TEST(when_to_freeze)
     setenv("ROUSE_FREEZE_AFTER", "soon", 1);
     ck_assert_int_eq(parse("", &o, &e), -EINVAL);
     ck_assert_ptr_nonnull(strstr(e.message, "ROUSE_FREEZE_AFTER \"soon\""));
+    unsetenv("ROUSE_FREEZE_AFTER");
+    ck_assert_int_eq(parse("--reclaim-below 0", &o, &e), 0);
+    ck_assert_uint_eq(o.reclaim_below, 0);
+    setenv("ROUSE_RECLAIM_BELOW", "25", 1);
+    ck_assert_int_eq(parse("", &o, &e), 0);
+    ck_assert_uint_eq(o.reclaim_below, 25);
+    setenv("ROUSE_RECLAIM_BELOW", "all", 1);
+    ck_assert_int_eq(parse("", &o, &e), -EINVAL);
 }
 END_TEST
 
@@ -123,6 +132,9 @@ static const struct {
      "--freeze-after \"9ms\": is neither a duration between 10ms and 1h nor never"},
     {"--freeze-after 61m", "between 10ms and 1h nor never"},
     {"--freeze-after 0", "between 10ms and 1h nor never"},
+    {"--reclaim-below 51", "--reclaim-below \"51\": is not a percentage up to 50, or 0 for never"},
+    {"--reclaim-below -1", "up to 50"},
+    {"--reclaim-below 5%", "up to 50"},
     {"--loops 65", "--loops \"65\": is not a number of loops up to 64"},
     {"--loops two", "--loops \"two\""},
     {"--loops 99999999999999999999", "up to 64"},

@@ -265,6 +265,12 @@ int launcher_usage(const struct launcher *l, const char *cgroup, struct sandbox_
     return -ENOENT;
 }
 
+int launcher_reclaim(const struct launcher *l, const char *cgroup, uint64_t bytes, uint64_t *ret_freed)
+{
+    (void)l, (void)cgroup, (void)bytes, (void)ret_freed;
+    return -EOPNOTSUPP;
+}
+
 int launcher_freeze(const struct launcher *l, const char *cgroup, bool frozen)
 {
     (void)l, (void)cgroup, (void)frozen;
