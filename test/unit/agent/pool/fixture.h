@@ -413,6 +413,7 @@ static void begin(void)
     c.init_timeout_ns = init_timeout_ns;
     c.drain_limit_ns = drain_limit_ns;
     c.freeze_after_ns = freeze_after_ns;
+    c.templates = 4;
     ck_assert_int_eq(pool_new(&c, &pool), 0);
     ck_assert_int_eq(http_server_new(loop, &o, &front), 0);
     ck_assert_int_eq(http_server_listen_fd(front, listen_tcp(&front_port)), 0);
@@ -467,8 +468,9 @@ static void end(void)
 struct revision_options {
     const char *revision, *runtime, *package, *handler, *lang;
     uint32_t concurrency, timeout_ms, port, cpu;
-    const char *initializer, *pre_freeze, *pre_stop;
+    const char *initializer, *pre_freeze, *pre_stop, *after_fork;
     uint32_t initializer_timeout_ms;
+    bool fork;
 };
 
 /* A Desired with one revision; `ids` and `removed` are separated by spaces; `since` 0: a full one.
@@ -508,7 +510,9 @@ static int desire(const struct revision_options *o, const char *ids, const char 
     lifecycle.initializer_timeout_ms = o ? o->initializer_timeout_ms : 0;
     lifecycle.pre_freeze = (char *)(o && o->pre_freeze ? o->pre_freeze : "");
     lifecycle.pre_stop = (char *)(o && o->pre_stop ? o->pre_stop : "");
-    if (o && (o->initializer || o->pre_freeze || o->pre_stop))
+    lifecycle.after_fork = (char *)(o && o->after_fork ? o->after_fork : "");
+    spec.fork = o && o->fork;
+    if (o && (o->initializer || o->pre_freeze || o->pre_stop || o->after_fork))
         spec.lifecycle = &lifecycle;
     spec.timeout_ms = o && o->timeout_ms ? o->timeout_ms : 3000;
     spec.concurrency = o && o->concurrency ? o->concurrency : 1;

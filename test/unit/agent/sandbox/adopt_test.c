@@ -147,7 +147,8 @@ static void lives_and_ends(bool v1_only)
 {
     struct sandbox_usage u;
     struct bench b;
-    pid_t pid = open_with(&b, v1_only, "/bin/busybox sleep 77101 & wait; /bin/busybox sleep 77102", "77101");
+    pid_t pid =
+        open_with(&b, v1_only, "/bin/busybox sleep 77101 & wait; /bin/busybox sleep 77102", "77101");
 
     adopt(&b, pid);
     ck_assert(in_cgroup(pid, child.at.cgroup));
@@ -187,7 +188,8 @@ START_TEST(grace_is_a_sigterm)
     NEED();
     pid = open_with(&b, false, "/bin/busybox sleep 77201 & wait; /bin/busybox sleep 77202", "77201");
     adopt(&b, pid);
-    ck_assert_int_eq(launcher_freeze(b.launcher, child.at.cgroup, true), 0); /* it would sleep through it */
+    ck_assert_int_eq(launcher_freeze(b.launcher, child.at.cgroup, true),
+                     0); /* it would sleep through it */
     ck_assert_int_eq(launcher_stop_sandbox(b.launcher, ADOPTED, 60 * NS_PER_S), 0);
     wait_for(&b, &child.exited);
     ck_assert(child.exit.signal == SIGTERM || child.exit.signal == 0);
@@ -274,6 +276,6 @@ START_TEST(only_processes_of_the_sandbox)
 }
 END_TEST
 
-UNIT_MAIN("adopt", one_lives_and_ends_by_itself, one_lives_and_ends_by_itself_on_v1, grace_is_a_sigterm,
-          a_frozen_parent_reaps_it, it_ends_with_its_sandbox, it_ends_with_the_launcher,
-          only_processes_of_the_sandbox)
+UNIT_MAIN("adopt", one_lives_and_ends_by_itself, one_lives_and_ends_by_itself_on_v1,
+          grace_is_a_sigterm, a_frozen_parent_reaps_it, it_ends_with_its_sandbox,
+          it_ends_with_the_launcher, only_processes_of_the_sandbox)
