@@ -101,6 +101,31 @@ def test_what_a_function_is_given(platform, attack):
     assert all("nosuid" in m[2] for m in seen["mounts"] if m[1] not in ("/proc/keys",) and m[3] != "devtmpfs"), seen["mounts"]
 
 
+NODE = """
+const fs = require("fs");
+const links = (path) => Object.fromEntries(fs.readdirSync(path).map((n) => {
+  try { return [n, fs.readlinkSync(`${path}/${n}`)]; } catch { return [n, "/dev/null"]; }  // the listing's own
+}));
+exports.handler = async () => ({
+  fds: links("/proc/self/fd"), cwd: fs.readlinkSync("/proc/self/cwd"), root: fs.readlinkSync("/proc/self/root"),
+  exe: fs.readlinkSync("/proc/self/exe"),
+  born: ["environ", "cmdline", "comm"].map((n) => fs.readFileSync(`/proc/self/${n}`, "latin1")).join("\\n"),
+  init: ["mem", "environ", "fd"].map((n) => { try { fs.openSync(`/proc/1/${n}`); } catch (e) { return e.code; } }),
+  up: fs.readdirSync("/proc/self/cwd/../../../..").sort().join() === fs.readdirSync("/").sort().join(),
+});
+"""
+
+
+def test_what_a_function_of_node_is_given(platform, neighbour):
+    platform.apply(function("inside-node", NODE, runtime="nodejs"))
+    seen = platform.call("/inside-node").json
+    assert all(v.startswith(("pipe:[", "socket:[", "anon_inode:")) or v == "/dev/null" for v in seen["fds"].values()), seen["fds"]
+    assert (seen["cwd"], seen["root"], seen["exe"]) == ("/var/task", "/", "/usr/bin/node")
+    assert str(platform.state) not in seen["born"] and "rouse-agent" not in seen["born"], seen["born"]
+    assert seen["init"] == ["ENOENT"] * 3 and seen["up"]
+    neighbour()
+
+
 def test_the_way_up_ends_at_its_own_root(attack):
     tops = attack("climbs").json
     assert set(tops.values()) <= {True, "ENOTDIR", "ENOENT"}, tops
