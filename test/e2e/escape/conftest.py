@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from harness import TOP, function
+from harness import TOP, function, wait_until
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from victims import SECRET  # noqa: E402
@@ -39,7 +39,15 @@ def landlock():
 
 
 @pytest.fixture(scope="module")
-def neighbour(platform):
+def pool(platform):
+    """Attackers and victims live in sandboxes that were made ahead, as they mostly do: of Python's they are a zygote's forks."""
+    for runtime in ("python3", "nodejs", "provided"):
+        wait_until(f"parked sandboxes of {runtime}",
+                   lambda: platform.metric("rouse_agent_sandboxes_parked", node=0, runtime=runtime) >= 2)
+
+
+@pytest.fixture(scope="module")
+def neighbour(platform, pool):
     platform.apply(function("neighbour", NEIGHBOUR, env=[{"name": "SECRET", "value": SECRET}]))
 
     def call():

@@ -18,7 +18,8 @@ def platform(tmp_path_factory):
         (runtimes / name).mkdir()
         (runtimes / name / "rootfs").symlink_to((built / "rootfs").resolve())
         (runtimes / name / "runtime.json").write_text(json.dumps({**about, "name": name, "syscalls": calls}))
-    shutil.copytree(TOP / "build/runtimes/python3", runtimes / "python3", symlinks=True)
+    for name in ("python3", "nodejs"):
+        (runtimes / name).symlink_to((TOP / "build/runtimes" / name).resolve())
     before = machine_state()
     p = Platform(flags=["--runtimes", str(runtimes)])
     yield p

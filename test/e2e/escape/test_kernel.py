@@ -81,6 +81,10 @@ def test_the_environment_is_what_was_specified(platform, neighbour):
     assert "STATE" not in str(env) and str(platform.state) not in str(env)
 
 
+def test_this_was_in_pooled_sandboxes(platform, attack, attackers):
+    assert platform.metric("rouse_agent_sandbox_starts_total", node=0, **{"from": "pool"}) >= 3
+
+
 @pytest.mark.parametrize("how", ["a signal to all", "terminating the init", "a crash"])
 def test_ends_of_ones_own_making(attack, how):
     """Who ends his own instance has ended that and nothing else; the attack's fixture calls the neighbour."""
