@@ -125,6 +125,26 @@ def born():
     return text
 
 
+def mapped(_):
+    """What is mapped here of others' files: to make the mapping writable, where it is shared, and to open what lies behind."""
+    seen = {}
+    with open("/proc/self/maps") as f:
+        for line in f:
+            fields = line.split(None, 5)
+            if len(fields) == 6 and fields[5].startswith("/"):
+                first, last = (int(a, 16) for a in fields[0].split("-"))
+                name = fields[5].strip()
+                if fields[1].endswith("s"):
+                    seen[f"write to {name}"] = outcome(protect, first, last - first)
+                seen[f"open {name}"] = outcome(os.open, f"/proc/self/map_files/{fields[0]}", os.O_RDWR)
+    return seen
+
+
+def protect(address, size):
+    if libc.mprotect(ctypes.c_void_p(address), ctypes.c_size_t(size), 3):
+        raise OSError(ctypes.get_errno(), "")
+
+
 def climbs(_):
     """Up from everything that is a directory here, and through /proc's links: what one finds at the top."""
     tops = {}
