@@ -130,7 +130,9 @@ def test_what_is_mapped_stays_as_it_is(attack):
     """A zygote's fork has the program and the list of calls of the next sandboxes in its memory."""
     seen = attack("mapped").json
     assert {k: v for k, v in seen.items() if k.startswith("write")} in ({}, {"write to /memfd:seccomp (deleted)": "EACCES"})
-    assert {v for k, v in seen.items() if k.startswith("open")} <= {"EPERM", "EACCES"}, seen
+    # It takes a capability of the node's; ENOENT: that mapping has another size by now.
+    assert {v for k, v in seen.items() if k.startswith("open")} <= {"EPERM", "ENOENT"}, seen
+    assert "EPERM" in seen.values()
 
 
 def test_the_way_up_ends_at_its_own_root(attack):
