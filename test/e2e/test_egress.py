@@ -1,11 +1,12 @@
 """What functions on a cluster do not reach: the platform's own ports, on whatever node; and what they do."""
 import json
+import shutil
 import socket
 import subprocess
 import threading
 
 import pytest
-from harness import function, wait_until
+from harness import Platform, function, platform_id, wait_until
 
 PROBE = r'''
 import json, socket, threading
@@ -65,3 +66,29 @@ def test_what_else_listens_on_the_controllers_machine_is_reached(cluster, probe)
         t.start()
         assert probe([[bridge, port]]) == {f"{bridge}:{port}": "CONNECTED"}
         t.join(5)
+
+
+LINKS = """
+def handler(event, context):
+    return [line.split(":")[0].strip() for line in open("/proc/net/dev")][2:]
+"""
+
+
+def test_what_the_operator_denies(monkeypatch):
+    monkeypatch.setenv("ROUSE_DENY_EGRESS", "10.0.0.0/8,fd00::/8")
+    monkeypatch.setenv("ROUSE_ALLOW_EGRESS", "10.1.0.0/16")
+    p = Platform()
+    try:
+        name = f"rouse-{platform_id(p.state / 'agents/node-1')}"
+        sets = {s: subprocess.run(["nft", "list", "set", "inet", name, s], text=True, capture_output=True, check=True).stdout
+                for s in ("deny4", "deny6", "allow4")}
+        assert "10.0.0.0/8" in sets["deny4"] and "10.1.0.0/16" in sets["allow4"], sets
+        assert "fd00::/8" in sets["deny6"] and "64:ff9b::a00:0/104" in sets["deny6"], sets
+        p.apply(function("linked", LINKS), function("alone", LINKS, network="none"))
+        assert p.call("/linked").json == ["lo", "eth0"]
+        assert p.call("/alone").json == ["lo"]
+    finally:
+        p.down()
+        left = p.leftovers()
+        shutil.rmtree(p.state, ignore_errors=True)
+    assert not left, left
