@@ -38,6 +38,13 @@ static long opened(const char *path, int flags)
     return open(path, flags | O_CLOEXEC | O_NONBLOCK, 0600);
 }
 
+static long written(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+    return fd < 0 ? fd : write(fd, text, strlen(text));
+}
+
 static long own_namespace(const char *path, int type)
 {
     int fd = open(path, O_RDONLY);
@@ -239,7 +246,7 @@ static long by_i386(void)
     A("clock_settime", syscall(SYS_clock_settime, 0, NULL))                                        \
     A("clock_adjtime", syscall(SYS_clock_adjtime, 0, NULL))                                        \
     A("adjtimex", syscall(SYS_adjtimex, NULL))                                                     \
-    A("offsets of the clocks", opened("/proc/self/timens_offsets", O_WRONLY))                      \
+    A("offsets of the clocks", written("/proc/self/timens_offsets", "boottime 100000 0"))          \
     A("setuid", setuid(0))                                                                         \
     A("setgid", setgid(0))                                                                         \
     A("setgroups", syscall(SYS_setgroups, 0, NULL))                                                \
@@ -249,10 +256,10 @@ static long by_i386(void)
     A("new privileges", prctl(PR_SET_NO_NEW_PRIVS, 0, 0, 0, 0))                                    \
     A("another map of its memory", prctl(PR_SET_MM, PR_SET_MM_EXE_FILE, 0, 0, 0))                  \
     A("another filter", another_filter())                                                          \
-    A("ids of its namespace", opened("/proc/self/uid_map", O_WRONLY))                              \
+    A("ids of its namespace", written("/proc/self/uid_map", "0 0 1"))                              \
     A("memory by its file", opened("/proc/self/mem", O_RDWR))                                      \
     A("own program", opened("/proc/self/exe", O_WRONLY))                                           \
-    A("spare me", opened("/proc/self/oom_score_adj", O_WRONLY))                                    \
+    A("spare me", written("/proc/self/oom_score_adj", "0"))                                        \
     A("more descriptors", more_files())                                                            \
     A("core dumps", core_limit())                                                                  \
     A("real time", real_time())                                                                    \

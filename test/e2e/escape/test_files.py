@@ -6,8 +6,10 @@ import re
 import subprocess
 
 import pytest
-from harness import TOP, function
+from harness import function
 from victims import SECRET
+
+HERE = pathlib.Path(__file__).parent
 
 READ_ONLY = ["/var/task/index.py", "/var/task/new", "/usr/bin/new", "/new", "/etc/hosts", "/etc/passwd", "/run/new",
              "/run/rouse/new", "/dev/new", "/sys/new", "/proc/sys/kernel/core_pattern", "/proc/sys/kernel/modprobe",
@@ -101,6 +103,21 @@ def test_what_a_function_is_given(platform, attack):
     assert all("nosuid" in m[2] for m in seen["mounts"] if m[1] not in ("/proc/keys",) and m[3] != "devtmpfs"), seen["mounts"]
 
 
+def test_what_a_fork_is_given(platform, neighbour):
+    """A template's child: its own outputs and connection, and none of the template's or of a sibling's."""
+    platform.apply(function("inside-fork", (HERE / "attacker.py").read_text(), start="fork"))
+    body = json.dumps(["holds", None]).encode()
+    seen = platform.call("/inside-fork", method="POST", body=body).json
+    assert all(v.startswith(("pipe:[", "socket:[")) or v == "/dev/null" for v in seen["fds"].values()), seen["fds"]
+    assert len(seen["fds"]) == 4 and (seen["cwd"], seen["root"]) == ("/var/task", "/"), seen["fds"]
+    assert str(platform.state) not in seen["born"]
+    s = platform.call("/inside-fork", method="POST", body=json.dumps(["status", None]).encode()).json
+    assert (s["CapEff"], s["NoNewPrivs"], s["Seccomp"]) == ("0" * 16, "1", "2")
+    secret = json.dumps(["look_around", SECRET[::-1]]).encode()
+    assert platform.call("/inside-fork", method="POST", body=secret).json["found"] == []
+    neighbour()
+
+
 NODE = """
 const fs = require("fs");
 const links = (path) => Object.fromEntries(fs.readdirSync(path).map((n) => {
@@ -163,7 +180,7 @@ def test_setuid_files(platform, tmp_path, attack):
     (tmp_path / "who.c").write_text(WHO)
     subprocess.run(["cc", "-static", "-o", tmp_path / "who", tmp_path / "who.c"], check=True)
     (tmp_path / "who").chmod(0o6755)
-    (tmp_path / "index.py").write_text((TOP / "test/e2e/escape/attacker.py").read_text())
+    (tmp_path / "index.py").write_text((HERE / "attacker.py").read_text())
     manifest = tmp_path / "manifest.yaml"
     manifest.write_text(json.dumps(function("setuid", {"path": str(tmp_path)})))
     platform.rouse("apply", "-f", str(manifest))

@@ -39,9 +39,10 @@ def expected(landlock):
     refused = "EACCES" if landlock >= 2 else None
     wanted |= {
         "device node": refused or "EPERM", "block device node": refused or "EPERM",
-        # Its own, and nobody's business to write to; without Landlock the kernel itself asks for capabilities later.
-        "memory by its file": refused or "OK", "spare me": refused or "OK", "ids of its namespace": refused or "OK",
-        "offsets of the clocks": "EACCES", "own program": "EACCES", "priority": "EACCES",
+        # Without Landlock the kernel itself asks for capabilities; not for its own memory, which is no attack.
+        "memory by its file": refused or "OK", "ids of its namespace": refused or "EPERM",
+        "offsets of the clocks": refused or "EPERM",
+        "spare me": "EACCES", "own program": "EACCES", "priority": "EACCES",
         "abstract socket of the neighbour": "ECONNREFUSED",    # the name is another network's
         "new privileges": "EINVAL",                            # that flag is never taken back
         "core dumps": "EDOM",                                  # it said yes, and did nothing

@@ -92,5 +92,6 @@ def test_beside_a_noisy_one(platform, attack, neighbour, capsys):
             noise.join()
         took.sort()
         with capsys.disabled():
+            print()
             for name, value in (("p50", took[len(took) // 2]), ("p99", took[len(took) * 99 // 100])):
-                print(f"\nbench neighbour_beside_{what}_{name} {value:.2f} ms", end="")
+                print(f"bench neighbour_beside_{what}_{name} {value:.2f} ms")
