@@ -18,23 +18,29 @@ find /sys/fs/cgroup -name 'rouse-*'
 exit $failed
 """
 
-PLATFORM = r"""
+# The cgroup below $2 of the program named $1.
+BOX_OF = r"""
+box_of() { for d in $2/*/; do for p in $(cat $d/cgroup.procs); do ! grep -q "^$1" /proc/$p/comm || { echo ${d%/}; return; }; done; done; }
+"""
+
+PLATFORM = BOX_OF + r"""
 set -e
 export ROUSE_STATE=/run/rouse-state ROUSE_FREEZE_AFTER=300ms
 log=$ROUSE_STATE/logs/agent-node-1.log
 fail() { echo "failed: $*"; cat $log; exit 1; }
 call() { wget -q -O - --post-data="$1" http://127.0.0.1:8080/hello/c; }
-figure() { wget -q -O - http://127.0.0.1:8082/metrics | sed -n "s|^$1 ||p"; }
+figure() { wget -q -O - http://127.0.0.1:8082/metrics | grep "^rouse_agent_$1" | sed 's/.* //' | head -1; }
 echo never >/sys/kernel/mm/transparent_hugepage/enabled
 rouse up
 rouse status
 ! grep -E 'cgroup|is not limited' $log | grep -v ' cgroup v2$' || fail warned
+i=0; until [ "$(figure sandboxes_parked)" -gt 0 ]; do i=$((i+1)); [ $i -lt 200 ] || fail "nothing is parked"; sleep 0.1; done
 rouse apply -f build/release/examples/hello-c/function.yaml
 call 'Hello C'; echo
+[ "$(figure 'sandbox_starts_total{from="pool"}')" = 1 ] || fail "not from the pool"
 call 'Hello again' | grep -q again || fail again
 
-# hello-c is the one with 32 MiB.
-box=$(dirname $(grep -l '^33554432$' /sys/fs/cgroup/rouse-*/*/memory.max))
+box=$(box_of bootstrap /sys/fs/cgroup/rouse-*)
 for f in memory.max memory.high memory.swap.max memory.oom.group cpu.max cpu.weight pids.max; do
   echo "limit $f $(cat $box/$f || true)"
 done
@@ -53,7 +59,7 @@ echo platform-done
 
 
 # From a login session's scope, where a shell and another process are.
-SESSION = r"""
+SESSION = BOX_OF + r"""
 set -e
 export ROUSE_STATE=/run/rouse-state
 fail() { echo "failed: $*"; cat $ROUSE_STATE/logs/agent-node-1.log; exit 1; }
@@ -74,7 +80,7 @@ grep -q session-1.scope /proc/$(cut -d' ' -f1 $ROUSE_STATE/run/controller.pid)/c
 rouse apply -f build/release/examples/hello-c/function.yaml
 rouse apply -f build/vm/hungry/function.yaml
 call hello/c one | grep -q '"one"' || fail one
-cd $(dirname $(grep -l '^33554432$' /sys/fs/cgroup/system.slice/$(scopes)/rouse-*/*/memory.max | head -1))
+cd $(box_of bootstrap /sys/fs/cgroup/system.slice/$(scopes)/rouse-*)
 echo "limits $(cat memory.max) $(cat memory.swap.max || true) $(cat cpu.max) $(cat pids.max)"
 cd /repo
 call hungry little
