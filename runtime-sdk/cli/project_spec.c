@@ -61,14 +61,21 @@ static int read_hook(struct json_object *spec, const char *field, const char **r
 
 static int read_lifecycle(struct json_object *spec, struct local_function *f, struct err *e)
 {
-    const char *limit = text_of(spec, "lifecycle.initializerTimeout", "10s");
+    const char *limit = text_of(spec, "lifecycle.initializerTimeout", "10s"),
+               *start = text_of(spec, "start", "exec");
     uint64_t ns;
     int r = read_hook(spec, "lifecycle.initializer", &f->initializer, e);
 
     if (r == 0)
         r = read_hook(spec, "lifecycle.preStop", &f->pre_stop, e);
+    if (r == 0)
+        r = read_hook(spec, "lifecycle.afterFork", &f->after_fork, e);
     if (r < 0)
         return r;
+    if (!start || (strcmp(start, "exec") != 0 && strcmp(start, "fork") != 0))
+        return bad(e, "start", "exec or fork");
+    if (f->after_fork && strcmp(start, "fork") != 0)
+        return bad(e, "lifecycle.afterFork", "with start: fork only");
     if (!limit || quantity_duration(limit, &ns) < 0 || ns < 100000000ull || ns > 600000000000ull)
         return bad(e, "lifecycle.initializerTimeout", "a duration from 100ms to 10m");
     f->initializer_timeout_ms = (uint32_t)(ns / 1000000);

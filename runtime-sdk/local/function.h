@@ -15,8 +15,8 @@ struct local_function { /* all of it outlives the run */
     uint64_t memory;         /* bytes: told to the function, not enforced */
     uint32_t cpu_millis;     /* likewise */
     uint32_t timeout_ms, concurrency;
-    uint16_t port;                      /* not 0: it is an HTTP server there */
-    const char *initializer, *pre_stop; /* of spec.lifecycle; NULL: none */
+    uint16_t port;                                   /* not 0: it is an HTTP server there */
+    const char *initializer, *after_fork, *pre_stop; /* of spec.lifecycle; NULL: none */
     uint32_t initializer_timeout_ms;
     const struct local_trigger *triggers;
     size_t trigger_count;

@@ -1,5 +1,5 @@
-/* hooks.c - spec.lifecycle, as on the platform: the initializer is called when the code is loaded, and
- * ready waits for it; preStop before the stop, where nothing runs any more. */
+/* hooks.c - spec.lifecycle, as on the platform: the initializer is called when the code is loaded, then
+ * afterFork, and ready waits for them; preStop before the stop, where nothing runs any more. */
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "local/instance_internal.h"
@@ -21,35 +21,58 @@ static int call(struct instance *i, enum frame_hook_kind hook, const char *name,
     return r;
 }
 
-static void on_initializer_late(struct loop_timer *t)
+/* What ready waits for, one after the other. Here an instance is never a fork, but the function relies on what
+ * its afterFork has done. */
+static const char *name_of(const struct instance *i)
+{
+    return i->hook == HOOK_INITIALIZER ? i->function->initializer : i->function->after_fork;
+}
+
+static const char *title_of(const struct instance *i)
+{
+    return i->hook == HOOK_INITIALIZER ? "initializer" : "afterFork hook";
+}
+
+static void on_first_late(struct loop_timer *t)
 {
     struct instance *i = container_of(t, struct instance, timer);
 
-    snprintf(i->why, sizeof(i->why), "the initializer '%.100s' did not end within %.1f s",
-             i->function->initializer, i->function->initializer_timeout_ms / 1e3);
+    snprintf(i->why, sizeof(i->why), "the %s '%.100s' did not end within %.1f s", title_of(i),
+             name_of(i), i->function->initializer_timeout_ms / 1e3);
     instance_end(i, true);
 }
 
-void hooks_loaded(struct instance *i, unsigned slots)
+/* Calls the next one after `i->hook`, or it is ready. */
+static void go_on(struct instance *i)
 {
     const struct local_function *f = i->function;
     int r;
 
-    if (i->state != INSTANCE_STARTING || !f->initializer) {
+    if (!i->hook && f->initializer) {
+        i->hook = HOOK_INITIALIZER;
+    } else if (i->hook != HOOK_AFTER_FORK && f->after_fork) {
+        i->hook = HOOK_AFTER_FORK;
+    } else {
+        instance_ready(i, i->slots);
+        return;
+    }
+    r = call(i, i->hook, name_of(i), f->initializer_timeout_ms * NS_PER_MS, on_first_late);
+    if (r < 0) {
+        snprintf(i->why, sizeof(i->why), "the %s cannot be called: %s", title_of(i),
+                 r == -ENOTSUP ? "the Lambda Runtime API has no hooks" : strerror(-r));
+        instance_end(i, true);
+    }
+}
+
+void hooks_loaded(struct instance *i, unsigned slots)
+{
+    if (i->state != INSTANCE_STARTING) {
         instance_ready(i, slots);
         return;
     }
     i->slots = slots;
-    if (i->initializing)
-        return;
-    i->initializing = true;
-    r = call(i, HOOK_INITIALIZER, f->initializer, f->initializer_timeout_ms * NS_PER_MS,
-             on_initializer_late);
-    if (r < 0) {
-        snprintf(i->why, sizeof(i->why), "the initializer cannot be called: %s",
-                 r == -ENOTSUP ? "the Lambda Runtime API has no hooks" : strerror(-r));
-        instance_end(i, true);
-    }
+    if (!i->hook)
+        go_on(i);
 }
 
 static void on_pre_stop_late(struct loop_timer *t)
@@ -78,13 +101,13 @@ void hooks_answered(struct instance *i, enum frame_hook_kind hook, const struct 
         console_function_error(i->config.console, NULL, e);
     if (hook == HOOK_PRE_STOP && i->pre_stopping) {
         instance_terminate(i);
-    } else if (hook == HOOK_INITIALIZER && i->state == INSTANCE_STARTING) {
+    } else if (hook == i->hook && i->state == INSTANCE_STARTING) {
         if (!e) {
-            instance_ready(i, i->slots);
+            go_on(i);
             return;
         }
-        snprintf(i->why, sizeof(i->why), "the initializer '%.60s' failed: %.40s: %.100s",
-                 i->function->initializer, e->type, e->message);
+        snprintf(i->why, sizeof(i->why), "the %s '%.60s' failed: %.40s: %.100s", title_of(i),
+                 name_of(i), e->type, e->message);
         instance_end(i, true);
     }
 }

@@ -20,11 +20,12 @@ struct instance {
     struct list running, waiting;
     unsigned taken, slots, waiting_count;
     uint64_t started_ns;
-    struct loop_timer timer;         /* ready in time; then its end in time, its last words */
-    struct loop_timer overdue;       /* invocations that do not end though they were cancelled */
-    int status;                      /* as waitpid(), once it has exited */
-    bool served;                     /* it ran something */
-    bool initializing, pre_stopping; /* that hook is out */
+    struct loop_timer timer;   /* ready in time; then its end in time, its last words */
+    struct loop_timer overdue; /* invocations that do not end though they were cancelled */
+    int status;                /* as waitpid(), once it has exited */
+    bool served;               /* it ran something */
+    enum frame_hook_kind hook; /* the last one that was called before it is ready; 0: none */
+    bool pre_stopping;         /* preStop is out */
     bool ready_once;
     bool cut;      /* we ended it, for a reason that was shown */
     bool killed;   /* we killed it: how it ended says nothing */

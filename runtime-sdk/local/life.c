@@ -248,7 +248,8 @@ void instance_start(struct instance *i)
         return;
     instance_set_state(i, INSTANCE_STARTING);
     i->started_ns = loop_now(i->config.loop);
-    i->served = i->ready_once = i->cut = i->killed = i->initializing = i->pre_stopping = false;
+    i->served = i->ready_once = i->cut = i->killed = i->pre_stopping = false;
+    i->hook = 0;
     i->why[0] = '\0';
     i->lives++;
     if (bring_up(i, &e) == 0) {

@@ -395,6 +395,16 @@ def test_lifecycle_hooks(work, env):
         assert run.call("/hooked").text == "True"
         assert run.end() == 0
         assert "initialised" in run.text and "stopped" in run.text
+    index = work / "hooked/index.py"
+    index.write_text(index.read_text() + "def after(context):\n    print('after', ready)\n"
+                     "    if os.environ.get('LATER'):\n        raise RuntimeError('not now')\n")
+    edit(work / "hooked/function.yaml", "  lifecycle: {", "  start: fork\n  lifecycle: {afterFork: index.after, ")
+    with Run(cwd=work / "hooked", env=env) as run:
+        assert run.call("/hooked").text == "True"
+        assert run.end() == 0
+        assert run.text.index("initialised") < run.text.index("after True") < run.text.index("stopped")
+    r = rouse("run", "--event", "{}", "--env", "LATER=1", cwd=work / "hooked", env=env)
+    assert r.returncode == 1 and "did not start: the afterFork hook 'index.after' failed: RuntimeError: not now\n" in r.stderr
     r = rouse("run", "--event", "{}", "--env", "REFUSE=1", cwd=work / "hooked", env=env)
     assert r.returncode == 1 and "did not start: the initializer 'index.init' failed: RuntimeError: not today\n" in r.stderr
 

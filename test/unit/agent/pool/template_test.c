@@ -27,7 +27,8 @@ static void say_fork(struct peer *p, const char *path, long long token)
 {
     char hello[96];
 
-    snprintf(hello, sizeof(hello), "{\"protocol\":1,\"runtime\":\"test\",\"pid\":9,\"fork\":%lld}", token);
+    snprintf(hello, sizeof(hello), "{\"protocol\":1,\"runtime\":\"test\",\"pid\":9,\"fork\":%lld}",
+             token);
     peer_connect_unix(p, path);
     frame_send_text(p, FRAME_HELLO, 0, 0, hello);
 }
@@ -92,7 +93,8 @@ static bool was_adopted(void *user)
 /* The launcher gives the newest child its cgroup. */
 static void child_attached(size_t boxes_then)
 {
-    struct sandbox_started s = {.pid = 1, .stdout_fd = -1, .stderr_fd = -1, .frames_listen_fd = -1, .api_listen_fd = -1};
+    struct sandbox_started s = {
+        .pid = 1, .stdout_fd = -1, .stderr_fd = -1, .frames_listen_fd = -1, .api_listen_fd = -1};
 
     wait_for(was_adopted, &boxes_then);
     ck_assert_str_eq(adoption.of, "i-1");
@@ -142,7 +144,8 @@ static void answer_with(struct child *c, const char *text)
     struct peer client;
 
     client_ask(&client, "req-1", NULL);
-    frame_send_text(&c->peer, FRAME_RESPONSE, FRAME_FIN | FRAME_TEXT, frame_take(&c->peer, &payload).id, text);
+    frame_send_text(&c->peer, FRAME_RESPONSE, FRAME_FIN | FRAME_TEXT,
+                    frame_take(&c->peer, &payload).id, text);
     expect_answer(&client, "200", text);
     buffer_done(&payload);
 }
@@ -193,7 +196,8 @@ END_TEST
 
 START_TEST(after_fork_comes_before_ready)
 {
-    const struct revision_options o = {.fork = true, .after_fork = "index.after", .initializer_timeout_ms = 60000};
+    const struct revision_options o = {
+        .fork = true, .after_fork = "index.after", .initializer_timeout_ms = 60000};
     struct box *b = loaded(&o, "i-1");
     struct buffer payload = {0};
     struct frame_hook hook;
@@ -220,8 +224,9 @@ START_TEST(who_cannot_fork_serves_as_usual)
 {
     struct box *b = loaded(&forks, "i-1 i-2");
 
-    frame_send_text(&b->rt, FRAME_ERROR, 0, fork_take(b),
-                    "{\"errorType\":\"Runtime.CannotFork\",\"errorMessage\":\"2 threads\",\"stackTrace\":[]}");
+    frame_send_text(
+        &b->rt, FRAME_ERROR, 0, fork_take(b),
+        "{\"errorType\":\"Runtime.CannotFork\",\"errorMessage\":\"2 threads\",\"stackTrace\":[]}");
     expect_sent("status i-1 Ready  slots=1");
     box_ready("i-2", 1); /* in a sandbox of its own */
     ck_assert_int_eq(desire(&forks, "i-3", "", sequence), 0);
@@ -356,6 +361,7 @@ END_TEST
 
 START_TEST(too_many_strangers)
 {
+    Rouse__Control__V1__LogRequest log = ROUSE__CONTROL__V1__LOG_REQUEST__INIT;
     struct box *b = loaded(&forks, "i-1");
 
     fork_take(b);
@@ -367,6 +373,10 @@ START_TEST(too_many_strangers)
         peer_close(&stranger);
     }
     expect_sent("status i-1 Ready  slots=1"); /* as any other instance */
+    log.id = 1;
+    log.function_key = (char *)FUNCTION;
+    pool_log_request(pool, &log);
+    expect_sent("is no template: too many connections that were no child's");
     end();
 }
 END_TEST
@@ -387,8 +397,8 @@ START_TEST(an_adoption_that_fails)
 }
 END_TEST
 
-UNIT_MAIN("template", the_first_becomes_a_template, those_who_wait_get_children, after_fork_comes_before_ready,
-          who_cannot_fork_serves_as_usual, a_candidate_that_fails_keeps_nobody_waiting,
-          one_that_waits_can_be_unwanted, a_template_ends_with_its_sandbox,
-          a_hung_up_template_ends_when_its_forks_have, strangers_are_sent_away, an_id_is_taken_once,
-          too_many_strangers, an_adoption_that_fails)
+UNIT_MAIN("template", the_first_becomes_a_template, those_who_wait_get_children,
+          after_fork_comes_before_ready, who_cannot_fork_serves_as_usual,
+          a_candidate_that_fails_keeps_nobody_waiting, one_that_waits_can_be_unwanted,
+          a_template_ends_with_its_sandbox, a_hung_up_template_ends_when_its_forks_have,
+          strangers_are_sent_away, an_id_is_taken_once, too_many_strangers, an_adoption_that_fails)
