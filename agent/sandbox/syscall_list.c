@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/seccomp.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <stdbool.h>
@@ -163,7 +164,7 @@ int syscall_list_check(const char *name, struct err *e)
 /* Calls that depend on their arguments. Masks cover the 32 bits that the kernel looks at. */
 static int add_guarded(scmp_filter_ctx f)
 {
-    static const int domains[] = {AF_UNIX, AF_INET, AF_INET6};
+    static const int protocols[] = {0, IPPROTO_TCP, IPPROTO_UDP, IPPROTO_ICMP, IPPROTO_ICMPV6};
     const uint64_t word = UINT32_MAX;
     int r;
 
@@ -173,9 +174,21 @@ static int add_guarded(scmp_filter_ctx f)
     if (r == 0)
         r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(unshare), 1,
                              SCMP_A0(SCMP_CMP_MASKED_EQ, NAMESPACES | CLONE_NEWTIME, 0));
-    for (size_t i = 0; i < ARRAY_LEN(domains) && r == 0; i++)
+    if (r == 0)
         r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
-                             SCMP_A0(SCMP_CMP_MASKED_EQ, word, (uint64_t)domains[i]));
+                             SCMP_A0(SCMP_CMP_MASKED_EQ, word, AF_UNIX));
+    /* The other protocols (SCTP, DCCP, L2TP...) bring modules in by being asked for: code of the kernel that nobody
+     * on the node may ever have wanted. */
+    for (size_t i = 0; i < ARRAY_LEN(protocols) && r == 0; i++) {
+        const struct scmp_arg_cmp protocol =
+            SCMP_A2(SCMP_CMP_MASKED_EQ, word, (uint64_t)protocols[i]);
+
+        r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2,
+                             SCMP_A0(SCMP_CMP_MASKED_EQ, word, AF_INET), protocol);
+        if (r == 0)
+            r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2,
+                                 SCMP_A0(SCMP_CMP_MASKED_EQ, word, AF_INET6), protocol);
+    }
     /* getifaddrs(3) asks rtnetlink; no other netlink family. */
     if (r == 0)
         r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2,

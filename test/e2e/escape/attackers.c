@@ -205,6 +205,10 @@ static long by_i386(void)
     A("block device node", mknod("/tmp/disk", S_IFBLK | 0666, 0xfe00))                             \
     A("raw socket", socket(AF_INET, SOCK_RAW, 1))                                                  \
     A("raw socket of IPv6", socket(AF_INET6, SOCK_RAW, 58))                                        \
+    A("SCTP", socket(AF_INET, SOCK_STREAM, 132))                                                   \
+    A("DCCP", socket(AF_INET, SOCK_DCCP, 33))                                                      \
+    A("L2TP", socket(AF_INET, SOCK_DGRAM, 115))                                                    \
+    A("MPTCP", socket(AF_INET6, SOCK_STREAM, 262))                                                 \
     A("packet socket", socket(AF_PACKET, SOCK_RAW, 0))                                             \
     A("packet socket, beside bits nobody reads",                                                   \
       syscall(SYS_socket, AF_PACKET | 1ul << 33, SOCK_RAW, 0))                                     \

@@ -65,6 +65,14 @@ def test_devices(attack):
     assert set(attack("opens", {f"/dev/{n}": "rw" for n in paths}).json.values()) == {"ENOENT"}
 
 
+def test_no_cgroup_files(attack):
+    """Neither to raise one's own limits nor to have the node run a program when the last process leaves."""
+    files = [f"/sys/fs/cgroup/{n}" for n in ("release_agent", "cgroup.procs", "cgroup.subtree_control", "memory/release_agent",
+                                             "memory/memory.limit_in_bytes", "unified/cgroup.procs", "memory.max")]
+    assert set(attack("opens", dict.fromkeys(files, "w")).json.values()) == {"ENOENT"}
+    assert attack("opens", {"/sys/fs": "r", "/sys/new": "new"}).json == {"/sys/fs": "ENOENT", "/sys/new": "EROFS"}
+
+
 def test_the_neighbour_is_not_there(attack, neighbour):
     neighbour()
     seen = attack("look_around", SECRET[::-1]).json

@@ -23,7 +23,7 @@ ENOSYS = """
     statmount; listmount; listns; flags of a file; a call of tomorrow;
     user namespace; user namespace, beside bits nobody reads; mount namespace; network namespace; time namespace;
     clone into namespaces; clone3;
-    packet socket; packet socket, beside bits nobody reads; vsock; AF_ALG; AF_XDP; bluetooth; netfilter; generic netlink; audit;
+    SCTP; DCCP; L2TP; MPTCP; packet socket; packet socket, beside bits nobody reads; vsock; AF_ALG; AF_XDP; bluetooth; netfilter; generic netlink; audit;
     uevents; no address randomisation
 """
 ENOENT = """

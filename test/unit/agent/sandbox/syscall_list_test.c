@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdbool.h>
@@ -128,6 +129,24 @@ START_TEST(sockets_by_family)
             ck_assert_msg(fd < 0 && errno == ENOSYS, "family %d: %d", family, fd);
         if (fd >= 0)
             close(fd);
+    }
+    for (int protocol = 1; protocol < 300; protocol++) {
+        bool allowed = protocol == IPPROTO_TCP || protocol == IPPROTO_UDP ||
+                       protocol == IPPROTO_ICMP || protocol == IPPROTO_ICMPV6;
+
+        for (int type = SOCK_STREAM; type <= SOCK_SEQPACKET; type++)
+            ck_assert_msg(allowed || errno_of(socket(AF_INET, type, protocol)) == ENOSYS, "%d",
+                          protocol);
+        ck_assert_msg(allowed || errno_of(socket(AF_INET6, SOCK_DGRAM, protocol)) == ENOSYS, "%d",
+                      protocol);
+    }
+    for (int family = AF_INET; family <= AF_INET6; family += AF_INET6 - AF_INET) {
+        fd = socket(family, SOCK_STREAM, IPPROTO_TCP);
+        ck_assert_int_ge(fd, 0);
+        close(fd);
+        fd = socket(family, SOCK_DGRAM, IPPROTO_UDP);
+        ck_assert_int_ge(fd, 0);
+        close(fd);
     }
     fd = socket(AF_NETLINK, SOCK_RAW, 0);
     ck_assert_int_ge(fd, 0);
