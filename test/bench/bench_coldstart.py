@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 
-from lib import TOP, bench, function, median_spread, percentile, platform, rss_mib, skipped, tree, wait_until
+from lib import TOP, apply_1000, bench, function, median_spread, percentile, platform, rss_mib, skipped, tree, wait_until
 from packages import upload_hello
 
 COUNT, APART, BURST, FROZEN = 200, 0.2, 100, 100
@@ -264,10 +264,7 @@ def agent_of_1000():
     with platform() as p:
         if agent_knows("--pool "):
             agent_again(p, "--pool", "0")
-        for at in range(0, 1000, 100):
-            p.apply(*[function(f"f{i}", PYTHON) for i in range(at, at + 100)])
-        wait_until("the last route", lambda: p.call("/f999").status == 200)
-        wait_until("zero", lambda: not p.instances("f999"), seconds=120)
+        apply_1000(p)
         bench("rss_agent_1000", rss_mib(p.pid(p.nodes[0]["name"])), "MiB")
 
 

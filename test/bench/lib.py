@@ -57,6 +57,15 @@ def rss_mib(pid):
     return kb / 1024
 
 
+def apply_1000(p):
+    """1,000 Python functions, of which one has run; all at zero."""
+    for at in range(0, 1000, 100):
+        p.apply(*[function(f"f{i}", "def handler(e, c):\n    return 'x'\n", scaling={"idleTimeout": "1s"})
+                  for i in range(at, at + 100)])
+    wait_until("the last route", lambda: p.call("/f999").status == 200)
+    wait_until("zero", lambda: not p.instances("f999"), seconds=120)
+
+
 def pin(pids, cpu):
     for pid in pids:
         subprocess.run(["taskset", "-acp", cpu, str(pid)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
