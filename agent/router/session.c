@@ -11,7 +11,7 @@
 #include <string.h>
 #include <sys/utsname.h>
 
-enum { REPORT_MS = 1000, REDIAL_MS = 200, SOON_US = 1000 };
+enum { REPORT_MS = 1000, REDIAL_MS = 200, SOON_US = 1000, LATER_US = 10000 };
 
 typedef Rouse__Control__V1__Hello Hello;
 
@@ -280,29 +280,42 @@ struct session *session_free(struct session *s)
     return NULL;
 }
 
-/* Nobody waits for these. A cold start tells four states, takes its ticket back and acknowledges routes: told one
- * by one, each wakes the channel's thread here, the controller's, its brain, and what that answers, on the
- * processors that the start itself needs. Together they are one message that comes after it. */
-static bool can_wait(const AgentMessage *m)
+/* How long a message may wait for others, in microseconds. A cold start acknowledges what is desired, tells four states and
+ * takes its ticket back: told one by one, each wakes the channel's thread here, the controller's, its brain, and what
+ * that answers, on the processors that the start itself needs. Together they are one message that comes after it.
+ * What is on its way to ready nobody acts on; nor on an acknowledgement, but for a drain. */
+static uint64_t may_wait_us(const AgentMessage *m)
 {
-    return m->body_case == ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_INSTANCE_STATUS ||
-           m->body_case == ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_TICKET_GONE ||
-           m->body_case == ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_ACK;
+    switch (m->body_case) {
+    case ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_INSTANCE_STATUS:
+        return m->instance_status->state < ROUSE__CONTROL__V1__INSTANCE_STATE__INSTANCE_READY
+                   ? LATER_US
+                   : SOON_US;
+    case ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_TICKET_GONE:
+        return SOON_US;
+    case ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_ACK:
+        return LATER_US;
+    default:
+        return 0;
+    }
 }
 
 int session_send(struct session *s, const AgentMessage *m)
 {
     bool waits_for_welcome = m->body_case == ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_TICKET ||
                              m->body_case == ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_TICKET_GONE;
+    uint64_t wait, at;
 
     if (!s || !s->client || !s->said_hello || (waits_for_welcome && !s->welcome))
         return -ENOTCONN;
-    if (!can_wait(m)) {
+    wait = may_wait_us(m);
+    if (!wait) {
         loop_timer_cancel(s->config.loop, &s->soon);
         return control_client_send(s->client, m);
     }
-    if (!loop_timer_armed(&s->soon))
-        loop_timer_set(s->config.loop, &s->soon, loop_now(s->config.loop) + SOON_US * NS_PER_US);
+    at = loop_now(s->config.loop) + wait * NS_PER_US;
+    if (!loop_timer_armed(&s->soon) || at < s->soon.at)
+        loop_timer_set(s->config.loop, &s->soon, at);
     return control_client_queue(s->client, m);
 }
 

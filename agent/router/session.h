@@ -45,7 +45,8 @@ struct session *session_free(struct session *s); /* closes the channel; NULL is 
 int session_hello(struct session *s, const Rouse__Control__V1__Hello *actual);
 /* What came cannot be made true here: ends the connection; a new one asks for everything. */
 void session_break(struct session *s, const char *why);
-/* States, tickets that are gone and acknowledgements go within a millisecond, or with what goes sooner; all in order.
+/* States and tickets that are gone go within a millisecond, states before ready and acknowledgements within ten, or
+ * with what goes sooner; all in order.
  * -ENOTCONN before Hello was said (and for tickets, before Welcome); NULL is -ENOTCONN. */
 int session_send(struct session *s, const Rouse__Control__V1__AgentMessage *m);
 /* Welcome came and routes were applied, once: this node can serve. */

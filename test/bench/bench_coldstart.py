@@ -107,13 +107,17 @@ def phases(p):
             for ph in PHASES}
 
 
+def from_pool(p):
+    return p.metric("rouse_agent_sandbox_starts_total", node=0, **{"from": "pool"})
+
+
 def at_zero(p):
     wait_until("zero", lambda: not p.api("GET", "/apis/rouse.dev/v1/instances").json["items"], seconds=120, every=0.1)
 
 
 def one_by_one(p, label, paths, rounds=1):
     """A first request to each, APART seconds one from the other; all sleep again between two rounds."""
-    client, times, before = Client(p.gateway), [], phases(p)
+    client, times, before, pooled = Client(p.gateway), [], phases(p), from_pool(p)
     for turn in range(rounds):
         if turn:
             at_zero(p)
@@ -125,7 +129,8 @@ def one_by_one(p, label, paths, rounds=1):
     client.close()
     after = phases(p)
     cold = after["init"][1] - before["init"][1]
-    bench(f"cold_start_{label}_p50", percentile(times, 50), "ms", f"{min(times):.3g} to {max(times):.3g}, {len(times)} starts")
+    bench(f"cold_start_{label}_p50", percentile(times, 50), "ms",
+          f"{min(times):.3g} to {max(times):.3g}, {len(times)} starts, {from_pool(p) - pooled:.0f} from the pool")
     bench(f"cold_start_{label}_p99", percentile(times, 99), "ms")
     means = {ph: (after[ph][0] - before[ph][0]) / max(1, after[ph][1] - before[ph][1]) * 1000 for ph in PHASES}
     total = sum(times) / len(times)
@@ -180,7 +185,7 @@ def forked(p, kinds):
 
 def burst(p, label, paths):
     """All at once, each on a connection of its own that is open already."""
-    clients = [Client(p.gateway) for _ in paths]
+    clients, pooled = [Client(p.gateway) for _ in paths], from_pool(p)
     waiting = selectors.DefaultSelector()
     began = time.perf_counter()
     for client, path in zip(clients, paths):
@@ -195,7 +200,8 @@ def burst(p, label, paths):
     for client in clients:
         client.close()
     took = [c.took for c in clients]
-    bench(f"{label}_total", total, "ms", f"{len(paths)} first requests at once, {len(refused)} refused {refused[:1] or ''}")
+    bench(f"{label}_total", total, "ms", f"{len(paths)} first requests at once, {from_pool(p) - pooled:.0f} from the pool, {len(refused)} refused "
+                                    f"{refused[:1] or ''}")
     bench(f"{label}_p50", percentile(took, 50), "ms", f"{min(took):.3g} to {max(took):.3g}")
     bench(f"{label}_p99", percentile(took, 99), "ms")
 
@@ -217,6 +223,7 @@ def with_code(agent, file):
 def memory(p, kinds):
     spec = {"memory": "64Mi", "scaling": {"idleTimeout": "600s"}}
     names = [f"idle{i}" for i in range(50)]
+    at_zero(p)
     p.apply(*[function(n, PYTHON, path=f"/{n}", **spec) for n in names])
     client = Client(p.gateway)
     for n in names:

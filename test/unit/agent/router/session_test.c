@@ -338,20 +338,31 @@ static AgentMessage of_kind(int kind)
 
 START_TEST(what_nobody_waits_for_goes_together)
 {
-    AgentMessage status = of_kind(STATUS), gone = of_kind(GONE), slot = of_kind(SLOT);
+    Rouse__Control__V1__InstanceStatus ready = ROUSE__CONTROL__V1__INSTANCE_STATUS__INIT,
+                                       creating = ROUSE__CONTROL__V1__INSTANCE_STATUS__INIT;
+    AgentMessage status = of_kind(STATUS), gone = of_kind(GONE), slot = of_kind(SLOT),
+                 early = of_kind(STATUS);
     struct loop_timer later = {.fn = stop_loop};
 
+    ready.state = ROUSE__CONTROL__V1__INSTANCE_STATE__INSTANCE_READY;
+    creating.state = ROUSE__CONTROL__V1__INSTANCE_STATE__INSTANCE_CREATING;
+    status.instance_status = &ready;
+    early.instance_status = &creating;
     start();
     channel.on_open(channel.user);
     send_welcome(5);
     story[0] = '\0';
-    ck_assert_int_eq(session_send(session, &status), 0);
+    ck_assert_int_eq(session_send(session, &early), 0);
     ck_assert_int_eq(session_send(session, &status), 0);
     ck_assert_int_eq(session_send(session, &gone), 0);
     expect("queue:2 queue:2 queue:4 ");
     stop_at_flush = true;
     loop_run(loop);
     expect("flush:3 ");
+    /* What is told on the way to ready waits longer for it, but not for ever. */
+    ck_assert_int_eq(session_send(session, &early), 0);
+    loop_run(loop);
+    expect("queue:2 flush:1 ");
     /* What is waited for takes along what was said before it. */
     ck_assert_int_eq(session_send(session, &status), 0);
     ck_assert_int_eq(session_send(session, &slot), 0);
