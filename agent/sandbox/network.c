@@ -1,5 +1,6 @@
 #include "sandbox/network.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "sandbox/rtnl.h"
 
 #include <errno.h>
@@ -12,6 +13,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#define LOOK_EVERY_NS (2 * NS_PER_S)
 #define FLOWS_MAX                                                                                  \
     4096u /* of one instance at once, in the connection table that all of the node share */
 
@@ -62,7 +64,7 @@ static int make_table(const struct network *n, const struct launcher_network *c,
 {
     const struct network_rules rules = {.names = &n->names,
                                         .subnet = n->subnet,
-                                        .six = n->six,
+                                        .six = n->sources,
                                         .prefix6 = n->prefix6,
                                         .local_dns = n->local_dns,
                                         .deny = c->deny,
@@ -81,16 +83,13 @@ static int make_table(const struct network *n, const struct launcher_network *c,
  * IPv6. The rest of the rules is what must be. */
 static int make_best_table(struct network *n, const struct launcher_network *c, struct err *e)
 {
+    n->sources = true;
     n->flows_limited = true;
     if (make_table(n, c, FLOWS_MAX, NULL) == 0)
         return 0;
-    if (n->six) {
-        n->six = false;
-        if (make_table(n, c, FLOWS_MAX, NULL) == 0) {
-            n->uplink.no_six = "the kernel has no nft_fib";
-            return 0;
-        }
-    }
+    n->sources = false;
+    if (make_table(n, c, FLOWS_MAX, NULL) == 0)
+        return 0;
     n->flows_limited = false;
     return make_table(n, c, 0, e);
 }
@@ -111,24 +110,28 @@ static bool same_time(const struct timespec *a, const struct timespec *b)
     return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
 }
 
-const char *network_resolv_conf(struct network *n)
+/* Whoever changes it writes or replaces it. */
+static void learn_resolv_conf(struct network *n)
 {
     struct resolv now;
     struct stat st;
 
-    if (!n->usable)
-        return "";
-    /* Whoever changes it writes or replaces it. */
     if (stat(RESOLV_CONF, &st) < 0 ||
-        (same_time(&st.st_mtim, &n->resolv_time[0]) && same_time(&st.st_ctim, &n->resolv_time[1])))
-        return n->resolv.text;
+        (same_time(&st.st_mtim, &n->resolv_time[0]) && same_time(&st.st_ctim, &n->resolv_time[1]) &&
+         n->resolv_six == n->six))
+        return;
     n->resolv_time[0] = st.st_mtim;
     n->resolv_time[1] = st.st_ctim;
+    n->resolv_six = n->six;
     resolv_read(n->six, n->local_dns, &now);
     if (!memcmp(&now, &n->resolv, sizeof(now)))
-        return n->resolv.text;
+        return;
     n->resolv = now;
     learn_resolvers(n, NULL);
+}
+
+const char *network_resolv_conf(const struct network *n)
+{
     return n->resolv.text;
 }
 
@@ -144,16 +147,34 @@ int network_ports(struct network *n, const char *const *addresses, struct err *e
 }
 
 /* ---- the platform's share */
-/* Told at the start, or every sandbox would fail of it. */
-static int probe(struct network *n, struct err *e)
+/* ---- the way out */
+/* That a link can be made is told at the start, or every sandbox would fail of it. */
+static int find_way_out(struct network *n, struct err *e)
 {
-    if (!n->six || network_probe(n, NULL) < 0) {
-        if (n->six)
-            n->uplink.no_six = "a link cannot have its addresses";
-        n->six = false;
-        return network_probe(n, e);
-    }
-    return 0;
+    uplink_open(&n->uplink);
+    n->looked_at = clock_monotonic_ns();
+    if (n->uplink.six && !n->sources)
+        n->uplink.no_six = "the kernel has no nft_fib";
+    n->six = n->uplink.six && n->sources;
+    if (n->six && network_probe(n, NULL) == 0)
+        return 0;
+    if (n->six)
+        n->uplink.no_six = "a link cannot have its addresses";
+    n->six = false;
+    return network_probe(n, e);
+}
+
+void network_refresh(struct network *n)
+{
+    uint64_t now = clock_monotonic_ns();
+
+    if (!n->usable || now - n->looked_at < LOOK_EVERY_NS)
+        return;
+    n->looked_at = now;
+    /* Links that are there stay as they are. */
+    if (uplink_moved(&n->uplink))
+        find_way_out(n, NULL);
+    learn_resolv_conf(n);
 }
 
 int network_init(struct network *n, const struct names *names, const struct launcher_network *c,
@@ -170,18 +191,16 @@ int network_init(struct network *n, const struct names *names, const struct laun
         idpool_take(&n->pairs, &none);
         n->local_dns = subnet_instance(&n->subnet, none);
         n->prefix6 = subnet6_prefix((uint32_t)strtoul(names->id, NULL, 16));
-        uplink_open(&n->uplink);
-        n->six = n->uplink.six;
-        r = probe(n, e);
+        r = make_best_table(n, c, e);
     }
     if (r == 0)
-        r = make_best_table(n, c, e);
+        r = find_way_out(n, e);
     if (r < 0) {
         network_done(n);
         return r;
     }
     n->usable = true;
-    network_resolv_conf(n);
+    learn_resolv_conf(n);
     return 0;
 }
 

@@ -30,7 +30,8 @@
 struct network {
     bool usable;
     bool flows_limited; /* the kernel can count an instance's connections */
-    bool six;
+    bool sources;       /* the kernel can check IPv6's, without which there is none */
+    bool six;           /* links have IPv6 */
     struct names names;
     struct subnet subnet;
     struct in6_addr prefix6;
@@ -38,6 +39,8 @@ struct network {
     struct in_addr local_dns; /* of the pair 0, which no link has */
     struct resolv resolv;
     struct timespec resolv_time[2];
+    bool resolv_six;
+    uint64_t looked_at;
     struct idpool pairs;
     int reservation; /* holds the subnet against other platforms in this network namespace */
 };
@@ -49,8 +52,11 @@ int network_init(struct network *n, const struct names *names, const struct laun
 int network_clean(const struct names *names, struct err *e);
 void network_done(struct network *n);
 
-/* The resolv.conf of sandboxes, "" for none. When the node's has changed, the table learns its servers. */
-const char *network_resolv_conf(struct network *n);
+/* Before a sandbox is made: a default route that has come, gone or moved, and a resolv.conf that has changed, are
+ * noticed, with a look at most every 2 s. */
+void network_refresh(struct network *n);
+/* The resolv.conf of sandboxes, "" for none. */
+const char *network_resolv_conf(const struct network *n);
 /* Where the platform's own processes listen, all of them: instances do not get there. */
 int network_ports(struct network *n, const char *const *addresses, struct err *e);
 

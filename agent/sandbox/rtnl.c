@@ -190,6 +190,40 @@ void rtnl_default_route6(struct rtnl *n, int index, const struct in6_addr *gatew
     put_default(n, index, AF_INET6, gateway, sizeof(*gateway));
 }
 
+/* ---- a question */
+static int on_oif(const struct nlattr *a, void *user)
+{
+    if (mnl_attr_get_type(a) == RTA_OIF)
+        *(int *)user = (int)mnl_attr_get_u32(a);
+    return MNL_CB_OK;
+}
+
+static int on_route(const struct nlmsghdr *h, void *user)
+{
+    return mnl_attr_parse(h, sizeof(struct rtmsg), on_oif, user);
+}
+
+int rtnl_way_out(struct rtnl *n, int family, const void *address)
+{
+    size_t size = family == AF_INET6 ? 16 : 4;
+    struct nlmsghdr *h = request(n, RTM_GETROUTE, 0, "a route");
+    struct rtmsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
+    char buf[8192];
+    ssize_t got = -1;
+    int index = 0;
+
+    *m = (struct rtmsg){.rtm_family = (uint8_t)family, .rtm_dst_len = (uint8_t)(8 * size)};
+    mnl_attr_put(h, RTA_DST, size, address);
+    n->count--;
+    if (mnl_socket_sendto(n->socket, h, h->nlmsg_len) >= 0)
+        got = mnl_socket_recvfrom(n->socket, buf, sizeof(buf));
+    /* An error is an answer, too. */
+    if (got < 0 || mnl_cb_run(buf, (size_t)got, n->sequence, mnl_socket_get_portid(n->socket),
+                              on_route, &index) < 0)
+        return 0;
+    return index;
+}
+
 /* ---- all at once */
 struct answers {
     uint32_t first, last;

@@ -50,5 +50,8 @@ void rtnl_default_route6(struct rtnl *n, int index, const struct in6_addr *gatew
 /* By its name, or by its index where `name` is NULL. */
 void rtnl_delete(struct rtnl *n, int index, const char *name);
 
+/* By which interface a packet to `address` (of 4 or 16 bytes) would leave; 0: there is no way. Asked at once. */
+int rtnl_way_out(struct rtnl *n, int family, const void *address);
+
 /* Sends what was gathered. All of it is tried: 0, or the first error, with *ret_step the request it was of. */
 int rtnl_commit(struct rtnl *n, const char **ret_step);

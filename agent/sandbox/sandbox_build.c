@@ -101,6 +101,7 @@ static int gather(struct sandbox *b, const struct sandbox_kind *k, struct parts 
     if (r == 0 && b->server->privileged)
         r = root_open_tree(k->runtime_root, "runtime root", &p->root_tree, e);
     if (r == 0 && wants_link(b->server, k)) {
+        network_refresh(&b->server->network);
         r = network_take(&b->server->network, &b->net, e);
         b->linked = r == 0;
     }

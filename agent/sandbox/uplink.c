@@ -2,7 +2,9 @@
 #include "base/buffer.h"
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "sandbox/rtnl.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
@@ -95,6 +97,31 @@ static void each_line(const char *path, struct uplink *u,
         take(u, line);
 }
 
+/* Of addresses that any default route leads to; nothing is sent there. */
+static void look(int *ret_link4, int *ret_link6)
+{
+    struct in_addr four;
+    struct in6_addr six;
+    struct rtnl nl;
+
+    *ret_link4 = *ret_link6 = 0;
+    inet_pton(AF_INET, "1.1.1.1", &four);
+    inet_pton(AF_INET6, "2606:4700:4700::1111", &six);
+    if (rtnl_init(&nl) < 0)
+        return;
+    *ret_link4 = rtnl_way_out(&nl, AF_INET, &four);
+    *ret_link6 = rtnl_way_out(&nl, AF_INET6, &six);
+    rtnl_done(&nl);
+}
+
+bool uplink_moved(const struct uplink *u)
+{
+    int link4, link6;
+
+    look(&link4, &link6);
+    return link4 != u->link4 || link6 != u->link6;
+}
+
 void uplink_open(struct uplink *u)
 {
     bool global = read_number("/proc/sys/net/ipv6/conf/all/forwarding") == 1;
@@ -110,4 +137,5 @@ void uplink_open(struct uplink *u)
     if (!u->six)
         u->no_six = NULL;
     u->six &= !u->no_six;
+    look(&u->link4, &u->link6);
 }
