@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -426,6 +427,9 @@ _Noreturn void server_run(int sock, const struct launcher_config *config, const 
         r = prepare(s, config, agent, warning, sizeof(warning), &ready.error);
     if (r < 0 && !ready.error.code)
         err_errno(&ready.error, -r, "start the launcher");
+    /* Compiling the seccomp list leaves 25 MiB of free heap, whose page table every builder and every init
+     * would copy, and walk once more when it ends: 8 ms of a sandbox's 14. */
+    malloc_trim(0);
     if (r == 0 && (r = start_nursery(s)) < 0)
         err_errno(&ready.error, -r, "start the nursery");
     s->watch = (struct loop_watch){.fd = sock, .fn = on_socket};
