@@ -23,7 +23,8 @@ struct builder {
     struct list link, of_all;
     struct builders *all;
     char cgroup[SANDBOX_CGROUP_MAX];
-    pid_t pid; /* 0: not born */
+    struct cgroup_limits limits; /* its */
+    pid_t pid;                   /* 0: not born */
     bool ready, ordered, told;
     void *order;
     struct loop_watch sock, process;
@@ -81,12 +82,6 @@ static void end(struct builder *p)
             err_set(&b->error, EIO, "builders end before they are ready");
     }
     b->on_change(b);
-}
-
-void builder_drop(struct builder *p, void *order)
-{
-    p->order = order;
-    builder_kill(p);
 }
 
 void builder_kill(struct builder *p)
@@ -220,6 +215,7 @@ static int make(struct builders *b)
     p->process.fd = -1;
     p->late.fn = on_late;
     snprintf(p->cgroup, sizeof(p->cgroup), "box-%u", b->nursery->serial++);
+    p->limits = b->nursery->limits;
     r = nursery_make(b->nursery, p->cgroup, pair[1], b->zygote ? zygote_orders(b->zygote) : -1);
     if (r == 0)
         r = loop_watch_set(b->loop, &p->sock, LOOP_READ);
@@ -262,7 +258,8 @@ void builders_want(struct builders *b, unsigned count)
         }
 }
 
-struct builder *builders_take(struct builders *b, char cgroup[SANDBOX_CGROUP_MAX])
+struct builder *builders_take(struct builders *b, char cgroup[SANDBOX_CGROUP_MAX],
+                              struct cgroup_limits *ret_limits)
 {
     struct builder *p;
 
@@ -273,6 +270,7 @@ struct builder *builders_take(struct builders *b, char cgroup[SANDBOX_CGROUP_MAX
     p->ordered = true;
     b->error.code = 0;
     memcpy(cgroup, p->cgroup, sizeof(p->cgroup));
+    *ret_limits = p->limits;
     return p;
 }
 

@@ -33,12 +33,11 @@ void builders_init(struct builders *b); /* loop, nursery and callbacks are set *
 void builders_done(struct builders *b); /* kills all; no callback comes any more */
 /* So many shall be ready or about to be. */
 void builders_want(struct builders *b, unsigned count);
-/* One that is ready, with the name of its cgroups, or NULL. It takes one order. */
-struct builder *builders_take(struct builders *b, char cgroup[SANDBOX_CGROUP_MAX]);
+/* One that is ready, with its cgroups' name and limits, or NULL. It takes one order. */
+struct builder *builders_take(struct builders *b, char cgroup[SANDBOX_CGROUP_MAX],
+                              struct cgroup_limits *ret_limits);
 /* -errno: it fails, and its on_ended() comes. */
 int builder_order(struct builder *p, const struct builder_order *o, const struct sandbox_spec *spec,
                   const int *fds, size_t n, void *order);
-/* Ends it without an order, and on_ended() comes with that `order`. */
-void builder_drop(struct builder *p, void *order);
 /* Ends it, with what it was about: on_ended() comes. */
 void builder_kill(struct builder *p);

@@ -16,14 +16,14 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+enum { ROOM_MEMORY = 32 << 20, ROOM_CPU = 200 };
+
 struct request {
     enum { MAKE = 1, REMOVE } kind;
     int result; /* of REMOVE, in the answer */
     char cgroup[SANDBOX_CGROUP_MAX];
+    struct cgroup_limits limits; /* MAKE */
 };
-
-const struct cgroup_limits nursery_limits = {
-    .memory = 128u << 20, .cpu_millis = 500, .pids = SANDBOX_PIDS + 1};
 
 /* ---- in the nursery */
 static void birth_close(struct builder_birth *b)
@@ -48,14 +48,15 @@ static pid_t fork_builder(const struct builder_birth *b, int own_sock, int *ret_
     return pid < 0 ? -errno : (pid_t)pid;
 }
 
-static void make(const struct cgroups *c, const char *name, int sock, int zygote, int own_sock)
+static void make(const struct cgroups *c, const struct request *q, int sock, int zygote, int own_sock)
 {
     struct builder_birth birth = {.sock = sock, .cgroup = -1};
     struct err e = {0};
+    const char *name = q->cgroup;
     int pidfd = -1, r;
     pid_t pid = 0;
 
-    r = cgroup_create(c, name, &nursery_limits, &birth.cgroup, &e);
+    r = cgroup_create(c, name, &q->limits, &birth.cgroup, &e);
     if (r == 0) {
         r = cgroup_open_procs(c, name, birth.procs, &birth.procs_count, &e);
         if (r == 0 && zygote >= 0 && (r = zygote_bear(zygote, &birth)) < 0)
@@ -92,7 +93,7 @@ _Noreturn static void run(const struct cgroups *c, int sock)
         if (q.kind == MAKE && n_fds) {
             int zygote = n_fds == 2 ? fds[1] : -1;
 
-            make(c, q.cgroup, fds[0], zygote, sock);
+            make(c, &q, fds[0], zygote, sock);
             if (zygote >= 0)
                 close(zygote);
             continue;
@@ -125,6 +126,18 @@ static void close_all_but(int *keep, size_t n)
 }
 
 /* ---- in the launcher */
+static const struct cgroup_limits usual = {/* a Function's defaults */
+                                           .memory = 128u << 20,
+                                           .cpu_millis = 500,
+                                           .pids = SANDBOX_PIDS + 1};
+
+void nursery_expect(struct nursery *n, const struct cgroup_limits *limits)
+{
+    if ((!limits->memory || limits->memory >= ROOM_MEMORY) &&
+        (!limits->cpu_millis || limits->cpu_millis >= ROOM_CPU) && limits->pids >= usual.pids)
+        n->limits = *limits;
+}
+
 static void forget(struct nursery *n)
 {
     if (n->watch.fd < 0)
@@ -162,6 +175,8 @@ int nursery_start(struct nursery *n)
     int pair[2];
 
     n->watch = (struct loop_watch){.fd = -1, .fn = on_answer};
+    if (!n->limits.pids)
+        n->limits = usual;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
         return -errno;
     n->pid = fork();
@@ -192,7 +207,7 @@ void nursery_end(struct nursery *n)
 
 static int ask(struct nursery *n, int kind, const char *cgroup, const int *fds, size_t count)
 {
-    struct request q = {.kind = kind};
+    struct request q = {.kind = kind, .limits = n->limits};
     int r;
 
     snprintf(q.cgroup, sizeof(q.cgroup), "%s", cgroup);

@@ -13,19 +13,20 @@ struct nursery {
     struct loop *loop;
     const struct cgroups *cgroups;
     pid_t pid;
-    uint32_t serial; /* of the cgroups' names */
+    uint32_t serial;             /* of the cgroups' names */
+    struct cgroup_limits limits; /* that a cgroup is made with */
     struct loop_watch watch;
     /* That cgroup is gone (0), or not yet (-EBUSY). */
     void (*on_removed)(struct nursery *n, const char *cgroup, int result);
     void (*on_lost)(struct nursery *n); /* what it was asked may be lost */
 };
 
-/* What a cgroup has until somebody asks for something else: a Function's defaults. */
-extern const struct cgroup_limits nursery_limits;
-
 int nursery_start(struct nursery *n); /* -errno; `loop`, `cgroups` and the callbacks are set */
 void nursery_end(struct nursery *n);
 /* A builder in a new cgroup of that name, a fork of the nursery or, if `zygote` is not -1, of who hears that
  * socket. `sock` is closed here: its other end hears BORN or FAILED, or its end. -EAGAIN: ask again later. */
 int nursery_make(struct nursery *n, const char *cgroup, int sock, int zygote);
+/* What the next sandboxes will probably ask for: if there is room to build one in it, cgroups are made with that, and
+ * nothing is left to write when one is taken. */
+void nursery_expect(struct nursery *n, const struct cgroup_limits *limits);
 int nursery_remove(struct nursery *n, const char *cgroup); /* -EAGAIN */

@@ -112,7 +112,6 @@ static int kind_new(struct server *s, struct buffer *key, struct kind **ret, str
     k->lists[0] = k->kind.argv;
     k->lists[1] = k->kind.env;
     k->lists[2] = k->kind.syscalls;
-    k->limits = nursery_limits;
     list_init(&k->parked);
     list_init(&k->waiting);
     list_push_front(&s->park.order, &k->link);
@@ -264,8 +263,6 @@ static void build(struct kind *k)
     s->park.building++;
     if (w && message_decode(w->bytes, w->size, &m) == 0)
         first = &m.spec;
-    if (first)
-        k->limits = limits_of(first);
     sandbox_build(s, k, first);
     message_done(&m);
 }
@@ -417,6 +414,7 @@ static void learn(struct kind *k, uint64_t now)
 void park_create(struct server *s, const struct message *m, const void *bytes, size_t size,
                  uint64_t arrived)
 {
+    struct cgroup_limits limits;
     struct sandbox *b = NULL;
     struct err e = {0};
     struct kind *k;
@@ -424,7 +422,8 @@ void park_create(struct server *s, const struct message *m, const void *bytes, s
 
     if (r == 0) {
         b = k->waiting_count ? NULL : pop_parked(k);
-        k->limits = limits_of(&m->spec);
+        limits = limits_of(&m->spec);
+        nursery_expect(&s->nursery, &limits);
         s->park.quiet_until = clock_monotonic_ns() + QUIET_NS;
         learn(k, clock_monotonic_ns());
     }

@@ -36,8 +36,7 @@ struct kind {
     struct sandbox_kind kind;
     const char *const *lists[3]; /* what the decoded `kind` owns */
     int seccomp_fd;
-    struct cgroup_limits limits; /* what was asked for last: the next one will ask for the same */
-    unsigned wanted;             /* parked at all times */
+    unsigned wanted; /* parked at all times */
     struct list parked, waiting;
     unsigned parked_count, waiting_count, building;
     unsigned told; /* of parked_count, to the agent */

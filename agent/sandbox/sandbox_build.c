@@ -120,7 +120,7 @@ static int order(struct sandbox *b, const struct kind *k, const struct sandbox_s
     struct builder_order o = {.linked = b->linked, .net = b->net};
     struct sandbox_spec spec = {
         .id = b->cgroup, .hostname = b->hostname, .kind = k->kind, .tmp_size = b->tmp_size};
-    int r = 0;
+    int r;
 
     choose_ids(b, &o);
     /* Without privileges nobody can mount it later. */
@@ -130,12 +130,7 @@ static int order(struct sandbox *b, const struct kind *k, const struct sandbox_s
     }
     if (b->linked)
         snprintf(o.resolv_conf, sizeof(o.resolv_conf), "%s", network_resolv_conf(&s->network));
-    b->builder = builders_take(zygote_builders(s, &k->kind), b->cgroup);
-    r = cgroup_limit(&s->cgroups, b->cgroup, &nursery_limits, &b->limits, e);
-    if (r < 0) {
-        builder_drop(b->builder, b);
-        return r;
-    }
+    b->builder = builders_take(zygote_builders(s, &k->kind), b->cgroup, &b->limits);
     r = builder_order(b->builder, &o, &spec, fds, s->privileged ? ORDER_FDS : ORDER_ROOT, b);
     b->lost = r == -EPIPE || r == -ECONNRESET;
     return r < 0 ? err_errno(e, -r, "order a sandbox") : 0;
@@ -156,7 +151,6 @@ void sandbox_build(struct server *s, struct kind *k, const struct sandbox_spec *
     }
     snprintf(b->hostname, sizeof(b->hostname), "%s", first ? first->hostname : PARKED_NAME);
     b->tmp_size = first && first->tmp_size ? first->tmp_size : SANDBOX_TMP;
-    b->limits = k->limits;
     r = gather(b, &k->kind, &parts, &e);
     if (r == 0)
         r = order(b, k, first, &parts, &e);

@@ -7,8 +7,8 @@ static struct sandbox_spec spec;
 /* A sandbox that spins; frozen: its time stands still. False: no freezer there, which is said. */
 static bool frozen(struct bench *b, bool v1_only)
 {
-    static const char *const busy[] = {
-        "/bin/sh", "-c", "trap 'exit 4' TERM; echo ready; while :; do :; done", NULL};
+    static const char *const busy[] = {"/bin/sh", "-c",
+                                       "trap 'exit 4' TERM; echo ready; while :; do :; done", NULL};
     struct sandbox_usage before = {0}, after;
     char ready[6];
     int r;
