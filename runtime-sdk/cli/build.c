@@ -308,7 +308,7 @@ int build_project(const struct project *p, const struct build_options *o)
 
     if (!*p->code_dir) {
         if (!o->quiet)
-            say(o, "nothing to build: the code is in the manifest\n");
+            say(o, "nothing to build: the code is in the %s\n", *p->archive ? "archive" : "manifest");
         return EXIT_DONE;
     }
     if (!strcmp(runtime, "provided"))

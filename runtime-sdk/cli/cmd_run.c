@@ -162,7 +162,7 @@ static int prepare(struct run *r)
         code = read_event(r);
     if (code == EXIT_DONE)
         code = build_project(p, &o);
-    if (code == EXIT_DONE && p->inline_code) {
+    if (code == EXIT_DONE && !*p->code_dir) {
         char code_dir[PATH_MAX + 8];
 
         snprintf(code_dir, sizeof(code_dir), "%s/code", r->directory);

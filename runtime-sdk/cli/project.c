@@ -2,8 +2,10 @@
 #include "cli/template.h"
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "package/package.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -42,15 +44,27 @@ static int unpack_one(const char *dir, const char *name, struct json_object *tex
     return r < 0 ? err_errno(e, -r, "%s", path) : 0;
 }
 
+static int unpack_archive(const char *archive, const char *dir, struct err *e)
+{
+    cleanup_fd int from = open(archive, O_RDONLY | O_CLOEXEC);
+    cleanup_fd int to = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (from < 0 || to < 0)
+        return err_errno(e, errno, "%s", from < 0 ? archive : dir);
+    return package_unpack(from, to, NULL, e) < 0 ? err_wrap(e, "%s", archive) : 0;
+}
+
 int project_unpack(struct project *p, const char *dir, struct err *e)
 {
     const char *program = project_program(p);
-    int r = 0;
+    int r = *p->archive ? unpack_archive(p->archive, dir, e) : 0;
 
-    json_object_object_foreach(p->inline_code, name, text)
-    {
-        if (r == 0)
-            r = unpack_one(dir, name, text, !strcmp(name, program), e);
+    if (p->inline_code) {
+        json_object_object_foreach(p->inline_code, name, text)
+        {
+            if (r == 0)
+                r = unpack_one(dir, name, text, !strcmp(name, program), e);
+        }
     }
     if (r == 0)
         snprintf(p->code_dir, sizeof(p->code_dir), "%s", dir);

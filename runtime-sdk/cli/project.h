@@ -13,8 +13,9 @@ struct project {
     struct manifest manifest;
     struct json_object *object;
     char file[PATH_MAX], dir[PATH_MAX]; /* the manifest and its directory, absolute */
-    char code_dir[PATH_MAX]; /* of spec.code.path; absolute, may not exist yet; "": inline */
-    struct json_object *inline_code; /* NULL: code.path */
+    char code_dir[PATH_MAX]; /* of spec.code.path; absolute, may not exist yet; "": one of these: */
+    char archive[PATH_MAX];  /* code.path, where that is a file; or "" */
+    struct json_object *inline_code; /* or NULL */
     /* All but argv, code_dir and runtime_dir, which say how it is run. */
     struct local_function function;
     struct local_trigger *triggers;
@@ -34,7 +35,7 @@ static inline void cleanup_project_done(struct project *p)
 
 /* The file that is executed, below the code: `bootstrap`, or a server's handler. */
 const char *project_program(const struct project *p);
-/* Writes code.inline below `dir` and makes that the code_dir. */
+/* Writes code.inline, or what the archive holds, below `dir` (empty) and makes that the code_dir. */
 int project_unpack(struct project *p, const char *dir, struct err *e);
 
 /* ---- project_spec.c: fills `function`, code and environment from the object; project_load() calls it */

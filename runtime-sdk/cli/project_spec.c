@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* ---------------------------------------------------------------- fields */
 
@@ -197,6 +198,7 @@ static int read_code(struct json_object *spec, struct project *p, struct err *e)
     struct json_object *path = json_at(spec, "code.path");
     char joined[2 * PATH_MAX];
     const char *given;
+    struct stat st;
     int n;
 
     p->inline_code = json_at(spec, "code.inline");
@@ -214,7 +216,8 @@ static int read_code(struct json_object *spec, struct project *p, struct err *e)
                      given[0] == '/' ? "" : "/", given);
     if (n >= PATH_MAX)
         return bad(e, "code.path", "too long");
-    memcpy(p->code_dir, joined, (size_t)n + 1);
+    memcpy(stat(joined, &st) == 0 && S_ISREG(st.st_mode) ? p->archive : p->code_dir, joined,
+           (size_t)n + 1);
     return 0;
 }
 

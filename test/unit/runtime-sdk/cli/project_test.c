@@ -1,6 +1,8 @@
 /* A manifest as building and running here need it, and what is wrong with one, by its field. */
 #include "base/cleanup.h"
+#include "base/file.h"
 #include "cli/project.h"
+#include "package/package.h"
 #include "unit.h"
 
 #include <errno.h>
@@ -128,6 +130,35 @@ START_TEST(what_is_wrong_is_named_by_its_field)
 }
 END_TEST
 
+START_TEST(an_archive_is_unpacked)
+{
+    static const struct package_file files[] = {{"sub/index.py", "x = 1", 5, false}};
+    cleanup_buffer struct buffer b = {0};
+    char archive[96], out[96], path[128];
+    struct err e = {0};
+    struct stat st;
+
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    snprintf(file, sizeof(file), "%s/function.yaml", dir);
+    snprintf(archive, sizeof(archive), "%s/code.tar", dir);
+    snprintf(out, sizeof(out), "%s/out", dir);
+    ck_assert_int_eq(package_pack_files(files, 1, &b, &e), 0);
+    ck_assert_int_eq(file_write_atomic(archive, buffer_bytes(&b), buffer_size(&b), 0644), 0);
+    ck_assert_int_eq(mkdir(out, 0755), 0);
+    ck_assert_int_eq(load("code: {path: ./code.tar}", &e), 0);
+    ck_assert_str_eq(p.code_dir, "");
+    ck_assert_msg(project_unpack(&p, out, &e) == 0, "%s", e.message);
+    ck_assert_str_eq(p.code_dir, out);
+    snprintf(path, sizeof(path), "%s/sub/index.py", out);
+    ck_assert(stat(path, &st) == 0 && st.st_size == 5);
+    ck_assert_int_eq(file_write_atomic(archive, "no tar", 6, 0644), 0);
+    ck_assert_int_lt(project_unpack(&p, out, &e), 0);
+    ck_assert_msg(strstr(e.message, "code.tar: "), "%s", e.message);
+    project_done(&p);
+    file_remove_tree(dir);
+}
+END_TEST
+
 START_TEST(inline_code_stays_below_its_directory)
 {
     struct err e = {0};
@@ -162,4 +193,5 @@ START_TEST(inline_code_stays_below_its_directory)
 END_TEST
 
 UNIT_MAIN("project", defaults_are_the_schemas, what_is_said_is_read,
-          what_is_wrong_is_named_by_its_field, inline_code_stays_below_its_directory)
+          what_is_wrong_is_named_by_its_field, an_archive_is_unpacked,
+          inline_code_stays_below_its_directory)
