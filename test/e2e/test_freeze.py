@@ -7,6 +7,7 @@ import random
 import shutil
 import signal
 import subprocess
+import textwrap
 import threading
 import time
 
@@ -339,6 +340,65 @@ def test_nothing_stays_frozen_behind_a_dead(who):
             wait_until("the agent's end", lambda: not pathlib.Path(f"/proc/{agent}").exists())
             p.rouse("up")    # a dead launcher removes nothing: the next one does
             assert call(p, "left")[0] == 1
+        finally:
+            p.down()
+            left = left_behind(p, before)
+            shutil.rmtree(p.state, ignore_errors=True)
+    assert not left, left
+
+
+@contextlib.contextmanager
+def memory_limit(mib):
+    """What is started inside has a memory limit together, in a cgroup below our own."""
+    v1 = pathlib.Path("/sys/fs/cgroup/memory")
+    own = next((line.split(":", 2) for line in pathlib.Path("/proc/self/cgroup").read_text().splitlines()
+                if "memory" in line.split(":")[1].split(",")), None)
+    if not own or not (v1 / "memory.limit_in_bytes").exists() and not (v1 / "cgroup.procs").exists():
+        pytest.skip("no v1 memory hierarchy; test_vm.py has the other")
+    parent = v1 / own[2].lstrip("/")
+    group = parent / f"e2e-freeze-{os.getpid()}"
+    group.mkdir()
+    try:
+        (group / "memory.limit_in_bytes").write_text(str(mib << 20))
+        (group / "cgroup.procs").write_text(str(os.getpid()))
+        try:
+            yield
+        finally:
+            (parent / "cgroup.procs").write_text(str(os.getpid()))
+    finally:
+        wait_until("the cgroup to be empty", lambda: not (group / "cgroup.procs").read_text())
+        group.rmdir()
+
+
+def test_memory_is_given_back(tmp_path):
+    """The agent's cgroup is short of memory: page cache of a frozen instance goes, and what it holds does not."""
+    code = """
+    held = bytearray(os.urandom(1 << 20)) * 300
+    def handler(event, context):
+        size = len(open("/var/task/blob", "rb").read()) if event.get("rawQueryString") else 0
+        return f"{size} {sum(held[:1000])}"
+    """
+    (tmp_path / "index.py").write_text("import os\n" + textwrap.dedent(code))
+    (tmp_path / "blob").write_bytes(os.urandom(1 << 20) * 20)
+    manifest = tmp_path.parent / "fat.yaml"
+    manifest.write_text(json.dumps(function("fat", {"path": str(tmp_path)}, memory="400Mi", timeout="20s", scaling={"max": 1})))
+    before = machine_state()
+    with pytest.MonkeyPatch.context() as patch, memory_limit(600):
+        patch.setenv("ROUSE_FREEZE_AFTER", AFTER)
+        patch.setenv("ROUSE_RECLAIM_BELOW", "50")
+        p = Platform()
+        try:
+            p.rouse("apply", "-f", str(manifest))
+            first = p.call("/fat").text
+            for blob in p.state.rglob("cache/*/blob"):    # whoever reads it pays for it
+                fd = os.open(blob, os.O_RDONLY)
+                os.fsync(fd)
+                os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+                os.close(fd)
+            assert p.call("/fat?read").text.split()[0] == str(20 << 20)
+            frozen(p, "fat")
+            wait_until("memory to come back", lambda: p.metric("rouse_reclaimed_bytes_total", node=0) > 10 << 20)
+            assert p.call("/fat").text == first
         finally:
             p.down()
             left = left_behind(p, before)
