@@ -30,6 +30,7 @@ def test_json(examples):
     assert r.json == {"title": "three", "sum": 9.0, "mean": 3.0}
     assert invoke(examples, {"numbers": []}).json == {"title": "untitled", "sum": 0.0, "mean": None}
     wait_until("the initializer's line", lambda: "json-c takes 1000 numbers" in log(examples, "json-c"))
+    wait_until("preFreeze's line", lambda: "json-c goes to sleep" in log(examples, "json-c"))
 
 
 @pytest.mark.parametrize("event, type_, message", [

@@ -289,6 +289,20 @@ def test_websockets(platform):
     platform.delete("clock")
 
 
+def test_forks_of_one_template(platform):
+    """Each is frozen alone, and ends alone."""
+    deploy(platform, "forked", "python3", start="fork", scaling={"min": 2, "max": 2},
+           lifecycle={"preFreeze": "index.freeze", "preStop": "index.stop"})
+    wait_until("two", lambda: platform.ready("forked") == 2)
+    frozen(platform, "forked", 2)
+    for _ in range(20):
+        call(platform, "forked")
+        frozen(platform, "forked", 2)
+    wait_until("hooks of both", lambda: platform.rouse("logs", "forked").stdout.count("freezing for time 1\n") == 2)
+    platform.delete("forked")
+    wait_until("the end of its processes", lambda: not marked("forked"))
+
+
 # ---------------------------------------------------------------- ends
 
 def test_stops_thaw(platform):

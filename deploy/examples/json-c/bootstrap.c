@@ -1,6 +1,6 @@
 /* bootstrap.c - JSON in, JSON out: the sum and the mean of the numbers in an event.
  *
- * main() loads nothing; init() is the initializer that function.yaml names. Build it with -ljson-c. */
+ * main() loads nothing; init() and idle() are the hooks that function.yaml names. Build it with -ljson-c. */
 #include <rouse/json.h>
 #include <rouse/rouse.h>
 
@@ -43,7 +43,15 @@ static struct json_object *sum(struct json_object *event, struct rouse_context *
     return answer;
 }
 
+/* Until the next event there is no CPU: a real function sends its figures, and lets go of connections that
+ * would be stale by then. */
+static int idle(struct rouse_context *ctx)
+{
+    rouse_log(ctx, "%s goes to sleep", rouse_function_name(ctx));
+    return 0;
+}
+
 int main(void)
 {
-    return rouse_hook("init", init) < 0 || rouse_start(sum) < 0;
+    return rouse_hook("init", init) < 0 || rouse_hook("idle", idle) < 0 || rouse_start(sum) < 0;
 }
