@@ -133,7 +133,6 @@ void template_failed(struct template *t, const char *why)
 
 void template_used(struct template *t)
 {
-    template_wake(t);
     t->revision->fork_failures = 0;
     report_fork(t->pool->config.report);
     list_del(&t->link);
@@ -245,18 +244,22 @@ void template_exited(struct pool *p, const char *id)
 }
 
 /* ---------------------------------------------------------------- asleep */
-/* What is foreign code and nobody's instance uses no processor. While there are instances it is awake: the
- * sandbox's init, which lies in the same cgroup, reaps what they leave behind. */
+/* What is foreign code and nobody's instance uses no processor. While there are instances it is awake, from
+ * the next child that is asked for on: the sandbox's init, which lies in the same cgroup, reaps what they leave
+ * behind. (The launcher thaws it when a child ends, so that what is asleep is told so again.) */
 static void sleep_again(struct template *t)
 {
-    if (t->stands && !t->stopped && is_idle(t))
-        launcher_freeze(t->pool->config.launcher, t->cgroup, true);
+    if (!t->stands || t->stopped || !is_idle(t))
+        return;
+    t->asleep = true;
+    launcher_freeze(t->pool->config.launcher, t->cgroup, true);
 }
 
 void template_wake(struct template *t)
 {
-    if (t->stands)
+    if (t->asleep)
         launcher_freeze(t->pool->config.launcher, t->cgroup, false);
+    t->asleep = false;
 }
 
 /* ---------------------------------------------------------------- the beginning */

@@ -44,6 +44,7 @@ struct template
     char cgroup[SANDBOX_CGROUP_MAX];
     bool stands;            /* its runtime is its own: it has forked */
     bool ending;            /* it forks no more */
+    bool asleep;            /* frozen by us */
     bool stopped;           /* the launcher was told to end it: after its last fork has ended */
     struct loop_timer reap; /* one that never stood */
     struct runtime_link *link_to; /* NULL while it is the host's */
