@@ -376,6 +376,14 @@ static void add_runtime(const char *name, const char *protocol, const char *more
     ck_assert_int_eq(file_write_atomic(path, text, strlen(text), 0644), 0);
 }
 
+static const char *active = "r1"; /* where traffic goes */
+
+static const char *active_revision(void *user, const char *function_key)
+{
+    (void)user, (void)function_key;
+    return active;
+}
+
 static uint64_t init_timeout_ns, drain_limit_ns, freeze_after_ns;
 
 static void begin(void)
@@ -414,6 +422,7 @@ static void begin(void)
     c.drain_limit_ns = drain_limit_ns;
     c.freeze_after_ns = freeze_after_ns;
     c.templates = 4;
+    c.active_revision = active_revision;
     ck_assert_int_eq(pool_new(&c, &pool), 0);
     ck_assert_int_eq(http_server_new(loop, &o, &front), 0);
     ck_assert_int_eq(http_server_listen_fd(front, listen_tcp(&front_port)), 0);

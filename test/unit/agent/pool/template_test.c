@@ -91,13 +91,13 @@ static bool was_adopted(void *user)
 }
 
 /* The launcher gives the newest child its cgroup. */
-static void child_attached(size_t boxes_then)
+static void child_attached(const char *of, size_t boxes_then)
 {
     struct sandbox_started s = {
         .pid = 1, .stdout_fd = -1, .stderr_fd = -1, .frames_listen_fd = -1, .api_listen_fd = -1};
 
     wait_for(was_adopted, &boxes_then);
-    ck_assert_str_eq(adoption.of, "i-1");
+    ck_assert_str_eq(adoption.of, of);
     ck_assert_int_eq(adoption.pid, getpid());
     ck_assert_uint_eq(adoption.memory, 128u << 20);
     ck_assert_uint_eq(adoption.cpu_millis, 500);
@@ -112,7 +112,7 @@ static void child_born(struct child *c, struct box *template)
 
     memset(c, 0, sizeof(*c));
     say_fork(&c->peer, template->path, (long long)fork_take(template));
-    child_attached(then);
+    child_attached(template->id, then);
 }
 
 static struct box *loaded(const struct revision_options *o, const char *ids)
@@ -332,7 +332,7 @@ START_TEST(strangers_are_sent_away)
     peer_close(&stranger);
     peer_connect_unix(&stranger, b->path); /* says nothing */
     say_fork(&c.peer, b->path, (long long)token);
-    child_attached(2);
+    child_attached("i-1", 2);
     child_ready(&c, "i-1");
     wait_for(hung_up, &stranger); /* nobody is awaited any more */
     peer_close(&stranger);
@@ -351,7 +351,7 @@ START_TEST(an_id_is_taken_once)
     say_fork(&c.peer, b->path, (long long)token);
     say_fork(&again, b->path, (long long)token);
     wait_for(hung_up, &again);
-    child_attached(2);
+    child_attached("i-1", 2);
     child_ready(&c, "i-1");
     peer_close(&again);
     child_close(&c);
@@ -397,8 +397,65 @@ START_TEST(an_adoption_that_fails)
 }
 END_TEST
 
+static bool said_in_stops(void *user)
+{
+    return strstr(stops, user) != NULL;
+}
+
+/* Its function sleeps, its template does not end; then it was unused for longest. */
+START_TEST(the_longest_unused_goes_first)
+{
+    struct child children[5];
+
+    begin();
+    active = NULL; /* no second passes here */
+    for (int n = 0; n < 5; n++) {
+        char revision[] = {'r', (char)('1' + n), '\0'}, id[] = {'i', '-', (char)('1' + n), '\0'};
+        const struct revision_options o = {.fork = true, .revision = revision};
+        struct box *b;
+
+        ck_assert_ptr_null(strstr(stops, "i-2 0"));
+        ck_assert_int_eq(desire(&o, id, "", sequence), 0);
+        b = box_start(id);
+        peer_connect_unix(&b->rt, b->path);
+        frame_hello(&b->rt);
+        frame_send_credit(&b->rt, 1);
+        child_born(&children[n], b);
+        child_ready(&children[n], id);
+        if (n == 0)
+            continue; /* in use all the time */
+        ck_assert_int_eq(desire(&o, "", id, sequence), 0);
+        box_exit(box_of(adoption.id), 0, 15, false);
+    }
+    wait_for(said_in_stops, (void *)"i-2 0\n");
+    ck_assert_ptr_null(strstr(stops, "i-1 0"));
+    ck_assert_ptr_null(strstr(stops, "i-3 0"));
+    for (int n = 0; n < 5; n++)
+        child_close(&children[n]);
+    active = "r1";
+    end();
+}
+END_TEST
+
+START_TEST(a_revision_that_is_not_active_has_none)
+{
+    struct child c;
+
+    standing(&c);
+    active = "r2";
+    ck_assert_int_eq(desire(&forks, "", "i-1", sequence), 0);
+    box_exit(box_of("fork-1"), 0, 15, false);
+    ck_assert_ptr_null(strstr(stops, "i-1 0"));
+    wait_for(said_in_stops, (void *)"i-1 0\n");
+    active = "r1";
+    child_close(&c);
+    end();
+}
+END_TEST
+
 UNIT_MAIN("template", the_first_becomes_a_template, those_who_wait_get_children,
           after_fork_comes_before_ready, who_cannot_fork_serves_as_usual,
           a_candidate_that_fails_keeps_nobody_waiting, one_that_waits_can_be_unwanted,
           a_template_ends_with_its_sandbox, a_hung_up_template_ends_when_its_forks_have,
-          strangers_are_sent_away, an_id_is_taken_once, too_many_strangers, an_adoption_that_fails)
+          strangers_are_sent_away, an_id_is_taken_once, too_many_strangers, an_adoption_that_fails,
+          the_longest_unused_goes_first, a_revision_that_is_not_active_has_none)
