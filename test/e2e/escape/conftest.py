@@ -77,17 +77,21 @@ def attack(platform, neighbour):
     return call
 
 
-@pytest.fixture(scope="module")
-def attackers(platform, neighbour, tmp_path_factory):
-    """What all attempts of attackers.c came to, by their names."""
+@pytest.fixture(scope="session")
+def program(tmp_path_factory):
+    """attackers.c, in a folder of its own with its manifest."""
     folder = tmp_path_factory.mktemp("attackers")
-    program = folder / "bootstrap"
     subprocess.run(["cc", "-O1", "-std=gnu17", "-D_GNU_SOURCE", "-static", "-pthread", f"-I{TOP}/runtime-sdk/include", "-o",
-                    program, HERE / "attackers.c", TOP / "build/release/lib/librouse.a"], check=True)
-    manifest = folder / "attackers.yaml"
-    manifest.write_text(json.dumps(function("attackers", {"path": str(folder)}, runtime="provided", handler="x.y",
-                                            timeout="60s")))
-    platform.rouse("apply", "-f", str(manifest))
+                    folder / "bootstrap", HERE / "attackers.c", TOP / "build/release/lib/librouse.a"], check=True)
+    (folder / "attackers.yaml").write_text(json.dumps(function("attackers", {"path": "."}, runtime="provided", handler="x.y",
+                                                               timeout="60s")))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def attackers(platform, neighbour, program):
+    """What all attempts of attackers.c came to, by their names."""
+    platform.rouse("apply", "-f", str(program / "attackers.yaml"))
     r = platform.call("/2015-03-31/functions/attackers/invocations", method="POST", body=b'"all"', timeout=80)
     assert r.status == 200, r
     neighbour()
