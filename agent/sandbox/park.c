@@ -2,9 +2,9 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "sandbox/kind.h"
 #include "sandbox/message.h"
 #include "sandbox/sandbox.h"
-#include "sandbox/syscall_list.h"
 #include "sandbox/zygote.h"
 
 #include <errno.h>
@@ -17,11 +17,9 @@
 #define OF_ZYGOTE_SPARE 2u /* of each */
 #define AHEAD_MAX       2u /* builds at once, of what nobody waits for */
 #define WAITED_FOR_MAX  6u
-#define LEARNED_MAX     8u /* kinds kept ready because they were asked for */
 #define QUIET_NS        (3 * NS_PER_MS)
 #define BACK_OFF_MIN_NS (100 * NS_PER_MS)
 #define BACK_OFF_MAX_NS (10 * NS_PER_S)
-#define NEWS_NS         (500 * NS_PER_MS)
 
 struct wish {
     struct map_node node; /* by id */
@@ -40,132 +38,6 @@ struct cgroup_limits limits_of(const struct sandbox_spec *spec)
                                   .cpu_millis = spec->cpu_millis,
                                   .pids = (spec->pids ? spec->pids : SANDBOX_PIDS) +
                                           1}; /* and the init */
-}
-
-/* ---- kinds */
-static void tell_parked(struct kind *k)
-{
-    const struct message m = {
-        .type = MESSAGE_PARKED, .id = "", .spec.kind = k->kind, .count = k->parked_count};
-
-    if (k->told == k->parked_count)
-        return;
-    k->told = k->parked_count;
-    server_send(k->server, &m, NULL, 0);
-}
-
-static void kind_free(struct kind *k)
-{
-    struct park *p = &k->server->park;
-
-    tell_parked(k);
-    if (k->node.key)
-        map_del(&p->kinds, &k->node);
-    list_del(&k->link);
-    for (size_t i = 0; i < ARRAY_LEN(k->lists); i++)
-        free((void *)k->lists[i]);
-    buffer_done(&k->key);
-    if (k->seccomp_fd >= 0)
-        close(k->seccomp_fd);
-    free(k);
-}
-
-static void kind_free_if_unused(struct kind *k)
-{
-    if (!k->wanted && !k->waiting_count && !k->building && !k->parked_count)
-        kind_free(k);
-}
-
-static int kind_encode(const struct sandbox_kind *k, struct buffer *to)
-{
-    const struct message m = {.type = MESSAGE_PARK, .id = "", .spec.kind = *k};
-
-    return message_encode(to, &m);
-}
-
-static int compile_list(struct kind *k, struct err *e)
-{
-    struct sock_fprog p;
-    int r = syscall_list_compile(k->kind.syscalls, &p, e);
-
-    if (r < 0)
-        return r;
-    r = syscall_list_file(&p, &k->seccomp_fd);
-    syscall_list_done(&p);
-    return r < 0 ? err_errno(e, -r, "seccomp program") : 0;
-}
-
-static int kind_new(struct server *s, struct buffer *key, struct kind **ret, struct err *e)
-{
-    struct kind *k = calloc(1, sizeof(*k));
-    struct message m;
-    int r = k ? message_decode(buffer_bytes(key), buffer_size(key), &m) : -ENOMEM;
-
-    if (r < 0) {
-        free(k);
-        return err_errno(e, -r, "a kind of sandbox");
-    }
-    k->server = s;
-    k->key = *key;
-    *key = (struct buffer){0};
-    k->kind = m.spec.kind;
-    k->lists[0] = k->kind.argv;
-    k->lists[1] = k->kind.env;
-    k->lists[2] = k->kind.syscalls;
-    list_init(&k->parked);
-    list_init(&k->waiting);
-    list_push_front(&s->park.order, &k->link);
-    k->seccomp_fd = -1;
-    r = k->kind.syscalls ? compile_list(k, e) : 0;
-    if (r < 0) {
-        kind_free(k);
-        return r;
-    }
-    *ret = k;
-    return 0;
-}
-
-/* Finds it or makes it. Without privileges a sandbox is built for one wish and is of no use to another. */
-static int kind_get(struct server *s, const struct sandbox_kind *of, struct kind **ret, struct err *e)
-{
-    cleanup_buffer struct buffer key = {0};
-    struct park *p = &s->park;
-    struct map_node *n;
-    int r = kind_encode(of, &key);
-
-    if (r < 0)
-        return err_errno(e, -r, "a kind of sandbox");
-    n = s->privileged ? map_get(&p->kinds, buffer_bytes(&key), buffer_size(&key)) : NULL;
-    if (n) {
-        *ret = map_entry(n, struct kind, node);
-        return 0;
-    }
-    r = kind_new(s, &key, ret, e);
-    if (r == 0 && s->privileged &&
-        (r = map_put(&p->kinds, &(*ret)->node, (const char *)buffer_bytes(&(*ret)->key),
-                     buffer_size(&(*ret)->key))) < 0) {
-        (*ret)->node.key = NULL;
-        kind_free(*ret);
-        return err_errno(e, -r, "a kind of sandbox");
-    }
-    return r;
-}
-
-/* ---- what the agent hears about them: now and then, since it would wake for it */
-static void on_news(struct loop_timer *t)
-{
-    struct park *p = container_of(t, struct park, news);
-
-    list_for_each(it, &p->order) tell_parked(list_entry(it, struct kind, link));
-}
-
-static void count_parked(struct kind *k, int by)
-{
-    struct server *s = k->server;
-
-    k->parked_count += (unsigned)by;
-    if (!loop_timer_armed(&s->park.news))
-        loop_timer_set(s->loop, &s->park.news, clock_monotonic_ns() + NEWS_NS);
 }
 
 /* ---- wishes */
@@ -352,63 +224,12 @@ static struct sandbox *pop_parked(struct kind *k)
     while ((l = list_pop_front(&k->parked))) {
         struct sandbox *b = list_entry(l, struct sandbox, parked);
 
-        count_parked(k, -1);
+        kind_count_parked(k, -1);
         if (sandbox_alive(b))
             return b;
         b->kind = NULL; /* its end comes */
     }
     return NULL;
-}
-
-static void drop_surplus(struct kind *k)
-{
-    struct err e;
-
-    err_set(&e, ECANCELED, "not needed any more");
-    while (k->parked_count > k->wanted) {
-        struct sandbox *b = list_entry(list_pop_front(&k->parked), struct sandbox, parked);
-
-        count_parked(k, -1);
-        b->kind = NULL;
-        sandbox_discard(b, &e);
-    }
-}
-
-static void forget_learned(struct kind *k)
-{
-    k->asked_at = 0;
-    k->wanted = 0;
-    k->server->park.learned--;
-    drop_surplus(k);
-    kind_free_if_unused(k);
-}
-
-static struct kind *longest_unasked(const struct server *s)
-{
-    struct kind *found = NULL;
-
-    list_for_each(it, &s->park.order)
-    {
-        struct kind *k = list_entry(it, struct kind, link);
-
-        if (k->asked_at && (!found || k->asked_at < found->asked_at))
-            found = k;
-    }
-    return found;
-}
-
-/* What was asked for once will be asked for again. */
-static void learn(struct kind *k, uint64_t now)
-{
-    struct park *p = &k->server->park;
-
-    if (!p->asked || !k->server->privileged || (k->wanted && !k->asked_at))
-        return;
-    if (!k->asked_at && p->learned >= LEARNED_MAX)
-        forget_learned(longest_unasked(k->server));
-    p->learned += !k->asked_at;
-    k->asked_at = now;
-    k->wanted = p->asked;
 }
 
 void park_create(struct server *s, const struct message *m, const void *bytes, size_t size,
@@ -418,14 +239,18 @@ void park_create(struct server *s, const struct message *m, const void *bytes, s
     struct sandbox *b = NULL;
     struct err e = {0};
     struct kind *k;
-    int r = kind_get(s, &m->spec.kind, &k, &e);
+    int r;
+
+    if (sandbox_find(s, m->id) || wish_find(s, m->id))
+        return;
+    r = kind_get(s, &m->spec.kind, &k, &e);
 
     if (r == 0) {
         b = k->waiting_count ? NULL : pop_parked(k);
         limits = limits_of(&m->spec);
         nursery_expect(&s->nursery, &limits);
         s->park.quiet_until = clock_monotonic_ns() + QUIET_NS;
-        learn(k, clock_monotonic_ns());
+        kind_learn(k, clock_monotonic_ns());
     }
     if (r == 0 && b) {
         if (sandbox_remember(b, bytes, size) < 0)
@@ -494,7 +319,7 @@ void park_set(struct server *s, const struct message *m)
         s->park.learned--;
     }
     k->wanted = m->count < SERVER_SANDBOXES_MAX ? m->count : SERVER_SANDBOXES_MAX;
-    drop_surplus(k);
+    kind_drop_surplus(k);
     kind_free_if_unused(k);
     park_pump(s);
 }
@@ -512,8 +337,8 @@ void park_box_ready(struct sandbox *b)
         give(b, w);
     } else {
         list_push_back(&k->parked, &b->parked);
-        count_parked(k, 1);
-        drop_surplus(k);
+        kind_count_parked(k, 1);
+        kind_drop_surplus(k);
     }
     kind_free_if_unused(k);
     park_pump(s);
@@ -551,7 +376,7 @@ void park_box_gone(struct sandbox *b)
 
     if (!list_empty(&b->parked)) {
         list_del(&b->parked);
-        count_parked(k, -1);
+        kind_count_parked(k, -1);
         if (!k->server->closing)
             log_warn("a parked sandbox for %s ended: %s", k->kind.runtime_root, b->error.message);
         park_pump(k->server);
@@ -569,7 +394,7 @@ void park_init(struct server *s)
 {
     list_init(&s->park.order);
     s->park.timer.fn = on_timer;
-    s->park.news.fn = on_news;
+    s->park.news.fn = kinds_on_news;
     park_pump(s);
 }
 

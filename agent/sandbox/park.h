@@ -5,7 +5,6 @@
  * it. The others of a kind that is kept parked are built after those, a few at a
  * time, and each is used once. Launcher only. */
 #pragma once
-#include "base/buffer.h"
 #include "base/list.h"
 #include "base/map.h"
 #include "sandbox/cgroup.h"
@@ -14,6 +13,7 @@
 
 struct server;
 struct sandbox;
+struct kind;
 
 struct park {
     struct map kinds;     /* by their encoding */
@@ -26,22 +26,6 @@ struct park {
     bool pumping;
     unsigned asked;   /* launcher_config.park_asked */
     unsigned learned; /* kinds that are kept ready for it */
-};
-
-struct kind {
-    struct map_node node; /* unless it is one wish's alone */
-    struct list link;
-    struct server *server;
-    struct buffer key; /* its encoding */
-    struct sandbox_kind kind;
-    const char *const *lists[3]; /* what the decoded `kind` owns */
-    int seccomp_fd;
-    unsigned wanted; /* parked at all times */
-    struct list parked, waiting;
-    unsigned parked_count, waiting_count, building;
-    unsigned told; /* of parked_count, to the agent */
-    uint64_t not_before, back_off;
-    uint64_t asked_at; /* kept ready since it was asked for; 0: not for that */
 };
 
 void park_init(struct server *s);

@@ -2,6 +2,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "sandbox/kind.h"
 #include "sandbox/message.h"
 #include "sandbox/park.h"
 #include "sandbox/removal.h"

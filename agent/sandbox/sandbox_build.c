@@ -1,6 +1,7 @@
 /* sandbox_build.c - what one sandbox is built from, gathered by the launcher and ordered from a builder. */
 #include "base/cleanup.h"
 #include "sandbox/message.h"
+#include "sandbox/kind.h"
 #include "sandbox/park.h"
 #include "sandbox/privilege.h"
 #include "sandbox/root.h"

@@ -585,7 +585,8 @@ START_TEST(two_platforms)
     }
     bench_open(&b);
     ck_assert_int_eq(shell("test $(nft list tables | wc -l) = 2"), 0);
-    ck_assert_int_eq(shell("test $(nft list ruleset | grep 'ip saddr.*masquerade' | sort -u | wc -l) = 2"), 0);
+    ck_assert_int_eq(
+        shell("test $(nft list ruleset | grep 'ip saddr.*masquerade' | sort -u | wc -l) = 2"), 0);
     bench_close(&b);
     ck_assert_int_eq(shell("test $(nft list tables | wc -l) = 1"), 0);
     bench_close(&a);
