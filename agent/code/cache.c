@@ -31,7 +31,8 @@ struct entry {
     struct list lru;      /* in code_cache.lru while present and unheld */
     enum entry_state state;
     unsigned holds, waiters;
-    bool again; /* the disk was full: fetched once more, after all that is not held has gone */
+    bool settled; /* synced, or about to be */
+    bool again;   /* the disk was full: fetched once more, after all that is not held has gone */
     uint64_t size;
     int64_t used;      /* of an earlier life, to order what it left */
     struct err *error; /* once failed; NULL: no memory for it */
@@ -52,7 +53,9 @@ struct job {
     struct code_cache *cache;
     enum { JOB_FETCH, JOB_REMOVE, JOB_SETTLE } kind;
     char hex[SHELF_HEX + 1];
-    char dir[PATH_MAX]; /* not of a fetch */
+    char dir[PATH_MAX];            /* to remove */
+    char (*names)[SHELF_NAME_MAX]; /* to settle */
+    size_t count;
     int result;
     uint64_t size;
     struct err error;
@@ -69,6 +72,8 @@ struct code_cache {
     struct list waiters;
     unsigned waiter_count;
     unsigned jobs; /* not yet back on the loop */
+    unsigned unsettled;
+    bool settling; /* one sync at a time, for all that came meanwhile */
     bool closed;   /* freed by the owner; goes with its last job */
 };
 
@@ -89,28 +94,79 @@ static void job_run(struct worker_job *base)
     if (j->kind == JOB_FETCH)
         j->result = fetch_package(&s, j->hex, &j->size, &j->error);
     else
-        j->result = j->kind == JOB_REMOVE ? file_remove_tree(j->dir) : shelf_settle(j->dir);
+        j->result = j->kind == JOB_REMOVE ? file_remove_tree(j->dir)
+                                          : shelf_settle(j->cache->dir, j->names, j->count);
 }
 
-/* A fetch that is tried again is a chore: after the removals that make room for it. */
-static int job_post(struct code_cache *c, int kind, bool chore, const char *hex, const char *dir)
+static struct job *job_new(struct code_cache *c, int kind)
 {
     struct job *j = calloc(1, sizeof(*j));
 
     if (!j)
-        return -ENOMEM;
+        return NULL;
     j->cache = c;
     j->kind = kind;
     j->base.run = job_run;
     j->base.done = on_job_done;
-    snprintf(j->hex, sizeof(j->hex), "%s", hex);
-    snprintf(j->dir, sizeof(j->dir), "%s", dir);
     c->jobs++;
-    if (chore)
+    return j;
+}
+
+static void job_free(struct job *j)
+{
+    free(j->names);
+    free(j);
+}
+
+/* One that is tried again is a chore: after the removals that make room for it. */
+static int post_fetch(struct code_cache *c, const char *hex, bool again)
+{
+    struct job *j = job_new(c, JOB_FETCH);
+
+    if (!j)
+        return -ENOMEM;
+    snprintf(j->hex, sizeof(j->hex), "%s", hex);
+    if (again)
         workers_chore(c->workers, &j->base);
     else
         workers_fetch(c->workers, &j->base);
     return 0;
+}
+
+static void post_remove(struct code_cache *c, const char *dir)
+{
+    struct job *j = job_new(c, JOB_REMOVE);
+
+    if (!j)
+        return; /* the next life's */
+    snprintf(j->dir, sizeof(j->dir), "%s", dir);
+    workers_chore(c->workers, &j->base);
+}
+
+static void post_settle(struct code_cache *c)
+{
+    struct job *j = c->settling || !c->unsettled ? NULL : job_new(c, JOB_SETTLE);
+
+    if (!j)
+        return;
+    j->names = calloc(c->unsettled, sizeof(*j->names));
+    if (!j->names) {
+        c->jobs--;
+        job_free(j);
+        return;
+    }
+    map_for_each(it, &c->entries)
+    {
+        struct entry *n = map_entry(it, struct entry, node);
+
+        if (n->state == ENTRY_PRESENT && !n->settled && j->count < c->unsettled) {
+            shelf_name(j->names[j->count++], n->hex, n->size);
+            n->settled = true;
+        }
+    }
+    c->unsettled = 0;
+    c->settling = true;
+    workers_chore(c->workers, &j->base);
 }
 
 /* ---------------------------------------------------------------- entries */
@@ -164,7 +220,7 @@ static void entry_evict(struct code_cache *c, struct entry *n)
     random_hex(salt, 8);
     if (snprintf(gone, sizeof(gone), "%s/%s.tmp.%s", c->dir, n->hex, salt) < (int)sizeof(gone) &&
         rename(n->dir, gone) == 0)
-        job_post(c, JOB_REMOVE, true, n->hex, gone);
+        post_remove(c, gone);
     log_debug("code cache: evicted sha256:%s size=%llu", n->hex, (unsigned long long)n->size);
     list_del(&n->lru);
     map_del(&c->entries, &n->node);
@@ -270,7 +326,7 @@ static void fetched(struct code_cache *c, struct job *j)
     if ((j->result == -ENOSPC || j->result == -EDQUOT) && !n->again && !list_empty(&c->lru)) {
         n->again = true;
         evict_to(c, 0);
-        if (job_post(c, JOB_FETCH, true, n->hex, "") == 0)
+        if (post_fetch(c, n->hex, true) == 0)
             return;
     }
     if (j->result < 0) {
@@ -279,7 +335,8 @@ static void fetched(struct code_cache *c, struct job *j)
     }
     entry_present(c, n, j->size);
     log_debug("code cache: has sha256:%s size=%llu", n->hex, (unsigned long long)n->size);
-    job_post(c, JOB_SETTLE, true, n->hex, n->dir);
+    c->unsettled++;
+    post_settle(c);
     if (!n->holds)
         list_push_back(&c->lru, &n->lru);
     evict_to(c, c->size_limit);
@@ -299,11 +356,16 @@ static void on_job_done(struct worker_job *base, bool undone)
         /* Only at the end. */
     } else if (j->kind == JOB_FETCH) {
         fetched(c, j);
-    } else if (j->result < 0 && !(j->kind == JOB_SETTLE && j->result == -ENOENT)) { /* evicted since */
-        log_warn("code cache: %s %s: %s", j->kind == JOB_REMOVE ? "removing" : "syncing", j->dir,
-                 strerror(-j->result));
+    } else {
+        if (j->result < 0)
+            log_warn("code cache: %s %s: %s", j->kind == JOB_REMOVE ? "removing" : "syncing",
+                     j->kind == JOB_REMOVE ? j->dir : c->dir, strerror(-j->result));
+        if (j->kind == JOB_SETTLE) {
+            c->settling = false;
+            post_settle(c);
+        }
     }
-    free(j);
+    job_free(j);
 }
 
 /* ---------------------------------------------------------------- start and end */
@@ -325,7 +387,7 @@ static void on_rest(void *user, const char *path)
 {
     struct adoption *a = user;
 
-    job_post(a->cache, JOB_REMOVE, true, "", path);
+    post_remove(a->cache, path);
 }
 
 static void on_item(void *user, const struct shelf_item *i)
@@ -349,6 +411,7 @@ static void on_item(void *user, const struct shelf_item *i)
     if (!n)
         return;
     entry_present(c, n, i->size);
+    n->settled = true;
     n->used = i->used;
     a->found[a->count++] = n;
 }
@@ -447,7 +510,7 @@ int code_cache_get(struct code_cache *c, const char *digest,
         c->misses++;
     if (!n) {
         n = entry_new(c, hex, ENTRY_FETCHING);
-        if (!n || job_post(c, JOB_FETCH, false, hex, "") < 0) {
+        if (!n || post_fetch(c, hex, false) < 0) {
             if (n)
                 map_del(&c->entries, &n->node);
             entry_free(n);

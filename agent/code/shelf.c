@@ -89,12 +89,15 @@ int shelf_seal(const char *dir, uint64_t *ret_size)
     return 0;
 }
 
-int shelf_settle(const char *dir)
+int shelf_settle(const char *dir, const char (*names)[SHELF_NAME_MAX], size_t n)
 {
     cleanup_fd int fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
-    if (fd < 0 || syncfs(fd) < 0 || fchmod(fd, 0755) < 0)
+    if (fd < 0 || syncfs(fd) < 0)
         return -errno;
+    for (size_t i = 0; i < n; i++)
+        if (fchmodat(fd, names[i], 0755, 0) < 0 && errno != ENOENT)
+            return -errno;
     return 0;
 }
 

@@ -8,6 +8,7 @@
 #pragma once
 #include "base/error.h"
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum { SHELF_HEX = 64, SHELF_NAME_MAX = SHELF_HEX + 1 + 20 + 1 };
@@ -27,7 +28,8 @@ int shelf_scan(const char *dir, void (*on_item)(void *user, const struct shelf_i
 /* Unpacked below `dir` by another user: makes it root's (as root), and ret_size what it takes on disk,
  * 1 KiB for every file added. A worker's. */
 int shelf_seal(const char *dir, uint64_t *ret_size);
-/* Brings the bytes to the disk and takes the sticky bit away. A worker's. */
-int shelf_settle(const char *dir);
+/* Brings the bytes of all packages in `dir` to the disk and takes the sticky bit of `n` of them away,
+ * those that are still there. A worker's. */
+int shelf_settle(const char *dir, const char (*names)[SHELF_NAME_MAX], size_t n);
 /* A tenth of the disk that `dir` is on, 10 GiB at most. */
 uint64_t shelf_default_limit(const char *dir);

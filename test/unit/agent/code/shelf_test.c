@@ -71,7 +71,13 @@ START_TEST(a_directory_is_read_by_names_alone)
     ck_assert_str_eq(s.rest, "aa1122334 ");
     ck_assert_int_eq(s.used, 1000500000000);
 
-    ck_assert_int_eq(shelf_settle(path), 0);
+    ck_assert_int_eq(
+        shelf_settle(dir,
+                     (const char[2][SHELF_NAME_MAX]){
+                         "aa112233445566778899aabbccddeeff00112233445566778899aabbccddeeff.5",
+                         "evicted meanwhile"},
+                     2),
+        0);
     snprintf(path, sizeof(path), "%s/" HEX ".tmp.12", dir);
     ck_assert_int_eq(file_write_atomic(path, "x", 1, 0644), 0);
     s = (struct seen){0};
