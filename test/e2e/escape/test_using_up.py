@@ -1,6 +1,7 @@
 """Using up what all share: each attempt ends at the attacker's own limit. And what the neighbour feels of it."""
 import json
 import pathlib
+import resource
 import threading
 import time
 
@@ -33,6 +34,11 @@ def test_memory(attack):
 def test_kernel_memory_of_sockets(attack):
     """Without a limit 400 connections that nobody reads take some 300 MiB, outside of every account."""
     assert attack("socket_memory").json < 160 << 20
+
+
+def test_kernel_memory_of_datagrams(attack):
+    """3,000 sockets that nobody reads could hold 600 MiB of what all of the node's UDP shares."""
+    assert attack("datagrams").json * resource.getpagesize() < 160 << 20
 
 
 def test_the_connection_table_is_shared(attack):
