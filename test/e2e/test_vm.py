@@ -113,7 +113,7 @@ rouse down
 echo session-done
 """
 # Somebody without root, under a manager of systemd's of their own.
-ROOTLESS = r"""
+ROOTLESS = BOX_OF + r"""
 set -e
 cd /repo
 fail() { echo "failed: $*"; cat $ROUSE_STATE/logs/agent-node-1.log; exit 1; }
@@ -125,9 +125,8 @@ rouse apply -f build/release/examples/hello-c/function.yaml
 rouse apply -f build/vm/hungry/function.yaml
 call hello/c one | grep -q one || fail one
 call hungry little || fail little
-cd /sys/fs/cgroup$(sed 's/^0:://; s,/_agent$,,' /proc/$(cut -d' ' -f1 $ROUSE_STATE/run/agent-node-1.pid)/cgroup)
-echo "rootless limits $(grep -l '^33554432$' */memory.max | wc -l) $(id -u)"
-cd /repo
+boxes=/sys/fs/cgroup$(sed 's/^0:://; s,/_agent$,,' /proc/$(cut -d' ' -f1 $ROUSE_STATE/run/agent-node-1.pid)/cgroup)
+echo "rootless limits $(cat $(box_of bootstrap $boxes)/memory.max) $(id -u)"
 ! rouse invoke hungry -d '"much"' || fail "much memory"
 call hungry little || fail again
 rouse down
@@ -237,7 +236,7 @@ def test_limits_hold_without_root_under_the_users_manager():
     hungry_function()
     out = vm(USER_MANAGER % ROOTLESS, "build/release/bin", "build/release/examples/hello-c", "build/runtimes/provided",
              "build/vm/hungry", init="systemd")
-    assert "rootless-done" in out and "rootless limits 2 1001" in out, out[-4000:]
+    assert "rootless-done" in out and "rootless limits 33554432 1001" in out, out[-4000:]
 
 
 def test_limits_hold_in_a_login_session_under_systemd():
