@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sched.h>
+#include <linux/securebits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -15,6 +16,8 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #define OOM_SCORE "500" /* before the node's own daemons */
 
@@ -134,6 +137,28 @@ static int equip(const struct work *w, pid_t pid, int go, struct err *e)
     return r;
 }
 
+/* What the processes of a user namespace have of some things (inotify instances, message queues, locked memory,
+ * pending signals...) the kernel also counts, on the node, for the user who made it. One for all boxes would be
+ * used up by any of them, root's own processes included: so each is made by the first of its own ids. The
+ * capabilities stay, for the cgroup. */
+static pid_t clone_owned(struct child_plan *p, const struct builder_order *o, int cgroup,
+                         int *ret_pidfd)
+{
+    pid_t pid;
+
+    if (o->ids != IDMAP_WHOLE)
+        return child_clone(p, cgroup, ret_pidfd);
+    if (prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0) < 0 ||
+        syscall(SYS_setresuid, -1, o->uid, -1) < 0)
+        return -errno;
+    pid = child_clone(p, cgroup, ret_pidfd);
+    if (syscall(SYS_setresuid, -1, 0, -1) < 0)
+        _exit(1);
+    /* The change of user has cleared it. */
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    return pid;
+}
+
 static int build(const struct builder_birth *b, struct work *w, struct err *e)
 {
     struct child_plan plan = {.spec = &w->spec.spec,
@@ -151,7 +176,7 @@ static int build(const struct builder_birth *b, struct work *w, struct err *e)
     if (pipe2(go, O_CLOEXEC) < 0)
         return err_errno(e, errno, "pipe");
     plan.go = go[0];
-    pid = child_clone(&plan, b->cgroup, &pidfd);
+    pid = clone_owned(&plan, &w->order, b->cgroup, &pidfd);
     if (pid < 0)
         return err_set(e, -pid, "clone3 with new namespaces: %s%s", strerror(-pid),
                        pid == -EPERM    ? " (are user namespaces allowed here?)"

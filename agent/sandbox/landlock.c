@@ -78,6 +78,8 @@ int landlock_restrict(struct err *e)
         r = allow(rules, "/dev", all & (WRITE_FILE | TRUNCATE | IOCTL_DEV), e);
     if (r == 0)
         r = allow(rules, "/dev/shm", data, e);
+    if (r == 0 && access("/dev/mqueue", F_OK) == 0)
+        r = allow(rules, "/dev/mqueue", data, e);
     if (r == 0 && syscall(SYS_RESTRICT_SELF, rules, abi >= 7 ? QUIET_SELF | QUIET_SUBDOMAINS : 0) < 0)
         r = err_errno(e, errno, "Landlock: restrict");
     return r;

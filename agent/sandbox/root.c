@@ -176,6 +176,13 @@ static int make_dev(const struct root_plan *p, const int *trees, struct err *e)
         r = err_errno(e, errno, "make /dev/shm");
     if (r == 0)
         r = mount_tmpfs(p, "/dev/shm", MS_NODEV | MS_NOEXEC, "mode=1777,size=64m,nr_inodes=4096", e);
+    if (r == 0 && mkdir("/dev/mqueue", 01777) < 0)
+        r = err_errno(e, errno, "make /dev/mqueue");
+    /* mq_open(3) needs none, but Landlock to know where queues lie. */
+    if (r == 0 &&
+        mount("mqueue", "/dev/mqueue", "mqueue", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0 &&
+        errno != ENODEV)
+        r = err_errno(e, errno, "mount /dev/mqueue");
     return r;
 }
 

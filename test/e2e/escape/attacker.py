@@ -284,6 +284,31 @@ def bombs(what):
         return names("/tmp" if what == "names" else "/dev/shm")
 
 
+HELD = []
+
+
+def watchers(let_go):
+    """Inotify instances, and then POSIX message queues: [how many, why no more], held until we are told to let go."""
+    if let_go:
+        [os.close(fd) for fd in HELD]
+        HELD.clear()
+        return None
+
+    def queue(n):
+        name = f"/q{n}".encode()
+        fd = made(libc.mq_open(name, os.O_CREAT | os.O_RDWR, 0o600, None))
+        libc.mq_unlink(name)
+        HELD.append(fd)
+
+    return [use_up(lambda n: HELD.append(made(libc.inotify_init1(0)))), use_up(queue)]
+
+
+def made(fd):
+    if fd < 0:
+        raise OSError(ctypes.get_errno(), "")
+    return fd
+
+
 def use_up_threads():
     release, started = threading.Event(), []
     try:

@@ -1,13 +1,17 @@
 """Using up what all share: each attempt ends at the attacker's own limit. And what the neighbour feels of it."""
+import ctypes
 import json
+import os
 import pathlib
 import resource
 import threading
 import time
 
 import pytest
-from harness import wait_until
+from harness import function, wait_until
 from victims import agent_memory
+
+HERE = pathlib.Path(__file__).parent
 
 
 @pytest.mark.parametrize("what,least,most,error", [
@@ -24,6 +28,23 @@ from victims import agent_memory
 def test_bombs(attack, what, least, most, error):
     n, stopped_by = attack("bombs", what).json
     assert stopped_by == error and least <= n <= most, (n, stopped_by)
+
+
+def test_what_the_kernel_counts_by_user(platform, attack):
+    """Inotify instances and message queues are counted for the maker of a user namespace too: one must not have another's share."""
+    free = ctypes.CDLL(None, use_errno=True)
+    (watchers, why), (queues, why_no_queue) = attack("watchers", False).json
+    assert why == "EMFILE" and watchers <= 128 and why_no_queue in ("EMFILE", "ENOSPC") and queues > 1
+    try:
+        platform.apply(function("other", (HERE / "attacker.py").read_text(), timeout="20s"))
+        seen = platform.call("/other", method="POST", body=json.dumps(["watchers", False]).encode()).json
+        assert seen == [[watchers, "EMFILE"], [queues, why_no_queue]]
+        mine = free.inotify_init1(0)
+        assert mine >= 0, "none is left for the node's own programs"
+        os.close(mine)
+    finally:
+        attack("watchers", True)
+        platform.delete("other")
 
 
 def test_memory(attack):

@@ -103,7 +103,7 @@ START_TEST(cannot)
                      "no-umount\nno-mount\nno-userns\nno-mountns\nno-chroot\nno-mknod\n"
                      "no-hostname\nno-sysctl\n0\ninit-closed\ninit-closed\ninit-lives\nno-sys\n"
                      "no-host\nx\nown-pids\n1\n"
-                     "fd full null random shm stderr stdin stdout urandom zero 0\n1024\n4\n");
+                     "fd full mqueue null random shm stderr stdin stdout urandom zero 0\n1024\n4\n");
     free(out);
     bench_close(&b);
 }
