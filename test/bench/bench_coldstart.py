@@ -236,6 +236,11 @@ def memory(p, kinds):
         p.delete(n)
 
 
+def run_ns(pid):
+    """What its threads have run."""
+    return sum(int(t.read_text().split()[0]) for t in pathlib.Path(f"/proc/{pid}/task").glob("*/schedstat"))
+
+
 def frozen(p, count):
     """`count` instances that sleep as frozen ones, and a request to each."""
     if not agent_knows("--freeze-after"):
@@ -254,6 +259,11 @@ def frozen(p, count):
         items = p.api("GET", "/apis/rouse.dev/v1/instances").json["items"]
         return sum(i["status"].get("state", i["status"].get("phase")) == "Frozen" for i in items) >= count
     wait_until("all to be frozen", sleeping, seconds=60, every=0.2)
+    daemons = {"agent": p.pid(p.nodes[0]["name"]), "controller": p.pid("controller")}
+    before, began = {d: run_ns(pid) for d, pid in daemons.items()}, time.monotonic_ns()
+    time.sleep(5)
+    for d, pid in daemons.items():
+        bench(f"frozen_cpu_{d}", 1e3 * (run_ns(pid) - before[d]) / (time.monotonic_ns() - began), "ms/s", f"{count} frozen instances")
     times = []
     for n in names:
         times.append(client.get(f"/{n}"))
