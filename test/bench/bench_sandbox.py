@@ -2,6 +2,8 @@
 
 Every start is of the same static program, in the same root file system, to its end and removal. All run on one cpu,
 in turns of a few starts each; `_spaced` is one every 40 ms.
+
+bench_sandbox.py [PART]...: calls compare pool; all without. `compare=0,1`: on these cpus.
 """
 import contextlib
 import os
@@ -59,9 +61,9 @@ LIMITS = {"memory.max": 64 << 20, "memory.high": (64 << 20) - (1 << 19), "memory
 
 
 @contextlib.contextmanager
-def yardstick_cgroups(state, code):
+def yardstick_cgroups(state, code, cpus):
     """Directories beside ours, in the same hierarchies, as arguments of yardstick_clone3."""
-    ours = Starter([BENCH / "sandbox_starts", state, ROOT, code, "/var/task/true", "whole"], ready=True)
+    ours = Starter([BENCH / "sandbox_starts", state, ROOT, code, "/var/task/true", "whole"], cpus or SERVER_CPU, ready=True)
     mine = [d for d in pathlib.Path("/sys/fs/cgroup").rglob(f"rouse-{platform_id(state)}") if d.is_dir()]
     made, arguments = [], []
     try:
@@ -190,11 +192,11 @@ def pooled(state, code):
         rate.stop()
 
 
-def side_by_side(ours, cgroups, scratch, code):
-    starters = {"ours": ours, "clone3": Starter([BENCH / "yardstick_clone3", ROOT, code, "/var/task/true", *cgroups])}
+def side_by_side(ours, cgroups, scratch, code, cpus):
+    starters = {"ours": ours, "clone3": Starter([BENCH / "yardstick_clone3", ROOT, code, "/var/task/true", *cgroups], cpus)}
     try:
         for name, under, command in peers(scratch, code):
-            starters[name] = Starter([*under, BENCH / "command_starts", *command])
+            starters[name] = Starter([*under, BENCH / "command_starts", *command], cpus)
         compare("", measure(starters, STARTS, TURN, 0))
         compare("_spaced", measure(starters, SPACED, SPACED_TURN, APART_US))
     finally:
@@ -203,7 +205,8 @@ def side_by_side(ours, cgroups, scratch, code):
 
 
 def main():
-    parts = sys.argv[1:] or ["calls", "compare", "pool"]
+    asked = sys.argv[1:] or ["calls", "compare", "pool"]
+    parts = {a.partition("=")[0]: a.partition("=")[2] or SERVER_CPU for a in asked}
     if os.geteuid() != 0:
         skipped("sandbox", "not root")
         return
@@ -216,11 +219,11 @@ def main():
         compile_static("int main(void) { return 0; }\n", code / "true")
         compile_static((TOP / "test/bench/first_word.c").read_text(), code / "first_word", "-nostdlib", "-ffreestanding",
                        "-fno-stack-protector")
-        with yardstick_cgroups(state, code) as (ours, cgroups):
+        with yardstick_cgroups(state, code, parts.get("compare")) as (ours, cgroups):
             if "calls" in parts:
                 calls(scratch, code, cgroups)
             if "compare" in parts:
-                side_by_side(ours, cgroups, scratch, code)
+                side_by_side(ours, cgroups, scratch, code, parts["compare"])
         if "pool" in parts:
             pooled(state, code)
     finally:
