@@ -456,10 +456,12 @@ static void step(struct revision *r, bool refill)
     while (!list_empty(&r->waiting) && (f = forked_parked(t))) {
         struct instance *i = pop_waiting(r);
 
-        if (forked_give(f, i))
-            template_used(t);
-        else
+        if (!forked_give(f, i)) {
             list_push_front(&r->waiting, &i->waiting);
+            template_failed(t, "a child hung up before it was used");
+            return;
+        }
+        template_used(t);
     }
     ask(t, refill);
 }

@@ -77,8 +77,6 @@ struct forked {
     uint64_t token;
     int fd; /* its connection, until it is an instance's */
     pid_t pid;
-    uid_t uid;
-    gid_t gid;
     char cgroup[SANDBOX_CGROUP_MAX];
     struct loop_timer late;
 };

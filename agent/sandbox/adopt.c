@@ -16,12 +16,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
 #define DEFAULT_PIDS   256u
 #define PROCS_MAX      (64u << 10)
+#define STAT_MAX       4096u
+#define DEPTH_MAX      64
 #define REAP_STEP_NS   NS_PER_MS
 #define REAP_TIME_NS   (100 * NS_PER_MS) /* its parent is foreign code, and may never */
 #define REMOVE_STEP_NS (2 * NS_PER_MS)
@@ -328,13 +329,29 @@ static int attach(struct adopted *a, const struct sandbox_adoption *what, struct
     return r;
 }
 
-static ino_t pid_namespace(pid_t pid)
+static pid_t parent_of(pid_t pid)
 {
+    cleanup_buffer struct buffer b = {0};
     char path[64];
-    struct stat st;
+    const char *end;
 
-    snprintf(path, sizeof(path), "/proc/%d/ns/pid", pid);
-    return stat(path, &st) < 0 ? 0 : st.st_ino;
+    snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+    if (file_read(AT_FDCWD, path, STAT_MAX, &b) < 0 || buffer_append(&b, "", 1) < 0)
+        return 0;
+    end = strrchr((const char *)buffer_bytes(&b), ')'); /* its name may have some, too */
+    return end && end[1] && end[2] && end[3] ? (pid_t)strtol(end + 3, NULL, 10) : 0;
+}
+
+/* Whoever is in a pid namespace descends from its init. (Its link in /proc would say so, too, but is not for a
+ * launcher that is not root.) */
+static bool descends_from(pid_t pid, pid_t init)
+{
+    for (int k = 0; k < DEPTH_MAX && pid > 1; k++) {
+        pid = parent_of(pid);
+        if (pid == init)
+            return true;
+    }
+    return false;
 }
 
 /* The agent has the pid from a socket, and it may be another process's by now: one of that sandbox is good
@@ -343,11 +360,10 @@ static int open_process(const struct sandbox *b, pid_t pid, int *ret_pidfd, stru
 {
     cleanup_fd int fd = pid > 1 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
     struct pollfd p = {.fd = fd, .events = POLLIN};
-    ino_t inside = pid_namespace(b->pid);
 
     if (fd < 0)
         return err_set(e, ESRCH, "process %d is gone", pid);
-    if (pid == b->pid || !inside || pid_namespace(pid) != inside)
+    if (!descends_from(pid, b->pid))
         return err_set(e, EPERM, "process %d is none of sandbox %s", pid, b->id);
     if (poll(&p, 1, 0) != 0) /* so what was looked at was it */
         return err_set(e, ESRCH, "process %d is gone", pid);

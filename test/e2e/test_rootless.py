@@ -194,6 +194,31 @@ def test_functions_have_ids_of_their_own(user_with_ids):
     assert call(user, "/hello/node").text.strip() == "Hello Serverless"
 
 
+FORKED = """
+import os, sys
+def init(context):
+    print("initialising")
+def handler(event, context):
+    with open("/dev/stderr", "w") as f:
+        f.write("by a fork\\n")
+    return os.getpid(), os.getppid()
+"""
+
+
+@pytest.mark.parametrize("who", ["user", "user_with_ids"])
+def test_forks(request, who):
+    user = request.getfixturevalue(who)
+    apply(user, function("forked", FORKED, start="fork", scaling={"idleTimeout": "1s"},
+                         lifecycle={"initializer": "index.init"}))
+    pid, parent = call(user, "/forked").json
+    wait_until("scale to zero", lambda: "forked" not in user.run("rouse", "get", "instances"))
+    other = call(user, "/forked").json
+    assert other[0] != pid and other[1] == parent, user.run("rouse", "logs", "forked") + user.log()
+    log = user.run("rouse", "logs", "forked")
+    assert log.count("initialising") == 1 and "by a fork" in log, log
+    user.run("rouse", "delete", "forked")
+
+
 def test_a_port_is_refused_with_the_reason(user):
     server = "import http.server, os\nhttp.server.HTTPServer(('', int(os.environ['PORT'])), " \
              "http.server.SimpleHTTPRequestHandler).serve_forever()"
