@@ -161,18 +161,33 @@ static void fail_waiting(struct server *s)
     }
 }
 
+/* Spare ones are made when it is quiet: what starts now has the cpus first. */
+static void want_builders(struct server *s, uint64_t now, uint64_t *at)
+{
+    unsigned waiting = waiting_in_all(s), building = s->park.building;
+    unsigned missing = waiting > building ? waiting - building : 0;
+    unsigned spare = BUILDERS_SPARE;
+
+    if (now < s->park.quiet_until) {
+        spare = 0;
+        *at = s->park.quiet_until < *at ? s->park.quiet_until : *at;
+    }
+    if (missing > BUILDERS_MAX - BUILDERS_SPARE)
+        missing = BUILDERS_MAX - BUILDERS_SPARE;
+    zygotes_want(s, missing + (spare ? OF_ZYGOTE_SPARE : 0));
+    builders_want(&s->builders, missing + spare);
+}
+
 static void pump_once(struct server *s)
 {
     uint64_t now = clock_monotonic_ns(), at = UINT64_MAX;
-    unsigned spare = BUILDERS_SPARE + waiting_in_all(s);
     struct kind *k;
 
     while ((k = next_kind(s, now, &at)))
         build(k);
     if (s->builders.error.code && !s->builders.ready_count && waiting_in_all(s))
         fail_waiting(s);
-    zygotes_want(s, OF_ZYGOTE_SPARE + (spare < BUILDERS_MAX ? spare : BUILDERS_MAX) - BUILDERS_SPARE);
-    builders_want(&s->builders, spare < BUILDERS_MAX ? spare : BUILDERS_MAX);
+    want_builders(s, now, &at);
     if (at != UINT64_MAX)
         loop_timer_set(s->loop, &s->park.timer, at);
 }

@@ -83,6 +83,20 @@ START_TEST(values)
 }
 END_TEST
 
+START_TEST(how_many_ahead)
+{
+    struct options o;
+    struct err e;
+
+    ck_assert_int_eq(parse("", &o, &e), 0);
+    ck_assert_uint_eq(o.pool, 4);
+    ck_assert_int_eq(parse("--pool 0", &o, &e), 0);
+    ck_assert_uint_eq(o.pool, 0);
+    ck_assert_int_eq(parse("--pool=256", &o, &e), 0);
+    ck_assert_uint_eq(o.pool, 256);
+}
+END_TEST
+
 START_TEST(when_to_freeze)
 {
     struct options o;
@@ -135,6 +149,9 @@ static const struct {
     {"--reclaim-below 51", "--reclaim-below \"51\": is not a percentage up to 50, or 0 for never"},
     {"--reclaim-below -1", "up to 50"},
     {"--reclaim-below 5%", "up to 50"},
+    {"--pool 257", "--pool \"257\": is not a number of sandboxes from 0 to 256"},
+    {"--pool -1", "from 0 to 256"},
+    {"--pool few", "--pool \"few\""},
     {"--loops 65", "--loops \"65\": is not a number of loops up to 64"},
     {"--loops two", "--loops \"two\""},
     {"--loops 99999999999999999999", "up to 64"},
@@ -365,6 +382,6 @@ START_TEST(tokens)
 }
 END_TEST
 
-UNIT_MAIN("options", the_reactor, defaults, values, when_to_freeze,
+UNIT_MAIN("options", the_reactor, defaults, values, when_to_freeze, how_many_ahead,
           refusals_name_the_flag_and_the_limit, egress, loops, needed_flags, modes, cgroup_text,
           one_agent_a_directory, tokens)

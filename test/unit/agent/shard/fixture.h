@@ -550,7 +550,7 @@ static bool box_made(void *user)
 
 static struct box *box_start(const char *id)
 {
-    struct sandbox_started s = {.pid = 1, .api_listen_fd = -1, .create_ns = NS_PER_MS};
+    struct sandbox_started s = {.pid = 1, .api_listen_fd = -1, .create_ns = NS_PER_MS, .pooled = true};
     int out[2], err[2];
     struct box *b;
 

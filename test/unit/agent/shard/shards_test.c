@@ -327,6 +327,9 @@ START_TEST(a_request_finds_the_sibling_that_has_the_slot)
     ck_assert_ptr_nonnull(strstr(shown, "rouse_http_client_calls_total{client=\"gateway\"}"));
     ck_assert_ptr_nonnull(strstr(shown, "rouse_http_client_calls_total{client=\"peer\"} 0\n"));
     ck_assert_ptr_nonnull(strstr(shown, "rouse_peer_timeouts_total 0\n"));
+    ck_assert_ptr_nonnull(strstr(shown, "rouse_agent_sandboxes_parked{runtime=\"python3\"} 3\n"));
+    ck_assert_ptr_nonnull(strstr(shown, "rouse_agent_sandbox_starts_total{from=\"pool\"} 1\n"));
+    ck_assert_ptr_nonnull(strstr(shown, "rouse_agent_sandbox_starts_total{from=\"new\"} 0\n"));
     shards_session_ops.on_report(all);
     expect_sent("report instances=1\nload " FUNCTION " requests=24\n");
     end();
