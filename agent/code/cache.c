@@ -1,44 +1,21 @@
-/* cache.c - which packages are here, who waits for one, who holds one, which goes first.
- *
- * All of it runs on the loop's thread; what waits is workers.h's. */
-#include "code/cache.h"
-#include "code/fetch.h"
-#include "code/shelf.h"
-#include "code/workers.h"
+/* cache.c - which packages are here, who waits for one, who holds one, which goes first. The loop's thread. */
+#include "code/cache_internal.h"
 #include "base/cleanup.h"
-#include "base/file.h"
 #include "base/log.h"
-#include "base/map.h"
 #include "base/metrics.h"
 #include "base/random.h"
 #include "package/package.h"
 
-#include <curl/curl.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/stat.h>
 
 enum { WAITERS_MAX = 20000 };
 
-enum entry_state { ENTRY_FETCHING, ENTRY_PRESENT, ENTRY_FAILED };
-
-struct entry {
-    struct map_node node; /* by hex; not in the map once failed */
-    struct list lru;      /* in code_cache.lru while present and unheld */
-    enum entry_state state;
-    unsigned holds, waiters;
-    bool settled; /* synced, or about to be */
-    bool again;   /* the disk was full: fetched once more, after all that is not held has gone */
-    uint64_t size;
-    int64_t used;      /* of an earlier life, to order what it left */
-    struct err *error; /* once failed; NULL: no memory for it */
-    char hex[SHELF_HEX + 1];
-    char dir[]; /* once present */
-};
 /* One code_cache_get(); its timer delivers, so that no callback runs under its caller. */
 struct waiter {
     struct loop_timer timer;
@@ -48,130 +25,10 @@ struct waiter {
     void (*on_ready)(void *user, const char *dir, const struct err *e);
     void *user;
 };
-struct job {
-    struct worker_job base;
-    struct code_cache *cache;
-    enum { JOB_FETCH, JOB_REMOVE, JOB_SETTLE } kind;
-    char hex[SHELF_HEX + 1];
-    char dir[PATH_MAX];            /* to remove */
-    char (*names)[SHELF_NAME_MAX]; /* to settle */
-    size_t count;
-    int result;
-    uint64_t size;
-    struct err error;
-};
-struct code_cache {
-    struct loop *loop;
-    struct workers *workers;
-    char *dir, *api_url, *token, *unpack_program;
-    int stop_fd; /* readable once the end has begun: fetches give up */
-    uint64_t size_limit, size;
-    uint64_t hits, misses, evictions, failures;
-    struct map entries;
-    struct list lru; /* the least recently used first */
-    struct list waiters;
-    unsigned waiter_count;
-    unsigned jobs; /* not yet back on the loop */
-    unsigned unsettled;
-    bool settling; /* one sync at a time, for all that came meanwhile */
-    bool closed;   /* freed by the owner; goes with its last job */
-};
-
-/* ---------------------------------------------------------------- jobs */
-static void on_job_done(struct worker_job *base, bool undone);
-
-static void job_run(struct worker_job *base)
-{
-    struct job *j = container_of(base, struct job, base);
-    struct fetch_source s = {
-        .api_url = j->cache->api_url,
-        .token = j->cache->token,
-        .cache_dir = j->cache->dir,
-        .unpack_program = j->cache->unpack_program,
-        .stop_fd = j->cache->stop_fd,
-    };
-
-    if (j->kind == JOB_FETCH)
-        j->result = fetch_package(&s, j->hex, &j->size, &j->error);
-    else
-        j->result = j->kind == JOB_REMOVE ? file_remove_tree(j->dir)
-                                          : shelf_settle(j->cache->dir, j->names, j->count);
-}
-
-static struct job *job_new(struct code_cache *c, int kind)
-{
-    struct job *j = calloc(1, sizeof(*j));
-
-    if (!j)
-        return NULL;
-    j->cache = c;
-    j->kind = kind;
-    j->base.run = job_run;
-    j->base.done = on_job_done;
-    c->jobs++;
-    return j;
-}
-
-static void job_free(struct job *j)
-{
-    free(j->names);
-    free(j);
-}
-
-/* One that is tried again is a chore: after the removals that make room for it. */
-static int post_fetch(struct code_cache *c, const char *hex, bool again)
-{
-    struct job *j = job_new(c, JOB_FETCH);
-
-    if (!j)
-        return -ENOMEM;
-    snprintf(j->hex, sizeof(j->hex), "%s", hex);
-    if (again)
-        workers_chore(c->workers, &j->base);
-    else
-        workers_fetch(c->workers, &j->base);
-    return 0;
-}
-
-static void post_remove(struct code_cache *c, const char *dir)
-{
-    struct job *j = job_new(c, JOB_REMOVE);
-
-    if (!j)
-        return; /* the next life's */
-    snprintf(j->dir, sizeof(j->dir), "%s", dir);
-    workers_chore(c->workers, &j->base);
-}
-
-static void post_settle(struct code_cache *c)
-{
-    struct job *j = c->settling || !c->unsettled ? NULL : job_new(c, JOB_SETTLE);
-
-    if (!j)
-        return;
-    j->names = calloc(c->unsettled, sizeof(*j->names));
-    if (!j->names) {
-        c->jobs--;
-        job_free(j);
-        return;
-    }
-    map_for_each(it, &c->entries)
-    {
-        struct entry *n = map_entry(it, struct entry, node);
-
-        if (n->state == ENTRY_PRESENT && !n->settled && j->count < c->unsettled) {
-            shelf_name(j->names[j->count++], n->hex, n->size);
-            n->settled = true;
-        }
-    }
-    c->unsettled = 0;
-    c->settling = true;
-    workers_chore(c->workers, &j->base);
-}
 
 /* ---------------------------------------------------------------- entries */
 
-static struct entry *entry_new(struct code_cache *c, const char *hex, enum entry_state state)
+struct entry *cache_entry_new(struct code_cache *c, const char *hex, enum entry_state state)
 {
     struct entry *n = calloc(1, sizeof(*n) + strlen(c->dir) + 1 + SHELF_NAME_MAX);
 
@@ -187,7 +44,7 @@ static struct entry *entry_new(struct code_cache *c, const char *hex, enum entry
     return n;
 }
 
-static void entry_present(struct code_cache *c, struct entry *n, uint64_t size)
+void cache_entry_present(struct code_cache *c, struct entry *n, uint64_t size)
 {
     char name[SHELF_NAME_MAX];
 
@@ -198,14 +55,14 @@ static void entry_present(struct code_cache *c, struct entry *n, uint64_t size)
     c->size += size;
 }
 
-static void entry_free(struct entry *n)
+void cache_entry_free(struct entry *n)
 {
     if (n)
         free(n->error);
     free(n);
 }
 
-static struct entry *entry_get(const struct code_cache *c, const char *hex)
+struct entry *cache_entry_get(const struct code_cache *c, const char *hex)
 {
     struct map_node *n = map_get_str(&c->entries, hex);
 
@@ -220,16 +77,16 @@ static void entry_evict(struct code_cache *c, struct entry *n)
     random_hex(salt, 8);
     if (snprintf(gone, sizeof(gone), "%s/%s.tmp.%s", c->dir, n->hex, salt) < (int)sizeof(gone) &&
         rename(n->dir, gone) == 0)
-        post_remove(c, gone);
+        cache_post_remove(c, gone);
     log_debug("code cache: evicted sha256:%s size=%llu", n->hex, (unsigned long long)n->size);
     list_del(&n->lru);
     map_del(&c->entries, &n->node);
     c->size -= n->size;
     c->evictions++;
-    entry_free(n);
+    cache_entry_free(n);
 }
 
-static void evict_to(struct code_cache *c, uint64_t limit)
+void cache_evict_to(struct code_cache *c, uint64_t limit)
 {
     while (c->size > limit && !list_empty(&c->lru))
         entry_evict(c, list_entry(c->lru.next, struct entry, lru));
@@ -247,7 +104,7 @@ static void entry_unhold(struct code_cache *c, struct entry *n)
         return;
     utimensat(AT_FDCWD, n->dir, NULL, 0);
     list_push_back(&c->lru, &n->lru);
-    evict_to(c, c->size_limit);
+    cache_evict_to(c, c->size_limit);
 }
 
 /* ---------------------------------------------------------------- waiters */
@@ -260,7 +117,7 @@ static void waiter_free(struct waiter *w)
     list_del(&w->link);
     w->cache->waiter_count--;
     if (!--n->waiters && n->state == ENTRY_FAILED)
-        entry_free(n);
+        cache_entry_free(n);
     free(w);
 }
 
@@ -291,17 +148,6 @@ static void wake_waiters(struct code_cache *c, struct entry *n)
     }
 }
 
-static void cache_destroy(struct code_cache *c)
-{
-    if (c->stop_fd >= 0)
-        close(c->stop_fd);
-    free(c->dir);
-    free(c->api_url);
-    free(c->token);
-    free(c->unpack_program);
-    free(c);
-}
-
 static void failed(struct code_cache *c, struct entry *n, const struct err *e)
 {
     log_warn("code cache: %s", e->message);
@@ -312,179 +158,36 @@ static void failed(struct code_cache *c, struct entry *n, const struct err *e)
         *n->error = *e;
     map_del(&c->entries, &n->node);
     if (!n->waiters)
-        entry_free(n);
+        cache_entry_free(n);
     else
         wake_waiters(c, n);
 }
 
-static void fetched(struct code_cache *c, struct job *j)
+void cache_fetched(struct code_cache *c, const char *hex, int result, uint64_t size,
+                   const struct err *e)
 {
-    struct entry *n = entry_get(c, j->hex);
+    struct entry *n = cache_entry_get(c, hex);
 
     if (!n)
         return;
-    if ((j->result == -ENOSPC || j->result == -EDQUOT) && !n->again && !list_empty(&c->lru)) {
+    if ((result == -ENOSPC || result == -EDQUOT) && !n->again && !list_empty(&c->lru)) {
         n->again = true;
-        evict_to(c, 0);
-        if (post_fetch(c, n->hex, true) == 0)
+        cache_evict_to(c, 0);
+        if (cache_post_fetch(c, n->hex, true) == 0)
             return;
     }
-    if (j->result < 0) {
-        failed(c, n, &j->error);
+    if (result < 0) {
+        failed(c, n, e);
         return;
     }
-    entry_present(c, n, j->size);
+    cache_entry_present(c, n, size);
     log_debug("code cache: has sha256:%s size=%llu", n->hex, (unsigned long long)n->size);
     c->unsettled++;
-    post_settle(c);
+    cache_post_settle(c);
     if (!n->holds)
         list_push_back(&c->lru, &n->lru);
-    evict_to(c, c->size_limit);
+    cache_evict_to(c, c->size_limit);
     wake_waiters(c, n);
-}
-
-static void on_job_done(struct worker_job *base, bool undone)
-{
-    struct job *j = container_of(base, struct job, base);
-    struct code_cache *c = j->cache;
-
-    c->jobs--;
-    if (c->closed) {
-        if (!c->jobs)
-            cache_destroy(c);
-    } else if (undone) {
-        /* Only at the end. */
-    } else if (j->kind == JOB_FETCH) {
-        fetched(c, j);
-    } else {
-        if (j->result < 0)
-            log_warn("code cache: %s %s: %s", j->kind == JOB_REMOVE ? "removing" : "syncing",
-                     j->kind == JOB_REMOVE ? j->dir : c->dir, strerror(-j->result));
-        if (j->kind == JOB_SETTLE) {
-            c->settling = false;
-            post_settle(c);
-        }
-    }
-    job_free(j);
-}
-
-/* ---------------------------------------------------------------- start and end */
-
-struct adoption {
-    struct code_cache *cache;
-    struct entry **found;
-    size_t count, room;
-};
-
-static int older_first(const void *a, const void *b)
-{
-    const struct entry *x = *(struct entry *const *)a, *y = *(struct entry *const *)b;
-
-    return (x->used > y->used) - (x->used < y->used);
-}
-
-static void on_rest(void *user, const char *path)
-{
-    struct adoption *a = user;
-
-    post_remove(a->cache, path);
-}
-
-static void on_item(void *user, const struct shelf_item *i)
-{
-    struct adoption *a = user;
-    struct code_cache *c = a->cache;
-    struct entry *n;
-
-    if (a->count == a->room) {
-        size_t want = a->room ? a->room * 2 : 64;
-        struct entry **more = realloc(a->found, want * sizeof(struct entry *));
-
-        if (!more)
-            return;
-        a->found = more;
-        a->room = want;
-    }
-    if (entry_get(c, i->hex))
-        return;
-    n = entry_new(c, i->hex, ENTRY_PRESENT);
-    if (!n)
-        return;
-    entry_present(c, n, i->size);
-    n->settled = true;
-    n->used = i->used;
-    a->found[a->count++] = n;
-}
-
-/* What an earlier life unpacked is taken over; what it left half done is removed. */
-static int adopt(struct code_cache *c, struct err *e)
-{
-    struct adoption a = {.cache = c};
-    int r = shelf_scan(c->dir, on_item, on_rest, &a);
-
-    if (a.count)
-        qsort(a.found, a.count, sizeof(struct entry *), older_first);
-    for (size_t i = 0; i < a.count; i++)
-        list_push_back(&c->lru, &a.found[i]->lru);
-    free(a.found);
-    return r < 0 ? err_errno(e, -r, "code cache: %s", c->dir) : 0;
-}
-
-int code_cache_new(const struct code_cache_config *config, struct code_cache **ret, struct err *e)
-{
-    struct code_cache *c = calloc(1, sizeof(*c));
-    int r;
-
-    if (!c)
-        return err_set(e, ENOMEM, "out of memory");
-    list_init(&c->lru);
-    list_init(&c->waiters);
-    c->loop = config->loop;
-    c->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    c->api_url = strdup(config->api_url);
-    c->token = config->token ? strdup(config->token) : NULL;
-    c->unpack_program = strdup(config->unpack_program);
-    if (c->stop_fd < 0 || !c->api_url || (config->token && !c->token) || !c->unpack_program ||
-        asprintf(&c->dir, "%s/cache", config->state_dir) < 0) {
-        c->dir = NULL;
-        cache_destroy(c);
-        return err_set(e, ENOMEM, "out of memory");
-    }
-    curl_global_init(CURL_GLOBAL_DEFAULT);
-    r = file_mkdirs(c->dir, 0755);
-    if (r < 0)
-        err_errno(e, -r, "code cache: %s", c->dir);
-    else if ((r = workers_new(c->loop, &c->workers)) < 0)
-        err_errno(e, -r, "code cache: threads");
-    else
-        r = adopt(c, e);
-    if (r < 0) {
-        code_cache_free(c);
-        return r;
-    }
-    c->size_limit = config->size_limit ? config->size_limit : shelf_default_limit(c->dir);
-    evict_to(c, c->size_limit);
-    *ret = c;
-    return 0;
-}
-
-struct code_cache *code_cache_free(struct code_cache *c)
-{
-    if (!c)
-        return NULL;
-    c->closed = true;
-    eventfd_write(c->stop_fd, 1);
-    c->jobs++; /* until the workers are gone, so that the last undone job does not end it */
-    workers_free(c->workers);
-    c->workers = NULL;
-    c->jobs--;
-    while (!list_empty(&c->waiters))
-        waiter_free(list_entry(c->waiters.next, struct waiter, link));
-    map_for_each(it, &c->entries) entry_free(map_entry(it, struct entry, node));
-    map_done(&c->entries);
-    if (!c->jobs)
-        cache_destroy(c);
-    return NULL;
 }
 
 /* ---------------------------------------------------------------- wishes */
@@ -503,17 +206,17 @@ int code_cache_get(struct code_cache *c, const char *digest,
     w = calloc(1, sizeof(*w));
     if (!w)
         return -ENOMEM;
-    n = entry_get(c, hex);
+    n = cache_entry_get(c, hex);
     if (n && n->state == ENTRY_PRESENT)
         c->hits++;
     else
         c->misses++;
     if (!n) {
-        n = entry_new(c, hex, ENTRY_FETCHING);
-        if (!n || post_fetch(c, hex, false) < 0) {
+        n = cache_entry_new(c, hex, ENTRY_FETCHING);
+        if (!n || cache_post_fetch(c, hex, false) < 0) {
             if (n)
                 map_del(&c->entries, &n->node);
-            entry_free(n);
+            cache_entry_free(n);
             free(w);
             return -ENOMEM;
         }
@@ -531,7 +234,8 @@ int code_cache_get(struct code_cache *c, const char *digest,
 
 void code_cache_release(struct code_cache *c, const char *digest)
 {
-    struct entry *n = package_digest_valid(digest) ? entry_get(c, digest + strlen("sha256:")) : NULL;
+    struct entry *n =
+        package_digest_valid(digest) ? cache_entry_get(c, digest + strlen("sha256:")) : NULL;
 
     if (n)
         entry_unhold(c, n);
@@ -551,6 +255,14 @@ void code_cache_forget(struct code_cache *c, void *user)
         if (!failed)
             entry_unhold(c, n);
     }
+}
+
+void cache_forget_all(struct code_cache *c)
+{
+    while (!list_empty(&c->waiters))
+        waiter_free(list_entry(c->waiters.next, struct waiter, link));
+    map_for_each(it, &c->entries) cache_entry_free(map_entry(it, struct entry, node));
+    map_done(&c->entries);
 }
 
 /* ---------------------------------------------------------------- figures */
