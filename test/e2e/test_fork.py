@@ -264,11 +264,10 @@ def test_a_template_that_was_killed_is_made_anew(platform):
     platform.apply(fork("killed"))
     first = who(platform, "killed")
     assert call(platform, "killed", do="kill").status == 502  # with all of its forks
-    wait_until("it is gone", lambda: templates(platform) == 0)
     wait_until("another", lambda: call(platform, "killed").status == 200)
-    assert templates(platform) == 1
-    assert logs(platform, "killed").count("initialising") == 2
+    wait_until("its line", lambda: logs(platform, "killed").count("initialising") == 2)
     assert who(platform, "killed")["instance"] != first["instance"]
+    wait_until("the first one's end", lambda: templates(platform) == 1)
 
 
 def test_a_new_revision_ends_the_template_of_the_old(platform):
