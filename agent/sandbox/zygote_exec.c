@@ -47,8 +47,9 @@ static int enter_root(const struct zygote *z, struct err *e)
     struct root_plan plan = {.runtime_root = z->runtime_root, .code_tree = -1, .bare = true};
     int r;
 
-    if (unshare(CLONE_NEWNS) < 0)
-        return err_errno(e, errno, "unshare the mount namespace");
+    /* Not the network's: its builders make their boxes' links in the node's. */
+    if (unshare(CLONE_NEWNS | CLONE_NEWIPC) < 0)
+        return err_errno(e, errno, "unshare the mount and IPC namespaces");
     r = root_open_tree(z->runtime_root, "runtime root", &plan.root_tree, e);
     return r < 0 ? r : root_enter(&plan, e);
 }

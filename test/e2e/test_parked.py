@@ -214,10 +214,11 @@ def test_without_the_zygote(platform):
 def test_the_zygote_sees_nothing_of_the_node(platform):
     pid = wait_until("the zygote", lambda: zygote_at_work(platform))
     mounts = [line.split()[4] for line in pathlib.Path(f"/proc/{pid}/mountinfo").read_text().splitlines()]
-    assert sorted(mounts) == sorted(["/", "/proc", "/dev", "/dev/shm", "/dev/null", "/dev/zero", "/dev/full", "/dev/random",
+    assert sorted(mounts) == sorted(["/", "/proc", "/dev", "/dev/shm", "/dev/mqueue", "/dev/null", "/dev/zero", "/dev/full", "/dev/random",
                                      "/dev/urandom"])
     root = next(line for line in pathlib.Path(f"/proc/{pid}/mountinfo").read_text().splitlines() if line.split()[4] == "/")
     assert {"ro", "nosuid", "nodev"} <= set(root.split()[5].split(","))
+    assert os.readlink(f"/proc/{pid}/ns/ipc") != os.readlink("/proc/self/ns/ipc")    # whose queues /dev/mqueue shows
     kinds = {int(fd): os.readlink(f"/proc/{pid}/fd/{fd}").split(":")[0] for fd in os.listdir(f"/proc/{pid}/fd")}
     assert kinds == {0: "/dev/null", 1: "pipe", 2: "pipe", 3: "socket"}
 
