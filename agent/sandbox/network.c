@@ -1,6 +1,7 @@
 #include "sandbox/network.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "sandbox/rtnl.h"
 
 #include <errno.h>
@@ -11,6 +12,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define LOOK_EVERY_NS (2 * NS_PER_S)
@@ -135,15 +137,35 @@ const char *network_resolv_conf(const struct network *n)
     return n->resolv.text;
 }
 
-int network_ports(struct network *n, const char *const *addresses, struct err *e)
+void network_settle(struct network *n)
+{
+    while (n->update > 0 && waitpid(n->update, NULL, 0) < 0 && errno == EINTR)
+        ;
+    n->update = 0;
+}
+
+/* In a process of its own: a thousand nodes' take tens of milliseconds, for which no start waits. */
+void network_ports(struct network *n, const char *const *addresses)
 {
     cleanup_buffer struct buffer b = {0};
+    struct err e = {0};
     int r;
 
     if (!n->usable)
-        return 0;
+        return;
+    /* In their order; the one before has ended long ago, or soon will. */
+    network_settle(n);
+    n->update = fork();
+    if (n->update > 0)
+        return;
     r = network_table_ports(&n->names, addresses, &b);
-    return r < 0 ? err_errno(e, -r, "nftables") : network_table_run(&b, "ports of the platform", e);
+    if (r == 0)
+        r = network_table_run(&b, "ports of the platform", &e);
+    if (r < 0)
+        log_warn("instances may reach the platform's ports: %s", e.message);
+    /* Without a process for it, it was done here. */
+    if (n->update == 0)
+        _exit(0);
 }
 
 /* ---- the platform's share */
@@ -252,6 +274,7 @@ int network_clean(const struct names *names, struct err *e)
 
 void network_done(struct network *n)
 {
+    network_settle(n);
     if (n->reservation >= 0)
         close(n->reservation);
     idpool_done(&n->pairs);

@@ -41,6 +41,7 @@ struct network {
     struct timespec resolv_time[2];
     bool resolv_six;
     uint64_t looked_at;
+    pid_t update; /* is at the sets; 0: nobody */
     struct idpool pairs;
     int reservation; /* holds the subnet against other platforms in this network namespace */
 };
@@ -58,7 +59,9 @@ void network_refresh(struct network *n);
 /* The resolv.conf of sandboxes, "" for none. */
 const char *network_resolv_conf(const struct network *n);
 /* Where the platform's own processes listen, all of them: instances do not get there. */
-int network_ports(struct network *n, const char *const *addresses, struct err *e);
+void network_ports(struct network *n, const char *const *addresses);
+/* Waits for the last network_ports() to have taken effect. */
+void network_settle(struct network *n);
 
 struct network_link { /* all that is to be known of it: plain data, which crosses between processes */
     uint32_t pair;

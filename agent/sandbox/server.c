@@ -135,14 +135,6 @@ void server_sandbox_gone(struct server *s)
 }
 
 /* ---- requests */
-static void take_ports(struct server *s, const char *const *addresses)
-{
-    struct err e = {0};
-
-    if (network_ports(&s->network, addresses, &e) < 0)
-        log_warn("instances may reach the platform's ports: %s", e.message);
-}
-
 static void stop(struct server *s, const struct message *m)
 {
     struct sandbox *b = sandbox_find(s, m->id);
@@ -173,7 +165,7 @@ static void take_request(struct server *s, const struct message *m, const void *
         park_set(s, m);
         break;
     case MESSAGE_PORTS:
-        take_ports(s, m->ports);
+        network_ports(&s->network, m->ports);
         break;
     default:
         log_error("a request of type %d", m->type);
@@ -349,6 +341,7 @@ static void clean_up(struct server *s)
     }
     park_done(s);
     removals_done(s);
+    network_settle(&s->network);
     if (s->network.usable && network_clean(&s->names, &e) < 0)
         log_warn("%s", e.message);
     network_done(&s->network);

@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 
 import pytest
-from harness import BIN, EXAMPLES, TOP, free_offset, function, http_request, machine_state, wait_until
+from harness import BIN, EXAMPLES, TOP, free_offset, function, http_request, machine_state, platform_id, wait_until
 
 LOOK = r'''
 import os, socket
@@ -93,7 +93,6 @@ def platform_of(u):
                       stderr=subprocess.DEVNULL).returncode:
         u.remove()
         pytest.skip("users make no user namespaces here, or cannot read the programs")
-    before = machine_state()
     u.said = u.run("rouse", "up", "--port-offset", free_offset())
     u.info = json.loads((u.state / "platform.json").read_text())
     u.gateway = u.info["nodes"][0]["gateway"]
@@ -102,7 +101,8 @@ def platform_of(u):
     left = processes_of(u.id)
     for pid in left:
         os.kill(pid, signal.SIGKILL)
-    machine = machine_state(u.state) - before
+    own = (u.info["id"], platform_id(u.state / "agents/node-1"))
+    machine = [x for x in machine_state() if any(i in x for i in own)]
     u.remove()
     assert not left and not machine, (left, machine)
 

@@ -176,6 +176,18 @@ static void ask(struct bench *b, struct sandbox_spec *s, const char *list, const
     free(out);
 }
 
+/* The table's sets have, or have not, that text. */
+static void await_table(const char *text, bool there)
+{
+    const uint64_t patience = clock_monotonic_ns() + 20 * NS_PER_S;
+    char command[128];
+
+    snprintf(command, sizeof(command), "nft list ruleset | grep -q '%s'", text);
+    while ((shell(command) == 0) != there && clock_monotonic_ns() < patience)
+        ;
+    ck_assert_int_eq(shell(command) == 0, there);
+}
+
 static bool no_network(const struct bench *b)
 {
     const char *why = launcher_warning(b->launcher);
@@ -297,8 +309,10 @@ START_TEST(denied)
         "yes yes no no ");
     /* The platform's ports, exceptions or not. */
     ck_assert_int_eq(launcher_ports(b.launcher, ports), 0);
+    await_table("2001:db8::2 . 5353", true);
     ask(&b, &s, OUTSIDE ",5353 192.0.2.65,5353", "no yes ");
     ck_assert_int_eq(launcher_ports(b.launcher, none), 0);
+    await_table(" . 5353", false);
     ask(&b, &s, OUTSIDE ",5353", "yes ");
 end:
     bench_close(&b);
@@ -359,6 +373,7 @@ START_TEST(six)
     ck_assert_str_eq(out, "2001:db8::1\n1400\n0\n");
     free(out);
     ck_assert_int_eq(launcher_ports(b.launcher, ports), 0);
+    await_table("2001:db8::2 . 5353", true);
     ask(&b, &s, "2001:db8::2,5353", "no ");
 end:
     bench_close(&b);
