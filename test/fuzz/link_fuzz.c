@@ -107,9 +107,20 @@ static void on_closed(void *user, const char *violation)
         abort();
     closed = true;
 }
-static const struct runtime_link_ops ops = {on_hello,     on_credit, on_init_error, on_result,
-                                            on_too_large, on_error,  on_head,       on_body,
-                                            on_room,      on_hook,   on_log,        on_closed};
+static const struct runtime_link_ops ops = {
+    .on_hello = on_hello,
+    .on_credit = on_credit,
+    .on_init_error = on_init_error,
+    .on_result = on_result,
+    .on_too_large = on_too_large,
+    .on_error = on_error,
+    .on_head = on_head,
+    .on_body = on_body,
+    .on_room = on_room,
+    .on_hook = on_hook,
+    .on_log = on_log,
+    .on_closed = on_closed,
+};
 
 static void stop(struct loop_deferred *d)
 {

@@ -1,7 +1,6 @@
-/* The pure small parts: names, number pools, subnets, resolv.conf. */
+/* The pure small parts: names, number pools, subnets. */
 #include "sandbox/idpool.h"
 #include "sandbox/names.h"
-#include "sandbox/network.h"
 #include "sandbox/subnet.h"
 #include "unit.h"
 
@@ -105,25 +104,5 @@ START_TEST(subnet_defaults_do_not_overlap)
 }
 END_TEST
 
-START_TEST(resolv_without_loopback)
-{
-    char to[128];
-
-    ck_assert_int_eq(network_filter_resolv("# made by x\nnameserver 127.0.0.53\nsearch a.b\n"
-                                           "nameserver 10.0.0.2\noptions edns0",
-                                           to, sizeof(to)),
-                     1);
-    ck_assert_str_eq(to, "search a.b\nnameserver 10.0.0.2\noptions edns0\n");
-    ck_assert_int_eq(network_filter_resolv("nameserver ::1\n", to, sizeof(to)), 0);
-    ck_assert_str_eq(to, "");
-    ck_assert_int_eq(network_filter_resolv("", to, sizeof(to)), 0);
-    /* A line that does not fit is left out, the rest stays whole. */
-    ck_assert_int_eq(
-        network_filter_resolv("search aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\nnameserver 9.9.9.9\n", to, 24),
-        1);
-    ck_assert_str_eq(to, "nameserver 9.9.9.9\n");
-}
-END_TEST
-
 UNIT_MAIN("names", names_are_stable_and_short, pool_reuses_last, subnet_pairs_of_a_block,
-          subnet_refused, subnet_defaults_do_not_overlap, resolv_without_loopback)
+          subnet_refused, subnet_defaults_do_not_overlap)
