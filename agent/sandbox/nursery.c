@@ -2,6 +2,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "sandbox/builder.h"
+#include "sandbox/lean.h"
 #include "sandbox/message.h"
 #include "sandbox/zygote.h"
 
@@ -81,6 +82,7 @@ _Noreturn static void run(const struct cgroups *c, int sock)
 
     prctl(PR_SET_NAME, "rouse-nursery");
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    lean_forks();
     for (;;) {
         int fds[MESSAGE_FDS_MAX];
         struct request q;
