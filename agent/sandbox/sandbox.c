@@ -454,7 +454,8 @@ void sandbox_take(struct sandbox *b, const struct sandbox_spec *spec, uint64_t a
     r = sandbox_assign(b, spec, &e);
     close_fd(&b->hosts_fd);
     close_fd(&b->hostname_fd);
-    if (r < 0 && b->wish && !sandbox_alive(b))
+    /* One that is being killed has no namespaces any more, and is no zombie yet. */
+    if (r < 0 && b->wish && (r == -ESRCH || !sandbox_alive(b)))
         kill_sandbox(b);
     else if (r < 0)
         fail(b, e.code, "%s", e.message);
