@@ -49,13 +49,12 @@ static void set_frozen(struct instance *i)
 void freeze_undo(struct instance *i)
 {
     struct pool *p = i->pool;
-    uint64_t began = clock_monotonic_ns();
     int r = launcher_freeze(p->config.launcher, i->cgroup, false);
 
     reclaim_thawed(p->config.reclaim, &i->memory);
     if (r < 0 && r != -ENOENT)
         log_warn("instance %s cannot be thawed: %s", i->id, strerror(-r));
-    report_thawed(p->config.report, clock_monotonic_ns() - began);
+    report_thawed(p->config.report);
 }
 
 bool freeze_wake(struct instance *i)

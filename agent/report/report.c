@@ -44,7 +44,6 @@ struct report {
     struct function_count *other;
     struct histogram request_seconds;
     struct histogram phases[PHASE_COUNT];
-    struct histogram thaw_seconds;
     uint64_t freezes, thaws, forks;
     uint64_t sandboxes[2]; /* from the pool: [true] */
     int64_t templates;
@@ -53,10 +52,6 @@ struct report {
     uint64_t dropped_loads;
     void (*fill)(void *user, Rouse__Control__V1__Report *m);
     void *fill_user;
-};
-
-static const double thaw_bounds[HISTOGRAM_BUCKETS] = {
-    5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.5, 1,
 };
 
 static const char *const phase_names[PHASE_COUNT] = {
@@ -106,7 +101,6 @@ int report_new(struct report **ret)
     histogram_init(&r->request_seconds, histogram_seconds);
     for (int i = 0; i < PHASE_COUNT; i++)
         histogram_init(&r->phases[i], histogram_seconds);
-    histogram_init(&r->thaw_seconds, thaw_bounds);
     r->reported_ns = clock_monotonic_ns();
     *ret = r;
     return 0;
@@ -266,10 +260,9 @@ void report_frozen(struct report *r)
     r->freezes++;
 }
 
-void report_thawed(struct report *r, uint64_t ns)
+void report_thawed(struct report *r)
 {
     r->thaws++;
-    histogram_observe(&r->thaw_seconds, (double)ns / (double)NS_PER_S);
 }
 
 void report_instance(struct report *r, const char *function_key, const char *revision, int delta)
@@ -417,8 +410,6 @@ void report_metrics(const struct report *r, struct buffer *out)
     metrics_family(out, "rouse_thaws_total", "counter",
                    "Frozen instances that were woken, by a request or to be stopped.");
     metrics_sample(out, "rouse_thaws_total", (double)r->thaws, NULL);
-    metrics_family(out, "rouse_thaw_seconds", "histogram", "Time to thaw an instance.");
-    metrics_histogram(out, "rouse_thaw_seconds", &r->thaw_seconds, NULL);
     metrics_family(out, "rouse_agent_sandbox_starts_total", "counter",
                    "Sandboxes that an instance was started in: one made ahead, or one made then.");
     metrics_sample(out, "rouse_agent_sandbox_starts_total", (double)r->sandboxes[true], "from",

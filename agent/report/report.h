@@ -30,7 +30,7 @@ const char *start_phase_name(enum start_phase p); /* "first_byte" */
 void report_cold_start(struct report *r, const char *function_key);
 void report_phase(struct report *r, enum start_phase p, uint64_t ns);
 void report_frozen(struct report *r);
-void report_thawed(struct report *r, uint64_t ns); /* how long the thaw took */
+void report_thawed(struct report *r);
 void report_instance(struct report *r, const char *function_key, const char *revision,
                      int delta); /* +1 made, -1 gone */
 

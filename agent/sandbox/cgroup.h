@@ -54,7 +54,9 @@ int cgroup_open_procs(const struct cgroups *c, const char *name, int fds[CGROUP_
                       size_t *ret_n, struct err *e);
 /* Kills all in it: -EOPNOTSUPP without the unified tree's cgroup.kill (thawed then on v1: kill the init). */
 int cgroup_kill(const struct cgroups *c, const char *id);
-int cgroup_freeze(const struct cgroups *c, const char *id, bool frozen); /* -EOPNOTSUPP, -ENOENT */
+/* May wait for attaches elsewhere, 20 ms and more, unless it is thawed already. -EOPNOTSUPP, -ENOENT */
+int cgroup_freeze(const struct cgroups *c, const char *id, bool frozen);
+int cgroup_may_freeze(const struct cgroups *c, const char *id); /* 0; -EOPNOTSUPP, -ENOENT, -EACCES */
 
 struct cgroup_usage {
     uint64_t memory, cpu_ns; /* 0: not known */

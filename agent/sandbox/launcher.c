@@ -2,6 +2,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/map.h"
+#include "sandbox/freezer.h"
 #include "sandbox/message.h"
 #include "sandbox/server.h"
 
@@ -25,6 +26,7 @@ struct launcher {
     pid_t pid;
     struct names names;
     struct cgroups cgroups;
+    struct freezer *freezer;
     char *warning;
     struct loop *loop;
     struct loop_watch watch;
@@ -169,6 +171,7 @@ struct launcher *launcher_free(struct launcher *l)
     if (l->sock >= 0)
         close(l->sock);
     reap(l);
+    freezer_free(l->freezer);
     if (l->pidfd >= 0)
         close(l->pidfd);
     list_for_each(it, &l->outbox) free(list_entry(it, struct request, link));
@@ -329,8 +332,13 @@ static void on_socket(struct loop_watch *w, uint32_t events)
 
 int launcher_attach(struct launcher *l, struct loop *loop, const struct launcher_ops *ops, void *user)
 {
+    int r;
+
     if (l->loop)
         return -EALREADY; /* setting a set watch up anew would leave the first one in the loop */
+    r = freezer_new(&l->cgroups, &l->freezer); /* a thread: not before the fork */
+    if (r < 0)
+        return r;
     l->loop = loop;
     l->ops = *ops;
     l->user = user;
@@ -444,7 +452,13 @@ int launcher_ports(struct launcher *l, const char *const *addresses)
 
 int launcher_freeze(const struct launcher *l, const char *cgroup, bool frozen)
 {
-    return id_valid(cgroup) ? cgroup_freeze(&l->cgroups, cgroup, frozen) : -ENOENT;
+    return id_valid(cgroup) && l->freezer ? freezer_set(l->freezer, cgroup, frozen) : -ENOENT;
+}
+
+void launcher_metrics(const struct launcher *l, struct buffer *out)
+{
+    if (l->freezer)
+        freezer_metrics(l->freezer, out);
 }
 
 int launcher_reclaim(const struct launcher *l, const char *cgroup, uint64_t bytes, uint64_t *ret_freed)

@@ -7,6 +7,7 @@
  * kills its sandboxes, removes what it made and exits. */
 #pragma once
 #include "base/cidr.h"
+#include "base/buffer.h"
 #include "base/error.h"
 #include "reactor/loop.h"
 #include <sys/types.h>
@@ -103,7 +104,7 @@ struct launcher_ops {
 /* Forks the launcher: call it before any thread exists. It first removes what an earlier life with the
  * same state_dir left behind (cgroups, links, nftables table, mounts), and nothing else. -errno, with *e. */
 int launcher_start(const struct launcher_config *c, struct launcher **ret, struct err *e);
-/* Ties it to a loop, once; no callback comes before. -EALREADY */
+/* Ties it to a loop, once; no callback comes before, and nothing is frozen. -EALREADY, -errno */
 int launcher_attach(struct launcher *l, struct loop *loop, const struct launcher_ops *ops,
                     void *user);
 int launcher_create(struct launcher *l, const struct sandbox_spec *s); /* -EMSGSIZE (256 KiB), -EEXIST */
@@ -121,13 +122,15 @@ int launcher_park(struct launcher *l, const struct sandbox_kind *k, unsigned cou
 int launcher_ports(struct launcher *l, const char *const *addresses);
 /* How many are parked for that Runtime, of all kinds, as the launcher said half a second ago. */
 unsigned launcher_parked(const struct launcher *l, const char *runtime_root);
-/* The next three write and read the cgroup that STARTED has named: any thread. -ENOENT, -EOPNOTSUPP. A stop
+/* The next three write and read the cgroup that STARTED has named: any thread. -ENOENT, -EOPNOTSUPP.
+ * launcher_freeze() is done a little later, by a thread of its own (freezer.h), and the last word holds. A stop
  * thaws; who freezes after it has asked for the stop delays that until its grace is over. */
 int launcher_freeze(const struct launcher *l, const char *cgroup, bool frozen);
 int launcher_usage(const struct launcher *l, const char *cgroup, struct sandbox_usage *ret);
 /* Takes up to so many bytes of memory away from it; *ret_freed: how many. May take a second. */
 int launcher_reclaim(const struct launcher *l, const char *cgroup, uint64_t bytes,
                      uint64_t *ret_freed);
+void launcher_metrics(const struct launcher *l, struct buffer *out); /* how long thaws take */
 /* "v1", "v2" or "hybrid", and what cannot be enforced here, one line; NULL if all can. */
 const char *launcher_cgroup_layout(const struct launcher *l);
 const char *launcher_warning(const struct launcher *l);

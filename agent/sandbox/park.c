@@ -18,8 +18,7 @@
 #define AHEAD_MAX       2u /* builds at once, of what nobody waits for */
 #define WAITED_FOR_MAX  6u
 #define QUIET_NS        (3 * NS_PER_MS)
-#define QUIET_LONG_NS                                                                              \
-    (15 * NS_PER_MS) /* a start to its answer; an interpreter's own takes the cpu that long */
+#define QUIET_LONG_NS   (15 * NS_PER_MS) /* a start to its answer */
 #define BACK_OFF_MIN_NS (100 * NS_PER_MS)
 #define BACK_OFF_MAX_NS (10 * NS_PER_S)
 
@@ -249,10 +248,11 @@ static struct sandbox *pop_parked(struct kind *k)
     return NULL;
 }
 
-/* What is made ahead shall not take the cpu from what was just started; unless that leaves too little ahead. */
+/* What is made ahead shall not take the cpu from what was just started; nor stop its forks and execs, which wait
+ * for a builder's attach to v1. Unless that leaves too little ahead. */
 static uint64_t quiet_ns(const struct kind *k)
 {
-    return k->kind.argv && k->parked_count * 2 >= k->wanted ? QUIET_LONG_NS : QUIET_NS;
+    return k->parked_count * 2 >= k->wanted ? QUIET_LONG_NS : QUIET_NS;
 }
 
 void park_create(struct server *s, const struct message *m, const void *bytes, size_t size,

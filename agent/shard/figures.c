@@ -89,8 +89,10 @@ static void ask_metrics(struct shard *s, struct buffer *out)
         reclaim_metrics(s->all->config.reclaim, out);
     if (is_main(s) && s->all->config.code)
         code_cache_metrics(s->all->config.code, out);
-    if (is_main(s) && s->all->config.launcher)
+    if (is_main(s) && s->all->config.launcher) {
         parked_metrics(s->all, out);
+        launcher_metrics(s->all->config.launcher, out);
+    }
     loop_metrics(out, &loop, 1);
     metrics_family(out, "rouse_loop_instances", "gauge", "Instances that each event loop serves.");
     metrics_sample(out, "rouse_loop_instances", (double)pool_instances(s->pool), "loop", name, NULL);

@@ -188,8 +188,7 @@ START_TEST(grace_is_a_sigterm)
     NEED();
     pid = open_with(&b, false, "/bin/busybox sleep 77201 & wait; /bin/busybox sleep 77202", "77201");
     adopt(&b, pid);
-    ck_assert_int_eq(launcher_freeze(b.launcher, child.at.cgroup, true),
-                     0); /* it would sleep through it */
+    freeze_and_wait(&b, child.at.cgroup); /* it would sleep through it */
     ck_assert_int_eq(launcher_stop_sandbox(b.launcher, ADOPTED, 60 * NS_PER_S), 0);
     wait_for(&b, &child.exited);
     ck_assert(child.exit.signal == SIGTERM || child.exit.signal == 0);
@@ -205,7 +204,7 @@ START_TEST(a_frozen_parent_reaps_it)
     NEED();
     pid = open_with(&b, false, "/bin/busybox sleep 77301 & wait; /bin/busybox sleep 77302", "77301");
     adopt(&b, pid);
-    ck_assert_int_eq(launcher_freeze(b.launcher, b.at.cgroup, true), 0);
+    freeze_and_wait(&b, b.at.cgroup);
     ck_assert_int_eq(kill(pid, SIGUSR1), 0);
     wait_for(&b, &child.exited);
     ck_assert(child.exit.signal == SIGUSR1 || child.exit.signal == 0);

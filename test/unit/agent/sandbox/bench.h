@@ -6,6 +6,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "sandbox/cgroup.h"
 #include "sandbox/launcher.h"
 #include "sandbox/names.h"
 #include "unit.h"
@@ -273,4 +274,32 @@ static inline char *run_script(struct bench *b, struct sandbox_spec *s, const ch
         fprintf(stderr, "%s: %s", s->id, errors);
     free(errors);
     return out;
+}
+
+/* Asks for it, and waits until the cgroup's own file says so. */
+static inline void freeze_and_wait(const struct bench *b, const char *cgroup)
+{
+    struct cgroups c;
+    struct names names;
+    char path[64], text[16] = "";
+
+    ck_assert_int_eq(names_init(b->state, &names), 0);
+    ck_assert_int_eq(cgroups_init(&c, names.cgroup, false), 0);
+    cgroups_open(&c);
+    ck_assert_int_eq(launcher_freeze(b->launcher, cgroup, true), 0);
+    for (size_t i = 0; i < c.count; i++) {
+        const struct cgroup_tree *t = &c.trees[i];
+
+        if (!(t->controllers & 1u << CGROUP_FREEZER))
+            continue;
+        snprintf(path, sizeof(path), "%s/%s", cgroup, t->v2 ? "cgroup.freeze" : "freezer.state");
+        while (strncmp(text, t->v2 ? "1" : "FROZEN", t->v2 ? 1 : 6)) {
+            cleanup_fd int fd = openat(t->dir, path, O_RDONLY | O_CLOEXEC);
+
+            ck_assert_int_ge(fd, 0);
+            ck_assert_int_gt(read(fd, text, sizeof(text) - 1), 0);
+            sched_yield();
+        }
+    }
+    cgroups_done(&c);
 }
