@@ -132,7 +132,9 @@ class Scene:
         return function(self.name, CODE, memory="64Mi", timeout=self.run.timeout,
                         scaling={"max": 1, "idleTimeout": "60s"},
                         env=[{"name": "HOLD", "value": hold}, {"name": "SAYS", "value": says},
-                             {"name": "SCENE", "value": self.name}])
+                             {"name": "SCENE", "value": self.name},
+                             # One that was started ahead shows another environment in /proc.
+                             {"name": "PYTHONUNBUFFERED", "value": "1"}])
 
     # ---- what is in its instances
     def roots(self, says=""):
