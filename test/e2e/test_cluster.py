@@ -133,9 +133,16 @@ def test_node_killed_under_load(cluster):
     wait_until("node 3 is not ready", lambda: nodes_ready(cluster) == 2, seconds=30)
     cluster_cmd(cluster, "start", victim)
     wait_until("node 3 is back", lambda: nodes_ready(cluster) == 3, seconds=30)
-    left = cluster_cmd(cluster, "exec", victim, "ip", "-o", "link").stdout
-    assert sum(1 for line in left.splitlines() if "veth" in line or ": r" in line) <= 1 + len(
-        [i for i in cluster.instances("work") if i["spec"]["node"] == victim]), left
+
+    def links():
+        lines = cluster_cmd(cluster, "exec", victim, "ip", "-o", "link").stdout.splitlines()
+        return sum(1 for line in lines if "veth" in line or ": r" in line)
+
+    def sandboxes():
+        parked = cluster.metric("rouse_agent_sandboxes_parked", node=2)
+        return parked + len([i for i in cluster.instances("work") if i["spec"]["node"] == victim])
+
+    wait_until("no link but its own and its sandboxes'", lambda: links() <= 1 + sandboxes(), seconds=30)
 
 
 def test_partition_and_return(cluster):
