@@ -18,7 +18,7 @@ MAKEFLAGS += --no-builtin-rules
 # ---------------------------------------------------------------- modules
 MODULES := proto \
   $(addprefix runtime-sdk/,base sched curl reactor http wire invoke control flow package sdk local cli) \
-  $(addprefix agent/,shard router sandbox pool runtime code report) \
+  $(addprefix agent/,shard router launcher sandbox network cgroup pool runtime code report) \
   $(addprefix controller/,brain api store activator autoscaler scheduler nodes metrics) \
   test/bench/load
 
@@ -37,13 +37,16 @@ DEPS_$(R)/control    := proto $(R)/reactor $(R)/base
 DEPS_$(R)/sdk        := $(R)/sched $(R)/wire $(R)/base
 DEPS_$(R)/local      := $(R)/invoke $(R)/http $(R)/reactor $(R)/base
 DEPS_$(R)/cli        := $(R)/local $(R)/invoke $(R)/package $(R)/http $(R)/base
-DEPS_agent/sandbox   := $(R)/reactor $(R)/base
+DEPS_agent/cgroup    := $(R)/base
+DEPS_agent/network   := $(R)/base
+DEPS_agent/sandbox   := agent/cgroup agent/network $(R)/base
+DEPS_agent/launcher  := agent/sandbox agent/cgroup agent/network $(R)/reactor $(R)/base
 DEPS_agent/code      := $(R)/package $(R)/reactor $(R)/base
 DEPS_agent/runtime   := agent/sandbox $(R)/reactor $(R)/base
 DEPS_agent/report    := proto $(R)/flow $(R)/reactor $(R)/base
-DEPS_agent/pool      := agent/sandbox agent/code agent/runtime agent/report proto $(R)/invoke $(R)/wire $(R)/http $(R)/reactor $(R)/base
+DEPS_agent/pool      := agent/launcher agent/code agent/runtime agent/report proto $(R)/invoke $(R)/wire $(R)/http $(R)/reactor $(R)/base
 DEPS_agent/router    := agent/pool agent/runtime agent/report proto $(R)/control $(R)/invoke $(R)/http $(R)/flow $(R)/reactor $(R)/base
-DEPS_agent/shard    := agent/router agent/pool agent/code agent/sandbox agent/runtime agent/report proto $(R)/control $(R)/invoke $(R)/http $(R)/flow $(R)/reactor $(R)/base
+DEPS_agent/shard    := agent/router agent/pool agent/code agent/launcher agent/runtime agent/report proto $(R)/control $(R)/invoke $(R)/http $(R)/flow $(R)/reactor $(R)/base
 DEPS_controller/store      := $(R)/package $(R)/reactor $(R)/base
 DEPS_controller/autoscaler := $(R)/flow $(R)/base
 DEPS_controller/scheduler  := $(R)/base
@@ -62,7 +65,8 @@ LIBS_$(R)/http             := -ljson-c
 LIBS_$(R)/sdk              := -ljson-c
 LIBS_$(R)/invoke           := -ljson-c
 LIBS_proto                 := -lprotobuf-c
-LIBS_agent/sandbox         := -lseccomp -lmnl -lnftables
+LIBS_agent/network         := -lmnl -lnftables
+LIBS_agent/sandbox         := -lseccomp
 LIBS_agent/code            := -lcurl -lseccomp
 LIBS_agent/runtime         := -ljson-c
 LIBS_controller/store      := -lsqlite3 -lcrypto
@@ -157,9 +161,9 @@ $(B)/obj/%.S.o: %.S $(wildcard proto/*.json)
 archives_of = $(foreach m,$(sort $(call closure,$(1))),$(B)/lib/$(m).a)
 link = $(Q)$(CC) $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LDFLAGS) -pthread
 
-# The library that a zygote loads (agent/sandbox/zygote.h): of the module and base what that one function needs,
-# position-independent, the same in every variant. The agent carries it.
-ZYGOTE_OBJ := $(patsubst %,build/pic/%.o,$(filter %.c,$(SRC_agent/sandbox) $(SRC_runtime-sdk/base)))
+# The library that a zygote loads (agent/sandbox/zygote.h): what its one function needs of that module and those it
+# rests on, position-independent, the same in every variant. The agent carries it.
+ZYGOTE_OBJ := $(patsubst %,build/pic/%.o,$(filter %.c,$(foreach m,$(sort $(call closure,agent/sandbox)),$(SRC_$(m)))))
 build/pic/%.c.o: %.c
 	@mkdir -p $(@D)
 	$(call say,PIC)
@@ -168,7 +172,7 @@ build/pic/%.c.o: %.c
 build/pic/zygote.so: $(ZYGOTE_OBJ)
 	$(call say,LINK)
 	$(Q)$(CC) -shared -Wl,--gc-sections,-z,defs,-z,relro,-z,now,-z,noexecstack,-s $^ -lmnl -o $@
-$(B)/obj/agent/sandbox/zygote_library.S.o: build/pic/zygote.so
+$(B)/obj/agent/launcher/zygote_library.S.o: build/pic/zygote.so
 
 AGENT_MODULES      := agent/shard agent/code
 CONTROLLER_MODULES := controller/api

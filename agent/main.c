@@ -11,7 +11,7 @@
 #include "router/session.h"
 #include "router/state_dir.h"
 #include "runtime/runtimes.h"
-#include "sandbox/launcher.h"
+#include "launcher/launcher.h"
 #include "shard/shard.h"
 
 #include <errno.h>
@@ -291,7 +291,7 @@ static int build(struct agent *a, struct err *e)
     if (r == 0 && a->options.token_file)
         r = state_token_read(a->options.token_file, &a->token, e);
     launcher.state_dir = a->state.path;
-    launcher.network = (struct launcher_network){
+    launcher.network = (struct network_config){
         .subnet = a->options.instance_subnet,
         .deny = a->options.deny,
         .allow = a->options.allow,

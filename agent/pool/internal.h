@@ -25,7 +25,7 @@
 #include "pool/slot_hints.h"
 #include "report/report.h"
 #include "runtime/runtimes.h"
-#include "sandbox/launcher.h"
+#include "launcher/launcher.h"
 
 enum {
     INSTANCE_MESSAGE_MAX = 1024,
@@ -80,7 +80,7 @@ struct instance {
     enum instance_state state;
     char reason[32]; /* CamelCase */
     char message[INSTANCE_MESSAGE_MAX];
-    char cgroup[SANDBOX_CGROUP_MAX]; /* its sandbox's; "" before that started */
+    char cgroup[CGROUP_NAME_MAX]; /* its sandbox's; "" before that started */
     struct sandbox_exit exit;
 
     uint64_t phase_ns[PHASE_COUNT];

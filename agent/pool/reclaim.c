@@ -64,7 +64,7 @@ void reclaim_thawed(struct reclaim *r, struct reclaim_entry *e)
 /* ---------------------------------------------------------------- the thread */
 
 /* The one that is frozen longest; it may thaw meanwhile, which only makes the work vain. */
-static bool take_first(struct reclaim *r, char ret_cgroup[SANDBOX_CGROUP_MAX])
+static bool take_first(struct reclaim *r, char ret_cgroup[CGROUP_NAME_MAX])
 {
     struct reclaim_entry *e;
     struct list *l;
@@ -74,7 +74,7 @@ static bool take_first(struct reclaim *r, char ret_cgroup[SANDBOX_CGROUP_MAX])
     if (l) {
         e = r->busy = list_entry(l, struct reclaim_entry, link);
         e->listed = false;
-        memcpy(ret_cgroup, e->cgroup, SANDBOX_CGROUP_MAX);
+        memcpy(ret_cgroup, e->cgroup, CGROUP_NAME_MAX);
     }
     pthread_mutex_unlock(&r->lock);
     return l != NULL;
@@ -93,7 +93,7 @@ static void took(struct reclaim *r)
 static bool take_some(struct reclaim *r)
 {
     uint64_t until = clock_monotonic_ns() + TIME_MAX, left = BYTES_MAX;
-    char cgroup[SANDBOX_CGROUP_MAX];
+    char cgroup[CGROUP_NAME_MAX];
 
     for (int n = 0; n < INSTANCES_A_PERIOD && left && clock_monotonic_ns() < until; n++) {
         uint64_t freed = 0;

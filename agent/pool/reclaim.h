@@ -8,14 +8,14 @@
 #pragma once
 #include "base/buffer.h"
 #include "base/list.h"
-#include "sandbox/launcher.h"
+#include "launcher/launcher.h"
 #include <stdatomic.h>
 
 struct reclaim;
 
 struct reclaim_entry { /* embed in the instance; zero-initialise */
     struct list link;
-    char cgroup[SANDBOX_CGROUP_MAX];
+    char cgroup[CGROUP_NAME_MAX];
     bool listed;
     atomic_bool taken; /* something was taken: what it uses is not what it was */
 };

@@ -41,7 +41,7 @@ struct template
     struct revision *revision;
     struct instance *host; /* whose runtime it still is, until the first child is there; then NULL */
     char *id;              /* the launcher's name of the sandbox: the first instance's id */
-    char cgroup[SANDBOX_CGROUP_MAX];
+    char cgroup[CGROUP_NAME_MAX];
     bool stands;            /* its runtime is its own: it has forked */
     bool ending;            /* it forks no more */
     bool asleep;            /* frozen by us */
@@ -77,7 +77,7 @@ struct forked {
     uint64_t token;
     int fd; /* its connection, until it is an instance's */
     pid_t pid;
-    char cgroup[SANDBOX_CGROUP_MAX];
+    char cgroup[CGROUP_NAME_MAX];
     struct loop_timer late;
 };
 

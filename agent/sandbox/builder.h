@@ -8,10 +8,10 @@
  * it. Nothing here is the launcher's but the socket: whoever forks such
  * processes in the launcher's place may link this too. */
 #pragma once
-#include "sandbox/cgroup_layout.h"
+#include "cgroup/layout.h"
 #include "sandbox/child.h"
 #include "sandbox/idmap.h"
-#include "sandbox/network.h"
+#include "network/network.h"
 
 /* What a builder is born with; the descriptors are its own. */
 struct builder_birth {

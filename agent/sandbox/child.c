@@ -1,7 +1,7 @@
 #include "sandbox/child.h"
 #include "base/cleanup.h"
 #include "sandbox/message.h"
-#include "sandbox/network.h"
+#include "network/network.h"
 #include "sandbox/privilege.h"
 #include "sandbox/root.h"
 

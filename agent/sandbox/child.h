@@ -8,8 +8,8 @@
  * descriptors. */
 #pragma once
 #include "sandbox/idmap.h"
-#include "sandbox/launcher.h"
-#include "sandbox/network.h"
+#include "sandbox/spec.h"
+#include "network/network.h"
 #include <linux/filter.h>
 
 #define SANDBOX_ID_RANGE 65536u

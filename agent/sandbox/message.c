@@ -237,11 +237,11 @@ static void get_kind(struct reader *r, struct sandbox_kind *k)
     k->syscalls = get_some(r);
 }
 
-static void get_cgroup(struct reader *r, char to[SANDBOX_CGROUP_MAX])
+static void get_cgroup(struct reader *r, char to[CGROUP_NAME_MAX])
 {
     const char *name = get_string(r);
 
-    if (strlen(name) >= SANDBOX_CGROUP_MAX && !r->bad)
+    if (strlen(name) >= CGROUP_NAME_MAX && !r->bad)
         r->bad = -EPROTO;
     if (!r->bad)
         strcpy(to, name);

@@ -6,7 +6,8 @@
  * pure; message_send() and message_recv() never block. Any thread. */
 #pragma once
 #include "base/buffer.h"
-#include "sandbox/launcher.h"
+#include "base/error.h"
+#include "sandbox/spec.h"
 
 #define MESSAGE_MAX      (256u << 10)
 #define MESSAGE_FDS_MAX  8

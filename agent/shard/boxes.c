@@ -5,7 +5,7 @@
  * pool. Descriptors are the letter's until the pool has them. */
 #include "base/cleanup.h"
 #include "base/log.h"
-#include "sandbox/launcher.h"
+#include "launcher/launcher.h"
 #include "sandbox/message.h"
 #include "shard/internal.h"
 

@@ -11,7 +11,7 @@
 #include "router/metrics_server.h"
 #include "router/peer.h"
 #include "runtime/runtimes.h"
-#include "sandbox/launcher.h"
+#include "launcher/launcher.h"
 #include "shard/internal.h"
 #include "shard/merge_metrics.h"
 #include "shard/merge_report.h"

@@ -9,7 +9,7 @@
 #include "router/peer.h"
 #include "router/routes.h"
 #include "router/tickets.h"
-#include "sandbox/launcher.h"
+#include "launcher/launcher.h"
 #include "shard/internal.h"
 
 #include <errno.h>

@@ -2,7 +2,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "sandbox/launcher.h"
+#include "launcher/launcher.h"
 
 #include <errno.h>
 #include <stdio.h>

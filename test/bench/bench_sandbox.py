@@ -53,7 +53,7 @@ def compile_static(source, out, *flags):
 
 
 
-# What agent/sandbox/cgroup_limit.c writes for a sandbox of 64 MiB, one cpu and 257 processes.
+# What agent/cgroup/limit.c writes for a sandbox of 64 MiB, one cpu and 257 processes.
 LIMITS = {"memory.max": 64 << 20, "memory.high": (64 << 20) - (1 << 19), "memory.swap.max": 0, "memory.oom.group": 1,
           "memory.limit_in_bytes": 64 << 20, "memory.memsw.limit_in_bytes": 64 << 20, "memory.swappiness": 0,
           "memory.kmem.tcp.limit_in_bytes": 16 << 20, "cpu.max": "100000 100000", "cpu.weight": 39,

@@ -5,8 +5,8 @@
  *   sandbox_starts STATE ROOT CODE PROGRAM rate PARK     orders `COUNT IN_FLIGHT`: so many at once; nanoseconds for all
  *
  * PARK is how many boxes are kept parked. The first line of the output is "ready". */
-/* module: agent/sandbox */
-#include "sandbox/launcher.h"
+/* module: agent/launcher */
+#include "launcher/launcher.h"
 
 #include "starts.h"
 

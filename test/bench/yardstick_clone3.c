@@ -18,7 +18,7 @@
  *           (bounding set, securebits, no_new_privs...), setgroups, setresgid, setresuid, capset, Landlock (a rule set of
  *           4), seccomp with agent/sandbox's own program; pipe2, fork, read, sendmsg, wait, send, exit
  *   runtime setsid, sched_setscheduler, rt_sigaction x64, rt_sigprocmask, close_range, chdir, execve */
-/* module: agent/sandbox */
+/* module: agent/launcher */
 #include "starts.h"
 #include "yardstick_inside.h"
 

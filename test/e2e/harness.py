@@ -186,7 +186,7 @@ class Platform:
 
 
 def platform_id(state):
-    """What an agent names its cgroups, links and tables by: FNV-1a of its state directory, as agent/sandbox/names.c."""
+    """What an agent names its cgroups, links and tables by: FNV-1a of its state directory, as agent/network/names.c."""
     h = 0xcbf29ce484222325
     for octet in os.path.realpath(state).encode():
         h = (h ^ octet) * 0x100000001b3 % (1 << 64)

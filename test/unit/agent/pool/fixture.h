@@ -11,7 +11,7 @@
 #include "pool/pool.h"
 #include "report/report.h"
 #include "runtime/runtimes.h"
-#include "sandbox/launcher.h"
+#include "launcher/launcher.h"
 #include "unit.h"
 
 #include <stdarg.h>

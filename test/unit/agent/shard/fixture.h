@@ -9,7 +9,7 @@
 #include "instance_state.h"
 #include "router/metrics_server.h"
 #include "runtime/runtimes.h"
-#include "sandbox/launcher.h"
+#include "launcher/launcher.h"
 #include "shard/internal.h"
 #include "unit.h"
 

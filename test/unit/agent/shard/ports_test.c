@@ -1,7 +1,7 @@
 /* What the launcher is told of the platform's ports, and when. */
 #include "shard/ports.h"
 #include "base/clock.h"
-#include "sandbox/launcher.h"
+#include "launcher/launcher.h"
 #include "unit.h"
 
 #include <stdio.h>

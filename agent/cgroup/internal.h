@@ -1,0 +1,26 @@
+/* cgroup/internal.h - what the files of cgroup.h share. */
+#pragma once
+#include "cgroup/cgroup.h"
+
+#include <limits.h>
+#include <stdio.h>
+
+enum { CGROUP_SHORT_MAX = NAME_MAX + 64 };
+
+/* NAME/FILE, below a tree's `dir`. */
+static inline const char *cgroup_short(char to[CGROUP_SHORT_MAX], const char *name, const char *file)
+{
+    snprintf(to, CGROUP_SHORT_MAX, "%s/%s", name, file);
+    return to;
+}
+static inline const struct cgroup_tree *cgroup_tree_with(const struct cgroups *c,
+                                                         enum cgroup_controller what)
+{
+    for (size_t i = 0; i < c->count; i++)
+        if (c->trees[i].controllers & 1u << what)
+            return &c->trees[i];
+    return NULL;
+}
+/* Opens rouse-<id> there and finds out which knobs of its controllers the kernel has. */
+void cgroup_tree_open(const struct cgroups *c, struct cgroup_tree *t);
+void cgroup_probe(struct cgroup_tree *t); /* the second half alone */
