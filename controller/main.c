@@ -4,6 +4,7 @@
 #include "api/api.h"
 #include "base/buffer.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/random.h"
@@ -105,8 +106,8 @@ static int build_brain(struct controller *c, struct err *e)
         .queue_per_function = o->queue_per_function,
         .queue_total = o->queue_total,
         .body_limit = o->body_limit,
-        .stable_window_s = o->stable_window_s,
-        .panic_window_s = o->panic_window_s,
+        .stable_window_s = (uint32_t)(o->stable_window_ns / NS_PER_S),
+        .panic_window_s = (uint32_t)(o->panic_window_ns / NS_PER_S),
         .peer_secret = c->peer_secret,
         .activator_address = o->front_address,
     };

@@ -1,16 +1,18 @@
-/* options.c - parses and checks rouse-controller's flags. */
+/* options.c - rouse-controller's flags: the table of them, their defaults, and what they must be together. */
 #include "brain/options.h"
 #include "base/clock.h"
-#include "base/quantity.h"
 #include "reactor/conn.h"
+#include "reactor/loop.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
-#include <stdlib.h>
 #include <string.h>
 
-enum { TICKETS_MAX = 10000000, STABLE_MIN_S = 6, STABLE_MAX_S = 3600 };
+enum { TICKETS_MAX = 10000000, BODY_MIN = 1 << 10, BODY_MAX = 32 << 20 };
+#define DEADLINE_MAX (600 * NS_PER_S)
+#define STABLE_MIN   (6 * NS_PER_S)
+#define WINDOW_MAX   (3600 * NS_PER_S)
 
 const char controller_help[] =
     "rouse-controller: the API, the queue of waiting requests, the autoscaler and the scheduler.\n"
@@ -49,9 +51,12 @@ const char controller_help[] =
     "\n"
     "Event loops\n"
     "  --reactor BACKEND            how the kernel is asked: auto, epoll, io_uring (auto: io_uring where\n"
-    "                               it can; or the environment's ROUSE_REACTOR)\n"
+    "                               it can)\n"
     "\n"
     "  --version, --help\n"
+    "\n"
+    "What the command line does not say the environment may, but for --state: ROUSE_STABLE_WINDOW=30s for\n"
+    "--stable-window 30s, ROUSE_INSECURE_HTTP=1 for --insecure-http. `rouse up` hands its environment on.\n"
     "\n"
     "example: rouse-controller --state /var/lib/rouse/controller\n"
     "         rouse-controller --state DIR --api-address tcp://10.1.0.1:7080 --token-file TOKEN "
@@ -59,43 +64,51 @@ const char controller_help[] =
     "SIGTERM: finishes running requests (2 s at most) and ends. Nodes and warm functions go on "
     "serving.\n";
 
-static int bad(struct err *e, const char *flag, const char *value, const char *want)
-{
-    return err_set(e, EINVAL, "%s \"%s\": %s", flag, value, want);
-}
+#define TEXT(flag, member)                                                                         \
+    {                                                                                              \
+        .name = (flag), .take = daemon_flag_text,                                                  \
+        .offset = offsetof(struct controller_options, member)                                      \
+    }
+#define LIMITED(type, flag, member, least, most, wanted)                                           \
+    {                                                                                              \
+        .name = (flag), .take = daemon_flag_##type,                                                \
+        .offset = offsetof(struct controller_options, member), .min = (least), .max = (most),      \
+        .want = (wanted)                                                                           \
+    }
+#define COUNT_WANT "is not a number from 1 to 10000000"
 
-static int take_count(const char *flag, const char *value, uint32_t *to, struct err *e)
-{
-    char *end;
-    unsigned long v = strtoul(value, &end, 10);
-
-    if (*value < '0' || *value > '9' || *end || !v || v > TICKETS_MAX)
-        return bad(e, flag, value, "is not a number from 1 to 10000000");
-    *to = (uint32_t)v;
-    return 0;
-}
-
-static int take_seconds(const char *flag, const char *value, uint64_t min, uint64_t max,
-                        const char *want, uint64_t *to, struct err *e)
-{
-    uint64_t v;
-
-    if (quantity_duration(value, &v) < 0 || v < min * NS_PER_S || v > max * NS_PER_S)
-        return bad(e, flag, value, want);
-    *to = v;
-    return 0;
-}
-
-static int take_reactor(const char *flag, const char *value, struct controller_options *o,
-                        struct err *e)
-{
-    enum loop_backend b;
-
-    if (loop_backend_parse(value, &b) < 0)
-        return bad(e, flag, value, "is none of auto, epoll, io_uring");
-    o->reactor = (int)b;
-    return 0;
-}
+const struct daemon_flag controller_flags[CONTROLLER_FLAGS] = {
+    /* ROUSE_STATE is, to `rouse`, the platform's directory: the controller's is a part of that. */
+    {.name = "--state",
+     .take = daemon_flag_text,
+     .offset = offsetof(struct controller_options, state),
+     .kind = DAEMON_FLAG_HERE},
+    TEXT("--gateway-url", gateway_url),
+    TEXT("--api-address", api_address),
+    TEXT("--local-api-address", local_api_address),
+    TEXT("--front-address", front_address),
+    TEXT("--control-address", control_address),
+    TEXT("--token-file", token_file),
+    {.name = "--insecure-http",
+     .take = daemon_flag_switch,
+     .offset = offsetof(struct controller_options, insecure_http),
+     .kind = DAEMON_FLAG_SWITCH},
+    TEXT("--control-tls-cert", tls_cert),
+    TEXT("--control-tls-key", tls_key),
+    LIMITED(duration, "--queue-deadline", queue_deadline_ns, NS_PER_S, DEADLINE_MAX,
+            "is not a duration from 1s to 10m"),
+    LIMITED(number, "--queue-per-function", queue_per_function, 1, TICKETS_MAX, COUNT_WANT),
+    LIMITED(number, "--queue-total", queue_total, 1, TICKETS_MAX, COUNT_WANT),
+    LIMITED(memory, "--body-limit", body_limit, BODY_MIN, BODY_MAX, "is not a size from 1Ki to 32Mi"),
+    LIMITED(duration, "--stable-window", stable_window_ns, STABLE_MIN, WINDOW_MAX,
+            "is not a duration from 6s to 1h"),
+    LIMITED(duration, "--panic-window", panic_window_ns, NS_PER_S, WINDOW_MAX,
+            "is not a duration from 1s to 1h"),
+    HTTP_TIMEOUT_FLAGS(struct controller_options, clients),
+    {.name = "--reactor",
+     .take = loop_backend_flag,
+     .offset = offsetof(struct controller_options, reactor)},
+};
 
 /* Unix sockets are as private as loopback. */
 static bool is_loopback(const struct sockaddr_storage *sa)
@@ -115,13 +128,15 @@ static int check_bind(const char *flag, const char *value, bool tls,
     socklen_t size;
 
     if (address_parse(value, &sa, &size) < 0)
-        return bad(e, flag, value, "is not an address such as tcp://127.0.0.1:7080");
+        return daemon_flag_bad(e, flag, value, "is not an address such as tcp://127.0.0.1:7080");
     if (is_loopback(&sa))
         return 0;
     if (!o->token_file)
-        return bad(e, flag, value, "is not loopback: it needs a token, --token-file FILE");
+        return daemon_flag_bad(e, flag, value,
+                               "is not loopback: it needs a token, --token-file FILE");
     if (!tls && !o->insecure_http)
-        return bad(e, flag, value, "is not loopback: plain HTTP there needs --insecure-http");
+        return daemon_flag_bad(e, flag, value,
+                               "is not loopback: plain HTTP there needs --insecure-http");
     return 0;
 }
 
@@ -129,11 +144,9 @@ static int check(const struct controller_options *o, struct err *e)
 {
     int r;
 
-    if (o->mode != CONTROLLER_RUN)
-        return 0;
     if (!o->tls_cert != !o->tls_key)
         return err_set(e, EINVAL, "--control-tls-cert and --control-tls-key go together");
-    if (o->panic_window_s > o->stable_window_s)
+    if (o->panic_window_ns > o->stable_window_ns)
         return err_set(e, EINVAL, "--panic-window is longer than --stable-window");
     r = check_bind("--api-address", o->api_address, false, o, e);
     if (r == 0)
@@ -145,94 +158,9 @@ static int check(const struct controller_options *o, struct err *e)
     return r;
 }
 
-/* Where a flag's text goes as it is; NULL for flags with a parser of their own. */
-static const char **text_flag(const char *name, struct controller_options *o)
-{
-    const struct {
-        const char *name;
-        const char **to;
-    } flags[] = {
-        {"--state", &o->state},
-        {"--api-address", &o->api_address},
-        {"--local-api-address", &o->local_api_address},
-        {"--front-address", &o->front_address},
-        {"--control-address", &o->control_address},
-        {"--token-file", &o->token_file},
-        {"--control-tls-cert", &o->tls_cert},
-        {"--control-tls-key", &o->tls_key},
-        {"--gateway-url", &o->gateway_url},
-    };
-
-    for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
-        if (!strcmp(flags[i].name, name))
-            return flags[i].to;
-    return NULL;
-}
-
-static int take(const char *name, const char *value, struct controller_options *o, struct err *e)
-{
-    const char **text = text_flag(name, o);
-    uint64_t *timeout = http_timeouts_flag(&o->clients, name);
-    uint64_t ns = 0;
-    int r;
-
-    if (text) {
-        if (!*value)
-            return bad(e, name, value, "is empty");
-        *text = value;
-        return 0;
-    }
-    if (timeout)
-        return http_timeout_parse(value, timeout) < 0
-                   ? bad(e, name, value, "is not " HTTP_TIMEOUT_WANT)
-                   : 0;
-    if (!strcmp(name, "--queue-deadline"))
-        return take_seconds(name, value, 1, 600, "is not a duration from 1s to 10m",
-                            &o->queue_deadline_ns, e);
-    if (!strcmp(name, "--queue-per-function"))
-        return take_count(name, value, &o->queue_per_function, e);
-    if (!strcmp(name, "--reactor"))
-        return take_reactor(name, value, o, e);
-    if (!strcmp(name, "--queue-total"))
-        return take_count(name, value, &o->queue_total, e);
-    if (!strcmp(name, "--body-limit")) {
-        if (quantity_memory(value, &o->body_limit) < 0 || o->body_limit < 1 << 10 ||
-            o->body_limit > 32 << 20)
-            return bad(e, name, value, "is not a size from 1Ki to 32Mi");
-        return 0;
-    }
-    if (!strcmp(name, "--stable-window")) {
-        r = take_seconds(name, value, STABLE_MIN_S, STABLE_MAX_S, "is not a duration from 6s to 1h",
-                         &ns, e);
-        o->stable_window_s = (uint32_t)(ns / NS_PER_S);
-        return r;
-    }
-    if (!strcmp(name, "--panic-window")) {
-        r = take_seconds(name, value, 1, STABLE_MAX_S, "is not a duration from 1s to 1h", &ns, e);
-        o->panic_window_s = (uint32_t)(ns / NS_PER_S);
-        return r;
-    }
-    return err_set(e, EINVAL, "%s: there is no such flag; see --help", name);
-}
-
-static bool is_switch(const char *arg, struct controller_options *o)
-{
-    if (!strcmp(arg, "--help") || !strcmp(arg, "-h"))
-        o->mode = CONTROLLER_HELP;
-    else if (!strcmp(arg, "--version"))
-        o->mode = CONTROLLER_SHOW_VERSION;
-    else if (!strcmp(arg, "crd"))
-        o->mode = CONTROLLER_CRD;
-    else if (!strcmp(arg, "--insecure-http"))
-        o->insecure_http = true;
-    else
-        return false;
-    return true;
-}
-
-/* "--flag value" and "--flag=value". */
 int controller_options_parse(int argc, char **argv, struct controller_options *ret, struct err *e)
 {
+    const char *question = daemon_flags_question(argc, argv);
     struct controller_options o = {
         .api_address = "tcp://127.0.0.1:7080",
         .front_address = "tcp://127.0.0.1:7081",
@@ -240,33 +168,20 @@ int controller_options_parse(int argc, char **argv, struct controller_options *r
         .queue_deadline_ns = 30 * NS_PER_S,
         .queue_per_function = 10000,
         .queue_total = 100000,
-        .stable_window_s = 60,
-        .panic_window_s = 6,
+        .stable_window_ns = 60 * NS_PER_S,
+        .panic_window_ns = 6 * NS_PER_S,
         .reactor = -1,
     };
-    const char *reactor = getenv("ROUSE_REACTOR");
-    int r;
+    int r = 0;
 
-    for (int i = 1; i < argc; i++) {
-        char *equals = strncmp(argv[i], "--", 2) ? NULL : strchr(argv[i], '=');
-        const char *value = equals ? equals + 1 : NULL;
-
-        if (is_switch(argv[i], &o))
-            continue;
-        if (strncmp(argv[i], "--", 2))
-            return err_set(e, EINVAL, "\"%s\" is neither a flag nor a command; see --help", argv[i]);
-        if (equals)
-            *equals = 0;
-        else if (i + 1 < argc)
-            value = argv[i + 1];
-        r = take(argv[i], value ? value : "", &o, e);
-        if (r < 0)
-            return r;
-        i += equals ? 0 : 1;
-    }
-    r = check(&o, e);
-    if (r == 0 && o.mode == CONTROLLER_RUN && o.reactor < 0 && reactor && *reactor)
-        r = take_reactor("ROUSE_REACTOR", reactor, &o, e);
+    if (question)
+        o.mode = !strcmp(question, "--help") ? CONTROLLER_HELP : CONTROLLER_SHOW_VERSION;
+    else if (argc > 1 && !strcmp(argv[1], "crd"))
+        o.mode = CONTROLLER_CRD;
+    else
+        r = daemon_flags_parse(controller_flags, CONTROLLER_FLAGS, argc, argv, &o, e);
+    if (r == 0 && o.mode == CONTROLLER_RUN)
+        r = check(&o, e);
     if (r == 0)
         *ret = o;
     return r;

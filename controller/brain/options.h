@@ -1,6 +1,6 @@
 /* options.h - rouse-controller's flags. Start-up only. */
 #pragma once
-#include "base/error.h"
+#include "base/daemon_flags.h"
 #include "http/timeouts.h"
 #include <stdbool.h>
 #include <stdint.h>
@@ -9,7 +9,8 @@
 
 enum controller_mode { CONTROLLER_RUN, CONTROLLER_CRD, CONTROLLER_HELP, CONTROLLER_SHOW_VERSION };
 
-struct controller_options { /* strings point into argv or are static */
+enum { CONTROLLER_FLAGS = 21 };
+struct controller_options { /* strings live as daemon_flag.take says, or are static */
     enum controller_mode mode;
     const char *state;
     const char *api_address, *local_api_address, *front_address, *control_address;
@@ -20,11 +21,12 @@ struct controller_options { /* strings point into argv or are static */
     uint64_t queue_deadline_ns;
     uint64_t body_limit; /* bytes, each way; 0: the default */
     uint32_t queue_per_function, queue_total;
-    uint32_t stable_window_s, panic_window_s;
+    uint64_t stable_window_ns, panic_window_ns;
     struct http_timeouts clients; /* of API and front */
     int reactor; /* enum loop_backend; -1: neither a flag nor the environment says */
 };
 
-/* -EINVAL with the flag, its value and what it should be in *e. */
+/* base/daemon_flags.h has the rule. -EINVAL with the flag or variable, its value and what it should be in *e. */
 int controller_options_parse(int argc, char **argv, struct controller_options *ret, struct err *e);
+extern const struct daemon_flag controller_flags[CONTROLLER_FLAGS];
 extern const char controller_help[];

@@ -1,5 +1,6 @@
 /* backend.c - which backend a loop takes: asked for, the process's default, or what the kernel can. */
 #include "base/cleanup.h"
+#include "base/daemon_flags.h"
 #include "base/log.h"
 #include "reactor/uring_internal.h"
 
@@ -20,6 +21,17 @@ int loop_backend_parse(const char *text, enum loop_backend *ret)
         }
     }
     return -EINVAL;
+}
+
+int loop_backend_flag(const struct daemon_flag *f, const char *said, char *value, void *options,
+                      struct err *e)
+{
+    enum loop_backend b;
+
+    if (loop_backend_parse(value, &b) < 0)
+        return daemon_flag_bad(e, said, value, "is none of auto, epoll, io_uring");
+    *(int *)((char *)options + f->offset) = (int)b;
+    return 0;
 }
 
 void loop_backend_default(enum loop_backend backend)

@@ -15,6 +15,8 @@
 #include <stdint.h>
 
 struct loop;
+struct daemon_flag;
+struct err;
 
 enum loop_backend { LOOP_AUTO, LOOP_EPOLL, LOOP_IO_URING };
 struct loop_options {
@@ -27,6 +29,9 @@ int loop_new(struct loop **ret); /* on the process's default; -errno */
 void loop_backend_default(enum loop_backend backend);
 /* "auto", "epoll", "io_uring"; -EINVAL */
 int loop_backend_parse(const char *text, enum loop_backend *ret);
+/* `take` of a daemon's --reactor: an int, an enum loop_backend. */
+int loop_backend_flag(const struct daemon_flag *f, const char *said, char *value, void *options,
+                      struct err *e);
 const char *loop_backend_name(const struct loop *l); /* "epoll" or "io_uring" */
 /* Why LOOP_AUTO is epoll here, as a short text; "" where it is io_uring. Any thread. */
 const char *loop_backend_reason(void);

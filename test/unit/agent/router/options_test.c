@@ -165,6 +165,8 @@ static const struct {
     {"--instance-subnet fd00::/16", "--instance-subnet \"fd00::/16\": is not a block of IPv4"},
     {"--instance-subnet 10.0.0.0", "--instance-subnet \"10.0.0.0\": is not a block of IPv4"},
     {"--label nothing", "NAME=VALUE"},
+    {"--label a=b,", "--label \"\": is not NAME=VALUE"},
+    {"--allow-gateways=perhaps", "--allow-gateways \"perhaps\": is none of 1, true, 0, false"},
     {"--label =x", "NAME=VALUE"},
     {"--gateway-address 127.0.0.1:80", "--gateway-address \"127.0.0.1:80\": is not an address"},
     {"--gateway-address tcp://0.0.0.0:80", "needs --insecure-http"},
@@ -302,6 +304,58 @@ START_TEST(modes)
     ck_assert_int_eq(mode, OPTIONS_HELP);
     ck_assert_int_eq(parse_all("--version", &o, &mode, &e), 0);
     ck_assert_int_eq(mode, OPTIONS_VERSION);
+    setenv("ROUSE_LOOPS", "many", 1); /* help is what tells what is wrong with it */
+    ck_assert_int_eq(parse_all("--loops --help", &o, &mode, &e), 0);
+    ck_assert_int_eq(mode, OPTIONS_HELP);
+    ck_assert_int_eq(parse_all("--version", &o, &mode, &e), 0);
+    unsetenv("ROUSE_LOOPS");
+}
+END_TEST
+
+START_TEST(every_flag_is_in_the_help)
+{
+    for (size_t i = 0; i < OPTION_FLAGS; i++)
+        ck_assert_msg(strstr(options_help, options_flags[i].name), "%s", options_flags[i].name);
+}
+END_TEST
+
+START_TEST(every_flag_has_a_variable)
+{
+    struct options o;
+    struct err e = {0};
+
+    for (size_t i = 0; i < OPTION_FLAGS; i++) {
+        const struct daemon_flag *f = &options_flags[i];
+        char name[DAEMON_FLAG_NAME_MAX], *argv[] = {(char *)"rouse-agent"};
+        int r;
+
+        o = (struct options){0};
+        daemon_flag_variable(f, name);
+        setenv(name, "(odd)", 1);
+        r = daemon_flags_parse(options_flags, OPTION_FLAGS, 1, argv, &o, &e);
+        if (f->take == daemon_flag_text)
+            ck_assert_msg(r == 0 && (*(char **)((char *)&o + f->offset) != NULL) ==
+                                        (f->kind != DAEMON_FLAG_HERE),
+                          "%s", name);
+        else
+            ck_assert_msg(r == -EINVAL && !strncmp(e.message, name, strlen(name)), "%s: %s", name,
+                          e.message);
+        unsetenv(name);
+    }
+    setenv("ROUSE_LABEL", "a=b,c=d", 1);
+    setenv("ROUSE_ALLOW_GATEWAYS", "true", 1);
+    setenv("ROUSE_POOL", "7", 1);
+    ck_assert_int_eq(parse("--label e=f", &o, &e), 0);
+    ck_assert_uint_eq(o.label_count, 3);
+    ck_assert(o.allow_gateways);
+    ck_assert_uint_eq(o.pool, 7);
+    setenv("ROUSE_POOL", "many", 1);
+    ck_assert_int_eq(parse("--pool 3 --allow-gateways=0", &o, &e), 0); /* it is not looked at */
+    ck_assert_uint_eq(o.pool, 3);
+    ck_assert(!o.allow_gateways);
+    unsetenv("ROUSE_LABEL");
+    unsetenv("ROUSE_ALLOW_GATEWAYS");
+    unsetenv("ROUSE_POOL");
 }
 END_TEST
 
@@ -383,5 +437,6 @@ START_TEST(tokens)
 END_TEST
 
 UNIT_MAIN("options", the_reactor, defaults, values, when_to_freeze, how_many_ahead,
-          refusals_name_the_flag_and_the_limit, egress, loops, needed_flags, modes, cgroup_text,
-          one_agent_a_directory, tokens)
+          refusals_name_the_flag_and_the_limit, egress, loops, needed_flags, modes,
+          every_flag_is_in_the_help, every_flag_has_a_variable, cgroup_text, one_agent_a_directory,
+          tokens)

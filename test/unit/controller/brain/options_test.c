@@ -28,13 +28,13 @@ START_TEST(taken)
     ck_assert_int_eq(parse(&o, &e, "--state /s"), 0);
     ck_assert_str_eq(o.api_address, "tcp://127.0.0.1:7080");
     ck_assert_uint_eq(o.queue_deadline_ns, 30 * NS_PER_S);
-    ck_assert_uint_eq(o.panic_window_s, 6);
+    ck_assert_uint_eq(o.panic_window_ns, 6 * NS_PER_S);
     ck_assert_int_eq(
         parse(&o, &e, "--state=/s --queue-deadline 5s --queue-total=7 --stable-window 2m"), 0);
     ck_assert_str_eq(o.state, "/s");
     ck_assert_uint_eq(o.queue_deadline_ns, 5 * NS_PER_S);
     ck_assert_uint_eq(o.queue_total, 7);
-    ck_assert_uint_eq(o.stable_window_s, 120);
+    ck_assert_uint_eq(o.stable_window_ns, 120 * NS_PER_S);
     ck_assert_uint_eq(o.clients.header_ns, 0);
     ck_assert_int_eq(parse(&o, &e,
                            "--state /s --header-timeout 100ms --body-timeout=2s --write-timeout 3s "
@@ -125,18 +125,39 @@ END_TEST
 
 START_TEST(every_flag_is_in_the_help)
 {
-    static const char *const flags[] = {
-        "--state",           "--api-address",        "--front-address",
-        "--control-address", "--token-file",         "--insecure-http",
-        "--queue-deadline",  "--queue-per-function", "--queue-total",
-        "--body-limit",      "--local-api-address",  "--stable-window",
-        "--panic-window",    "--gateway-url",        "crd",
-        "--reactor",         "--header-timeout",     "--body-timeout",
-        "--write-timeout",   "--idle-timeout"};
-
-    for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
-        ck_assert_msg(strstr(controller_help, flags[i]), "%s", flags[i]);
+    for (size_t i = 0; i < CONTROLLER_FLAGS; i++)
+        ck_assert_msg(strstr(controller_help, controller_flags[i].name), "%s",
+                      controller_flags[i].name);
+    ck_assert_ptr_nonnull(strstr(controller_help, "crd"));
 }
 END_TEST
 
-UNIT_MAIN("controller_options", the_reactor, taken, refused, every_flag_is_in_the_help)
+START_TEST(every_flag_has_a_variable)
+{
+    for (size_t i = 0; i < CONTROLLER_FLAGS; i++) {
+        const struct daemon_flag *f = &controller_flags[i];
+        struct controller_options o = {0};
+        char name[DAEMON_FLAG_NAME_MAX], *argv[] = {(char *)"rouse-controller"};
+        struct err e = {0};
+        int r;
+
+        daemon_flag_variable(f, name);
+        setenv(name, "(odd)", 1);
+        r = daemon_flags_parse(controller_flags, CONTROLLER_FLAGS, 1, argv, &o, &e);
+        if (f->take == daemon_flag_text)
+            ck_assert_msg(r == 0 && (*(char **)((char *)&o + f->offset) != NULL) ==
+                                        (f->kind != DAEMON_FLAG_HERE),
+                          "%s", name);
+        else
+            ck_assert_msg(r == -EINVAL && !strncmp(e.message, name, strlen(name)), "%s: %s", name,
+                          e.message);
+        unsetenv(name);
+    }
+    setenv("ROUSE_STATE", "/platform", 1); /* another's */
+    ck_assert_int_eq(parse(&(struct controller_options){0}, &(struct err){0}, ""), -EINVAL);
+    unsetenv("ROUSE_STATE");
+}
+END_TEST
+
+UNIT_MAIN("controller_options", the_reactor, taken, refused, every_flag_is_in_the_help,
+          every_flag_has_a_variable)
