@@ -75,6 +75,7 @@ struct core *core_free(struct core *c)
     map_done(&c->instances);
     route_done(c);
     c->nodes = nodes_free(c->nodes);
+    wishes_done(c);
     c->activator = activator_free(c->activator);
     for (size_t i = 0; c->changes && i < CHANGES_MAX; i++)
         free(c->changes[i].key);

@@ -141,6 +141,7 @@ static void hello(struct core *c, uint64_t peer, const Hello *h)
     core_log(c, false, "node %s is ready: %zu instances, peer address %s", n->name, h->n_instances,
              n->peer_address);
     welcome(c, n);
+    node_wishes(c, n);
     addresses_tell(c, n);
     if (moved)
         addresses_changed(c, n, false);

@@ -62,7 +62,12 @@ struct tally revision_tally(const struct core *c, const struct revision *r)
             continue;
         t.counted++;
         t.ready += instance_serves(i);
-        t.suspect += instance_suspect(c, i);
+        if (instance_suspect(c, i))
+            t.suspect++;
+        else if (instance_moves(i))
+            t.moving++;
+        else
+            t.settled += instance_serves(i);
     }
     return t;
 }
@@ -285,7 +290,7 @@ void instance_leave(struct core *c, struct instance *i)
 
 bool instance_return(struct core *c, struct instance *i)
 {
-    if (i->dead || i->leaving != LEAVING_UNROUTED)
+    if (i->dead || i->leaving != LEAVING_UNROUTED || instance_moves(i))
         return false;
     leaving_counts(i, false);
     i->leaving = LEAVING_NOT;

@@ -1,12 +1,17 @@
 /* core_internal.h - the state of the decision core, shared by the core_*.c files and by nobody
  * else.
  *
- *   core.c           life, the turn and what is due      core_route.c    paths to functions,
- * conflicts core_function.c  functions, revisions, status        core_agent.c    Hello, reports,
- * acks, lost nodes core_instance.c  instances, crash loops, leaving     core_ticket.c   tickets,
- * slots, grants core_scale.c     how many, where, who goes           core_sync.c     Desired,
- * Routes, SlotWanted core_publish.c   objects for the API                 core_metrics.c  figures
- */
+ *   core.c            life, the turn and what is due
+ *   core_route.c      paths to functions, conflicts
+ *   core_function.c   functions, revisions, status
+ *   core_agent.c      Hello, reports, acks, lost nodes
+ *   core_instance.c   instances, crash loops, leaving
+ *   core_ticket.c     tickets, slots, grants
+ *   core_scale.c      how many, where, who goes
+ *   core_drain.c      cordon and drain
+ *   core_sync.c       Desired, Routes, SlotWanted
+ *   core_publish.c    objects for the API
+ *   core_metrics.c    figures */
 #pragma once
 #include "http/route_table.h"
 #include "activator/activator.h"
@@ -193,6 +198,7 @@ struct core {
     struct route_table table; /* to a struct path; this thread alone reads it */
     struct epoch_domain epochs;
     struct nodes *nodes;
+    struct map wishes; /* core_drain.c: what users want of nodes */
     struct activator *activator;
     struct list active, dirty, status, deleting, leaving, added, dead, backoff, slots, nodes_dirty,
         wanted;
@@ -283,6 +289,7 @@ static inline bool instance_counts(const struct instance *i) /* running or on it
 bool instance_suspect(const struct core *c, const struct instance *i);
 struct tally {
     uint32_t counted, ready, suspect, all; /* suspect: of the counted; all: those that drain, too */
+    uint32_t moving, settled;              /* on draining nodes; ready elsewhere (no suspects) */
     uint32_t running;
 };
 struct tally revision_tally(const struct core *c, const struct revision *r);
@@ -292,6 +299,22 @@ void revision_settle(struct revision *r); /* forgives */
 /* ---- core_agent.c */
 void agents_tick(struct core *c); /* leases */
 uint64_t agents_due(const struct core *c);
+
+/* ---- core_drain.c */
+/* Keeps new instances away from it, or no longer. */
+void node_cordon(struct core *c, struct node *n, enum node_holder by, bool on);
+/* Cordons it and moves its instances: each leaves when another one elsewhere is ready for it, and
+ * stays where there is no room for one. n->instance_count is 0 when it is done. `off` leaves it
+ * cordoned if it was cordoned by itself. */
+void node_drain(struct core *c, struct node *n, enum node_holder by, bool on);
+void node_wishes(struct core *c, struct node *n); /* has come: what users want of it */
+void wishes_done(struct core *c);
+static inline bool instance_moves(const struct instance *i)
+{
+    return i->host->draining;
+}
+/* Those of its instances on draining nodes that are no longer needed leave. */
+void revision_move(struct core *c, struct revision *r);
 
 /* ---- core_ticket.c */
 void tickets_refuse_all(struct core *c, struct fn *f, enum refusal why, const char *message);

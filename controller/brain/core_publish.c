@@ -128,7 +128,8 @@ void publish_node(struct core *c, const struct node *n)
     more_text(&b, "kubernetes.io/arch", n->architecture);
     buffer_puts(&b, "}");
     a->object.labels = taken(c, &b);
-    buffer_printf(&b, "{\"unschedulable\":%s}", n->cordoned || n->leaving ? "true" : "false");
+    buffer_printf(&b, "{\"unschedulable\":%s}",
+                  n->cordoned || n->draining || n->leaving ? "true" : "false");
     a->object.spec = taken(c, &b);
     buffer_printf(&b,
                   "{\"conditions\":[{\"type\":\"Ready\",\"status\":\"%s\",\"reason\":\"%s\","

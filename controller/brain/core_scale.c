@@ -121,7 +121,8 @@ static struct instance *victim(const struct core *c, const struct revision *r)
     {
         struct instance *i = list_entry(it, struct instance, rev_link);
 
-        if (instance_counts(i) && !instance_suspect(c, i) && (!best || sooner(i, best)))
+        if (instance_counts(i) && !instance_suspect(c, i) && !instance_moves(i) &&
+            (!best || sooner(i, best)))
             best = i;
     }
     return best;
@@ -197,6 +198,9 @@ static void converge(struct core *c, struct revision *r, struct list *needy)
         t.counted - t.suspect; /* those of a silent node are replaced only if requests wait */
     uint32_t have = f->queue.count && r == f->active ? here : t.counted;
 
+    /* Those on draining nodes serve on, but others are started for them. */
+    here -= t.moving;
+    have -= t.moving;
     r->deficit = 0;
     if (have < r->wanted) {
         have += returned(c, r, r->wanted - have);
@@ -207,6 +211,8 @@ static void converge(struct core *c, struct revision *r, struct list *needy)
     } else if (here > r->wanted && !core_adopting(c)) {
         shrink(c, r, here - r->wanted);
     }
+    if (t.moving && !core_adopting(c))
+        revision_move(c, r);
     if (!r->deficit) {
         r->unplaced = 0;
         r->impossible = false;
@@ -292,7 +298,7 @@ static void look(struct core *c, struct placing *p, const struct revision *r)
                                              .allocatable_cpu = n->allocatable_cpu,
                                              .reserved_cpu = n->reserved_cpu,
                                              .ready = n->state == NODE_READY,
-                                             .cordoned = n->cordoned || n->leaving,
+                                             .cordoned = !node_open(n),
                                              .has_runtime = node_has_runtime(n, r->spec->runtime),
                                              .entry = t && t->key.peer && t->key.peer == n->peer};
     }

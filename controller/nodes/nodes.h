@@ -20,6 +20,9 @@ enum {
     NODE_RUNTIMES_MAX = 64,
 };
 
+/* Who keeps a node from getting more. Each takes back his own alone. */
+enum node_holder { NODE_HELD_BY_USER = 1, NODE_HELD_BY_POOL = 2 };
+
 struct node {
     char name[NODE_NAME_MAX + 1];
     struct map_node by_name, by_peer;
@@ -32,8 +35,8 @@ struct node {
     uint64_t allocatable_memory, allocatable_cpu; /* bytes, thousandths */
     uint64_t reserved_memory, reserved_cpu;
     uint64_t leaving_memory, leaving_cpu; /* the part of it that is about to be given back */
-    bool cordoned;
-    bool leaving; /* its agent said that it ends */
+    unsigned cordoned, draining;          /* by whom: bits of enum node_holder */
+    bool leaving;                         /* its agent said that it ends */
     enum node_state state;
     uint64_t since_ns; /* in this state */
     /* the core's */
@@ -69,6 +72,11 @@ void nodes_forget(struct nodes *n, struct node *node);               /* Lost and
 size_t nodes_count(const struct nodes *n);
 struct node *nodes_at(const struct nodes *n, size_t i); /* in the order they came */
 
+/* May new instances come here? */
+static inline bool node_open(const struct node *n)
+{
+    return n->state == NODE_READY && !n->leaving && !n->cordoned && !n->draining;
+}
 bool node_has_runtime(const struct node *node, const char *runtime);
 void node_reserve(struct node *node, uint64_t memory, uint64_t cpu);
 void node_release(struct node *node, uint64_t memory, uint64_t cpu);

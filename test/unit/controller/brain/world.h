@@ -46,6 +46,7 @@ struct agent {
     size_t routed_count;
     char siblings[AGENTS][2][64]; /* nodes that it was told of: name, peer address */
     size_t sibling_count;
+    bool cordoned;
     bool closed; /* the core wants its channel closed */
 };
 struct world {
@@ -270,6 +271,9 @@ static inline void take_message(struct world *w, uint64_t peer, const Controller
         break;
     case ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_ROUTES:
         take_routes(a, m->routes);
+        break;
+    case ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_CORDON:
+        a->cordoned = m->cordon->cordoned;
         break;
     case ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_SLOT_WANTED:
         a->wanted = m->slot_wanted->count;
