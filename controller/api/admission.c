@@ -1,5 +1,6 @@
 /* admission.c - shape, names, unknown fields, defaults, schema, the server's part of metadata. */
 #include "api/admission.h"
+#include "api/admission_pool.h"
 
 #include "api/ownership.h"
 #include "api/patch.h"
@@ -8,6 +9,7 @@
 #include "base/clock.h"
 #include "base/random.h"
 #include "brain/function_make.h"
+#include "brain/pool_make.h"
 #include "package/package.h"
 
 #include <errno.h>
@@ -122,7 +124,9 @@ static int check_names(struct admission *a, struct failure *f)
     if (!json_object_is_type(a->metadata, json_type_object))
         return failure_bad_request(f, "metadata must be an object");
     ns = text_of(a->metadata, "namespace");
-    if (!ns || !ns[0])
+    if (!a->kind->namespaced)
+        json_object_object_del(a->metadata, "namespace");
+    else if (!ns || !ns[0])
         json_object_object_add(a->metadata, "namespace", json_object_new_string(a->ns));
     else if (strcmp(ns, a->ns) != 0)
         return failure_bad_request(
@@ -202,17 +206,18 @@ static bool lists(struct json_object *array, const char *text)
     return false;
 }
 
-/* A deleted function keeps the finalizer until the core takes it away by erasing it. */
-static void keep_unroute(struct json_object *metadata)
+/* A deleted object keeps the finalizer until the core takes it away by erasing it. */
+static void keep_finalizer(struct json_object *metadata, enum object_kind kind)
 {
+    const char *own = kind == KIND_NODE_POOL ? FINALIZER_NODES : FINALIZER_UNROUTE;
     struct json_object *list = get(metadata, "finalizers");
 
     if (!json_object_is_type(list, json_type_array)) {
         list = json_object_new_array();
         json_object_object_add(metadata, "finalizers", list);
     }
-    if (!lists(list, FINALIZER_UNROUTE))
-        json_object_array_add(list, json_object_new_string(FINALIZER_UNROUTE));
+    if (!lists(list, own))
+        json_object_array_add(list, json_object_new_string(own));
 }
 
 static void drop_empty(struct json_object *metadata, const char *name)
@@ -266,7 +271,7 @@ static int go_on(struct admission *a, struct failure *f)
     for (size_t i = 0; i < ARRAY_LEN(kept); i++)
         copy_member(a->metadata, old, kept[i]);
     if (a->old->content->deleting)
-        keep_unroute(a->metadata);
+        keep_finalizer(a->metadata, a->kind->kind);
     json_object_object_del(old, "managedFields");
     spec = json_tokener_parse(a->old->content->spec);
     if (r == 0 && !json_object_equal(spec, a->spec)) {
@@ -401,12 +406,14 @@ int admission_check(struct admission *a, struct failure *f)
     validate_metadata(a->metadata, a->kind->namespaced, &f->problems);
     validate_check(a->kind->schema, a->body, "", &f->problems);
     a->spec = get(a->body, "spec");
-    if (!f->problems.count) {
+    if (!f->problems.count && a->kind->kind == KIND_FUNCTION) {
         check_server(a, &f->problems);
         check_lifecycle(a, &f->problems);
         check_start(a, &f->problems);
     }
-    if (!f->problems.count)
+    if (!f->problems.count && a->kind->kind == KIND_NODE_POOL)
+        admission_check_pool(a, &f->problems);
+    if (!f->problems.count && a->kind->kind == KIND_FUNCTION)
         find_package(a, &f->problems);
     if (f->problems.count)
         return failure_invalid(f, a->kind->name, a->schema->group, a->name_text);
@@ -418,12 +425,14 @@ int admission_check(struct admission *a, struct failure *f)
 }
 
 /* ---------------------------------------------------------------- contents */
-static int make_content(struct json_object *metadata, struct json_object *spec, const char *package,
-                        uint64_t created_ms, struct json_object *owners, struct content **ret)
+static int make_content(enum object_kind kind, struct json_object *metadata,
+                        struct json_object *spec, const char *package, uint64_t created_ms,
+                        struct json_object *owners, struct content **ret)
 {
     cleanup_buffer struct buffer row = {0};
     cleanup_free char *metadata_text = strdup(compact(metadata)), *spec_text = strdup(compact(spec));
     struct function *function = NULL;
+    struct pool_spec *pool = NULL;
     int r;
 
     if (!metadata_text || !spec_text)
@@ -434,12 +443,17 @@ static int make_content(struct json_object *metadata, struct json_object *spec, 
                   metadata_text, spec_text, package, created_ms, compact(owners));
     if (buffer_append(&row, "", 1) < 0)
         return -ENOMEM;
-    r = function_make(metadata, spec, package, created_ms, &function);
+    r = kind == KIND_NODE_POOL ? pool_make(metadata, spec, &pool)
+                               : function_make(metadata, spec, package, created_ms, &function);
     if (r == 0)
         r = content_new(metadata_text, spec_text, (const char *)buffer_bytes(&row), function, ret);
-    if (r < 0)
+    if (r < 0) {
         function_unref(function);
-    return r;
+        pool_spec_unref(pool);
+        return r;
+    }
+    (*ret)->pool = pool;
+    return 0;
 }
 
 static void show_owners(struct json_object *metadata, struct json_object *owners,
@@ -456,11 +470,16 @@ static void show_owners(struct json_object *metadata, struct json_object *owners
         json_object_put(list);
 }
 
+static uint64_t created_ms(const struct object *o)
+{
+    return o->content->function ? o->content->function->created_ms : 0;
+}
+
 int admission_content(struct admission *a, struct content **ret, struct failure *f)
 {
     struct json_object *owners = a->owners ? json_object_get(a->owners) : admission_owners(a->old),
                        *old = NULL;
-    uint64_t created = a->old ? a->old->content->function->created_ms : a->now_ms;
+    uint64_t created = a->old ? created_ms(a->old) : a->now_ms;
     char at[32];
     int r = 0;
 
@@ -473,7 +492,7 @@ int admission_content(struct admission *a, struct content **ret, struct failure 
     }
     if (r == 0) {
         show_owners(a->metadata, owners, a->schema);
-        r = make_content(a->metadata, a->spec, a->package, created, owners, ret);
+        r = make_content(a->kind->kind, a->metadata, a->spec, a->package, created, owners, ret);
     }
     json_object_put(old);
     json_object_put(owners);
@@ -485,6 +504,7 @@ int admission_mark(const struct object *o, uint64_t now_ms, struct content **ret
     struct json_object *metadata = json_tokener_parse(o->content->metadata);
     struct json_object *spec = json_tokener_parse(o->content->spec), *owners = admission_owners(o);
     const struct function *was = o->content->function;
+    const char *package = was ? was->package : "";
     char at[32];
     int r;
 
@@ -494,8 +514,8 @@ int admission_mark(const struct object *o, uint64_t now_ms, struct content **ret
     json_object_object_add(
         metadata, "generation",
         json_object_new_int64(json_object_get_int64(get(metadata, "generation")) + 1));
-    keep_unroute(metadata);
-    r = make_content(metadata, spec, was->package, was->created_ms, owners, ret);
+    keep_finalizer(metadata, o->kind);
+    r = make_content(o->kind, metadata, spec, package, created_ms(o), owners, ret);
     json_object_put(owners);
     json_object_put(spec);
     json_object_put(metadata);

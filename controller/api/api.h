@@ -36,6 +36,7 @@ struct api_config {
     struct store *store;
     struct packages *packages;
     struct api_figures figures[API_FIGURES_MAX]; /* those with a loop */
+    bool process_pools, hook_pools;              /* providers of nodes that there are */
     /* Paths the API does not know (the dashboard's). Returns false for 404. After the access check;
      * on the API's loop. */
     bool (*other)(struct http_exchange *x, void *user);
@@ -50,5 +51,5 @@ int api_run(struct api *a);          /* the calling thread becomes the API's, un
 void api_stop(struct api *a);        /* any thread; requests get up to 2 s to end */
 struct api *api_free(struct api *a); /* after api_run() has returned */
 
-/* `rouse-controller crd`: the CustomResourceDefinition as YAML. */
+/* `rouse-controller crd`: the CustomResourceDefinitions of the kinds that are applied, as YAML. */
 int api_crd_yaml(struct buffer *out);

@@ -98,6 +98,8 @@ bool request_method(const struct request *r, const char *method);
 bool request_live(const struct request *r); /* somebody still waits for the answer */
 /* on_body() with the whole body in r->body; 413 past BODY_MAX. */
 void request_read_body(struct request *r, void (*on_body)(struct request *r));
+/* r->access.key: of the object that the URL names. */
+void request_key(struct request *r);
 /* Asks the registry; on_reply() holds the request until it returns. */
 void request_ask(struct request *r, void (*on_reply)(struct access_request *q));
 static inline struct request *request_of(struct access_request *q)

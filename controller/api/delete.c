@@ -111,7 +111,7 @@ static void on_found(struct access_request *q)
 static void ask_one(struct request *r)
 {
     r->access = (struct access_request){.verb = ACCESS_GET, .kind = r->kind->kind};
-    snprintf(r->access.key, sizeof(r->access.key), "%s/%s", r->ns, r->name);
+    request_key(r);
     request_ask(r, on_found);
 }
 

@@ -38,9 +38,9 @@ static void add_legacy(struct buffer *b, const struct schema_kind *k)
     buffer_puts(b, "}");
     if (k->writable)
         buffer_printf(b,
-                      ",{\"name\":\"%s/status\",\"singularName\":\"\",\"namespaced\":true,\"kind\":\"%s\","
+                      ",{\"name\":\"%s/status\",\"singularName\":\"\",\"namespaced\":%s,\"kind\":\"%s\","
                       "\"verbs\":[\"get\",\"patch\",\"update\"]}",
-                      k->plural, k->name);
+                      k->plural, k->namespaced ? "true" : "false", k->name);
     if (k->scale)
         buffer_printf(b,
                       ",{\"name\":\"%s/"
@@ -85,16 +85,16 @@ static void add_aggregated(struct buffer *b, const struct schema_set *s, const s
     add_json(b, "shortNames", k->short_names);
     add_json(b, "categories", k->categories);
     if (k->writable)
-        buffer_printf(
-            b,
-            ",\"subresources\":[{\"subresource\":\"status\",\"responseKind\":{\"group\":\"%s\","
-            "\"version\":"
-            "\"%s\",\"kind\":\"%s\"},\"verbs\":[\"get\",\"patch\",\"update\"]},{\"subresource\":"
-            "\"scale\","
-            "\"responseKind\":{\"group\":\"autoscaling\",\"version\":\"v1\",\"kind\":\"Scale\"},"
-            "\"verbs\":[\"get\",\"patch\",\"update\"]}]",
-            s->group, s->version, k->name);
-    buffer_puts(b, "}");
+        buffer_printf(b,
+                      ",\"subresources\":[{\"subresource\":\"status\",\"responseKind\":{\"group\":\"%s\","
+                      "\"version\":"
+                      "\"%s\",\"kind\":\"%s\"},\"verbs\":[\"get\",\"patch\",\"update\"]}",
+                      s->group, s->version, k->name);
+    if (k->scale)
+        buffer_puts(b, ",{\"subresource\":\"scale\",\"responseKind\":{\"group\":\"autoscaling\","
+                       "\"version\":\"v1\",\"kind\":\"Scale\"},"
+                       "\"verbs\":[\"get\",\"patch\",\"update\"]}");
+    buffer_puts(b, k->writable ? "]}" : "}");
 }
 
 static void groups_aggregated(const struct schema_set *s, struct buffer *b)

@@ -234,11 +234,12 @@ static struct json_object *crd_version(const struct schema_set *s, const struct 
     json_object_object_add(v, "storage", json_object_new_boolean(true));
     subresources = object_in(v, "subresources");
     object_in(subresources, "status");
-    json_object_object_get_ex(k->source, "scale", &scale);
-    snprintf(path, sizeof(path), ".%s", json_object_get_string(table_path(scale, ".spec")));
-    set(object_in(subresources, "scale"), "specReplicasPath", path);
-    snprintf(path, sizeof(path), ".%s", json_object_get_string(table_path(scale, ".status")));
-    set(table_path(subresources, ".scale"), "statusReplicasPath", path);
+    if (json_object_object_get_ex(k->source, "scale", &scale)) {
+        snprintf(path, sizeof(path), ".%s", json_object_get_string(table_path(scale, ".spec")));
+        set(object_in(subresources, "scale"), "specReplicasPath", path);
+        snprintf(path, sizeof(path), ".%s", json_object_get_string(table_path(scale, ".status")));
+        set(table_path(subresources, ".scale"), "statusReplicasPath", path);
+    }
     json_object_object_add(v, "additionalPrinterColumns", crd_columns(k));
     schema = whole_schema(k);
     json_object_object_get_ex(schema, "properties", &p);
@@ -246,23 +247,18 @@ static struct json_object *crd_version(const struct schema_set *s, const struct 
     set(metadata, "type", "object");
     name = object_in(object_in(metadata, "properties"), "name");
     set(name, "type", "string");
-    json_object_object_add(name, "maxLength", json_object_new_int(63));
+    json_object_object_add(name, "maxLength",
+                           json_object_new_int(k->kind == KIND_NODE_POOL ? POOL_NAME_MAX : 63));
     json_object_object_add(object_in(v, "schema"), "openAPIV3Schema", schema);
     return v;
 }
 
-int api_crd_yaml(struct buffer *out)
+static int put_crd(const struct schema_set *s, const struct schema_kind *k, struct buffer *out)
 {
-    struct schema_set *s;
-    const struct schema_kind *k;
     struct json_object *crd, *spec, *names, *versions, *copy = NULL;
-    struct err e = {0};
     char name[128];
-    int r = schema_load(&s, &e);
+    int r;
 
-    if (r < 0)
-        return r;
-    k = &s->kinds[KIND_FUNCTION];
     crd = json_object_new_object();
     set(crd, "apiVersion", "apiextensions.k8s.io/v1");
     set(crd, "kind", "CustomResourceDefinition");
@@ -270,7 +266,7 @@ int api_crd_yaml(struct buffer *out)
     set(object_in(crd, "metadata"), "name", name);
     spec = object_in(crd, "spec");
     set(spec, "group", s->group);
-    set(spec, "scope", "Namespaced");
+    set(spec, "scope", k->namespaced ? "Namespaced" : "Cluster");
     names = object_in(spec, "names");
     set(names, "kind", k->name);
     snprintf(name, sizeof(name), "%sList", k->name);
@@ -284,10 +280,27 @@ int api_crd_yaml(struct buffer *out)
     versions = json_object_new_array();
     json_object_array_add(versions, crd_version(s, k));
     json_object_object_add(spec, "versions", versions);
-    buffer_puts(out, "# Made by `rouse-controller crd` from proto/function.schema.json. Change "
-                     "that, not this.\n");
     r = yaml_write(crd, out);
     json_object_put(crd);
+    return r;
+}
+
+int api_crd_yaml(struct buffer *out)
+{
+    static const enum object_kind applied[] = {KIND_FUNCTION, KIND_NODE_POOL};
+    struct schema_set *s;
+    struct err e = {0};
+    int r = schema_load(&s, &e);
+
+    if (r < 0)
+        return r;
+    buffer_puts(out, "# Made by `rouse-controller crd` from proto/function.schema.json. Change "
+                     "that, not this.\n");
+    for (size_t i = 0; i < ARRAY_LEN(applied) && r == 0; i++) {
+        if (i)
+            buffer_puts(out, "---\n");
+        r = put_crd(s, &s->kinds[applied[i]], out);
+    }
     schema_free(s);
     return r;
 }

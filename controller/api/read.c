@@ -105,7 +105,7 @@ static void on_got(struct access_request *q)
 void read_get(struct request *r)
 {
     r->access = (struct access_request){.verb = ACCESS_GET, .kind = r->kind->kind};
-    snprintf(r->access.key, sizeof(r->access.key), "%s%s%s", r->ns ?: "", r->ns ? "/" : "", r->name);
+    request_key(r);
     request_ask(r, on_got);
 }
 

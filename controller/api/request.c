@@ -266,6 +266,11 @@ void request_read_body(struct request *r, void (*fn)(struct request *r))
     }
 }
 
+void request_key(struct request *r)
+{
+    snprintf(r->access.key, sizeof(r->access.key), "%s%s%s", r->ns ?: "", r->ns ? "/" : "", r->name);
+}
+
 void request_ask(struct request *r, void (*on_reply)(struct access_request *q))
 {
     request_hold(r);

@@ -161,7 +161,7 @@ static void resource(struct request *r)
         read_get(r);
     else if (strcmp(r->verb, "list") == 0)
         read_list(r);
-    else if (reads || !r->kind->writable || r->sub == SUB_LOG || !r->ns)
+    else if (reads || !r->kind->writable || r->sub == SUB_LOG || (r->kind->namespaced && !r->ns))
         not_allowed(r);
     else if (strcmp(r->verb, "delete") == 0 || strcmp(r->verb, "deletecollection") == 0)
         r->sub == SUB_NONE ? delete_begin(r) : not_allowed(r);

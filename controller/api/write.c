@@ -267,6 +267,8 @@ static void admit(struct request *r)
     w->a.manager = w->manager;
     w->a.fields = read_fields(r);
     w->a.now_ms = clock_wall_ms();
+    w->a.no_process_pools = !r->api->c.process_pools;
+    w->a.no_hook_pools = !r->api->c.hook_pools;
     if (admission_check(&w->a, &f) < 0) {
         fail(r, &f);
         return;
@@ -280,7 +282,8 @@ static void admit(struct request *r)
         answer(r, w->old, false);
         return;
     }
-    if (packages_have(r->api->c.packages, w->a.package) || (w->dry_run && w->a.has_inline)) {
+    if (r->kind->kind != KIND_FUNCTION || packages_have(r->api->c.packages, w->a.package) ||
+        (w->dry_run && w->a.has_inline)) {
         store(r);
     } else if (w->a.has_inline) {
         package_store(r, w->a.package, &w->a.archive, on_packed);
@@ -321,7 +324,7 @@ static void begin_attempt(struct request *r)
     attempt_done(w);
     if (w->kind != WRITE_CREATE) {
         r->access = (struct access_request){.verb = ACCESS_GET, .kind = r->kind->kind};
-        snprintf(r->access.key, sizeof(r->access.key), "%s/%s", r->ns, r->name);
+        request_key(r);
         request_ask(r, on_old);
     } else if (write_make(r, &f) < 0) {
         fail(r, &f);

@@ -14,8 +14,9 @@ enum action_kind {
     ACTION_STATUS,  /* a function's status */
     ACTION_PUBLISH, /* a read-only object */
     ACTION_UNPUBLISH,
-    ACTION_FINALIZE, /* a deleted function is unrouted everywhere */
-    ACTION_LOG,      /* a line for the controller's log */
+    ACTION_FINALIZE,      /* what hung on a deleted object is gone */
+    ACTION_OBJECT_STATUS, /* the status of an object of another kind, as JSON */
+    ACTION_LOG,           /* a line for the controller's log */
 };
 struct action {
     struct action *next;
@@ -43,8 +44,9 @@ struct action {
             struct function *owner;
         } object;
         struct {
-            const char *key;
-        } finalize;
+            enum object_kind kind;
+            const char *key, *status; /* FINALIZE: without status */
+        } stored;
         struct {
             bool warning;
             const char *text;

@@ -54,7 +54,10 @@ static void carry_out(struct brain *b, const struct action *a)
         registry_unpublish(b->registry, a->object.kind, a->object.ns, a->object.name);
         break;
     case ACTION_FINALIZE:
-        registry_finalize(b->registry, a->finalize.key);
+        registry_finalize(b->registry, a->stored.kind, a->stored.key);
+        break;
+    case ACTION_OBJECT_STATUS:
+        registry_set_status_json(b->registry, a->stored.kind, a->stored.key, a->stored.status);
         break;
     case ACTION_LOG:
         if (a->log.warning)

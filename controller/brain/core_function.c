@@ -303,6 +303,14 @@ void core_function(struct core *c, uint64_t now, struct function *old, struct fu
     }
 }
 
+static void finalize(struct core *c, const char *key)
+{
+    struct action *a = actions_add(c->out, ACTION_FINALIZE);
+
+    a->stored.kind = KIND_FUNCTION;
+    a->stored.key = actions_strdup(c->out, key);
+}
+
 /* Unrouted everywhere: the registry may let go of it. */
 void fn_deletions(struct core *c)
 {
@@ -313,7 +321,7 @@ void fn_deletions(struct core *c)
         if (!sync_acked(c, f->delete_sequence) && c->now < f->delete_until)
             continue;
         list_del(&f->delete_link);
-        actions_add(c->out, ACTION_FINALIZE)->finalize.key = actions_strdup(c->out, f->spec->key);
+        finalize(c, f->spec->key);
     }
 }
 

@@ -12,10 +12,8 @@
 #include <string.h>
 
 static const char *const kind_names[KIND_COUNT] = {
-    [KIND_FUNCTION] = "Function",
-    [KIND_REVISION] = "Revision",
-    [KIND_NODE] = "Node",
-    [KIND_INSTANCE] = "Instance",
+    [KIND_FUNCTION] = "Function", [KIND_REVISION] = "Revision",  [KIND_NODE] = "Node",
+    [KIND_INSTANCE] = "Instance", [KIND_NODE_POOL] = "NodePool",
 };
 
 const char *object_kind_name(enum object_kind kind)
@@ -46,6 +44,7 @@ struct content *content_unref(struct content *c)
     free(c->spec);
     free(c->row);
     function_unref(c->function);
+    pool_spec_unref(c->pool);
     free(c);
     return NULL;
 }
@@ -84,7 +83,7 @@ static bool has_user_finalizers(struct json_object *metadata)
     for (size_t i = 0; i < json_object_array_length(list); i++) {
         const char *name = json_object_get_string(json_object_array_get_idx(list, i));
 
-        if (name && strcmp(name, FINALIZER_UNROUTE) != 0)
+        if (name && strcmp(name, FINALIZER_UNROUTE) != 0 && strcmp(name, FINALIZER_NODES) != 0)
             return true;
     }
     return false;

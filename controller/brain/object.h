@@ -7,8 +7,10 @@
 #include "brain/function.h"
 #include "brain/registry.h"
 
-/* Held by a deleted function until every live agent has unrouted it. */
+/* Held by a deleted function until every live agent has unrouted it, and by a deleted pool until its
+ * nodes are gone. */
 #define FINALIZER_UNROUTE "rouse.dev/unroute"
+#define FINALIZER_NODES   "rouse.dev/nodes"
 
 struct label {
     char *name, *value;
@@ -28,6 +30,7 @@ struct content {
     bool deleting;             /* metadata has a deletionTimestamp */
     bool finalizers;           /* of users: the object stays until they are gone */
     struct function *function; /* KIND_FUNCTION, else NULL */
+    struct pool_spec *pool;    /* KIND_NODE_POOL, else NULL */
     size_t size;               /* bytes of text, for bounds */
 };
 struct content *content_ref(struct content *c);

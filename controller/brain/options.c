@@ -18,7 +18,7 @@ const char controller_help[] =
     "rouse-controller: the API, the queue of waiting requests, the autoscaler and the scheduler.\n"
     "\n"
     "usage: rouse-controller --state DIR [flags]\n"
-    "       rouse-controller crd        the CustomResourceDefinition, as YAML\n"
+    "       rouse-controller crd        the CustomResourceDefinitions, as YAML\n"
     "\n"
     "The controller\n"
     "  --state DIR                  store, packages, secrets; one controller a directory\n"

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "brain/function_make.h"
+#include "brain/pool_make.h"
 
 #include <errno.h>
 #include <json-c/json.h>
@@ -123,6 +124,13 @@ void registry_observe(struct registry *r, const struct registry_observer *o)
         if (e->object)
             o->on_function(o->user, NULL, e->object->content->function);
     }
+    map_for_each(n, &r->entries[KIND_NODE_POOL])
+    {
+        struct entry *e = map_entry(n, struct entry, node);
+
+        if (e->object && o->on_pool)
+            o->on_pool(o->user, NULL, e->object->content->pool);
+    }
 }
 
 static bool same_condition(const struct condition *a, const struct condition *b)
@@ -167,9 +175,22 @@ void registry_set_status(struct registry *r, const char *key, const struct funct
     registry_replace(e, now);
 }
 
-void registry_finalize(struct registry *r, const char *key)
+void registry_set_status_json(struct registry *r, enum object_kind kind, const char *key,
+                              const char *status)
 {
-    struct entry *e = registry_entry(r, KIND_FUNCTION, key);
+    struct entry *e = registry_entry(r, kind, key);
+    struct object *now;
+
+    if (!e || !e->object || !strcmp(e->object->status, status) ||
+        object_new(kind, r->rv + 1, e->object->stored, e->object->content, status, &now) < 0)
+        return;
+    registry_next_rv(r);
+    registry_replace(e, now);
+}
+
+void registry_finalize(struct registry *r, enum object_kind kind, const char *key)
+{
+    struct entry *e = registry_entry(r, kind, key);
 
     if (!e || !e->object || !e->object->content->deleting)
         return;
@@ -178,15 +199,24 @@ void registry_finalize(struct registry *r, const char *key)
 }
 
 /* ---------------------------------------------------------------- loading */
+char *registry_first_status(const struct registry *r, const struct content *c)
+{
+    if (!c->function)
+        return strdup("{\"nodes\":0,\"ready\":0,\"desired\":0}");
+    return status_json(&(struct function_status){0}, (uint64_t[FUNCTION_CONDITIONS]){0},
+                       c->function, r->gateway);
+}
+
 struct load {
     struct registry *r;
     struct err *e;
 };
 
-static int load_content(const struct store_row *row, struct content **ret)
+static int load_content(enum object_kind kind, const struct store_row *row, struct content **ret)
 {
     struct json_object *o = json_tokener_parse(row->json), *metadata, *spec, *package, *created;
     struct function *f = NULL;
+    struct pool_spec *pool = NULL;
     int r = -EINVAL;
 
     if (json_object_is_type(o, json_type_object) &&
@@ -194,43 +224,57 @@ static int load_content(const struct store_row *row, struct content **ret)
         json_object_object_get_ex(o, "spec", &spec) &&
         json_object_object_get_ex(o, "package", &package) &&
         json_object_object_get_ex(o, "createdMs", &created)) {
-        r = function_make(metadata, spec, json_object_get_string(package),
-                          json_object_get_uint64(created), &f);
+        r = kind == KIND_NODE_POOL ? pool_make(metadata, spec, &pool)
+                                   : function_make(metadata, spec, json_object_get_string(package),
+                                                   json_object_get_uint64(created), &f);
         if (r == 0)
             r = content_new(json_object_to_json_string_ext(metadata, JSON_C_TO_STRING_NOSLASHESCAPE),
                             json_object_to_json_string_ext(spec, JSON_C_TO_STRING_NOSLASHESCAPE),
                             row->json, f, ret);
     }
-    if (r < 0)
+    if (r < 0) {
         function_unref(f);
+        pool_spec_unref(pool);
+    } else {
+        (*ret)->pool = pool;
+    }
     json_object_put(o);
     return r;
+}
+
+static enum object_kind stored_kind(const char *name)
+{
+    static const enum object_kind stored[] = {KIND_FUNCTION, KIND_NODE_POOL};
+
+    for (size_t i = 0; i < ARRAY_LEN(stored); i++)
+        if (!strcmp(name, object_kind_name(stored[i])))
+            return stored[i];
+    return KIND_COUNT;
 }
 
 static int on_row(void *user, const struct store_row *row)
 {
     struct load *load = user;
     struct content *c = NULL;
-    struct function_status none = {0};
     cleanup_free char *status = NULL;
+    enum object_kind kind = stored_kind(row->kind);
     struct entry *e;
     int r;
 
-    if (strcmp(row->kind, object_kind_name(KIND_FUNCTION)) != 0)
+    if (kind == KIND_COUNT)
         return err_set(load->e, EINVAL, "the store holds %s %s, which this version does not know",
                        row->kind, row->key);
-    r = load_content(row, &c);
+    r = load_content(kind, row, &c);
     if (r == 0 && strcmp(c->key, row->key) != 0)
         r = -EINVAL;
     if (r == 0) {
-        status =
-            status_json(&none, (uint64_t[FUNCTION_CONDITIONS]){0}, c->function, load->r->gateway);
-        e = status ? registry_entry_make(load->r, KIND_FUNCTION, row->key) : NULL;
+        status = registry_first_status(load->r, c);
+        e = status ? registry_entry_make(load->r, kind, row->key) : NULL;
         /* The resourceVersion of this life's begin: what was said of the object after its row was
          * written is lost. */
-        r = e ? object_new(KIND_FUNCTION, load->r->rv, load->r->rv, c, status, &e->object) : -ENOMEM;
+        r = e ? object_new(kind, load->r->rv, load->r->rv, c, status, &e->object) : -ENOMEM;
         if (r == 0)
-            load->r->objects[KIND_FUNCTION]++;
+            load->r->objects[kind]++;
     }
     content_unref(c);
     return r < 0 ? err_errno(load->e, -r, "cannot load %s %s from the store", row->kind, row->key)

@@ -1,12 +1,14 @@
 /* registry.h - the objects: what was applied, and what the brain says of it.
  *
- * Belongs to the brain's thread. Functions are stored (store/); revisions,
- * nodes and instances are published by the core and live in memory only. Every
- * change gets the next resourceVersion and goes to the watchers. The registry
- * tells the core of functions through the observer, and the core answers with
- * status. Threads other than the brain's go through access.h. */
+ * Belongs to the brain's thread. Functions and node pools are stored (store/);
+ * revisions, nodes and instances are published by the core and live in memory
+ * only. Every change gets the next resourceVersion and goes to the watchers.
+ * The registry tells the core of what is stored through the observer, and the
+ * core answers with status. Threads other than the brain's go through
+ * access.h. */
 #pragma once
 #include "brain/function.h"
+#include "nodes/pool_spec.h"
 
 struct registry;
 struct registry_stats;
@@ -14,7 +16,14 @@ struct loop;
 struct store;
 struct err;
 
-enum object_kind { KIND_FUNCTION, KIND_REVISION, KIND_NODE, KIND_INSTANCE, KIND_COUNT };
+enum object_kind {
+    KIND_FUNCTION,
+    KIND_REVISION,
+    KIND_NODE,
+    KIND_INSTANCE,
+    KIND_NODE_POOL,
+    KIND_COUNT
+};
 
 /* Loads what is stored; before the threads run. The store outlives the registry. */
 int registry_new(struct store *s, struct registry **ret, struct err *e);
@@ -31,13 +40,19 @@ struct registry_observer {
      * now->deleting: marked, to be unrouted everywhere and then given to registry_finalize(). */
     void (*on_function)(void *user, struct function *old, struct function *now);
     void *user;
+    /* The same of node pools; may be NULL. */
+    void (*on_pool)(void *user, struct pool_spec *old, struct pool_spec *now);
 };
 void registry_observe(struct registry *r, const struct registry_observer *o); /* replays what is there */
 
 /* Replaces the status; the same status again is a no-op. Unknown keys are ignored. */
 void registry_set_status(struct registry *r, const char *key, const struct function_status *s);
-/* Live agents have unrouted it: removes it from the store, then on_function(old, NULL). */
-void registry_finalize(struct registry *r, const char *key);
+/* The same of a kind whose status is the core's own JSON. */
+void registry_set_status_json(struct registry *r, enum object_kind kind, const char *key,
+                              const char *status);
+/* What hung on the marked object is gone (live agents have unrouted the function, the pool has no
+ * node): removes it from the store, then tells the observer (old, NULL). */
+void registry_finalize(struct registry *r, enum object_kind kind, const char *key);
 
 /* A read-only object. `ns` is NULL for nodes. `spec_json` and `status_json` are JSON objects;
  * `labels_json` an object or NULL; `owner` the function whose ownerReference it carries, or NULL.

@@ -67,6 +67,9 @@ void registry_replace(struct entry *e, struct object *now);
 /* Takes the object out: a DELETED event with a resourceVersion of its own. */
 void registry_remove(struct entry *e);
 
+/* Of an object that the core has said nothing of yet. The caller frees it; NULL: no memory. */
+char *registry_first_status(const struct registry *r, const struct content *c);
+
 /* registry_events.c */
 void registry_emit(struct registry *r, enum event_type type, struct object *now, struct object *old);
 void registry_events_done(struct registry *r);

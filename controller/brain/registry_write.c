@@ -1,7 +1,7 @@
 /* registry_write.c - the way of a write: checked, stored, told to the core, answered.
  *
  * One store write a key is in flight; later ones wait in order and are checked
- * when their turn comes. A deleted function is erased when the core has
+ * when their turn comes. A deleted object is erased when the core has
  * finalised it and its users' finalizers are gone. */
 #include "brain/registry_internal.h"
 
@@ -36,10 +36,15 @@ void registry_answer(struct access_request *q, int error, const char *message)
     loop_post(q->caller, &q->mail);
 }
 
-static void tell_core(struct registry *r, struct function *old, struct function *now)
+static void tell_core(struct registry *r, const struct content *old, const struct content *now)
 {
-    if (r->observer.on_function)
-        r->observer.on_function(r->observer.user, old, now);
+    const struct content *any = now ?: old;
+    const struct registry_observer *o = &r->observer;
+
+    if (any->function && o->on_function)
+        o->on_function(o->user, old ? old->function : NULL, now ? now->function : NULL);
+    if (any->pool && o->on_pool)
+        o->on_pool(o->user, old ? old->pool : NULL, now ? now->pool : NULL);
 }
 
 /* ---------------------------------------------------------------- the end of a deleted one */
@@ -52,7 +57,7 @@ static void on_erased(struct store_write *w)
 {
     struct entry *e = container_of(w, struct entry, erase);
     struct registry *r = e->registry;
-    struct function *old;
+    struct content *old;
 
     e->erasing = false;
     if (w->error) {
@@ -62,12 +67,12 @@ static void on_erased(struct store_write *w)
         next_write(e);
         return;
     }
-    old = function_ref(e->object->content->function);
+    old = content_ref(e->object->content);
     e->unrouted = false;
     e->has_status = false;
     registry_remove(e);
     tell_core(r, old, NULL);
-    function_unref(old);
+    content_unref(old);
     next_write(e);
 }
 
@@ -101,15 +106,14 @@ static int check(struct entry *e, struct access_request *q)
 static void commit(struct entry *e, struct access_request *q)
 {
     struct registry *r = e->registry;
-    struct function *old = e->object ? function_ref(e->object->content->function) : NULL;
+    struct content *old = e->object ? content_ref(e->object->content) : NULL;
     cleanup_free char *empty = NULL;
     const char *status;
     struct object *now;
     int x = -ENOMEM;
 
     if (!e->object)
-        empty = status_json(&(struct function_status){0}, (uint64_t[FUNCTION_CONDITIONS]){0},
-                            q->content->function, r->gateway);
+        empty = registry_first_status(r, q->content);
     status = e->object ? e->object->status : empty;
     if (status)
         x = object_new(e->kind, r->rv + 1, r->rv + 1, q->content, status, &now);
@@ -120,8 +124,8 @@ static void commit(struct entry *e, struct access_request *q)
     }
     registry_next_rv(r);
     registry_replace(e, now);
-    tell_core(r, old, now->content->function);
-    function_unref(old);
+    tell_core(r, old, now->content);
+    content_unref(old);
     q->object = object_ref(e->object);
 }
 
@@ -170,9 +174,11 @@ static void next_write(struct entry *e)
 void registry_write(struct registry *r, struct access_request *q)
 {
     struct entry *e;
+    bool storable = (q->kind == KIND_FUNCTION && q->content->function) ||
+                    (q->kind == KIND_NODE_POOL && q->content->pool);
 
-    if (q->kind != KIND_FUNCTION || !q->content->row || !q->content->function) {
-        registry_answer(q, -EINVAL, "only functions are stored");
+    if (!storable || !q->content->row) {
+        registry_answer(q, -EINVAL, "only functions and node pools are stored");
         return;
     }
     e = registry_entry_make(r, q->kind, q->content->key);

@@ -13,6 +13,7 @@ static const struct resource resources[] = {
     {"revisions", "revision", "rev", "Revision", true},
     {"instances", "instance", "inst", "Instance", true},
     {"nodes", "node", "no", "Node", false},
+    {"nodepools", "nodepool", "np", "NodePool", false},
 };
 
 const struct resource *resource_find(const char *name)

@@ -255,7 +255,8 @@ static int run_get(const struct command *c, int argc, char **argv)
     g.resource = resource_find(args.count ? args.positional[0] : "functions");
     g.name = args.count > 1 ? args.positional[1] : NULL;
     if (!g.resource)
-        return usage(c, "there is no \"%s\": functions, revisions, instances and nodes are",
+        return usage(c,
+                     "there is no \"%s\": functions, revisions, instances, nodes and nodepools are",
                      args.positional[0]);
     if (g.name && g.all_namespaces)
         return usage(c, "a name lives in one namespace: -A does not go with it");
@@ -271,8 +272,8 @@ static int run_get(const struct command *c, int argc, char **argv)
 }
 
 const struct command command_get = {
-    "get", "list functions, revisions, instances or nodes",
-    "Usage: rouse get [functions|revisions|instances|nodes] [NAME]\n"
+    "get", "list functions, revisions, instances, nodes or node pools",
+    "Usage: rouse get [functions|revisions|instances|nodes|nodepools] [NAME]\n"
     "\n"
     "  -o, --output FORMAT    wide, yaml, json or name\n"
     "  -w, --watch            go on and print what changes\n"

@@ -150,7 +150,7 @@ int manifest_target(struct json_object *o, const char *ns, struct target *ret, s
     if (strcmp(version, "rouse.dev/v1") != 0)
         return err_set(e, EINVAL, "apiVersion must be rouse.dev/v1, not \"%.64s\"", version);
     if (!r || strcmp(r->kind, kind) != 0)
-        return err_set(e, EINVAL, "kind \"%.64s\" is not known; Function is", kind);
+        return err_set(e, EINVAL, "kind \"%.64s\" is not known; Function and NodePool are", kind);
     if (!json_object_is_type(metadata, json_type_object) ||
         !json_object_is_type(name, json_type_string) || !json_object_get_string_len(name))
         return err_set(e, EINVAL, "%s: metadata.name is required", kind);

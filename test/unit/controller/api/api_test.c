@@ -87,7 +87,15 @@ static void on_function(void *user, struct function *old, struct function *now)
     s.conditions[0] = (struct condition){"Ready", CONDITION_TRUE, "Routed", ""};
     registry_set_status(registry, now->key, &s);
     if (now->deleting)
-        registry_finalize(registry, now->key);
+        registry_finalize(registry, KIND_FUNCTION, now->key);
+}
+
+static void on_pool(void *user, struct pool_spec *old, struct pool_spec *now)
+{
+    (void)user;
+    (void)old;
+    if (now && now->deleting)
+        registry_finalize(registry, KIND_NODE_POOL, now->name);
 }
 
 static void *run_brain(void *arg)
@@ -112,10 +120,15 @@ static void *run_api(void *arg)
 }
 
 static struct http_timeouts clients; /* of the next API */
+static bool no_hooks;
 
 static void begin(const char *token)
 {
-    struct api_config c = {.address = "tcp://127.0.0.1:0", .token = token, .clients = clients};
+    struct api_config c = {.address = "tcp://127.0.0.1:0",
+                           .token = token,
+                           .clients = clients,
+                           .process_pools = true,
+                           .hook_pools = !no_hooks};
     struct err e = {0};
 
     strcpy(dir, "/tmp/rouse-api-XXXXXX");
@@ -127,7 +140,7 @@ static void begin(const char *token)
     ck_assert_int_eq(loop_new(&other_loop), 0);
     c.figures[0] = (struct api_figures){"other", other_loop, other_text, &other_loop};
     registry_attach(registry, brain_thread_loop);
-    registry_observe(registry, &(struct registry_observer){on_function, NULL});
+    registry_observe(registry, &(struct registry_observer){on_function, NULL, on_pool});
     c.registry = registry;
     c.store = store;
     c.packages = packages;
@@ -421,6 +434,83 @@ START_TEST(create_change_delete)
 }
 END_TEST
 
+#define POOLS "/apis/rouse.dev/v1/nodepools"
+static const char *pool_manifest(const char *name, const char *spec)
+{
+    static char text[1024];
+
+    snprintf(text, sizeof(text),
+             "{\"apiVersion\":\"rouse.dev/v1\",\"kind\":\"NodePool\",\"metadata\":{\"name\":\"%s\"},"
+             "\"spec\":{%s}}",
+             name, spec);
+    return text;
+}
+
+START_TEST(node_pools)
+{
+    static const char plain[] =
+        "\"provider\":\"process\",\"template\":{\"memory\":\"1Gi\",\"cpu\":\"2\"}";
+    static const char hook[] = "\"provider\":\"hook\",\"hook\":{\"command\":\"cloud\"},"
+                               "\"template\":{\"memory\":\"1Gi\",\"cpu\":\"2\"}";
+    static const struct {
+        const char *spec, *answer;
+    } wrong[] = {
+        {"\"template\":{\"memory\":\"1Gi\",\"cpu\":\"2\"}", "spec.provider"},
+        {"\"provider\":\"process\"", "spec.template"},
+        {"\"provider\":\"process\",\"template\":{\"memory\":\"1Gi\"}", "spec.template.cpu"},
+        {"\"provider\":\"hook\",\"template\":{\"memory\":\"1Gi\",\"cpu\":\"2\"}", "spec.hook"},
+        {"\"provider\":\"hook\",\"hook\":{\"command\":\"../x\"},\"template\":{\"memory\":\"1Gi\","
+         "\"cpu\":\"2\"}",
+         "spec.hook.command"},
+        {"\"provider\":\"process\",\"hook\":{\"command\":\"x\"},\"template\":{\"memory\":\"1Gi\","
+         "\"cpu\":\"2\"}",
+         "spec.hook"},
+        {"\"provider\":\"process\",\"min\":3,\"max\":2,\"template\":{\"memory\":\"1Gi\",\"cpu\":\"2\"}",
+         "spec.max"},
+        {"\"provider\":\"process\",\"template\":{\"memory\":\"1Gi\",\"cpu\":\"2\",\"labels\":{\"no "
+         "blanks\":\"1\"}}",
+         "spec.template.labels"},
+    };
+
+    begin(NULL);
+    ck_assert_int_eq(call("POST", POOLS, JSON, pool_manifest("big", plain)), 201);
+    answered("\"delayAfterAdd\":\"10m\"");
+    answered("\"status\":{\"nodes\":0,\"ready\":0,\"desired\":0}");
+    ck_assert_ptr_null(strstr(answer, "namespace"));
+    ck_assert_int_eq(call("POST", POOLS, JSON, pool_manifest("big", plain)), 409);
+    ck_assert_int_eq(call("PATCH", POOLS "/big", MERGE, "{\"spec\":{\"max\":7}}"), 200);
+    answered("\"max\":7");
+    answered("\"generation\":2");
+    ck_assert_int_eq(call("GET", POOLS, NULL, NULL), 200);
+    answered("NodePoolList");
+    ck_assert_int_eq(call("PATCH", POOLS "/big", MERGE,
+                          "{\"spec\":{\"provider\":\"hook\",\"hook\":{\"command\":\"x\"}}}"),
+                     422);
+    answered("cannot be changed");
+    for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+        ck_assert_msg(call("POST", POOLS, JSON, pool_manifest("wrong", wrong[i].spec)) == 422,
+                      "%s: %s", wrong[i].spec, answer);
+        answered(wrong[i].answer);
+    }
+    ck_assert_int_eq(call("POST", POOLS, JSON, pool_manifest("hooked", hook)), 201);
+    ck_assert_int_eq(call("DELETE", POOLS "/hooked", NULL, NULL), 200);
+    answered("rouse.dev/nodes");
+    ck_assert_int_eq(
+        call("POST", POOLS, JSON,
+             pool_manifest("a-name-of-more-than-fifty-bytes-is-too-long-for-a-pool", plain)),
+        422);
+    answered("names of its nodes");
+    ck_assert_int_eq(call("GET", "/apis/rouse.dev/v1", NULL, NULL), 200);
+    answered("{\"name\":\"nodepools/status\",\"singularName\":\"\",\"namespaced\":false");
+    end();
+    no_hooks = true;
+    begin(NULL);
+    ck_assert_int_eq(call("POST", POOLS, JSON, pool_manifest("hooked", hook)), 422);
+    answered("--node-hooks");
+    end();
+}
+END_TEST
+
 START_TEST(lists)
 {
     char name[16], path[512], token[256];
@@ -593,7 +683,7 @@ START_TEST(the_end_comes_though_clients_wait)
 }
 END_TEST
 
-UNIT_MAIN("api", an_idle_client_is_cut_as_configured, foreign_pages_are_refused, tokens,
+UNIT_MAIN("api", node_pools, an_idle_client_is_cut_as_configured, foreign_pages_are_refused, tokens,
           other_addresses_need_a_token, errors_are_statuses, create_change_delete, lists, watches,
           packages_over_http, metrics_and_logs, a_slow_watch_is_cut,
           the_end_comes_though_clients_wait)

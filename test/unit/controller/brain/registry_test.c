@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "brain/access.h"
 #include "brain/function_make.h"
+#include "brain/pool_make.h"
 #include "unit.h"
 
 #include <errno.h>
@@ -39,7 +40,25 @@ static void on_function(void *user, struct function *old, struct function *now)
         user, now->key,
         &(struct function_status){.observed_generation = now->generation, .instances = 3});
     if (now->deleting && auto_finalize)
-        registry_finalize(user, now->key);
+        registry_finalize(user, KIND_FUNCTION, now->key);
+}
+
+static void on_pool(void *user, struct pool_spec *old, struct pool_spec *now)
+{
+    const struct pool_spec *s = now ?: old;
+    size_t n = strlen(core_saw);
+
+    snprintf(core_saw + n, sizeof(core_saw) - n, "%s%s:%u ",
+             !now            ? "-"
+             : now->deleting ? "~"
+             : old           ? "="
+                             : "+",
+             s->name, s->max);
+    if (!now)
+        return;
+    registry_set_status_json(user, KIND_NODE_POOL, s->name, "{\"nodes\":2}");
+    if (now->deleting)
+        registry_finalize(user, KIND_NODE_POOL, s->name);
 }
 
 static void *brain_thread(void *arg)
@@ -59,7 +78,7 @@ static void start(void)
     ck_assert_int_eq(loop_new(&brain), 0);
     ck_assert_int_eq(loop_new(&caller), 0);
     registry_attach(registry, brain);
-    registry_observe(registry, &(struct registry_observer){on_function, registry});
+    registry_observe(registry, &(struct registry_observer){on_function, registry, on_pool});
     ck_assert_int_eq(pthread_create(&thread, NULL, brain_thread, NULL), 0);
 }
 
@@ -308,6 +327,84 @@ static void unwatch(struct access_watch *w)
     object_unref(get_one("default/none"));
 }
 
+static struct content *make_pool(const char *name, unsigned max, const char *extra)
+{
+    char metadata[512], spec[1024], row[2048];
+    struct json_object *m, *s;
+    struct pool_spec *p;
+    struct content *c;
+
+    snprintf(metadata, sizeof(metadata), "{\"name\":\"%s\",\"uid\":\"u-%s\",\"generation\":1%s}",
+             name, name, extra);
+    snprintf(spec, sizeof(spec),
+             "{\"provider\":\"process\",\"min\":1,\"max\":%u,\"template\":{\"memory\":\"1Gi\","
+             "\"cpu\":2,\"labels\":{\"a\":\"b\"}},\"scaleUp\":{\"utilization\":80,\"window\":\"30s\","
+             "\"provisionTimeout\":\"15m\",\"backoff\":\"5m\",\"backoffMax\":\"30m\",\"backoffReset\":\"3h\"},"
+             "\"scaleDown\":{\"threshold\":50,\"after\":\"10m\",\"delayAfterAdd\":\"10m\","
+             "\"delayAfterFailure\":\"3m\",\"drainTimeout\":\"10m\",\"unreadyAfter\":\"20m\"}}",
+             max);
+    snprintf(row, sizeof(row), "{\"metadata\":%s,\"spec\":%s,\"package\":\"\",\"createdMs\":5}",
+             metadata, spec);
+    m = json_tokener_parse(metadata);
+    s = json_tokener_parse(spec);
+    ck_assert_int_eq(pool_make(m, s, &p), 0);
+    ck_assert_uint_eq(p->template.memory, 1ull << 30);
+    ck_assert_uint_eq(p->template.cpu, 2000);
+    ck_assert_str_eq(p->template.labels[0].value, "b");
+    ck_assert_uint_eq(p->down.unready_after_ns, 1200ull * 1000000000);
+    ck_assert_int_eq(content_new(metadata, spec, row, NULL, &c), 0);
+    c->pool = p;
+    json_object_put(m);
+    json_object_put(s);
+    return c;
+}
+
+static int write_pool(struct access_request *q, struct content *c, uint64_t stored)
+{
+    *q = (struct access_request){
+        .verb = ACCESS_WRITE, .kind = KIND_NODE_POOL, .content = c, .stored = stored};
+    post(q);
+    loop_run(caller);
+    return q->error;
+}
+
+START_TEST(pools_are_stored_beside_functions)
+{
+    struct access_request q;
+    uint64_t stored;
+
+    begin();
+    ck_assert_int_eq(write_one(&q, make("p", 1, ""), 0), 0);
+    access_request_done(&q);
+    ck_assert_int_eq(write_pool(&q, make_pool("p", 3, ""), 0), 0);
+    ck_assert_str_eq(q.object->status, "{\"nodes\":2}");
+    access_request_done(&q);
+    stop();
+    start();
+    ck_assert_ptr_nonnull(strstr(core_saw, "+p "));
+    ck_assert_ptr_nonnull(strstr(core_saw, "+p:3 "));
+    q = (struct access_request){.verb = ACCESS_GET, .kind = KIND_NODE_POOL, .key = "p"};
+    post(&q);
+    loop_run(caller);
+    ck_assert_ptr_nonnull(q.object);
+    ck_assert_str_eq(q.object->status, "{\"nodes\":2}");
+    stored = q.object->stored;
+    access_request_done(&q);
+    core_saw[0] = '\0';
+    ck_assert_int_eq(
+        write_pool(&q, make_pool("p", 3, ",\"deletionTimestamp\":\"2026-01-01T00:00:00Z\""), stored),
+        0);
+    access_request_done(&q);
+    ck_assert_int_eq(write_pool(&q, make_pool("p", 4, ""), 0), 0);
+    access_request_done(&q);
+    ck_assert_str_eq(core_saw, "~p:3 -p:3 +p:4 ");
+    /* What is of another kind than it says is not stored. */
+    ck_assert_int_eq(write_pool(&q, make("p", 1, ""), 0), -EINVAL);
+    access_request_done(&q);
+    end();
+}
+END_TEST
+
 START_TEST(watch_from_nothing_then_live)
 {
     struct access_request q;
@@ -428,4 +525,4 @@ END_TEST
 UNIT_MAIN("registry", create_update_conflict, writes_of_a_key_keep_their_order,
           deletion_waits_for_the_core_and_for_users, a_second_life_knows_everything,
           watch_from_nothing_then_live, watch_resumes_and_expires, the_ring_is_bounded,
-          published_objects)
+          published_objects, pools_are_stored_beside_functions)

@@ -314,7 +314,7 @@ static inline void take_actions(struct world *w, struct actions *out)
             snprintf(w->status_key, sizeof(w->status_key), "%s", a->status.key);
             break;
         case ACTION_FINALIZE:
-            snprintf(w->finalized[w->finalized_count++ % 16], 64, "%s", a->finalize.key);
+            snprintf(w->finalized[w->finalized_count++ % 16], 64, "%s", a->stored.key);
             break;
         case ACTION_PUBLISH:
             w->published++;
@@ -322,6 +322,7 @@ static inline void take_actions(struct world *w, struct actions *out)
         case ACTION_UNPUBLISH:
             w->unpublished++;
             break;
+        case ACTION_OBJECT_STATUS:
         case ACTION_LOG:
             break;
         }

@@ -1,0 +1,62 @@
+/* admission_pool.c - names that leave room for those of nodes, a provider that is there and stays. */
+#include "api/admission_pool.h"
+
+#include "api/validate.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static struct json_object *get(struct json_object *o, const char *name)
+{
+    struct json_object *v;
+
+    return json_object_object_get_ex(o, name, &v) ? v : NULL;
+}
+
+static void check_provider(struct admission *a, const char *provider, struct problems *p)
+{
+    static const char *const names[] = {[POOL_PROCESS] = "process", [POOL_HOOK] = "hook"};
+    const struct pool_spec *was = a->old ? a->old->content->pool : NULL;
+    bool hook = !strcmp(provider, "hook");
+
+    if (was && strcmp(names[was->provider], provider) != 0)
+        problems_add(p, PROBLEM_INVALID, "spec.provider",
+                     "Invalid value: \"%s\": the pool's nodes are of the provider %s, which cannot be "
+                     "changed; delete the pool, or make another",
+                     provider, names[was->provider]);
+    else if (!hook && a->no_process_pools)
+        problems_add(p, PROBLEM_FORBIDDEN, "spec.provider",
+                     "Forbidden: this controller starts no agents on its own machine (its flag --platform "
+                     "is not set; `rouse up` sets it for several nodes)");
+    else if (hook && a->no_hook_pools)
+        problems_add(p, PROBLEM_FORBIDDEN, "spec.provider",
+                     "Forbidden: this controller has no directory of hooks (its flag --node-hooks is not set)");
+    if (hook && !get(a->spec, "hook"))
+        problems_add(p, PROBLEM_REQUIRED, "spec.hook", "Required value: the program of provider hook");
+    if (!hook && get(a->spec, "hook"))
+        problems_add(p, PROBLEM_FORBIDDEN, "spec.hook", "Forbidden: the provider is process");
+}
+
+void admission_check_pool(struct admission *a, struct problems *p)
+{
+    struct json_object *labels = get(get(a->spec, "template"), "labels");
+
+    if (strlen(a->name_text) > POOL_NAME_MAX)
+        problems_add(p, PROBLEM_TOO_LONG, "metadata.name",
+                     "Too long: may not be more than %d bytes: the names of its nodes begin with it",
+                     POOL_NAME_MAX);
+    /* What goes on when the pool is on its way out must not be refused for a flag that changed. */
+    if (!a->old || !a->old->content->deleting)
+        check_provider(a, json_object_get_string(get(a->spec, "provider")), p);
+    if (!labels)
+        return;
+    json_object_object_foreach(labels, name, value)
+    {
+        (void)value;
+        if (!validate_qualified_name(name))
+            problems_add(p, PROBLEM_INVALID, "spec.template.labels",
+                         "Invalid value: \"%.100s\": name part must consist of alphanumeric characters, "
+                         "'-', '_' or '.', at most 63",
+                         name);
+    }
+}
