@@ -39,9 +39,9 @@ static struct change *next(struct freezer *f, bool *ret_frozen)
     pthread_mutex_lock(&f->lock);
     while (list_empty(&f->thaws) && list_empty(&f->freezes) && !f->stop)
         pthread_cond_wait(&f->wake, &f->lock);
-    l = list_pop_front(&f->thaws);
+    l = f->stop ? NULL : list_pop_front(&f->thaws);
     *ret_frozen = !l;
-    if (!l)
+    if (!l && !f->stop)
         l = list_pop_front(&f->freezes);
     pthread_mutex_unlock(&f->lock);
     return l ? list_entry(l, struct change, link) : NULL;
@@ -71,20 +71,17 @@ static void *writer(void *user)
 }
 
 /* ---- from any other */
-/* Under the lock. */
-static bool take_back(struct freezer *f, const char *cgroup)
+static void forget(struct list *changes, const char *cgroup)
 {
-    list_for_each(it, &f->freezes)
+    list_for_each(it, changes)
     {
         struct change *c = list_entry(it, struct change, link);
 
-        if (strcmp(c->cgroup, cgroup))
+        if (cgroup && strcmp(c->cgroup, cgroup))
             continue;
         list_del(&c->link);
         free(c);
-        return true;
     }
-    return false;
 }
 
 int freezer_set(struct freezer *f, const char *cgroup, bool frozen)
@@ -97,13 +94,12 @@ int freezer_set(struct freezer *f, const char *cgroup, bool frozen)
     snprintf(c->cgroup, sizeof(c->cgroup), "%s", cgroup);
     c->asked = clock_monotonic_ns();
     pthread_mutex_lock(&f->lock);
-    if (frozen || !take_back(f, cgroup)) {
-        list_push_back(frozen ? &f->freezes : &f->thaws, &c->link);
-        c = NULL;
-        pthread_cond_signal(&f->wake);
-    }
+    /* The thaw is written all the same: there may have been a freeze before that one. */
+    if (!frozen)
+        forget(&f->freezes, cgroup);
+    list_push_back(frozen ? &f->freezes : &f->thaws, &c->link);
+    pthread_cond_signal(&f->wake);
     pthread_mutex_unlock(&f->lock);
-    free(c);
     return 0;
 }
 
@@ -155,6 +151,8 @@ struct freezer *freezer_free(struct freezer *f)
     pthread_cond_signal(&f->wake);
     pthread_mutex_unlock(&f->lock);
     pthread_join(f->thread, NULL);
+    forget(&f->thaws, NULL);
+    forget(&f->freezes, NULL);
     pthread_cond_destroy(&f->wake);
     pthread_mutex_destroy(&f->lock);
     free(f);

@@ -167,11 +167,12 @@ struct launcher *launcher_free(struct launcher *l)
         return NULL;
     if (l->loop && l->watch.events)
         loop_watch_cancel(l->loop, &l->watch);
+    /* Before the launcher thaws and kills: a freeze after that would keep what it is of from its end. */
+    freezer_free(l->freezer);
     /* The end of the socket is the launcher's word to end. */
     if (l->sock >= 0)
         close(l->sock);
     reap(l);
-    freezer_free(l->freezer);
     if (l->pidfd >= 0)
         close(l->pidfd);
     list_for_each(it, &l->outbox) free(list_entry(it, struct request, link));
