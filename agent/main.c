@@ -37,6 +37,7 @@ struct agent {
     struct metrics_server *metrics;
     struct session *session;
     char gateway_address[128], peer_address[128];
+    char memory_cgroup[PATH_MAX]; /* "": none */
     struct loop_watch signals;
     bool stopping;
     int status;
@@ -200,13 +201,17 @@ static int build_code(struct agent *a, struct err *e)
     return r < 0 ? r : code_cache_new(&code, &a->code, e);
 }
 
+static const char *memory_cgroup(const struct agent *a)
+{
+    return *a->memory_cgroup ? a->memory_cgroup : NULL;
+}
+
 static int build_reclaim(struct agent *a, struct err *e)
 {
-    char cgroup[PATH_MAX];
     struct reclaim_config c = {
         .launcher = a->launcher,
         .below_percent = a->options.reclaim_below,
-        .cgroup = capacity_memory_cgroup(cgroup, sizeof(cgroup)) ? cgroup : NULL,
+        .cgroup = memory_cgroup(a),
     };
     int r = c.below_percent && a->options.freeze_after_ns ? reclaim_new(&c, &a->reclaim) : 0;
 
@@ -231,6 +236,7 @@ static int build_shards(struct agent *a, struct err *e)
         .allow_gateways = o->allow_gateways,
         .queue_deadline_ns = o->queue_deadline_ns,
         .freeze_after_ns = o->freeze_after_ns,
+        .memory_cgroup = memory_cgroup(a),
         .reclaim = a->reclaim,
         .templates = o->templates,
         .clients = o->clients,
@@ -314,6 +320,8 @@ static int build(struct agent *a, struct err *e)
     r = watch_signals(a);
     if (r < 0)
         return err_errno(e, -r, "start");
+    if (!capacity_memory_cgroup(a->memory_cgroup, sizeof(a->memory_cgroup)))
+        a->memory_cgroup[0] = '\0';
     r = build_code(a, e);
     if (r == 0)
         r = build_reclaim(a, e);

@@ -26,7 +26,7 @@ void forked_free(struct forked *f)
     loop_timer_cancel(f->pool->loop, &f->late);
     list_del(&f->link);
     if (f->id[0])
-        map_del(&f->pool->boxes, &f->node);
+        map_del(&f->pool->forks, &f->node);
     if (f->fd >= 0)
         close(f->fd);
     free(f);
@@ -48,6 +48,8 @@ void forked_drop(struct forked *f)
         return;
     }
     f->state = FORKED_ENDING; /* until the launcher says that it is gone */
+    if (was == FORKED_PARKED) /* behind its freeze, which may still be on its way */
+        launcher_freeze(f->pool->config.launcher, f->cgroup, false);
     if (was != FORKED_ENDING)
         outside_stop(f->pool, f->id, 0);
 }
@@ -124,14 +126,14 @@ bool forked_arrived(struct template *t, uint64_t token, int fd, const struct ucr
         return false;
     snprintf(f->id, sizeof(f->id), "fork-%llx", (unsigned long long)++t->pool->last_slot);
     f->pid = who->pid;
-    r = map_put(&t->pool->boxes, &f->node, f->id, strlen(f->id));
+    r = map_put(&t->pool->forks, &f->node, f->id, strlen(f->id));
     if (r == 0) {
         r = outside_adopt(
             t->pool,
             &(struct sandbox_adoption){
                 .id = f->id, .of = t->id, .pid = f->pid, .memory = s->memory, .cpu_millis = s->cpu});
         if (r < 0)
-            map_del(&t->pool->boxes, &f->node);
+            map_del(&t->pool->forks, &f->node);
     }
     if (r < 0) { /* then it is late */
         f->id[0] = '\0';
@@ -230,7 +232,7 @@ const char *forked_id(const struct forked *f)
 /* ---------------------------------------------------------------- what the launcher says */
 static struct forked *find(struct pool *p, const char *id)
 {
-    struct map_node *n = strncmp(id, "fork-", 5) ? NULL : map_get_str(&p->boxes, id);
+    struct map_node *n = map_get_str(&p->forks, id);
 
     return n ? map_entry(n, struct forked, node) : NULL;
 }

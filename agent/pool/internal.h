@@ -155,7 +155,8 @@ struct pool {
     unsigned tombstone_count;
     struct loop_timer end; /* pool_free()'s patience */
     struct list templates; /* those that stand; the longest unused first */
-    struct map boxes;      /* templates and their children, by the launcher's names of them */
+    /* By the launcher's names of them. Two: an instance's id, and so a template's, may look like a child's. */
+    struct map template_boxes, forks;
     unsigned template_count;
     struct loop_timer template_check;
 };

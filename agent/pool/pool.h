@@ -43,6 +43,7 @@ struct pool_config {
     struct launcher *launcher;        /* attached by the pool if there is no bridge */
     const struct pool_bridge *bridge; /* copied; NULL: launcher and code are this loop's */
     struct log_writer *log_writer;    /* shared; NULL: one of its own */
+    const char *memory_cgroup;        /* as memory_look() has it; NULL: none */
     struct reclaim *reclaim;          /* shared; NULL: frozen instances keep their memory */
     struct slot_hints *hints;         /* written by this pool alone; NULL: nobody reads them */
     uint64_t slot_base;               /* slot ids count from here */

@@ -10,9 +10,12 @@
  * while a child is awaited, for a limited time and number of connections; a child is who says an id that was asked
  * for, once, and the launcher sees that the process is of that sandbox. Whoever it is has the limits of one instance.
  *
- * template.c       its life: made of an instance, kept, ended
- * template_door.c  who connects while a child is awaited
- * forked.c         its children, from FORK until one is an instance */
+ * template.c        its life: made of an instance, ended
+ * template_link.c   what is heard of it
+ * template_keep.c   how it sleeps, and how long it is kept
+ * template_queue.c  children for those who wait
+ * template_door.c   who connects while a child is awaited
+ * forked.c          its children, from FORK until one is an instance */
 #pragma once
 #include "pool/internal.h"
 
@@ -36,7 +39,7 @@ struct door {
 struct template
 {
     struct list link;     /* in pool.templates: the one that was used last is the last */
-    struct map_node node; /* in pool.boxes */
+    struct map_node node; /* in pool.template_boxes */
     struct pool *pool;
     struct revision *revision;
     struct instance *host; /* whose runtime it still is, until the first child is there; then NULL */
@@ -62,7 +65,7 @@ struct template
 
 struct forked {
     struct list link;     /* in template.children or .taken */
-    struct map_node node; /* in pool.boxes */
+    struct map_node node; /* in pool.forks */
     struct pool *pool;
     struct template *template; /* NULL: that is gone */
     struct instance *instance; /* which it is; NULL: it waits */
@@ -86,13 +89,26 @@ struct forked {
 void template_failed(struct template *t, const char *why);
 /* It forks no more; its sandbox goes. Who waits for a child starts as others do. */
 void template_end(struct template *t, const char *why);
-void template_step(struct revision *r); /* level triggered: children for those who wait, and one more */
-void template_wake(struct template *t);
 /* Its first child has its cgroup: from here on it stands alone, and its host waits for a child as others do. */
 void template_stand(struct template *t);
 void template_used(struct template *t);     /* a child became an instance */
 void template_returned(struct template *t); /* one that was an instance is gone */
+
+/* ---- template_link.c */
 void template_say(struct template *t, const char *what, const char *why); /* in the function's log */
+/* What is its host's becomes its own. */
+void template_take_link(struct template *t, struct instance *i);
+
+/* ---- template_keep.c */
+/* What is foreign code and nobody's instance uses no processor: frozen, unless there is an instance or who waits. */
+void template_sleep(struct template *t);
+void template_wake(struct template *t);
+void templates_watch(struct pool *p); /* there is one more: what is too much goes, now and later */
+
+/* ---- template_queue.c */
+void template_step(struct revision *r); /* level triggered: children for those who wait, and one more */
+/* Those who wait go on: in a turn to come, not under whoever calls. */
+void template_step_soon(struct revision *r, uint64_t in_ns);
 
 /* ---- template_door.c */
 int template_listen(struct template *t, int listen_fd);

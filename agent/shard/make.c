@@ -58,6 +58,7 @@ static int make_pool(struct shard *s)
         .templates = (all->config.templates + all->config.count - 1) / all->config.count,
         .active_revision = active_revision,
         .freeze_after_ns = all->config.freeze_after_ns,
+        .memory_cgroup = all->config.memory_cgroup,
         .reclaim = all->config.reclaim,
         .slot_base = (uint64_t)s->index << LOOP_SHIFT,
         .send = up_send,

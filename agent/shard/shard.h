@@ -59,8 +59,9 @@ struct shards_config { /* what is pointed to lives until shards_free() */
     bool allow_gateways;          /* instances may call the nodes' gateways */
     uint64_t queue_deadline_ns;
     uint64_t freeze_after_ns; /* 0: never */
-    struct reclaim *reclaim;  /* NULL: none */
-    unsigned templates;       /* kept at most, in all */
+    const char *memory_cgroup; /* what limits all instances together, as memory_look() has it; NULL: none */
+    struct reclaim *reclaim; /* NULL: none */
+    unsigned templates;      /* kept at most, in all */
     struct http_timeouts clients;
     void (*on_rejected)(void *user, const char *reason);
     void *user;

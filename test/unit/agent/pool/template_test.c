@@ -115,13 +115,16 @@ static void child_born(struct child *c, struct box *template)
     child_attached(template->id, then);
 }
 
+/* The first of `ids` is asked to fork. */
 static struct box *loaded(const struct revision_options *o, const char *ids)
 {
+    char first[32];
     struct box *b;
 
     begin();
+    snprintf(first, sizeof(first), "%.*s", (int)strcspn(ids, " "), ids);
     ck_assert_int_eq(desire(o, ids, "", 0), 0);
-    b = box_start("i-1");
+    b = box_start(first);
     peer_connect_unix(&b->rt, b->path);
     frame_hello(&b->rt);
     frame_send_credit(&b->rt, 1);
@@ -307,6 +310,59 @@ START_TEST(a_hung_up_template_ends_when_its_forks_have)
 }
 END_TEST
 
+static bool said_in_stops(void *user)
+{
+    return strstr(stops, user) != NULL;
+}
+
+/* Instances are called after their function, and that may be called anything. */
+START_TEST(a_function_that_is_called_fork)
+{
+    struct box *b = loaded(&forks, "fork-00000000-00000000");
+    struct child c;
+
+    child_born(&c, b);
+    child_ready(&c, "fork-00000000-00000000");
+    box_exit(box_of("fork-1"), 0, 9, false);
+    expect_sent("status fork-00000000-00000000 Failed SIGKILL");
+    box_exit(b, 0, 9, false);
+    sent[0] = '\0';
+    ck_assert_int_eq(desire(&forks, "i-2", "", sequence), 0);
+    box_start("i-2");
+    child_close(&c);
+    end();
+}
+END_TEST
+
+static bool sleeps(void *user)
+{
+    return strstr(freezes, user) != NULL;
+}
+
+/* A freeze may still be on its way when the launcher is told to end what it is of, and v1 kills nothing that is
+ * frozen: a thaw goes the same way, behind it. */
+START_TEST(what_is_ended_is_thawed_first)
+{
+    struct child one, two;
+    struct box *b = standing(&one);
+
+    child_born(&two, b);
+    wait_for(sleeps, (void *)"freeze fork-2\n");
+    ck_assert_int_eq(desire(&forks, "", "i-1", sequence), 0);
+    box_exit(box_of("fork-1"), 0, 15, false);
+    wait_for(sleeps, (void *)"freeze i-1\n");
+    freezes[0] = '\0';
+    peer_close(&b->rt);
+    wait_for(said_in_stops, (void *)"i-1 0\n");
+    ck_assert_ptr_nonnull(strstr(stops, "fork-2 0\n"));
+    ck_assert_ptr_nonnull(strstr(freezes, "thaw fork-2\n"));
+    ck_assert_ptr_nonnull(strstr(freezes, "thaw i-1\n"));
+    child_close(&one);
+    child_close(&two);
+    end();
+}
+END_TEST
+
 static bool hung_up(void *user)
 {
     return peer_at_eof(user);
@@ -397,11 +453,6 @@ START_TEST(an_adoption_that_fails)
 }
 END_TEST
 
-static bool said_in_stops(void *user)
-{
-    return strstr(stops, user) != NULL;
-}
-
 /* Its function sleeps, its template does not end; then it was unused for longest. */
 START_TEST(the_longest_unused_goes_first)
 {
@@ -458,4 +509,5 @@ UNIT_MAIN("template", the_first_becomes_a_template, those_who_wait_get_children,
           a_candidate_that_fails_keeps_nobody_waiting, one_that_waits_can_be_unwanted,
           a_template_ends_with_its_sandbox, a_hung_up_template_ends_when_its_forks_have,
           strangers_are_sent_away, an_id_is_taken_once, too_many_strangers, an_adoption_that_fails,
-          the_longest_unused_goes_first, a_revision_that_is_not_active_has_none)
+          the_longest_unused_goes_first, a_revision_that_is_not_active_has_none,
+          a_function_that_is_called_fork, what_is_ended_is_thawed_first)
