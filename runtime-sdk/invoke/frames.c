@@ -247,7 +247,7 @@ static bool on_error(struct frames *f, const struct frame *fr)
         return true;
     }
     c = link_find(f->link, fr->id);
-    if (!c && f->link->fork_id && fr->id >= f->link->fork_id && fr->id <= f->link->last_id) {
+    if (!c && f->link->fork_id && fr->id >= f->link->fork_id && fr->id <= f->link->fork_last) {
         link_no_fork(f->link, fr->id, fr->payload, fr->length);
         return true;
     }
@@ -483,7 +483,7 @@ int frames_fork(struct frames *f, uint64_t *ret_id)
 
     if (r < 0)
         return r;
-    f->link->last_id = id;
+    f->link->last_id = f->link->fork_last = id;
     if (!f->link->fork_id)
         f->link->fork_id = id;
     *ret_id = id;

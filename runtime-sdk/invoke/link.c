@@ -194,7 +194,6 @@ void link_no_fork(struct runtime_link *l, uint64_t id, const uint8_t *data, size
 {
     struct function_error e;
 
-    l->fork_id = 0;
     if (!l->config.ops->on_no_fork || function_error_parse(data, n, NULL, &e) < 0)
         return;
     l->config.ops->on_no_fork(l->config.user, id, &e);

@@ -21,7 +21,7 @@ struct runtime_link {
     uint64_t last_id;
     uint64_t hook_id; /* the hook that was sent last, 0: it is answered */
     enum frame_hook_kind hook;
-    uint64_t fork_id; /* the first FORK that was sent, 0: none, or it cannot */
+    uint64_t fork_id, fork_last; /* FORKs have been sent, from that to that; 0: none */
     size_t held;
     bool takes_http;         /* the runtime's HELLO said so */
     struct list blocked;     /* HTTP calls whose request's body waits for room */

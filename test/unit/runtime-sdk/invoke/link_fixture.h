@@ -70,6 +70,11 @@ static void on_hook(void *user, enum frame_hook_kind hook, const struct function
     (void)user;
     say("hook %d: %s %s\n", (int)hook, e ? e->type : "ended", e ? e->message : "");
 }
+static void on_no_fork(void *user, uint64_t id, const struct function_error *e)
+{
+    (void)user;
+    say("no fork %llu: %s\n", (unsigned long long)id, e->message);
+}
 static void on_head(void *user, struct runtime_call *c, struct answer_head *h, const char *wrong)
 {
     (void)user;
@@ -98,6 +103,7 @@ static const struct runtime_link_ops ops = {
     .on_too_large = on_too_large,
     .on_error = on_error,
     .on_hook = on_hook,
+    .on_no_fork = on_no_fork,
     .on_head = on_head,
     .on_body = on_body,
     .on_room = on_room,

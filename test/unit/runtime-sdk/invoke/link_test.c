@@ -209,6 +209,34 @@ START_TEST(frames_hooks)
 }
 END_TEST
 
+/* Several may be asked for at once, and each is refused. */
+START_TEST(frames_forks_that_cannot_be)
+{
+    static const char why[] = "{\"errorType\":\"Runtime.CannotFork\",\"errorMessage\":\"threads\"}";
+    struct runtime_call c = {0};
+    struct buffer b = {0};
+    uint64_t first, second;
+
+    begin_ready(1);
+    ck_assert_int_eq(runtime_link_fork(l, &first), 0);
+    ck_assert_int_eq(runtime_link_fork(l, &second), 0);
+    ck_assert_uint_eq(frame_take(&rt, &b).id, first);
+    ck_assert_uint_eq(frame_take(&rt, &b).id, second);
+    call(&c, "A", "1");
+    ck_assert_uint_eq(frame_take(&rt, &b).id, second + 1);
+    frame_send_text(&rt, FRAME_ERROR, 0, first, why);
+    frame_send_text(&rt, FRAME_ERROR, 0, second, why);
+    expect_said("no fork 1: threads\nno fork 2: threads\n");
+    frame_send_text(&rt, FRAME_RESPONSE, FRAME_FIN, second + 1, "1");
+    expect_said("result A");
+    frame_send_text(&rt, FRAME_ERROR, 0, second + 1, why); /* no fork was asked for by that */
+    expect_said("closed: an ERROR of 3, which does not run");
+    runtime_call_done(&c);
+    buffer_done(&b);
+    end();
+}
+END_TEST
+
 START_TEST(frames_parked)
 {
     static const char *const all[] = {"A=1", "EMPTY=", "EQ=a=b", "SAY=\"\n\xc3\xa9", NULL};
@@ -444,6 +472,7 @@ START_TEST(a_runtime_that_does_not_read)
 END_TEST
 
 UNIT_MAIN("link", frames_whole_way, frames_out_of_order_and_in_parts, frames_large_event_and_result,
-          frames_errors_and_cancel, frames_init_error, frames_hooks, frames_parked,
-          frames_parked_largest, frames_parked_or_not, frames_violations, frames_garbage_and_unknown,
-          one_connection_only, frames_unfinished_results, a_runtime_that_does_not_read)
+          frames_errors_and_cancel, frames_init_error, frames_hooks, frames_forks_that_cannot_be,
+          frames_parked, frames_parked_largest, frames_parked_or_not, frames_violations,
+          frames_garbage_and_unknown, one_connection_only, frames_unfinished_results,
+          a_runtime_that_does_not_read)
