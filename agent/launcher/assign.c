@@ -118,14 +118,14 @@ static int tell(const struct sandbox *b, const struct sandbox_spec *s, struct er
 static int open_code(const struct sandbox *b, const char *dir, int *ret_tree, struct err *e)
 {
     char path[64];
-    int fd, r = root_open_tree(dir, "code directory", ret_tree, e);
+    int fd, r = tree_open(dir, "code directory", true, ret_tree, e);
 
     if (r < 0)
         return r;
     snprintf(path, sizeof(path), "/proc/%d/ns/user", b->pid);
     fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd >= 0) {
-        root_map_ids(*ret_tree, fd);
+        tree_map_ids(*ret_tree, fd);
         close(fd);
     }
     return 0;

@@ -102,13 +102,13 @@ int kind_get(struct server *s, const struct sandbox_kind *of, struct kind **ret,
 
     if (r < 0)
         return err_errno(e, -r, "a kind of sandbox");
-    n = s->privileged ? map_get(&p->kinds, buffer_bytes(&key), buffer_size(&key)) : NULL;
+    n = s->ahead ? map_get(&p->kinds, buffer_bytes(&key), buffer_size(&key)) : NULL;
     if (n) {
         *ret = map_entry(n, struct kind, node);
         return 0;
     }
     r = kind_new(s, &key, ret, e);
-    if (r == 0 && s->privileged &&
+    if (r == 0 && s->ahead &&
         (r = map_put(&p->kinds, &(*ret)->node, (const char *)buffer_bytes(&(*ret)->key),
                      buffer_size(&(*ret)->key))) < 0) {
         (*ret)->node.key = NULL;
@@ -176,7 +176,7 @@ void kind_learn(struct kind *k, uint64_t now)
 {
     struct park *p = &k->server->park;
 
-    if (!p->asked || !k->server->privileged || (k->wanted && !k->asked_at))
+    if (!p->asked || !k->server->ahead || (k->wanted && !k->asked_at))
         return;
     if (!k->asked_at && p->learned >= LEARNED_MAX)
         forget_learned(longest_unasked(k->server));

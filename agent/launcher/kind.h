@@ -25,7 +25,7 @@ struct kind {
     uint64_t asked_at; /* kept ready since it was asked for; 0: not for that */
 };
 
-/* Finds it or makes it. Without privileges a sandbox is built for one wish and is of no use to another. */
+/* Finds it or makes it. Where none is made ahead a sandbox is built for one wish and is of no use to another. */
 int kind_get(struct server *s, const struct sandbox_kind *of, struct kind **ret, struct err *e);
 void kind_free_if_unused(struct kind *k);
 void kind_count_parked(struct kind *k, int by); /* and tells the agent, a little later */

@@ -329,7 +329,7 @@ void park_set(struct server *s, const struct message *m)
     struct err e = {0};
     struct kind *k;
 
-    if (!s->privileged)
+    if (!s->ahead)
         return;
     if (s->park.kinds.count >= KINDS_MAX || kind_get(s, &m->spec.kind, &k, &e) < 0) {
         log_warn("not parked: %s", e.code ? e.message : "too many kinds");

@@ -99,8 +99,8 @@ static int gather(struct sandbox *b, const struct sandbox_kind *k, struct parts 
         r = make_output(b, &b->stderr_fd, &p->stderr_fd, e);
     if (r == 0)
         r = make_channel(b, p, e);
-    if (r == 0 && b->server->privileged)
-        r = root_open_tree(k->runtime_root, "runtime root", &p->root_tree, e);
+    if (r == 0 && b->server->ahead)
+        r = tree_open(k->runtime_root, "runtime root", true, &p->root_tree, e);
     if (r == 0 && wants_link(b->server, k)) {
         network_refresh(&b->server->network);
         r = network_take(&b->server->network, &b->net, e);
@@ -118,21 +118,23 @@ static int order(struct sandbox *b, const struct kind *k, const struct sandbox_s
                           [ORDER_STDERR] = p->stderr_fd,
                           [ORDER_SECCOMP] = k->seccomp_fd < 0 ? s->seccomp_fd : k->seccomp_fd,
                           [ORDER_ROOT] = p->root_tree};
-    struct builder_order o = {.linked = b->linked, .net = b->net};
+    struct builder_order o = {.detached = s->ahead, .linked = b->linked, .net = b->net};
     struct sandbox_spec spec = {
         .id = b->cgroup, .hostname = b->hostname, .kind = k->kind, .tmp_size = b->tmp_size};
     int r;
 
     choose_ids(b, &o);
-    /* Without privileges nobody can mount it later. */
-    if (!s->privileged) {
+    if (!s->ahead && !first)
+        return err_errno(e, ENOMEM, "sandbox");
+    /* Nobody can mount it later. */
+    if (!s->ahead) {
         spec.code_dir = first->code_dir;
         b->has_code = true;
     }
     if (b->linked)
         snprintf(o.resolv_conf, sizeof(o.resolv_conf), "%s", network_resolv_conf(&s->network));
     b->builder = builders_take(zygote_builders(s, &k->kind), b->cgroup, &b->limits);
-    r = builder_order(b->builder, &o, &spec, fds, s->privileged ? ORDER_FDS : ORDER_ROOT, b);
+    r = builder_order(b->builder, &o, &spec, fds, s->ahead ? ORDER_FDS : ORDER_ROOT, b);
     b->lost = r == -EPIPE || r == -ECONNRESET;
     return r < 0 ? err_errno(e, -r, "order a sandbox") : 0;
 }

@@ -6,6 +6,7 @@
 #include "launcher/removal.h"
 #include "launcher/sandbox.h"
 #include "sandbox/syscall_list.h"
+#include "sandbox/tree.h"
 #include "launcher/zygotes.h"
 
 #include <errno.h>
@@ -20,6 +21,9 @@
 #include <sys/socket.h>
 
 #define EXIT_TIME_NS (8 * NS_PER_S)
+#define NO_TREES                                                                                   \
+    "no sandbox is made ahead of use, and files inside are nobody's: open_tree or mount_setattr "  \
+    "is refused (Linux 5.12 has them, and what the agent runs in must let them pass)"
 enum { EARLIER_LIFE_MS = 10000, EARLIER_LIFE_POLL_MS = 5, SORTING_REQUEST = 100 << 10 };
 
 /* ---- answers */
@@ -296,6 +300,7 @@ static int prepare(struct server *s, const struct launcher_config *config, pid_t
     if (r < 0)
         return r;
     s->privileged = geteuid() == 0;
+    s->ahead = s->privileged && tree_detachable();
     s->park.asked = config->park_asked;
     s->uid_base = config->uid_base ? config->uid_base : default_uid_base(&s->names);
     if (s->uid_base > UINT32_MAX - SERVER_SANDBOXES_MAX * SANDBOX_ID_RANGE)
@@ -312,6 +317,8 @@ static int prepare(struct server *s, const struct launcher_config *config, pid_t
         rootless_prepare(&s->rootless, &s->cgroups, pids, ARRAY_LEN(pids), warning, size);
         return 0;
     }
+    if (!s->ahead)
+        add_warning(warning, size, NO_TREES);
     if (cgroups_clean(&s->cgroups, &net) < 0)
         log_warn("left from an earlier life: %s", net.message);
     cgroups_prepare(&s->cgroups, pids, ARRAY_LEN(pids), warning, size);

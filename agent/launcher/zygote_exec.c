@@ -44,13 +44,14 @@ static int attach(const struct zygote_place *p, struct err *e)
 
 static int enter_root(const struct zygote *z, struct err *e)
 {
-    struct root_plan plan = {.runtime_root = z->runtime_root, .code_tree = -1, .bare = true};
+    struct root_plan plan = {
+        .runtime_root = z->runtime_root, .code_tree = -1, .detached = true, .bare = true};
     int r;
 
     /* Not the network's: its builders make their boxes' links in the node's. */
     if (unshare(CLONE_NEWNS | CLONE_NEWIPC) < 0)
         return err_errno(e, errno, "unshare the mount and IPC namespaces");
-    r = root_open_tree(z->runtime_root, "runtime root", &plan.root_tree, e);
+    r = tree_open(z->runtime_root, "runtime root", true, &plan.root_tree, e);
     return r < 0 ? r : root_enter(&plan, e);
 }
 

@@ -79,9 +79,9 @@ static int take_order(int sock, struct work *w, struct err *e)
     size_t n, n_fds, n_none;
 
     n = await_message(sock, &w->order, sizeof(w->order), w->fds, &n_fds);
-    if (n != sizeof(w->order) || n_fds < ORDER_ROOT + (w->order.ids == IDMAP_WHOLE ? 1u : 0u))
+    if (n != sizeof(w->order) || n_fds < ORDER_ROOT + (w->order.detached ? 1u : 0u))
         return err_set(e, EPROTO, "a builder's order is cut short");
-    if (w->order.ids != IDMAP_WHOLE)
+    if (!w->order.detached)
         w->fds[ORDER_ROOT] = -1;
     n = await_message(sock, w->bytes, sizeof(w->bytes), none, &n_none);
     if (message_decode(w->bytes, n, &w->spec) < 0)
@@ -110,7 +110,7 @@ static void map_tree(int tree, pid_t pid)
     fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return;
-    root_map_ids(tree, fd);
+    tree_map_ids(tree, fd);
     close(fd);
 }
 
@@ -124,7 +124,7 @@ static int equip(const struct work *w, pid_t pid, int go, struct err *e)
 
     if (r == 0)
         r = idmap_write(o->ids, o->uid, o->gid, pid, e);
-    if (r == 0 && o->ids == IDMAP_WHOLE)
+    if (r == 0 && o->detached)
         map_tree(w->fds[ORDER_ROOT], pid);
     if (r == 0 && write(go, "", 1) != 1)
         r = err_errno(e, errno, "the new process is gone already");
@@ -151,6 +151,9 @@ static pid_t clone_owned(struct child_plan *p, const struct builder_order *o, in
     if (prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0) < 0 ||
         syscall(SYS_setresuid, -1, o->uid, -1) < 0)
         return -errno;
+    /* Who has to open the Runtime by its path does so as root. */
+    if (!o->detached)
+        syscall(SYS_setfsuid, 0);
     pid = child_clone(p, cgroup, ret_pidfd);
     if (syscall(SYS_setresuid, -1, 0, -1) < 0)
         _exit(1);

@@ -28,6 +28,7 @@ struct builder_order {
     enum idmap_kind ids; /* from `uid` and `gid` on */
     uid_t uid;
     gid_t gid;
+    bool detached; /* with the Runtime's tree; else the init opens it by its path */
     bool linked;
     struct network_link net; /* to be made */
     char resolv_conf[RESOLV_TEXT_MAX];
@@ -37,7 +38,7 @@ enum {
     ORDER_STDOUT,
     ORDER_STDERR,
     ORDER_SECCOMP, /* the program, as the bytes of its instructions */
-    ORDER_ROOT,    /* the Runtime's detached tree; only with IDMAP_WHOLE */
+    ORDER_ROOT,    /* the Runtime's tree, if it is detached */
     ORDER_FDS
 };
 

@@ -73,20 +73,19 @@ static int become_inner_root(const struct child_plan *p, struct err *e)
 }
 
 /* As who the builder is: the way to them may be open to nobody else. */
-static int open_trees(struct child_plan *p, int *ret_code, struct err *e)
+static int open_trees(struct child_plan *p, bool detached, int *ret_code, struct err *e)
 {
     const struct sandbox_spec *s = p->spec;
     int r = 0;
 
-    *ret_code = -1;
     if (p->root_tree < 0)
-        r = root_open_tree(s->kind.runtime_root, "runtime root", &p->root_tree, e);
+        r = tree_open(s->kind.runtime_root, "runtime root", detached, &p->root_tree, e);
     if (r == 0 && *s->code_dir)
-        r = root_open_tree(s->code_dir, "code directory", ret_code, e);
+        r = tree_open(s->code_dir, "code directory", detached, ret_code, e);
     return r;
 }
 
-static int build_root(const struct child_plan *p, int code_tree, struct err *e)
+static int build_root(const struct child_plan *p, bool detached, int code_tree, struct err *e)
 {
     const struct sandbox_spec *s = p->spec;
     struct root_plan plan = {.runtime_root = s->kind.runtime_root,
@@ -94,6 +93,7 @@ static int build_root(const struct child_plan *p, int code_tree, struct err *e)
                              .hostname = s->hostname,
                              .root_tree = p->root_tree,
                              .code_tree = code_tree,
+                             .detached = detached,
                              .resolv_conf = p->resolv_conf};
     int r = root_enter(&plan, e);
 
@@ -212,16 +212,17 @@ static int offer_api(struct offer *o, uint16_t port, struct err *e)
 static int build_world(struct child_plan *p, struct offer *o, struct err *e)
 {
     const struct sandbox_kind *k = &p->spec->kind;
+    bool detached = p->root_tree >= 0 || tree_detachable();
+    int code_tree = -1, r;
     struct child_go go;
-    int code_tree, r;
     char ids;
 
     wait_for_go(p->go, &ids, sizeof(ids));
-    r = open_trees(p, &code_tree, e);
+    r = open_trees(p, detached, &code_tree, e);
     if (r == 0)
         r = become_inner_root(p, e);
     if (r == 0)
-        r = build_root(p, code_tree, e);
+        r = build_root(p, detached, code_tree, e);
     if (r == 0)
         r = open_stdin(e);
     if (r == 0 && k->frames_socket)
@@ -233,7 +234,8 @@ static int build_world(struct child_plan *p, struct offer *o, struct err *e)
     r = network_child(go.linked ? &go.net : NULL, e);
     if (r == 0 && k->api_port)
         r = offer_api(o, k->api_port, e);
-    if (r == 0)
+    /* Else it is built under the names that it keeps. */
+    if (r == 0 && detached)
         r = offer_names(o, e);
     if (r == 0)
         r = root_seal(e);

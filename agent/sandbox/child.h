@@ -22,7 +22,7 @@ struct child_plan {
     int channel;                     /* SEQPACKET to the launcher */
     int go; /* what the builder says: a byte when the ids are there, then child_go */
     int stdout_fd, stderr_fd; /* write ends */
-    int root_tree; /* detached mount; -1: the child opens the paths itself (no privileges) */
+    int root_tree; /* detached; -1: the child opens the paths itself, and nobody can mount its code later */
     enum idmap_kind ids;
     const char *resolv_conf;
     const struct sock_fprog *seccomp;

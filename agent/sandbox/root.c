@@ -25,48 +25,9 @@ static const char *const proc_hidden_files[] = {
 static const char *const proc_hidden_dirs[] = {"acpi", "asound", "bus",      "driver", "fs",
                                                "irq",  "scsi",   "pressure", "tty"};
 #define EMPTY_DIR ROOT_SOCKET_DIR "/empty"
-
-static int tree_clone(const char *path)
-{
-    int fd = open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
-
-    return fd < 0 ? -errno : fd;
-}
-
-static int tree_lock(int fd)
-{
-    struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV,
-                              .propagation = MS_PRIVATE};
-
-    return mount_setattr(fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr)) < 0 ? -errno : 0;
-}
-
-int root_open_tree(const char *path, const char *what, int *ret_fd, struct err *e)
-{
-    cleanup_fd int fd = -1;
-    struct stat st;
-    int r;
-
-    if (stat(path, &st) < 0)
-        return err_errno(e, errno, "%s %s", what, path);
-    if (!S_ISDIR(st.st_mode))
-        return err_set(e, ENOTDIR, "%s %s is not a directory", what, path);
-    fd = tree_clone(path);
-    if (fd < 0)
-        return err_errno(e, -fd, "%s: clone the mounts at %s", what, path);
-    r = tree_lock(fd);
-    if (r < 0)
-        return err_errno(e, -r, "%s: make %s read-only", what, path);
-    *ret_fd = TAKE_FD(fd);
-    return 0;
-}
-
-void root_map_ids(int tree, int user_namespace)
-{
-    struct mount_attr attr = {.attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (unsigned)user_namespace};
-
-    mount_setattr(tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr));
-}
+#define PROC_ATTR (MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC)
+/* The node's own inode: to be read and written, while its times, modes and attributes stay. */
+#define DEVICE_ATTR (MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC)
 
 /* A mount point that the Runtime's directory lacks cannot be made: it is read-only. */
 static int no_mount_point(const struct root_plan *p, int code, const char *at, struct err *e)
@@ -78,11 +39,12 @@ static int no_mount_point(const struct root_plan *p, int code, const char *at, s
     return err_errno(e, code, "mount %s", at);
 }
 
-static int mount_tree(const struct root_plan *p, int fd, const char *at, struct err *e)
+static int mount_tree(const struct root_plan *p, int tree, const char *at, uint64_t attr,
+                      struct err *e)
 {
-    if (move_mount(fd, "", AT_FDCWD, at, MOVE_MOUNT_F_EMPTY_PATH) < 0)
-        return no_mount_point(p, errno, at, e);
-    return 0;
+    int r = tree_put(tree, at, attr, p->detached);
+
+    return r < 0 ? no_mount_point(p, -r, at, e) : 0;
 }
 
 static int mount_tmpfs(const struct root_plan *p, const char *at, unsigned long flags,
@@ -93,8 +55,17 @@ static int mount_tmpfs(const struct root_plan *p, const char *at, unsigned long 
     return 0;
 }
 
-/* Made before the pivot: the kernel gives a namespace a new /proc only while it still sees a whole
- * one. */
+static int proc_refused(int code, struct err *e)
+{
+    if (code == EPERM)
+        return err_set(e, EPERM,
+                       "mount /proc: the kernel refuses, because the agent's own /proc is partly "
+                       "hidden: run the agent outside of a container, or with an unmasked /proc");
+    return err_errno(e, code, "mount /proc");
+}
+
+/* Made before the old root is gone: the kernel gives a namespace a new /proc only while it still sees a
+ * whole one. What cannot be traced from inside, which is the init, is not listed. */
 static int open_proc(struct err *e)
 {
     cleanup_fd int fs = fsopen("proc", FSOPEN_CLOEXEC);
@@ -102,47 +73,52 @@ static int open_proc(struct err *e)
 
     if (fs < 0)
         return err_errno(e, errno, "mount /proc: fsopen");
-    /* What cannot be traced from inside, which is the init, is not listed. */
     fsconfig(fs, FSCONFIG_SET_STRING, "hidepid", "2", 0);
     if (fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
         return err_errno(e, errno, "mount /proc");
-    fd = fsmount(fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
-    if (fd < 0 && errno == EPERM)
-        return err_set(e, EPERM,
-                       "mount /proc: the kernel refuses, because the agent's own /proc is partly "
-                       "hidden: run the agent outside of a container, or with an unmasked /proc");
-    return fd < 0 ? err_errno(e, errno, "mount /proc") : fd;
+    fd = fsmount(fs, FSMOUNT_CLOEXEC, PROC_ATTR);
+    return fd < 0 ? proc_refused(errno, e) : fd;
 }
 
-/* The node's own inode: to be read and written, while its times, modes and attributes stay. */
-static int open_device(const char *name, int *ret_fd, struct err *e)
+static int put_proc(const struct root_plan *p, int proc, struct err *e)
 {
-    struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC};
-    cleanup_fd int fd = -1;
+    if (proc >= 0)
+        return mount_tree(p, proc, "/proc", PROC_ATTR, e);
+    if (mount("proc", "/proc", "proc", PROC_ATTR, "hidepid=2") == 0)
+        return 0;
+    return errno == ENOENT ? no_mount_point(p, errno, "/proc", e) : proc_refused(errno, e);
+}
+
+static int open_device(const struct root_plan *p, const char *name, int *ret_fd, struct err *e)
+{
     char path[32];
+    int fd;
 
     snprintf(path, sizeof(path), "/dev/%s", name);
-    fd = tree_clone(path);
+    fd = tree_take(path, DEVICE_ATTR, p->detached);
     if (fd < 0)
-        return err_errno(e, -fd, "clone the mount at %s", path);
-    if (mount_setattr(fd, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
-        return err_errno(e, errno, "make the mount of %s read-only", path);
-    *ret_fd = TAKE_FD(fd);
+        return err_errno(e, -fd, "take the mount at %s, read-only", path);
+    *ret_fd = fd;
     return 0;
 }
 
-/* The detached tree becomes /, the old root disappears. */
-static int pivot(int root_tree, struct err *e)
+/* The tree becomes /, with the old root on top of it. */
+static int pivot(const struct root_plan *p, struct err *e)
 {
+    int r;
+
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
         return err_errno(e, errno, "make the mounts private");
-    if (move_mount(root_tree, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0)
-        return err_errno(e, errno, "mount the runtime root");
-    if (fchdir(root_tree) < 0)
-        return err_errno(e, errno, "enter the runtime root");
-    /* Old root over new root at the same place; what is on top is taken away. */
+    r = tree_put_root(p->root_tree, p->detached);
+    if (r < 0)
+        return err_errno(e, -r, "mount the runtime root");
     if (syscall(SYS_pivot_root, ".", ".") < 0)
         return err_errno(e, errno, "pivot_root");
+    return 0;
+}
+
+static int leave_old_root(struct err *e)
+{
     if (umount2(".", MNT_DETACH) < 0)
         return err_errno(e, errno, "unmount the old root");
     if (chdir("/") < 0)
@@ -167,7 +143,7 @@ static int make_dev(const struct root_plan *p, const int *trees, struct err *e)
         if (fd < 0)
             return err_errno(e, errno, "make %s", path);
         close(fd);
-        r = mount_tree(p, trees[i], path, e);
+        r = mount_tree(p, trees[i], path, DEVICE_ATTR, e);
     }
     for (size_t i = 0; i < ARRAY_LEN(links) && r == 0; i++)
         if (symlink(links[i][0], links[i][1]) < 0)
@@ -186,20 +162,18 @@ static int make_dev(const struct root_plan *p, const int *trees, struct err *e)
     return r;
 }
 
-/* Covers `at` with a read-only copy of the mount at `with`. Absent: passed over. */
+/* Covers `at` with a read-only view of what is at `with`. Absent: passed over. */
 static int cover(const char *with, const char *at, struct err *e)
 {
-    cleanup_fd int fd = tree_clone(with);
-    int r = fd < 0 ? fd : tree_lock(fd);
+    int r;
 
-    if (r == 0 && move_mount(fd, "", AT_FDCWD, at, MOVE_MOUNT_F_EMPTY_PATH) < 0)
-        r = -errno;
-    if (r == -ENOENT || r == -ENOTDIR || r == 0)
-        return 0;
-    return err_errno(e, -r, "cover %s", at);
+    if (mount(with, at, NULL, MS_BIND, NULL) < 0)
+        return errno == ENOENT || errno == ENOTDIR ? 0 : err_errno(e, errno, "cover %s", at);
+    r = tree_remount(at, MOUNT_ATTR_RDONLY | PROC_ATTR);
+    return r < 0 ? err_errno(e, -r, "make %s read-only", at) : 0;
 }
 
-/* The old call: one instead of three, and what is bound cannot be written to anyway. */
+/* What is bound cannot be written to anyway. */
 static int hide(const char *with, const char *const *names, size_t n, struct err *e)
 {
     for (size_t i = 0; i < n; i++) {
@@ -266,22 +240,27 @@ static int make_run(const struct root_plan *p, struct err *e)
     return r;
 }
 
-static int enter(const struct root_plan *p, int proc, const int *trees, struct err *e)
+static int enter(const struct root_plan *p, int proc, const int *devs, struct err *e)
 {
     char options[96];
-    int r = pivot(p->root_tree, e);
+    int r = pivot(p, e);
 
+    /* Trees that are not detached are still there. */
+    if (r == 0 && p->detached)
+        r = leave_old_root(e);
     if (r == 0)
-        r = mount_tree(p, proc, "/proc", e);
+        r = put_proc(p, proc, e);
     if (r == 0)
-        r = make_dev(p, trees, e);
+        r = make_dev(p, devs, e);
+    if (r == 0 && p->code_tree >= 0)
+        r = mount_tree(p, p->code_tree, ROOT_TASK_DIR, TREE_ATTR, e);
+    if (r == 0 && !p->detached)
+        r = leave_old_root(e);
     if (r < 0 || p->bare)
         return r;
     snprintf(options, sizeof(options), "mode=1777,size=%llu,nr_inodes=65536",
              (unsigned long long)p->tmp_size);
     r = mount_tmpfs(p, "/tmp", MS_NODEV, options, e);
-    if (r == 0 && p->code_tree >= 0)
-        r = mount_tree(p, p->code_tree, ROOT_TASK_DIR, e);
     if (r == 0)
         r = make_run(p, e);
     if (r == 0)
@@ -291,19 +270,19 @@ static int enter(const struct root_plan *p, int proc, const int *trees, struct e
 
 int root_enter(const struct root_plan *p, struct err *e)
 {
-    int trees[ARRAY_LEN(devices)];
-    int proc = open_proc(e);
+    int devs[ARRAY_LEN(devices)];
+    int proc = p->detached ? open_proc(e) : -1;
+    int r = p->detached && proc < 0 ? proc : 0;
     size_t n = 0;
-    int r = proc < 0 ? proc : 0;
 
     while (n < ARRAY_LEN(devices) && r == 0) {
-        r = open_device(devices[n], &trees[n], e);
+        r = open_device(p, devices[n], &devs[n], e);
         n += r == 0;
     }
     if (r == 0)
-        r = enter(p, proc, trees, e);
+        r = enter(p, proc, devs, e);
     while (n > 0)
-        close(trees[--n]);
+        close(devs[--n]);
     if (proc >= 0)
         close(proc);
     return r;
@@ -311,16 +290,17 @@ int root_enter(const struct root_plan *p, struct err *e)
 
 int root_mount_code(int tree, const char *runtime_root, struct err *e)
 {
-    return mount_tree(&(struct root_plan){.runtime_root = runtime_root}, tree, ROOT_TASK_DIR, e);
+    const struct root_plan p = {.runtime_root = runtime_root, .detached = true};
+
+    return mount_tree(&p, tree, ROOT_TASK_DIR, TREE_ATTR, e);
 }
 
 int root_seal(struct err *e)
 {
-    struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
+    int r = tree_remount("/run", MOUNT_ATTR_RDONLY | PROC_ATTR);
 
-    if (mount_setattr(AT_FDCWD, "/run", 0, &attr, sizeof(attr)) < 0)
-        return err_errno(e, errno, "make /run read-only");
-    if (mount_setattr(AT_FDCWD, "/dev", 0, &attr, sizeof(attr)) < 0)
-        return err_errno(e, errno, "make /dev read-only");
-    return 0;
+    if (r < 0)
+        return err_errno(e, -r, "make /run read-only");
+    r = tree_remount("/dev", DEVICE_ATTR);
+    return r < 0 ? err_errno(e, -r, "make /dev read-only") : 0;
 }

@@ -1,10 +1,10 @@
 /* root.h - the sandbox's file system: a Runtime's directory as /, and what is mounted over it.
  *
- * root_open_tree() runs in the launcher, which can walk the node's private
- * directories; the rest in the sandbox's first process. Every path inside is
+ * In the sandbox's first process, but for root_mount_code(). Every path inside is
  * resolved after pivot_root(2), so no link in a Runtime leads out. */
 #pragma once
 #include "base/error.h"
+#include "sandbox/tree.h"
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -15,16 +15,10 @@
 #define ROOT_HOSTS    "rouse/hosts"
 #define ROOT_HOSTNAME "rouse/hostname"
 
-/* A detached, read-only, nosuid, nodev, private copy of the mounts at `path`. `what` names it in errors. */
-int root_open_tree(const char *path, const char *what, int *ret_fd, struct err *e);
-
-/* Shows the files of a root_open_tree() by the ids of that user namespace: as root's inside, and not as nobody's. It
- * takes root, and a file system that can: ids stay as they are where one says no (overlay, before Linux 5.12). */
-void root_map_ids(int tree, int user_namespace);
-
 struct root_plan {
     const char *runtime_root; /* for messages */
-    int root_tree, code_tree; /* root_open_tree()'s; code_tree -1: none yet */
+    int root_tree, code_tree; /* tree_open()'s; code_tree -1: none yet */
+    bool detached;            /* both are, and what else is mounted can be */
     uint64_t tmp_size;
     const char *hostname;
     const char *resolv_conf; /* text; "" for none */
@@ -34,6 +28,6 @@ struct root_plan {
 void root_names(const char *hostname, char hosts[256], char name[80]);
 /* Mounts everything and leaves only /run writable, for the sockets. */
 int root_enter(const struct root_plan *p, struct err *e);
-/* In the sandbox's mount namespace: root_open_tree()'s at ROOT_TASK_DIR. */
+/* In the sandbox's mount namespace: a detached tree_open()'s at ROOT_TASK_DIR. */
 int root_mount_code(int tree, const char *runtime_root, struct err *e);
 int root_seal(struct err *e); /* makes /run and /dev read-only */

@@ -71,7 +71,7 @@ static int mover(pid_t pid)
 
     snprintf(path, sizeof(path), "/proc/%d/ns/mnt", pid);
     other = open(path, O_RDONLY | O_CLOEXEC);
-    return root_open_tree(code, "code", &tree, &e) < 0 || setns(other, CLONE_NEWNS) < 0 ||
+    return tree_open(code, "code", true, &tree, &e) < 0 || setns(other, CLONE_NEWNS) < 0 ||
            move_mount(tree, "", AT_FDCWD, at, MOVE_MOUNT_F_EMPTY_PATH) < 0;
 }
 
