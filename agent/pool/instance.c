@@ -1,12 +1,10 @@
-/* instance.c - one instance from the wish for it to its end.
+/* instance.c - one instance's states, and how it ends.
  *
  * The launcher, the code cache, the link and timers call in; every change of
- * state goes through set_state(), which knows the edges and tells the
+ * state goes through instance_set_state(), which knows the edges and tells the
  * controller. An ended instance stays in the table until the launcher has no
  * sandbox of it any more. */
 #include "pool/internal.h"
-#include "invoke/program.h"
-#include "invoke/environment.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -18,10 +16,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define INIT_TIMEOUT_NS (10 * NS_PER_S)
-#define DRAIN_SPARE_NS  (5 * NS_PER_S)
-#define HANGUP_NS       (2 * NS_PER_S)   /* a runtime that hung up ends within that */
-#define LAST_WORDS_NS   (20 * NS_PER_MS) /* what it sent before it ended is read by then */
+#define DRAIN_SPARE_NS (5 * NS_PER_S)
+#define HANGUP_NS      (2 * NS_PER_S)   /* a runtime that hung up ends within that */
+#define LAST_WORDS_NS  (20 * NS_PER_MS) /* what it sent before it ended is read by then */
 
 static bool is_live(enum instance_state s)
 {
@@ -41,7 +38,7 @@ static void move(struct instance *i, enum instance_state to)
     slot_update(i);
 }
 
-static void set_state(struct instance *i, enum instance_state to)
+void instance_set_state(struct instance *i, enum instance_state to)
 {
     log_info("instance %s of %s: %s -> %s%s%s", i->id, i->revision->function_key,
              instance_state_name(i->state), instance_state_name(to), i->reason[0] ? " " : "",
@@ -81,15 +78,6 @@ void instance_set_timer(struct instance *i, uint64_t in_ns, void (*fn)(struct lo
 {
     i->timer.fn = fn;
     loop_timer_set(i->pool->loop, &i->timer, loop_now(i->pool->loop) + in_ns);
-}
-
-/* Phases are shorter than a turn of the loop at times, so this reads the clock itself. */
-uint64_t instance_phase_end(struct instance *i)
-{
-    uint64_t now = clock_monotonic_ns(), ns = now > i->since_ns ? now - i->since_ns : 0;
-
-    i->since_ns = now;
-    return ns;
 }
 
 struct instance *instance_find(struct pool *p, const char *id)
@@ -168,7 +156,7 @@ static void end_failed(struct instance *i, const char *lost_reason, const char *
 {
     loop_timer_cancel(i->pool->loop, &i->timer);
     slot_revoke_leases(i);
-    set_state(i, STATE_FAILED);
+    instance_set_state(i, STATE_FAILED);
     work_lose_all(i, lost_reason, lost_message);
     instance_stop(i, 0);
     reap_when_gone(i);
@@ -190,7 +178,7 @@ static void end_stopped(struct instance *i)
     loop_timer_cancel(i->pool->loop, &i->timer);
     if (!i->reason[0])
         set_reason(i, "Completed", "%s", "");
-    set_state(i, STATE_STOPPED);
+    instance_set_state(i, STATE_STOPPED);
     work_lose_all(i, "InstanceLost", "the instance was stopped");
     reap_when_gone(i);
 }
@@ -303,7 +291,7 @@ void instance_drain(struct instance *i, const char *reason)
     set_reason(i, reason, "%s", "");
     loop_timer_cancel(i->pool->loop, &i->timer);
     slot_revoke_leases(i);
-    set_state(i, STATE_DRAINING);
+    instance_set_state(i, STATE_DRAINING);
     switch (from) {
     case STATE_PENDING:
     case STATE_FETCHING:
@@ -334,7 +322,7 @@ void instance_time_out(struct instance *i, const char *message)
         set_reason(i, "Timeout", "%s", message);
         loop_timer_cancel(i->pool->loop, &i->timer);
         slot_revoke_leases(i);
-        set_state(i, STATE_DRAINING);
+        instance_set_state(i, STATE_DRAINING);
     }
     if (i->exited)
         instance_check_end(i);
@@ -342,146 +330,8 @@ void instance_time_out(struct instance *i, const char *message)
         instance_stop(i, 0);
 }
 
-/* ---------------------------------------------------------------- the way up */
-
-static void on_init_late(struct loop_timer *t)
+void instance_gone(struct instance *i, const struct sandbox_exit *e)
 {
-    struct instance *i = container_of(t, struct instance, timer);
-    uint64_t limit =
-        i->pool->config.init_timeout_ns ? i->pool->config.init_timeout_ns : INIT_TIMEOUT_NS;
-    char message[96];
-
-    snprintf(message, sizeof(message), "the runtime was not ready after %.1f s", (double)limit / 1e9);
-    instance_fail(i, "InitTimeout", message);
-}
-
-static void on_code(void *user, const char *dir, const struct err *e)
-{
-    struct instance *i = user;
-    Rouse__Control__V1__RevisionSpec *s = i->revision->spec;
-    struct sandbox_spec spec = {
-        .id = i->id,
-        .hostname = i->id,
-        .code_dir = dir,
-        .memory = s->memory,
-        .cpu_millis = s->cpu,
-    };
-    struct program program = {0};
-    struct environment env = {0};
-    int r;
-
-    if (e) {
-        instance_fail(i, "FetchFailed", e->message);
-        return;
-    }
-    i->code_held = true;
-    i->phase_ns[PHASE_FETCH] = instance_phase_end(i);
-    set_state(i, STATE_CREATING);
-    r = program_build((const char *const *)i->runtime->argv, "/var/task",
-                      s->port ? s->handler : NULL, &program);
-    if (r == 0)
-        r = instance_environment(i, &env);
-    if (r == 0) {
-        instance_kind(i->runtime, s->network_none, s->port != 0, &spec.kind);
-        spec.argv = program_argv(&program);
-        spec.env = (const char *const *)env.all;
-        i->parked = !s->port && parking_suits(i->runtime, &env);
-        if (i->parked)
-            parking_kind(i->runtime, &spec.kind);
-        r = outside_create(i->pool, &spec);
-    }
-    environment_done(&env);
-    program_done(&program);
-    if (r < 0) {
-        instance_fail(i, "SandboxFailed", strerror(-r));
-        return;
-    }
-    i->sandbox = true;
-}
-
-static void initialise(struct instance *i, const struct sandbox_started *s, bool connected)
-{
-    uint64_t limit =
-        i->pool->config.init_timeout_ns ? i->pool->config.init_timeout_ns : INIT_TIMEOUT_NS;
-    int r = work_open(i, s, connected);
-
-    if (r == -EPERM)
-        instance_fail(i, "SandboxFailed",
-                      "a function with a port needs an agent that runs as root: it reaches the port "
-                      "inside the sandbox's network");
-    else if (r < 0)
-        instance_fail(i, "SandboxFailed", "the agent is out of descriptors or memory");
-    else
-        instance_set_timer(i, limit, on_init_late);
-}
-
-void instance_forked(struct instance *i, const struct sandbox_started *s)
-{
-    i->sandbox = true;
-    memcpy(i->cgroup, s->cgroup, sizeof(i->cgroup));
-    if (i->state == STATE_FETCHING) {
-        i->phase_ns[PHASE_SANDBOX] = instance_phase_end(i);
-        set_state(i, STATE_CREATING);
-        set_state(i, STATE_INITIALIZING);
-    }
-    initialise(i, s, true);
-}
-
-static void on_started(void *user, const char *id, const struct sandbox_started *s)
-{
-    struct instance *i;
-
-    if (forked_started(user, id, s))
-        return;
-    i = instance_find(user, id);
-    if (!i || i->state != STATE_CREATING) {
-        close(s->stdout_fd);
-        close(s->stderr_fd);
-        if (s->frames_listen_fd >= 0)
-            close(s->frames_listen_fd);
-        if (s->api_listen_fd >= 0)
-            close(s->api_listen_fd);
-        if (i)
-            instance_stop(i, 0);
-        return;
-    }
-    memcpy(i->cgroup, s->cgroup, sizeof(i->cgroup));
-    i->phase_ns[PHASE_SANDBOX] = s->create_ns;
-    report_sandbox(i->pool->config.report, s->pooled);
-    instance_phase_end(i);
-    set_state(i, STATE_INITIALIZING);
-    template_keep_socket(i, s->frames_listen_fd);
-    initialise(i, s, false);
-}
-
-static void on_failed(void *user, const char *id, const struct err *e)
-{
-    struct instance *i = instance_find(user, id);
-
-    if (forked_failed(user, id, e) || !i)
-        return;
-    i->sandbox = false;
-    if (i->state == STATE_DRAINING)
-        end_stopped(i);
-    else
-        instance_fail(i, "SandboxFailed", e->message);
-    reap_when_gone(i);
-}
-
-static void on_exit_of(void *user, const char *id, const struct sandbox_exit *e)
-{
-    struct instance *i;
-    bool forked;
-
-    if (template_told(user, id)) {
-        template_exited(user, id);
-        return;
-    }
-    i = forked_exited(user, id, &forked);
-    if (!forked)
-        i = instance_find(user, id);
-    if (!i)
-        return;
     i->sandbox = false;
     i->exited = true;
     i->exit = *e;
@@ -489,102 +339,12 @@ static void on_exit_of(void *user, const char *id, const struct sandbox_exit *e)
     instance_check_end(i);
 }
 
-static void on_lost(void *user)
+void instance_never_was(struct instance *i, const struct err *e)
 {
-    struct pool *p = user;
-
-    log_error("the launcher ended: so does the agent");
-    loop_stop(p->loop);
-}
-
-const struct launcher_ops pool_launcher_ops = {
-    .on_started = on_started, .on_failed = on_failed, .on_exit = on_exit_of, .on_lost = on_lost};
-
-void instance_ready(struct instance *i, unsigned slots)
-{
-    i->slots = slots;
-    if (instance_is_up(i)) {
-        slot_update(i);
-        slots_offer(i->revision);
-        return;
-    }
-    if (i->state != STATE_INITIALIZING || template_tries(i))
-        return;
-    i->phase_ns[PHASE_INIT] = instance_phase_end(i);
-    for (int p = PHASE_SCHEDULE; p <= PHASE_INIT; p++)
-        report_phase(i->pool->config.report, (enum start_phase)p, i->phase_ns[p]);
-    loop_timer_cancel(i->pool->loop, &i->timer);
-    i->ready_at_ms = i->idle_since_ms = clock_wall_ms();
-    i->idle_ns = loop_now(i->pool->loop);
-    set_state(i, STATE_READY);
-    slots_offer(i->revision);
-    freeze_when_idle(i);
-}
-
-static int instance_new(struct pool *p, struct revision *r, const char *id, struct instance **ret)
-{
-    struct instance *i = calloc(1, sizeof(*i));
-
-    if (!i)
-        return -ENOMEM;
-    i->pool = p;
-    i->revision = r;
-    i->state = STATE_PENDING;
-    list_init(&i->of_revision);
-    list_init(&i->free);
-    list_init(&i->invocations);
-    list_init(&i->leases);
-    list_init(&i->waiting);
-    i->fork_socket = -1;
-    i->id = strdup(id);
-    i->log = logs_get(p->logs, r->function_key);
-    if (!i->id || !i->log || map_put(&p->instances, &i->node, i->id, strlen(id)) < 0) {
-        function_log_put(i->log);
-        free(i->id);
-        free(i);
-        return -ENOMEM;
-    }
-    list_push_back(&r->instances, &i->of_revision);
-    r->count++;
-    r->live++;
-    report_instance(p->config.report, r->function_key, r->revision, 1);
-    *ret = i;
-    return 0;
-}
-
-void instance_start(struct instance *i)
-{
-    int r = outside_code_get(i->pool, i->revision->spec->package, on_code, i);
-
-    if (r < 0)
-        instance_fail(i, "FetchFailed",
-                      r == -EINVAL ? "its package has no valid digest" : strerror(-r));
-}
-
-int instance_create(struct pool *p, const Rouse__Control__V1__DesiredInstance *d)
-{
-    struct revision *r = revision_get(p, d->function_key, d->revision);
-    struct instance *i;
-    int e;
-
-    if (!r || p->instances.count >= INSTANCES_MAX)
-        return -ENOBUFS;
-    e = instance_new(p, r, d->id, &i);
-    if (e < 0)
-        return e;
-    i->phase_ns[PHASE_SCHEDULE] = d->schedule_us * NS_PER_US;
-    i->since_ns = clock_monotonic_ns();
-    if (!r->spec) {
-        instance_fail(i, "UnknownRevision", "its specification has never been sent to this node");
-        return 0;
-    }
-    i->runtime = runtimes_get(p->config.runtimes, r->spec->runtime);
-    if (!i->runtime) {
-        instance_fail(i, "UnknownRuntime", "this node does not have its runtime");
-        return 0;
-    }
-    set_state(i, STATE_FETCHING);
-    if (!template_takes(i))
-        instance_start(i);
-    return 0;
+    i->sandbox = false;
+    if (i->state == STATE_DRAINING)
+        end_stopped(i);
+    else
+        instance_fail(i, "SandboxFailed", e->message);
+    reap_when_gone(i);
 }

@@ -2,7 +2,9 @@
  *
  * pool.c       desired state in, what is asked from outside
  * revision.c   what is known of a revision, and its instances
- * instance.c   the state machine of one instance, from fetch to exit
+ * instance.c   the states of one instance, and how it ends
+ * instance_start.c  its way up, from the wish to ready
+ * launched.c   what the launcher says, and of whom
  * template.h   spec.start: fork: instances that are forked of one that was initialised
  * hooks.c      what is called around its life: initializer, preFreeze, preStop
  * freeze.c     Ready <-> Frozen: what is idle uses no CPU
@@ -169,27 +171,35 @@ int revision_learn(struct pool *p, const Rouse__Control__V1__RevisionSpec *spec)
 void revision_drop_unused(struct pool *p);
 struct revision *revision_free(struct revision *r);
 
-/* ---- instance.c */
+/* ---- instance_start.c */
 int instance_create(struct pool *p, const Rouse__Control__V1__DesiredInstance *d);
 void instance_start(struct instance *i); /* Fetching: in a sandbox of its own */
+/* Creating: that is its sandbox, whose descriptors become its own. */
+void instance_started(struct instance *i, const struct sandbox_started *s);
 /* It is a process that was forked: its outputs and, as frames_listen_fd, its connection, which become its own. */
 void instance_forked(struct instance *i, const struct sandbox_started *s);
+void instance_ready(struct instance *i, unsigned slots);
+/* Ends the current start phase and begins the next: its length in ns. */
+uint64_t instance_phase_end(struct instance *i);
+
+/* ---- instance.c */
+void instance_set_state(struct instance *i, enum instance_state to);
+/* Ready <-> Frozen. The controller is told by status_send(), which can wait for what is urgent. */
+void instance_turn(struct instance *i, enum instance_state to);
 void instance_drain(struct instance *i, const char *reason);
 void instance_stop(struct instance *i, uint64_t grace_ns);
 /* Failed with that reason, at once; what runs there is lost, the sandbox is killed. */
 void instance_fail(struct instance *i, const char *reason, const char *message);
 /* Draining, but killed at once: its runtime did not end an invocation in time. */
 void instance_time_out(struct instance *i, const char *message);
-void instance_ready(struct instance *i, unsigned slots);
-/* Ready <-> Frozen. The controller is told by status_send(), which can wait for what is urgent. */
-void instance_turn(struct instance *i, enum instance_state to);
+/* Its sandbox, or its process, has ended; or has never come to be. */
+void instance_gone(struct instance *i, const struct sandbox_exit *e);
+void instance_never_was(struct instance *i, const struct err *e);
 /* One timer for what the state waits for: the next call replaces it. */
 void instance_set_timer(struct instance *i, uint64_t in_ns, void (*fn)(struct loop_timer *t));
 void instance_check_end(struct instance *i);
 void instance_quiet(struct instance *i); /* its last invocation ended */
 struct instance *instance_find(struct pool *p, const char *id);
-/* Ends the current start phase and begins the next: its length in ns. */
-uint64_t instance_phase_end(struct instance *i);
 struct instance *instance_free(struct instance *i);
 
 /* ---- hooks.c */
