@@ -17,6 +17,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -51,7 +52,7 @@ static int spawn(const char *program, int archive_fd, int dir_fd, int out_fd, pi
     return -r;
 }
 
-/* Up to `size` - 1 bytes, until the other end is closed. -ETIMEDOUT, -ECANCELED. */
+/* Until the other end is closed; the first `size` - 1 bytes are kept. -ETIMEDOUT, -ECANCELED. */
 static int read_message(int fd, int stop_fd, int time_ms, char *out, size_t size)
 {
     const uint64_t until = clock_monotonic_ns() + (unsigned)time_ms * NS_PER_MS;
@@ -60,6 +61,8 @@ static int read_message(int fd, int stop_fd, int time_ms, char *out, size_t size
     for (;;) {
         struct pollfd p[2] = {{.fd = fd, .events = POLLIN}, {.fd = stop_fd, .events = POLLIN}};
         uint64_t now = clock_monotonic_ns();
+        bool full = n == size - 1;
+        char rest[64];
         ssize_t got;
 
         out[n] = '\0';
@@ -69,12 +72,12 @@ static int read_message(int fd, int stop_fd, int time_ms, char *out, size_t size
             continue;
         if (p[1].revents)
             return -ECANCELED;
-        got = read(fd, out + n, size - 1 - n);
+        got = full ? read(fd, rest, sizeof(rest)) : read(fd, out + n, size - 1 - n);
         if (got < 0 && errno == EINTR)
             continue;
-        if (got <= 0 || n + (size_t)got == size - 1)
+        if (got <= 0)
             return 0;
-        n += (size_t)got;
+        n += full ? 0 : (size_t)got;
     }
 }
 
@@ -113,8 +116,9 @@ int fetch_unpack(const char *program, int archive_fd, int dir_fd, int stop_fd, i
     if (r < 0)
         return err_errno(e, -r, "unpack: start %s", program);
     waited = read_message(in, stop_fd, time_ms, message, sizeof(message));
-    if (waited < 0)
-        kill(pid, SIGKILL);
+    /* Late, or it has closed its output: by its exit, whose status a kill leaves as it is, or because the archive
+     * has taken it over, and then it may never end. */
+    kill(pid, SIGKILL);
     while (waitpid(pid, &status, 0) < 0)
         if (errno != EINTR)
             return err_errno(e, errno, "unpack: wait");

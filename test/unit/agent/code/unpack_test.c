@@ -165,9 +165,36 @@ START_TEST(ends_in_time)
 }
 END_TEST
 
+/* What the archive has taken over may do as it likes: its words are cut, and it ends with them. */
+START_TEST(ends_when_it_has_spoken)
+{
+    static const struct {
+        const char *text, *message;
+    } rows[] = {
+        {"#!/bin/sh\nprintf %1000d 7; exit 5\n", "unpack:      "},
+        {"#!/bin/sh\nexec >&-; exec sleep 1000\n", "unpack: killed by signal 9"},
+    };
+    int fd = begin(geteuid()), archive = archive_of("pass");
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct err e = {0};
+        char path[96];
+
+        snprintf(path, sizeof(path), "%s/unpack-%zu", dir, i);
+        ck_assert_int_eq(file_write_atomic(path, rows[i].text, strlen(rows[i].text), 0700), 0);
+        ck_assert_int_eq(fetch_unpack(path, archive, fd, -1, 60000, &e), -EBADMSG);
+        ck_assert_msg(strstr(e.message, rows[i].message) == e.message, "%s", e.message);
+        ck_assert(no_children());
+    }
+    close(archive);
+    close(fd);
+    file_remove_tree(dir);
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
-    const TTest *const cases[] = {locked_in, ends_in_time};
+    const TTest *const cases[] = {locked_in, ends_in_time, ends_when_it_has_spoken};
 
     if (argc == 1 && !strcmp(argv[0], UNPACK_PROGRAM))
         code_unpack_main();
