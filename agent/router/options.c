@@ -1,13 +1,11 @@
 /* options.c - rouse-agent's flags: the table of them, their defaults, and what they must be together. */
+#include "base/address.h"
 #include "base/clock.h"
-#include "reactor/conn.h"
 #include "reactor/loop.h"
 #include "router/capacity.h"
 #include "router/options_internal.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <string.h>
 
 enum {
@@ -81,40 +79,21 @@ const struct daemon_flag options_flags[OPTION_FLAGS] = {
     {.name = "--reactor", .take = loop_backend_flag, .offset = offsetof(struct options, reactor)},
 };
 
-/* A loopback address, a wildcard one, or neither. Unix sockets are as private as loopback. */
-static void classify(const struct sockaddr_storage *sa, bool *ret_loopback, bool *ret_any)
-{
-    const struct sockaddr_in *in4 = (const struct sockaddr_in *)sa;
-    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)sa;
-
-    *ret_loopback = sa->ss_family == AF_UNIX;
-    *ret_any = false;
-    if (sa->ss_family == AF_INET) {
-        *ret_loopback = ntohl(in4->sin_addr.s_addr) >> 24 == 127;
-        *ret_any = in4->sin_addr.s_addr == htonl(INADDR_ANY);
-    } else if (sa->ss_family == AF_INET6) {
-        *ret_loopback = IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr);
-        *ret_any = IN6_IS_ADDR_UNSPECIFIED(&in6->sin6_addr);
-    }
-}
-
 enum bind_rule { BIND_PUBLIC, BIND_PEER };
 
 static int check_bind(const char *flag, const char *value, enum bind_rule rule,
                       const struct options *o, struct err *e)
 {
     struct sockaddr_storage sa;
-    bool loopback, any;
     socklen_t size;
 
     if (address_parse(value, &sa, &size) < 0)
         return daemon_flag_bad(e, flag, value,
                                "is not an address such as tcp://127.0.0.1:8080 or unix:///path");
-    classify(&sa, &loopback, &any);
-    if (rule == BIND_PUBLIC && !loopback && !o->insecure_http)
+    if (rule == BIND_PUBLIC && !address_is_local(&sa) && !o->insecure_http)
         return daemon_flag_bad(e, flag, value,
                                "is not loopback: plain HTTP there needs --insecure-http");
-    if (rule == BIND_PEER && any)
+    if (rule == BIND_PEER && address_is_any(&sa))
         return daemon_flag_bad(e, flag, value,
                                "is told to other nodes: name the address that they dial");
     return 0;

@@ -1,12 +1,10 @@
 /* options.c - rouse-controller's flags: the table of them, their defaults, and what they must be together. */
 #include "brain/options.h"
+#include "base/address.h"
 #include "base/clock.h"
-#include "reactor/conn.h"
 #include "reactor/loop.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <string.h>
 
 enum { TICKETS_MAX = 10000000, BODY_MIN = 1 << 10, BODY_MAX = 32 << 20 };
@@ -110,17 +108,6 @@ const struct daemon_flag controller_flags[CONTROLLER_FLAGS] = {
      .offset = offsetof(struct controller_options, reactor)},
 };
 
-/* Unix sockets are as private as loopback. */
-static bool is_loopback(const struct sockaddr_storage *sa)
-{
-    const struct sockaddr_in *in4 = (const struct sockaddr_in *)sa;
-    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)sa;
-
-    if (sa->ss_family == AF_INET)
-        return ntohl(in4->sin_addr.s_addr) >> 24 == 127;
-    return sa->ss_family == AF_UNIX || IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr);
-}
-
 static int check_bind(const char *flag, const char *value, bool tls,
                       const struct controller_options *o, struct err *e)
 {
@@ -129,7 +116,7 @@ static int check_bind(const char *flag, const char *value, bool tls,
 
     if (address_parse(value, &sa, &size) < 0)
         return daemon_flag_bad(e, flag, value, "is not an address such as tcp://127.0.0.1:7080");
-    if (is_loopback(&sa))
+    if (address_is_local(&sa))
         return 0;
     if (!o->token_file)
         return daemon_flag_bad(e, flag, value,

@@ -112,3 +112,27 @@ void address_text(const struct sockaddr_storage *sa, socklen_t size, char out[12
         snprintf(out, 128, "unknown");
     }
 }
+
+static const struct sockaddr_in *four(const struct sockaddr_storage *sa)
+{
+    return sa->ss_family == AF_INET ? (const struct sockaddr_in *)sa : NULL;
+}
+
+static const struct sockaddr_in6 *six(const struct sockaddr_storage *sa)
+{
+    return sa->ss_family == AF_INET6 ? (const struct sockaddr_in6 *)sa : NULL;
+}
+
+bool address_is_local(const struct sockaddr_storage *sa)
+{
+    if (four(sa))
+        return ntohl(four(sa)->sin_addr.s_addr) >> 24 == 127;
+    return six(sa) ? IN6_IS_ADDR_LOOPBACK(&six(sa)->sin6_addr) : sa->ss_family == AF_UNIX;
+}
+
+bool address_is_any(const struct sockaddr_storage *sa)
+{
+    if (four(sa))
+        return four(sa)->sin_addr.s_addr == htonl(INADDR_ANY);
+    return six(sa) && IN6_IS_ADDR_UNSPECIFIED(&six(sa)->sin6_addr);
+}
