@@ -501,6 +501,7 @@ class Runtime:
         pid = os.fork()
         if pid:
             self.children.pids.add(pid)
+            self.children.reap()  # it may have ended before it was known by its pid
             return
         try:
             os.setsid()  # signals to its process group are its own
