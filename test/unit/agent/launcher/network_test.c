@@ -162,14 +162,14 @@ static struct cidr block(const char *text)
     return c;
 }
 
-/* For each "ADDRESS PORT" of the list, "yes" or "no". */
+/* For each "ADDRESS,PORT" of the list, "yes" or "no"; all at once, since a "no" takes a second. */
 static void ask(struct bench *b, struct sandbox_spec *s, const char *list, const char *want)
 {
     char script[1500], *out;
 
     snprintf(script, sizeof(script),
-             "for a in %s; do nc -w 1 ${a%%,*} ${a#*,} </dev/null >/dev/null 2>&1 && echo -n 'yes ' || "
-             "echo -n 'no '; done",
+             "k=100; for a in %s; do k=$((k + 1)); { nc -w 1 ${a%%,*} ${a#*,} </dev/null >/dev/null 2>&1 "
+             "&& echo -n 'yes ' || echo -n 'no '; } >/tmp/$k & done; wait; cat /tmp/*",
              list);
     out = run_script(b, s, script);
     ck_assert_msg(!strcmp(out, want), "%s: \"%s\", not \"%s\"", list, out, want);
@@ -240,14 +240,15 @@ START_TEST(egress_and_nothing_else)
     close(b.at.stderr_fd);
 
     /* What it listens on is not there for the node's processes: neither taken nor refused. */
-    snprintf(script, sizeof(script), "timeout 2 bash -c '</dev/tcp/%s/5353' 2>/dev/null", address);
+    snprintf(script, sizeof(script), "timeout 1 bash -c '</dev/tcp/%s/5353' 2>/dev/null", address);
     ck_assert_int_eq(shell(script), 124);
     snprintf(script, sizeof(script),
              "nc -w 5 " OUTSIDE " 5353 </dev/null || echo no-outside\n"
              "g=$(ip route | sed -n 's/default via \\([0-9.]*\\).*/\\1/p')\n"
              "for a in " NODE " $g %s 169.254.169.254 127.0.0.1; do\n"
-             "  nc -w 1 $a 5353 </dev/null 2>/dev/null && echo reached $a\n"
+             "  nc -w 1 $a 5353 </dev/null 2>/dev/null && echo reached $a &\n"
              "done\n"
+             "wait\n"
              "ip addr add 10.9.8.7/32 dev eth0 2>/dev/null || echo no-admin\n"
              "ip link | grep -c '^[0-9]'; ip -6 addr show eth0 | wc -l\n"
              "echo end\n",
