@@ -50,8 +50,11 @@ static size_t fill_keys(struct slot *all)
 
 static void check_all(const struct radix_node *root, const struct slot *all, size_t count)
 {
+    size_t wrong = 0; /* an assertion for each of millions would take most of the time */
+
     for (size_t i = 0; i < count; i++)
-        ck_assert_ptr_eq(radix_get(root, all[i].key, all[i].size), all[i].value);
+        wrong += radix_get(root, all[i].key, all[i].size) != all[i].value;
+    ck_assert_uint_eq(wrong, 0);
 }
 
 static void count_one(void *user, void *value)
