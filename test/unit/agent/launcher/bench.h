@@ -38,6 +38,7 @@ struct bench {
     struct loop_timer limit;
     char want; /* stop the loop at: 's'tarted, 'e'nd, 'l'ost */
     int started, failed, exited, lost;
+    int many; /* run_many()'s ends that have not come */
     struct sandbox_started at;
     struct sandbox_exit exit;
     struct err error;
@@ -278,6 +279,42 @@ static inline char *run_script(struct bench *b, struct sandbox_spec *s, const ch
         fprintf(stderr, "%s: %s", s->id, errors);
     free(errors);
     return out;
+}
+
+static inline void close_started(void *user, const char *id, const struct sandbox_started *s)
+{
+    (void)user, (void)id;
+    close(s->stdout_fd);
+    close(s->stderr_fd);
+}
+
+static inline void count_end(void *user, const char *id, const struct sandbox_exit *e)
+{
+    struct bench *b = user;
+
+    (void)id;
+    ck_assert_int_eq(e->code, 0);
+    if (--b->many == 0)
+        loop_stop(b->loop);
+}
+
+/* For a bench_launch() before run_many(). */
+static const struct launcher_ops many_ops = {close_started, on_failed, count_end, on_lost};
+
+/* Creates so many of that spec, all at once; each ends with 0. */
+static inline void run_many(struct bench *b, struct sandbox_spec s, int count)
+{
+    char id[24];
+
+    b->many = count;
+    s.id = id;
+    for (int i = 0; i < count; i++) {
+        snprintf(id, sizeof(id), "many-%d", i);
+        ck_assert_int_eq(launcher_create(b->launcher, &s), 0);
+    }
+    run_until(b, 'e');
+    ck_assert_int_eq(b->many, 0);
+    ck_assert_int_eq(b->failed, 0);
 }
 
 /* Asks for it, and waits until the cgroup's own file says so. */

@@ -146,12 +146,37 @@ static void set_resolv_conf(const char *text)
     unlink(path);
 }
 
-static bool has_tools(void)
+/* This process is the node then, and the pid is that of the outside; 0: skipped. */
+static pid_t begin(bool six)
 {
-    if (shell("ip -V >/dev/null 2>&1 && nft -v >/dev/null 2>&1") == 0)
-        return true;
-    printf("skipped: no ip or nft\n");
-    return false;
+    const char *why = missing();
+
+    if (!why && shell("ip -V >/dev/null 2>&1 && nft -v >/dev/null 2>&1"))
+        why = "no ip or nft";
+    if (why) {
+        printf("skipped: %s\n", why);
+        return 0;
+    }
+    ck_assert_int_eq(unshare(CLONE_NEWNET), 0);
+    return start_outside(six);
+}
+
+/* A sandbox that writes its address, and listens. */
+static void start_victim(struct bench *b, const char *script, char address[64])
+{
+    const char *const argv[] = {"/bin/sh", "-c", script, NULL};
+    struct sandbox_spec s = spec_of(b, argv);
+
+    s.id = "victim";
+    s.kind.network = SANDBOX_NETWORK_EGRESS;
+    ck_assert_int_eq(launcher_create(b->launcher, &s), 0);
+    run_until(b, 's');
+    fcntl(b->at.stdout_fd, F_SETFL, 0);
+    memset(address, 0, 64);
+    ck_assert_int_gt(read(b->at.stdout_fd, address, 63), 4);
+    address[strcspn(address, "\n")] = '\0';
+    close(b->at.stdout_fd);
+    close(b->at.stderr_fd);
 }
 
 static struct cidr block(const char *text)
@@ -208,37 +233,22 @@ static void end_outside(pid_t outside)
 
 START_TEST(egress_and_nothing_else)
 {
-    static const char *const victim[] = {"/bin/sh", "-c",
-                                         "ip -4 -o addr show eth0 | sed 's/.*inet //;s,/.*,,';"
-                                         "exec nc -l -p 5353",
-                                         NULL};
-    char script[1024], address[32] = "", *out;
+    char script[1024], address[64], *out;
     struct bench b;
     struct sandbox_spec s;
     struct names names;
     int node_service;
     pid_t outside;
 
-    NEED();
-    if (!has_tools())
+    outside = begin(false);
+    if (!outside)
         return;
-    ck_assert_int_eq(unshare(CLONE_NEWNET), 0);
-    outside = start_outside(false);
     node_service = listen_any();
     bench_open(&b);
     if (no_network(&b))
         goto end;
-    s = spec_of(&b, victim);
-    s.id = "victim";
-    s.kind.network = SANDBOX_NETWORK_EGRESS;
-    ck_assert_int_eq(launcher_create(b.launcher, &s), 0);
-    run_until(&b, 's');
-    fcntl(b.at.stdout_fd, F_SETFL, 0);
-    ck_assert_int_gt(read(b.at.stdout_fd, address, sizeof(address) - 1), 8);
-    address[strcspn(address, "\n")] = '\0';
-    close(b.at.stdout_fd);
-    close(b.at.stderr_fd);
-
+    start_victim(&b, "ip -4 -o addr show eth0 | sed 's/.*inet //;s,/.*,,'; exec nc -l -p 5353",
+                 address);
     /* What it listens on is not there for the node's processes: neither taken nor refused. */
     snprintf(script, sizeof(script), "timeout 1 bash -c '</dev/tcp/%s/5353' 2>/dev/null", address);
     ck_assert_int_eq(shell(script), 124);
@@ -253,7 +263,9 @@ START_TEST(egress_and_nothing_else)
              "ip link | grep -c '^[0-9]'; ip -6 addr show eth0 | wc -l\n"
              "echo end\n",
              address);
+    s = spec_of(&b, NULL);
     s.id = "attacker";
+    s.kind.network = SANDBOX_NETWORK_EGRESS;
     out = run_script(&b, &s, script);
     ck_assert_str_eq(out, "::ffff:" NODE "\nno-admin\n2\n0\nend\n");
     free(out);
@@ -293,11 +305,9 @@ START_TEST(denied)
     struct bench b;
     pid_t outside;
 
-    NEED();
-    if (!has_tools())
+    outside = begin(true);
+    if (!outside)
         return;
-    ck_assert_int_eq(unshare(CLONE_NEWNET), 0);
-    outside = start_outside(true);
     bench_make(&b);
     b.network = (struct network_config){
         .deny = deny, .deny_count = LIST_SIZE(deny), .allow = allow, .allow_count = LIST_SIZE(allow)};
@@ -326,40 +336,28 @@ START_TEST(six)
 {
     struct cidr deny[] = {block("192.0.2.64/26"), block("2001:db8::66")};
     const char *const ports[] = {"tcp://[2001:db8::2]:5353", NULL};
-    char address[64] = "", list[256], *out;
-    static const char *const victim[] = {
-        "/bin/sh", "-c",
-        "ip -6 -o addr show eth0 scope global | sed 's/.*inet6 //;s,/.*,,';"
-        "exec nc -l -p 5353",
-        NULL};
+    char address[64], list[256], *out;
     struct sandbox_spec s;
     struct bench b;
     int node_service;
     pid_t outside;
 
-    NEED();
-    if (!has_tools())
+    outside = begin(true);
+    if (!outside)
         return;
-    ck_assert_int_eq(unshare(CLONE_NEWNET), 0);
-    outside = start_outside(true);
     node_service = listen_any();
     bench_make(&b);
     b.network = (struct network_config){.deny = deny, .deny_count = LIST_SIZE(deny)};
     bench_launch(&b, false, &bench_ops);
     if (no_network(&b))
         goto end;
-    s = spec_of(&b, victim);
-    s.id = "victim";
-    s.kind.network = SANDBOX_NETWORK_EGRESS;
-    ck_assert_int_eq(launcher_create(b.launcher, &s), 0);
-    run_until(&b, 's');
-    fcntl(b.at.stdout_fd, F_SETFL, 0);
-    ck_assert_int_gt(read(b.at.stdout_fd, address, sizeof(address) - 1), 4);
-    address[strcspn(address, "\n")] = '\0';
-    close(b.at.stdout_fd);
-    close(b.at.stderr_fd);
+    start_victim(
+        &b, "ip -6 -o addr show eth0 scope global | sed 's/.*inet6 //;s,/.*,,'; exec nc -l -p 5353",
+        address);
     ck_assert_int_eq(strncmp(address, "fd72:", 5), 0);
+    s = spec_of(&b, NULL);
     s.id = "attacker";
+    s.kind.network = SANDBOX_NETWORK_EGRESS;
     /* Outside, denied, denied by NAT64's address, the node by its two addresses, the other instance, metadata. */
     snprintf(
         list, sizeof(list),
@@ -396,11 +394,9 @@ START_TEST(sources)
     int heard, k = 0;
     char bytes[32];
 
-    NEED();
-    if (!has_tools())
+    outside = begin(true);
+    if (!outside)
         return;
-    ck_assert_int_eq(unshare(CLONE_NEWNET), 0);
-    outside = start_outside(true);
     bench_open(&b);
     snprintf(command, sizeof(command), "cc -O1 -D_GNU_SOURCE -static -o %s/spoof " SPOOF_SOURCE,
              b.code);
@@ -445,11 +441,9 @@ START_TEST(a_way_out_that_comes_late)
     struct bench b;
     pid_t outside;
 
-    NEED();
-    if (!has_tools())
+    outside = begin(true);
+    if (!outside)
         return;
-    ck_assert_int_eq(unshare(CLONE_NEWNET), 0);
-    outside = start_outside(true);
     ck_assert_int_eq(shell("ip route del default && ip -6 route del default"), 0);
     ck_assert_int_eq(shell("echo 0 >/proc/sys/net/ipv4/conf/up0/forwarding"), 0);
     bench_open(&b);
@@ -483,11 +477,9 @@ START_TEST(names_of_a_denied_range)
     pid_t outside;
     char *out;
 
-    NEED();
-    if (!has_tools())
+    outside = begin(false);
+    if (!outside)
         return;
-    ck_assert_int_eq(unshare(CLONE_NEWNET), 0);
-    outside = start_outside(false);
     set_resolv_conf("nameserver 10.0.0.53\n");
     bench_make(&b);
     b.network = (struct network_config){.deny = &deny, .deny_count = 1};
@@ -515,11 +507,9 @@ START_TEST(names_from_loopback)
     pid_t outside, server, other;
     char *out;
 
-    NEED();
-    if (!has_tools())
+    outside = begin(false);
+    if (!outside)
         return;
-    ck_assert_int_eq(unshare(CLONE_NEWNET), 0);
-    outside = start_outside(false);
     set_resolv_conf("nameserver 127.0.0.1\nsearch lan\n");
     server = serve_names("127.0.0.1");
     other = serve_names("127.0.0.2");
@@ -557,11 +547,9 @@ START_TEST(gateway)
     pid_t outside, service;
     int listener;
 
-    NEED();
-    if (!has_tools())
+    outside = begin(false);
+    if (!outside)
         return;
-    ck_assert_int_eq(unshare(CLONE_NEWNET), 0);
-    outside = start_outside(false);
     listener = listen_any();
     service = fork();
     if (service == 0)

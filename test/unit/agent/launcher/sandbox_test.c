@@ -448,45 +448,17 @@ START_TEST(attached_once)
 }
 END_TEST
 
-static int ended;
-static void count_end(void *user, const char *id, const struct sandbox_exit *e)
-{
-    struct bench *b = user;
-
-    (void)id;
-    ck_assert_int_eq(e->code, 0);
-    if (++ended == 24)
-        loop_stop(b->loop);
-}
-
-static void close_started(void *user, const char *id, const struct sandbox_started *s)
-{
-    (void)user;
-    (void)id;
-    close(s->stdout_fd);
-    close(s->stderr_fd);
-}
-
 START_TEST(many_at_once)
 {
-    static const struct launcher_ops ops = {close_started, on_failed, count_end, on_lost};
     static const char *const argv[] = {"/bin/sh", "-c", "exit 0", NULL};
-    char id[24];
     struct bench b;
     struct sandbox_spec s;
 
     NEED();
     bench_make(&b);
-    bench_launch(&b, false, &ops);
+    bench_launch(&b, false, &many_ops);
     s = spec_of(&b, argv);
-    s.id = id;
-    for (int i = 0; i < 24; i++) {
-        snprintf(id, sizeof(id), "many-%d", i);
-        ck_assert_int_eq(launcher_create(b.launcher, &s), 0);
-    }
-    run_until(&b, 'e');
-    ck_assert_int_eq(ended, 24);
-    ck_assert_int_eq(b.failed, 0);
+    run_many(&b, s, 24);
     bench_close(&b);
 }
 END_TEST
