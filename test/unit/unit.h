@@ -1,4 +1,5 @@
-/* unit.h - the main() of every unit test: UNIT_MAIN(name, case...) over Check.
+/* unit.h - the main() of every unit test: UNIT_MAIN(name, case...) over Check, or, for cases that are run with several
+ * numbers or shall end in a certain way, one that adds them to unit_case() and returns unit_run().
  *
  * Each case is START_TEST(x) ... END_TEST. CK_FORK stays on, so a crash is one
  * failure and not the end of the run. */
@@ -6,22 +7,37 @@
 #include <check.h>
 #include <stdlib.h>
 
-static inline int unit_main(const char *name, const TTest *const *cases, size_t n)
+/* A suite of one case with its time limit. */
+static inline TCase *unit_case(const char *name, SRunner **ret)
 {
     Suite *s = suite_create(name);
     TCase *tc = tcase_create(name);
-    SRunner *sr;
-    int failed;
 
     tcase_set_timeout(tc, 60);
-    for (size_t i = 0; i < n; i++)
-        tcase_add_test(tc, cases[i]);
     suite_add_tcase(s, tc);
-    sr = srunner_create(s);
+    *ret = srunner_create(s);
+    return tc;
+}
+
+/* What main() returns. */
+static inline int unit_run(SRunner *sr)
+{
+    int failed;
+
     srunner_run_all(sr, CK_ENV);
     failed = srunner_ntests_failed(sr);
     srunner_free(sr);
     return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+static inline int unit_main(const char *name, const TTest *const *cases, size_t n)
+{
+    SRunner *sr;
+    TCase *tc = unit_case(name, &sr);
+
+    for (size_t i = 0; i < n; i++)
+        tcase_add_test(tc, cases[i]);
+    return unit_run(sr);
 }
 #define UNIT_MAIN(name, ...)                                                                       \
     int main(void)                                                                                 \

@@ -576,12 +576,9 @@ END_TEST
 
 int main(void)
 {
-    Suite *s = suite_create("instance");
-    TCase *t = tcase_create("instance");
     SRunner *r;
-    int failed;
+    TCase *t = unit_case("instance", &r);
 
-    tcase_set_timeout(t, 60);
     tcase_add_test(t, the_whole_way);
     tcase_add_test(t, processors);
     tcase_add_test(t, epochs);
@@ -598,10 +595,5 @@ int main(void)
     tcase_add_test(t, the_end_stops_everything);
     tcase_add_test(t, nothing_new_while_it_ends);
     tcase_add_test(t, sockets_close_with_the_init);
-    suite_add_tcase(s, t);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return unit_run(r);
 }

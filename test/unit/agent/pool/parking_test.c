@@ -140,10 +140,8 @@ END_TEST
 
 int main(void)
 {
-    Suite *s = suite_create("parking");
-    TCase *t = tcase_create("all");
     SRunner *r;
-    int failed;
+    TCase *t = unit_case("parking", &r);
 
     tcase_add_loop_test(t, environments, 0, (int)ARRAY_LEN(rows));
     tcase_add_test(t, too_large);
@@ -151,10 +149,5 @@ int main(void)
     tcase_add_test(t, one_that_was_not_parked);
     tcase_add_test(t, started_with_its_environment);
     tcase_add_test(t, a_program_with_a_port_is_started_itself);
-    suite_add_tcase(s, t);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return unit_run(r);
 }

@@ -206,10 +206,8 @@ END_TEST
 
 int main(void)
 {
-    Suite *s = suite_create("link_http");
-    TCase *t = tcase_create("link_http");
     SRunner *r;
-    int failed;
+    TCase *t = unit_case("link_http", &r);
 
     tcase_add_test(t, bodies_and_windows);
     tcase_add_test(t, an_empty_body_ends_without_one);
@@ -217,10 +215,5 @@ int main(void)
     tcase_add_test(t, interim_answers_have_a_limit);
     tcase_add_test(t, events_know_no_http);
     tcase_add_test(t, hello_of_another_kind);
-    suite_add_tcase(s, t);
-    r = srunner_create(s);
-    srunner_run_all(r, CK_ENV);
-    failed = srunner_ntests_failed(r);
-    srunner_free(r);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return unit_run(r);
 }

@@ -4,8 +4,8 @@
 #pragma once
 #include "base/clock.h"
 #include "reactor/conn.h"
+#include "unit.h"
 
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -179,18 +179,10 @@ static inline void hear_end(int fd)
     int main(void)                                                                                 \
     {                                                                                              \
         const TTest *const cases[] = {__VA_ARGS__};                                                \
-        Suite *s = suite_create(name);                                                             \
-        TCase *tc = tcase_create(name);                                                            \
         SRunner *sr;                                                                               \
-        int failed;                                                                                \
+        TCase *tc = unit_case(name, &sr);                                                          \
                                                                                                    \
-        tcase_set_timeout(tc, 60);                                                                 \
         for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)                                \
             tcase_add_loop_test(tc, cases[i], ROUSE_BACKEND_EPOLL, ROUSE_BACKEND_IO_URING + 1);    \
-        suite_add_tcase(s, tc);                                                                    \
-        sr = srunner_create(s);                                                                    \
-        srunner_run_all(sr, CK_ENV);                                                               \
-        failed = srunner_ntests_failed(sr);                                                        \
-        srunner_free(sr);                                                                          \
-        return failed ? EXIT_FAILURE : EXIT_SUCCESS;                                               \
+        return unit_run(sr);                                                                       \
     }

@@ -245,12 +245,9 @@ END_TEST
 
 int main(void)
 {
-    Suite *s = suite_create("stack");
-    TCase *tc = tcase_create("stack");
-    SRunner *sr;
-    int failed;
+    SRunner *r;
+    TCase *tc = unit_case("stack", &r);
 
-    tcase_set_timeout(tc, 60);
     tcase_add_test(tc, a_stack_is_all_usable_and_aligned);
     tcase_add_exit_test(tc, writing_below_a_stack_faults, 42);
     tcase_add_exit_test(tc, writing_below_a_stack_faults_with_mprotect, 42);
@@ -262,10 +259,5 @@ int main(void)
     }
     tcase_add_test(tc, what_is_wanted_again_stays_resident);
     tcase_add_test(tc, the_last_one_put_is_the_first_to_be_had_and_pools_are_bounded);
-    suite_add_tcase(s, tc);
-    sr = srunner_create(s);
-    srunner_run_all(sr, CK_ENV);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return unit_run(r);
 }

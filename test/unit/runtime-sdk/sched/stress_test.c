@@ -580,19 +580,11 @@ END_TEST
 
 int main(void)
 {
-    Suite *s = suite_create("sched/stress");
-    TCase *tc = tcase_create("stress");
-    SRunner *sr;
-    int failed;
+    SRunner *r;
+    TCase *tc = unit_case("sched/stress", &r);
 
-    tcase_set_timeout(tc, 60);
     tcase_add_loop_test(tc, no_wake_up_is_lost, 0, 3);
     tcase_add_loop_test(tc, takers_and_those_who_enter_agree, 0, 3);
     tcase_add_loop_test(tc, idle_processor_is_woken, 1, 3);
-    suite_add_tcase(s, tc);
-    sr = srunner_create(s);
-    srunner_run_all(sr, CK_ENV);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return unit_run(r);
 }

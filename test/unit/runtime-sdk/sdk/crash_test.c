@@ -203,20 +203,12 @@ END_TEST
 
 int main(void)
 {
-    Suite *s = suite_create("crash");
-    TCase *tc = tcase_create("crash");
-    SRunner *sr;
-    int failed;
+    SRunner *r;
+    TCase *tc = unit_case("crash", &r);
 
-    tcase_set_timeout(tc, 60);
     tcase_add_loop_test(tc, alone, 0, CRASHES);
     tcase_add_loop_test(tc, beside_others, 0, CRASHES);
     tcase_add_test(tc, what_was_queued_goes_first);
     tcase_add_test(tc, exits);
-    suite_add_tcase(s, tc);
-    sr = srunner_create(s);
-    srunner_run_all(sr, CK_ENV);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return unit_run(r);
 }

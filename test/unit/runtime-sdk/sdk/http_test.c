@@ -419,12 +419,9 @@ END_TEST
 
 int main(void)
 {
-    Suite *s = suite_create("http");
-    TCase *tc = tcase_create("http");
-    SRunner *sr;
-    int failed;
+    SRunner *r;
+    TCase *tc = unit_case("http", &r);
 
-    tcase_set_timeout(tc, 60);
     tcase_add_test(tc, heads);
     tcase_add_test(tc, what_a_head_may_not_be);
     tcase_add_test(tc, bodies_are_streams);
@@ -433,10 +430,5 @@ int main(void)
     tcase_add_test(tc, cancel);
     tcase_add_test(tc, answers_before_the_request_is_complete);
     tcase_add_loop_test(tc, broken_agents, 0, BROKEN);
-    suite_add_tcase(s, tc);
-    sr = srunner_create(s);
-    srunner_run_all(sr, CK_ENV);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return unit_run(r);
 }

@@ -305,12 +305,9 @@ END_TEST
 
 int main(void)
 {
-    Suite *s = suite_create("start");
-    TCase *tc = tcase_create("start");
-    SRunner *sr;
-    int failed;
+    SRunner *r;
+    TCase *tc = unit_case("start", &r);
 
-    tcase_set_timeout(tc, 60);
     tcase_add_test(tc, answers);
     tcase_add_loop_test(tc, logs, 0, 2);
     tcase_add_test(tc, stacks);
@@ -321,10 +318,5 @@ int main(void)
     tcase_add_test(tc, two_at_once_is_refused);
     tcase_add_test(tc, forked_child);
     tcase_add_test(tc, no_agent);
-    suite_add_tcase(s, tc);
-    sr = srunner_create(s);
-    srunner_run_all(sr, CK_ENV);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return unit_run(r);
 }
