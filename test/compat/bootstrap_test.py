@@ -64,6 +64,7 @@ class Instance:
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.socket, _ = listener.accept()
         listener.close()
+        os.unlink("s")
         self.socket.settimeout(30)
         self.reader = self.socket.makefile("rb")
         self.hello = {"protocol": 1, "function": "hello", "namespace": "default", "revision": "r1",
@@ -214,25 +215,6 @@ exports.handler = async (event) => {
 };
 '''},
 }
-
-
-@pytest.fixture
-def start(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    started = []
-
-    def begin(language, *args, **options):
-        started.append(Instance(tmp_path, COMMANDS[language], *args, **options))
-        return started[-1]
-
-    yield begin
-    for instance in started:
-        instance.close()
-
-
-@pytest.fixture(params=["python", "node"])
-def language(request):
-    return request.param
 
 
 # ---------------------------------------------------------------- golden bytes

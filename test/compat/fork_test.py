@@ -105,7 +105,6 @@ class Template(Instance):
         super().__init__(directory, COMMANDS["python"], {"index.py": INDEX}, **options)
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.settimeout(30)
-        os.unlink("s")
         self.listener.bind("s")
         self.listener.listen()
         self.ready(self.hello["concurrency"])

@@ -4,10 +4,11 @@
 
 The same function is started both ways and tells of its process; this test plays their agent.
 """
+import functools
 import json
 
 import pytest
-from bootstrap_test import COMMANDS, FATAL, ERROR, FIN, HELLO, TEXT, Instance
+from bootstrap_test import ERROR, FATAL, HELLO, TEXT
 
 ENVIRONMENT = {"TZ": "Asia/Kolkata", "GREETING": "Grüße\n=x", "EMPTY": "", "HOME": "/tmp"}
 
@@ -69,23 +70,8 @@ exports.handler = async (event, context) => [atLoad, tell(), context.memoryLimit
 
 
 @pytest.fixture
-def start(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    started = []
-
-    def begin(language, *args, parked=True, **options):
-        (tmp_path / "s").unlink(missing_ok=True)
-        started.append(Instance(tmp_path, COMMANDS[language], *args, parked=parked, **options))
-        return started[-1]
-
-    yield begin
-    for instance in started:
-        instance.close()
-
-
-@pytest.fixture(params=["python", "node"])
-def language(request):
-    return request.param
+def start(start):
+    return functools.partial(start, parked=True)
 
 
 def test_a_function_cannot_tell(start, language):
