@@ -1,94 +1,403 @@
 #include "autoscaler/autoscaler.h"
+#include "autoscaler/numbers.h"
 #include "base/clock.h"
+#include "flow/window.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define SETTLE_NS (10 * NS_PER_S) /* so long after a request nothing is predicted */
 
 const struct autoscaler_config autoscaler_defaults = {
     .stable_seconds = 60,
     .panic_seconds = 6,
+    .resource_seconds = 15,
     .utilization = 0.7,
-    .max_scale_up_rate = 1000,
-    .max_scale_down_rate = 2,
-    .panic_threshold = 2.0,
+    .kpa = {.max_scale_up_rate = 1000, .max_scale_down_rate = 2, .panic_threshold = 2.0},
 };
 
-/* Of values that are not negative. */
-static double ceiling(double v)
-{
-    double whole = v < 4294967295.0 ? (double)(uint32_t)v : 4294967295.0;
+struct autoscaler {
+    uint32_t stable_seconds, panic_seconds, resource_seconds;
+    bool exponential;
+    struct window *windows[METRIC_MEMORY]; /* concurrency, requests, cpu; NULL: not asked for */
+    struct kpa_state kpa[METRIC_LOADS];
+    struct extremes *delay;          /* NULL: none */
+    struct behavior_state *behavior; /* NULL: none */
+    struct behavior rules;           /* of `behavior` */
+    uint64_t minute;                 /* `provisioned` is of this minute of the wall clock */
+    uint32_t provisioned;
+    uint32_t last; /* requested last */
+};
 
-    return v > whole ? whole + 1 : whole;
+const char *autoscaler_reason_name(enum autoscaler_reason r)
+{
+    static const char *const names[REASON_COUNT] = {
+        "Concurrency", "RequestsPerSecond", "CPU",         "Memory",
+        "External",    "MetricMissing",     "Idle",        "Active",
+        "Predicted",   "Delayed",           "Stabilized",  "RateLimited",
+        "Activation",  "Initial",           "Provisioned", "MinReached",
+        "MaxReached"};
+
+    return names[r];
 }
 
-static uint32_t clamp(double v, double low, double high)
+/* ---- life */
+
+static void *must(void *p)
 {
-    if (v < low)
-        v = low;
-    if (v > high)
-        v = high;
-    return v < 4294967295.0 ? (uint32_t)v : UINT32_MAX;
+    if (!p)
+        abort();
+    return p;
 }
 
-static double target_of(const struct autoscaler_config *c, const struct autoscaler_spec *s)
+static bool asks_for(const struct autoscaler_spec *s, enum autoscaler_metric_kind kind)
 {
-    double target = (double)s->concurrency * c->utilization;
-
-    return target > 0.01 ? target : 0.01;
+    for (size_t i = 0; i < s->metric_count; i++)
+        if (s->metrics[i].kind == kind)
+            return true;
+    return false;
 }
 
-void autoscaler_decide(const struct autoscaler_config *c, const struct autoscaler_spec *s,
-                       const struct autoscaler_input *in, uint64_t now_ns,
-                       struct autoscaler_state *state, struct autoscaler_decision *ret)
+static bool goes_by_hpa(const struct autoscaler_spec *s)
 {
-    double target = target_of(c, s);
-    double ready = in->ready ? in->ready : 1;
-    double up = ceiling(c->max_scale_up_rate * ready);
-    double down = (double)(uint32_t)(ready / c->max_scale_down_rate);
-    double panic_wish = ceiling(in->panic / target);
-    uint32_t stable = clamp(ceiling(in->stable / target), down, up);
-    uint32_t panic = clamp(panic_wish, down, up);
-    uint32_t desired = stable;
+    return asks_for(s, METRIC_CPU) || asks_for(s, METRIC_MEMORY) || asks_for(s, METRIC_EXTERNAL);
+}
 
-    if (panic_wish / ready >= c->panic_threshold) {
-        state->panic_since_ns = now_ns;
-    } else if (state->panic_since_ns &&
-               now_ns - state->panic_since_ns > c->stable_seconds * NS_PER_S) {
-        state->panic_since_ns = 0;
-        state->panic_max = 0;
+static void want_window(struct window **w, bool wanted, bool same_size, uint32_t seconds)
+{
+    if (!wanted || !same_size)
+        *w = window_free(*w);
+    if (wanted && !*w && window_new(seconds, w) < 0)
+        abort();
+}
+
+static void want_delay(struct autoscaler *a, const struct autoscaler_spec *s)
+{
+    if (a->delay && a->delay->window_ns != s->delay_ns / NS_PER_S * NS_PER_S) {
+        free(a->delay);
+        a->delay = NULL;
     }
-    if (state->panic_since_ns) {
-        if (desired < panic)
-            desired = panic;
-        if (desired > state->panic_max)
-            state->panic_max = desired;
-        desired = state->panic_max;
+    if (s->delay_ns >= NS_PER_S && !a->delay) {
+        a->delay = must(malloc(sizeof(*a->delay)));
+        extremes_init(a->delay, (uint32_t)(s->delay_ns / NS_PER_S));
     }
-
-    if (!in->waiting && !in->running && now_ns - in->last_active_ns >= s->idle_timeout_ns) {
-        desired = 0;
-        *state = (struct autoscaler_state){0};
-    } else if (!desired && (in->current || in->waiting || in->running)) {
-        desired = 1;
-    }
-    *ret = (struct autoscaler_decision){
-        .desired = desired,
-        .requested = clamp(desired, s->min, s->max),
-        .panic = state->panic_since_ns != 0,
-        .target = target,
-    };
 }
 
-uint32_t autoscaler_poke(const struct autoscaler_config *c, const struct autoscaler_spec *s,
-                         uint32_t waiting)
+static void want_behavior(struct autoscaler *a, const struct autoscaler_spec *s)
 {
-    uint32_t concurrency = s->concurrency ? s->concurrency : 1;
-    uint32_t want = clamp(ceiling((double)waiting / concurrency), 1, ceiling(c->max_scale_up_rate));
+    const struct behavior *rules = s->behavior      ? s->behavior
+                                   : goes_by_hpa(s) ? &behavior_defaults
+                                                    : NULL;
+    bool same = a->behavior && rules && a->rules.up.stabilization_s == rules->up.stabilization_s &&
+                a->rules.down.stabilization_s == rules->down.stabilization_s;
 
-    return clamp(want, s->min, s->max);
-}
-
-void autoscaler_adopt(struct autoscaler_state *state, uint32_t ready, uint64_t now_ns)
-{
-    if (ready <= 1 || ready <= state->panic_max)
+    if (a->behavior && !same) {
+        free(a->behavior);
+        a->behavior = NULL;
+    }
+    if (!rules)
         return;
-    state->panic_since_ns = now_ns;
-    state->panic_max = ready;
+    a->rules = *rules;
+    if (!a->behavior) {
+        a->behavior = must(malloc(sizeof(*a->behavior)));
+        behavior_init(a->behavior, rules);
+    }
+}
+
+void autoscaler_respec(struct autoscaler *a, const struct autoscaler_config *c,
+                       const struct autoscaler_spec *s)
+{
+    uint32_t stable = s->stable_seconds ? s->stable_seconds : c->stable_seconds;
+    uint32_t panic = s->panic_seconds    ? s->panic_seconds
+                     : s->stable_seconds ? (s->stable_seconds + 9) / 10
+                                         : c->panic_seconds;
+    bool same = stable == a->stable_seconds;
+
+    a->stable_seconds = stable;
+    a->panic_seconds = panic < stable ? panic : stable;
+    a->resource_seconds = c->resource_seconds;
+    a->exponential = s->exponential;
+    want_window(&a->windows[METRIC_CONCURRENCY], true, same, stable);
+    want_window(&a->windows[METRIC_REQUESTS], asks_for(s, METRIC_REQUESTS), same, stable);
+    want_window(&a->windows[METRIC_CPU], asks_for(s, METRIC_CPU), true, c->resource_seconds);
+    want_delay(a, s);
+    want_behavior(a, s);
+    a->minute = 0;
+}
+
+struct autoscaler *autoscaler_new(const struct autoscaler_config *c, const struct autoscaler_spec *s)
+{
+    struct autoscaler *a = must(calloc(1, sizeof(*a)));
+
+    autoscaler_respec(a, c, s);
+    return a;
+}
+
+struct autoscaler *autoscaler_free(struct autoscaler *a)
+{
+    if (!a)
+        return NULL;
+    for (int i = 0; i < METRIC_MEMORY; i++)
+        window_free(a->windows[i]);
+    free(a->delay);
+    free(a->behavior);
+    free(a);
+    return NULL;
+}
+
+/* ---- observation */
+
+void autoscaler_observe(struct autoscaler *a, uint64_t now_ns, const struct autoscaler_observation *o)
+{
+    const double values[METRIC_MEMORY] = {o->concurrency, o->requests, o->cpu};
+
+    for (int i = 0; i < METRIC_MEMORY; i++)
+        if (a->windows[i])
+            window_record(a->windows[i], now_ns, values[i]);
+}
+
+static double mean(const struct autoscaler *a, enum autoscaler_metric_kind kind, uint64_t now_ns,
+                   uint32_t seconds)
+{
+    double v = !a->windows[kind] ? 0
+               : a->exponential  ? window_weighted(a->windows[kind], now_ns, seconds)
+                                 : window_average(a->windows[kind], now_ns, seconds);
+
+    return v > 0 ? v : 0;
+}
+
+double autoscaler_panic_load(const struct autoscaler *a, uint64_t now_ns)
+{
+    return mean(a, METRIC_CONCURRENCY, now_ns, a->panic_seconds);
+}
+
+void autoscaler_adopt(struct autoscaler *a, uint32_t ready, uint64_t now_ns)
+{
+    for (int i = 0; i < METRIC_LOADS; i++)
+        kpa_adopt(&a->kpa[i], ready, now_ns);
+}
+
+/* ---- what the metrics want */
+
+struct wishes {
+    uint32_t load, resources; /* the largest of those by kpa.h, and by hpa.h */
+    bool missing;             /* one of them is not known */
+    bool outside;             /* something outside wants instances, whether or not requests come */
+    enum autoscaler_reason load_reason, resources_reason;
+};
+
+static void by_load(struct autoscaler *a, const struct autoscaler_config *c,
+                    const struct autoscaler_input *in, enum autoscaler_metric_kind kind,
+                    double target, uint64_t now_ns, struct wishes *w, struct autoscaler_decision *d)
+{
+    struct kpa_input k = {.target = target,
+                          .stable = mean(a, kind, now_ns, a->stable_seconds),
+                          .panic = mean(a, kind, now_ns, a->panic_seconds),
+                          .ready = in->ready,
+                          .stable_seconds = a->stable_seconds};
+    uint32_t n = kpa_decide(&c->kpa, &k, now_ns, &a->kpa[kind]);
+
+    d->loads[kind] = (struct autoscaler_load){target, k.stable, k.panic};
+    d->panic = d->panic || a->kpa[kind].panic_since_ns;
+    d->wishes[kind] = n;
+    if (n < w->load)
+        return;
+    w->load = n;
+    w->load_reason = (enum autoscaler_reason)kind;
+}
+
+/* What the instances of which something is known use, if all that live use the same. */
+static struct hpa_sample sample(const struct autoscaler *a, const struct autoscaler_input *in,
+                                enum autoscaler_metric_kind kind, uint64_t now_ns)
+{
+    uint32_t n = kind == METRIC_CPU ? in->settled : in->measured;
+    double used = kind == METRIC_CPU
+                      ? window_average(a->windows[METRIC_CPU], now_ns, a->resource_seconds)
+                      : in->memory;
+
+    return (struct hpa_sample){.usage = in->live ? used * n / in->live : 0,
+                               .ready = n,
+                               .missing = in->missing,
+                               .unready = in->unready + in->measured - n};
+}
+
+static void by_resource(const struct autoscaler *a, const struct autoscaler_input *in,
+                        const struct autoscaler_metric *m, size_t at, uint64_t now_ns,
+                        struct wishes *w, struct autoscaler_decision *d)
+{
+    const struct hpa_tolerance t = {a->rules.up.tolerance, a->rules.down.tolerance};
+    uint32_t n;
+
+    if (m->kind == METRIC_EXTERNAL) {
+        if (!in->external || !in->external[at].known) {
+            w->missing = true;
+            w->outside = w->outside || in->current;
+            return;
+        }
+        n = hpa_of_outside(&m->of, in->external[at].value, in->ready, in->current, &t);
+        w->outside = w->outside || (n && in->external[at].value > 0);
+    } else {
+        struct hpa_sample s = sample(a, in, m->kind, now_ns);
+
+        if (hpa_of_instances(&m->of, &s, in->current, &t, &n) < 0) {
+            w->missing = true;
+            return;
+        }
+    }
+    if (d->wishes[m->kind] < n)
+        d->wishes[m->kind] = n;
+    if (n < w->resources)
+        return;
+    w->resources = n;
+    w->resources_reason = (enum autoscaler_reason)m->kind;
+}
+
+static struct wishes ask(struct autoscaler *a, const struct autoscaler_config *c,
+                         const struct autoscaler_spec *s, const struct autoscaler_input *in,
+                         uint64_t now_ns, struct autoscaler_decision *d)
+{
+    struct wishes w = {0};
+
+    if (!s->metric_count)
+        by_load(a, c, in, METRIC_CONCURRENCY, in->concurrency * c->utilization, now_ns, &w, d);
+    for (size_t i = 0; i < s->metric_count; i++) {
+        const struct autoscaler_metric *m = &s->metrics[i];
+
+        if (m->kind < METRIC_LOADS)
+            by_load(a, c, in, m->kind, m->of.value, now_ns, &w, d);
+        else
+            by_resource(a, in, m, i, now_ns, &w, d);
+    }
+    if (w.missing && w.resources < in->current) { /* what is not known takes nothing away */
+        w.resources = in->current;
+        w.resources_reason = REASON_MISSING;
+    }
+    return w;
+}
+
+/* ---- from there to the number */
+
+struct number {
+    uint32_t n;
+    enum autoscaler_reason reason;
+};
+
+static void at_least(struct number *to, uint32_t n, enum autoscaler_reason why)
+{
+    if (to->n < n)
+        *to = (struct number){n, why};
+}
+
+static bool asleep(const struct autoscaler_spec *s, const struct autoscaler_input *in,
+                   const struct wishes *w, uint64_t now_ns)
+{
+    uint64_t idle = now_ns > in->last_active_ns ? now_ns - in->last_active_ns : 0;
+    uint64_t settle = s->idle_timeout_ns < SETTLE_NS ? s->idle_timeout_ns : SETTLE_NS;
+
+    if (in->waiting || in->running || w->outside)
+        return false;
+    return in->plan.known ? !idle_plan_awake(&in->plan, idle, settle) : idle >= s->idle_timeout_ns;
+}
+
+static void behave(struct autoscaler *a, const struct autoscaler_input *in, uint64_t now_ns,
+                   struct number *to)
+{
+    struct behavior_result r;
+
+    behavior_note(a->behavior, now_ns, in->current);
+    r = behavior_apply(&a->rules, a->behavior, now_ns, in->current, to->n);
+    if (r.wanted == to->n)
+        return;
+    *to = (struct number){r.wanted, r.limited ? REASON_LIMITED : REASON_STABILIZED};
+}
+
+static void delay(struct autoscaler *a, const struct autoscaler_input *in, uint64_t now_ns,
+                  struct number *to)
+{
+    if (!a->delay)
+        return;
+    if (in->current > a->last) /* woken meanwhile, or there before us */
+        extremes_record(a->delay, now_ns, in->current);
+    extremes_record(a->delay, now_ns, to->n);
+    at_least(to, extremes_high(a->delay, now_ns, to->n), REASON_DELAYED);
+}
+
+static uint32_t provisioned(struct autoscaler *a, const struct autoscaler_spec *s, uint64_t epoch_s)
+{
+    if (!s->provisioned_count || !epoch_s)
+        return 0;
+    if (a->minute != epoch_s / 60) {
+        a->minute = epoch_s / 60;
+        a->provisioned = schedule_min(s->provisioned, s->provisioned_count, epoch_s);
+    }
+    return a->provisioned;
+}
+
+static void bounds(struct autoscaler *a, const struct autoscaler_spec *s,
+                   const struct autoscaler_input *in, struct number *to)
+{
+    if (to->n)
+        at_least(to, s->activation, REASON_ACTIVATION);
+    at_least(to, in->initial, REASON_INITIAL);
+    at_least(to, provisioned(a, s, in->epoch_s), REASON_PROVISIONED);
+    at_least(to, s->min, REASON_MIN);
+    if (to->n > s->max)
+        *to = (struct number){s->max, REASON_MAX};
+}
+
+void autoscaler_decide(struct autoscaler *a, const struct autoscaler_config *c,
+                       const struct autoscaler_spec *s, const struct autoscaler_input *in,
+                       uint64_t now_ns, struct autoscaler_decision *ret)
+{
+    struct autoscaler_decision d = {0};
+    struct wishes w = ask(a, c, s, in, now_ns, &d);
+    struct number resources = {w.resources, w.resources_reason}, to = {w.load, w.load_reason};
+
+    if (a->behavior && !s->behavior)
+        behave(a, in, now_ns, &resources);
+    at_least(&to, resources.n, resources.reason);
+    if (!to.n && goes_by_hpa(s))
+        to.reason = resources.reason;
+    if (asleep(s, in, &w, now_ns)) {
+        to = (struct number){0, REASON_IDLE};
+        memset(a->kpa, 0, sizeof(a->kpa));
+        d.panic = false;
+    } else if (in->current || in->waiting || in->running) {
+        at_least(&to, 1, REASON_ACTIVE);
+    } else if (in->plan.known && in->plan.wake_ns) {
+        at_least(&to, 1, REASON_PREDICTED);
+    }
+    d.desired = to.n;
+    delay(a, in, now_ns, &to);
+    if (a->behavior && s->behavior) {
+        if (in->current > a->last) /* woken meanwhile: not to be taken back at once */
+            extremes_record(&a->behavior->down, now_ns, in->current);
+        behave(a, in, now_ns, &to);
+    }
+    bounds(a, s, in, &to);
+    if (a->behavior)
+        behavior_note(a->behavior, now_ns, to.n);
+    a->last = d.requested = to.n;
+    d.reason = to.reason;
+    *ret = d;
+}
+
+uint32_t autoscaler_poke(struct autoscaler *a, const struct autoscaler_config *c,
+                         const struct autoscaler_spec *s, const struct autoscaler_input *in,
+                         uint64_t now_ns)
+{
+    uint32_t concurrency = in->concurrency ? in->concurrency : 1;
+    uint32_t least = s->activation ? s->activation : 1;
+    uint32_t want =
+        within(ceiling((double)in->waiting / concurrency), least, ceiling(c->kpa.max_scale_up_rate));
+
+    if (s->behavior && a->behavior) {
+        uint32_t most;
+
+        behavior_note(a->behavior, now_ns, in->current);
+        most = behavior_ceiling(&a->rules, a->behavior, now_ns, in->current);
+        most = most > least ? most : least;
+        want = want < most ? want : most;
+    }
+    return within(want, s->min, s->max);
 }

@@ -17,6 +17,7 @@ enum action_kind {
     ACTION_FINALIZE,      /* what hung on a deleted object is gone */
     ACTION_OBJECT_STATUS, /* the status of an object of another kind, as JSON */
     ACTION_LOG,           /* a line for the controller's log */
+    ACTION_QUERY,         /* what an external metric says; core_external() is the answer */
 };
 struct action {
     struct action *next;
@@ -51,6 +52,10 @@ struct action {
             bool warning;
             const char *text;
         } log;
+        struct {
+            const char *key, *text; /* of the function; PromQL */
+            uint32_t metric;        /* of its scaling.metrics */
+        } query;
     };
 };
 

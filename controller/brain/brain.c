@@ -59,6 +59,8 @@ static void carry_out(struct brain *b, const struct action *a)
     case ACTION_OBJECT_STATUS:
         registry_set_status_json(b->registry, a->stored.kind, a->stored.key, a->stored.status);
         break;
+    case ACTION_QUERY: /* there is nobody to ask */
+        break;
     case ACTION_LOG:
         if (a->log.warning)
             log_warn("%s", a->log.text);
@@ -75,6 +77,7 @@ static void turn(struct brain *b)
     struct actions now;
 
     b->turn_due = false;
+    core_wall(b->core, loop_now(b->loop), clock_wall_ms() * NS_PER_MS);
     core_turn(b->core, loop_now(b->loop), &b->actions);
     now = b->actions;
     b->actions = (struct actions){0};

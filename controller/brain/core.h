@@ -55,6 +55,16 @@ struct core_ticket {
 void core_ticket(struct core *c, uint64_t now, const struct core_ticket *t, struct actions *out);
 void core_ticket_gone(struct core *c, uint64_t now, uint64_t id);
 
+/* The wall clock, for schedules: at least once a minute, since it may be set. */
+void core_wall(struct core *c, uint64_t now, uint64_t epoch_ns);
+/* The answer to an ACTION_QUERY. One that fails has none: the last one is good for a minute. */
+struct core_external {
+    const char *key, *text; /* the action's */
+    uint32_t metric;
+    double value; /* not negative */
+};
+void core_external(struct core *c, uint64_t now, const struct core_external *e);
+
 /* ---- decisions */
 void core_turn(struct core *c, uint64_t now, struct actions *out);
 uint64_t core_due(const struct core *c); /* when core_turn() must run even without an event */

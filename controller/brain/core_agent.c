@@ -152,27 +152,39 @@ static void hello(struct core *c, uint64_t peer, const Hello *h)
 
 /* ---- the rest of what they say */
 
+static void report_load(struct core *c, struct node *n, const Rouse__Control__V1__FunctionLoad *l,
+                        double seconds)
+{
+    struct fn *f = fn_find(c, l->function_key);
+    struct presence *p = f ? fn_presence(f, n, false) : NULL;
+
+    if (!p)
+        return;
+    if (l->concurrency > 0)
+        p->concurrency += l->concurrency;
+    p->requests += (double)l->requests / seconds;
+    p->cpu += (double)l->cpu_us / 1000 / seconds;
+    p->memory += l->memory;
+    p->reported_at = c->now;
+    if (l->requests || l->concurrency > 0)
+        scale_called(c, f);
+}
+
 static void report(struct core *c, struct node *n, const Report *m)
 {
-    for (size_t k = 0; k < m->n_functions; k++) {
+    double seconds = m->interval_ms ? (double)m->interval_ms / 1000 : 1;
+
+    for (size_t k = 0; k < m->n_functions; k++) { /* one may be named for several revisions */
         struct fn *f = fn_find(c, m->functions[k]->function_key);
         struct presence *p = f ? fn_presence(f, n, false) : NULL;
 
-        if (p)
-            p->concurrency = 0;
+        if (p) {
+            p->concurrency = p->requests = p->cpu = 0;
+            p->memory = 0;
+        }
     }
-    for (size_t k = 0; k < m->n_functions; k++) {
-        struct fn *f = fn_find(c, m->functions[k]->function_key);
-        struct presence *p = f ? fn_presence(f, n, false) : NULL;
-
-        if (!p)
-            continue;
-        if (m->functions[k]->concurrency > 0)
-            p->concurrency += m->functions[k]->concurrency;
-        p->reported_at = c->now;
-        if (m->functions[k]->requests || m->functions[k]->concurrency > 0)
-            f->last_active = c->now;
-    }
+    for (size_t k = 0; k < m->n_functions; k++)
+        report_load(c, n, m->functions[k], seconds);
     for (size_t k = 0; k < m->n_instances; k++) {
         struct instance *i = instance_find(c, m->instances[k]->id);
 
@@ -181,7 +193,7 @@ static void report(struct core *c, struct node *n, const Report *m)
         i->in_flight = m->instances[k]->in_flight;
         i->idle_since_ms = m->instances[k]->idle_since_ms;
         if (i->in_flight)
-            i->rev->fn->last_active = c->now;
+            scale_called(c, i->rev->fn);
     }
 }
 

@@ -52,6 +52,9 @@ void fn_sampled(struct core *c, struct fn *f)
     list_push_back(&c->active, &f->active_link);
     if (f->last_active < c->now)
         f->last_active = c->now;
+    f->queue_before = f->queue.count;
+    if (!f->scaler)
+        f->scaler = autoscaler_new(&c->config.autoscaler, &f->spec->scaling);
 }
 
 /* ---- revisions */
@@ -128,6 +131,10 @@ static int latest_is(struct core *c, struct fn *f)
 
     if (!r && revision_new(f, f->spec->revision, &r) < 0)
         return -ENOMEM;
+    scale_respec(c, f);
+    /* what is there when the controller starts has had its first start */
+    if (f->latest != r && c->now != c->started && !f->spec->deleting)
+        f->initial = f->spec->scaling.initial;
     respec(r, f->spec);
     r->foreign = false;
     f->latest = r;
@@ -163,9 +170,7 @@ static int fn_new(struct core *c, struct function *spec, struct fn **ret)
     list_init(&f->status_link);
     activator_queue_init(&f->queue, c->now);
     f->last_active = c->now;
-    if (window_new(c->config.autoscaler.stable_seconds, &f->window) < 0 ||
-        map_put(&c->functions, &f->node, f->spec->key, strlen(f->spec->key)) < 0) {
-        window_free(f->window);
+    if (map_put(&c->functions, &f->node, f->spec->key, strlen(f->spec->key)) < 0) {
         function_unref(f->spec);
         free(f);
         return -ENOMEM;
@@ -195,7 +200,9 @@ void fn_free(struct core *c, struct fn *f)
     list_del(&f->needy_link);
     list_del(&f->wanted_link);
     list_del(&f->status_link);
-    window_free(f->window);
+    scale_rest(f);
+    free(f->history);
+    free(f->externals);
     free(f->presence);
     function_unref(f->spec);
     free(f);
@@ -245,6 +252,7 @@ static void end(struct core *c, struct fn *f)
     f->gone = true;
     list_del(&f->delete_link);
     list_del(&f->active_link);
+    scale_rest(f);
     list_del(&f->status_link);
     list_push_back(&c->gone, &f->active_link);
     fn_dirty(c, f);

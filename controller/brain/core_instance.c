@@ -190,7 +190,8 @@ int instance_adopt(struct core *c, struct revision *r, struct node *n, const Ins
 
         if (t.ready && !of_active.ready) /* an update was going on: who served goes on serving */
             fn_activate(c, r->fn, r);
-        autoscaler_adopt(&r->fn->scale, t.ready, c->now);
+        fn_sampled(c, r->fn);
+        autoscaler_adopt(r->fn->scaler, t.ready, c->now);
         if (r->fn->requested < t.counted)
             r->fn->requested = t.counted;
     }

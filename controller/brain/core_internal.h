@@ -7,6 +7,7 @@
  *   core_agent.c      Hello, reports, acks, lost nodes
  *   core_instance.c   instances, crash loops, leaving
  *   core_ticket.c     tickets, slots, grants
+ *   core_sample.c     load, the autoscaler's tick
  *   core_scale.c      how many, where, who goes
  *   core_drain.c      cordon and drain
  *   core_sync.c       Desired, Routes, SlotWanted
@@ -20,7 +21,6 @@
 #include "base/metrics.h"
 #include "base/quantity.h"
 #include "brain/core.h"
-#include "flow/window.h"
 #include "instance_state.h"
 #include "nodes/nodes.h"
 
@@ -49,7 +49,9 @@ enum {
 #define SQUEEZE_NS                                                                                 \
     (5 * NS_PER_S) /* an update that finds no room takes it from the old revision   \
                                    */
-#define REPORT_NS (2500 * NS_PER_MS) /* a node's load report is good for */
+#define REPORT_NS        (2500 * NS_PER_MS) /* a node's load report is good for */
+#define EXTERNAL_NS      (15 * NS_PER_S)    /* between two questions for an external metric */
+#define EXTERNAL_GOOD_NS (60 * NS_PER_S)    /* its answer is good for */
 
 enum refusal {
     REFUSED_NOT_FOUND,
@@ -98,8 +100,15 @@ struct presence { /* a function on a node */
     uint32_t wanted_sent;                /* the level of SlotWanted there, 0 at first */
     char wanted_revision[REVISION_TEXT]; /* ... and of which revision */
     bool offered;                        /* a slot came since it was sent */
-    double concurrency;                  /* reported */
+    /* reported */
+    double concurrency, requests, cpu; /* running; begun, thousandths used, both a second */
+    uint64_t memory;
     uint64_t reported_at;
+};
+
+struct external { /* what a METRIC_EXTERNAL said last */
+    double value;
+    uint64_t at; /* 0: nothing yet */
 };
 
 struct fn {               /* a function */
@@ -116,12 +125,17 @@ struct fn {               /* a function */
     struct presence *presence;
     size_t presence_count;
     /* scaling */
-    struct window *window;
-    struct autoscaler_state scale;
+    struct autoscaler *scaler; /* while it is sampled, else NULL */
     struct autoscaler_decision decision;
-    double stable, panic;
+    double panic; /* concurrency over the panic window */
     uint32_t requested;
+    uint32_t initial;      /* instances that a new revision has to reach; 0: did */
+    uint32_t queue_before; /* at the last sample */
     uint64_t last_active;
+    uint64_t last_called;           /* of last_active only what were requests; 0: never */
+    struct idle_histogram *history; /* scaling.predictive, else NULL */
+    struct external *externals;     /* as scaling.metrics; NULL: none of them is external */
+    uint64_t external_due;
     struct list active_link; /* core.active: is sampled */
     struct list dirty_link;  /* core.dirty: to be reconciled this turn */
     struct list needy_link;  /* core_scale: instances to be placed */
@@ -207,7 +221,8 @@ struct core {
     bool capacity_changed; /* what found no room may try again */
     uint64_t next_sample;
     unsigned samples;
-    bool adopted; /* the time of adoption is over and was acted on */
+    uint64_t epoch_ns; /* the wall clock when `now` was 0; 0: not known */
+    bool adopted;      /* the time of adoption is over and was acted on */
     /* routes: what changed, in order; while `routes_changed`, routes_sequence + 1 is being made */
     uint64_t routes_sequence;
     bool routes_changed;
@@ -219,6 +234,7 @@ struct core {
     size_t slot_count;
     struct histogram wait;
     uint64_t refused[REFUSED_COUNT];
+    uint64_t decisions[REASON_COUNT]; /* that changed what is requested */
 };
 
 /* ---- core.c */
@@ -325,8 +341,15 @@ void tickets_gone(struct core *c, const struct node *n, const TicketGone *m);
 void slot_free(struct core *c, struct node *n, const SlotFree *s);
 void slots_of_instance_gone(struct core *c, struct instance *i);
 
-/* ---- core_scale.c */
+/* ---- core_sample.c */
 void scale_sample(struct core *c);
+void scale_respec(struct core *c, struct fn *f); /* its spec is new, or another */
+void scale_rest(struct fn *f);                   /* it is not sampled any more */
+void scale_called(struct core *c, struct fn *f); /* a request came, or runs */
+bool scale_clocked(const struct fn *f);          /* may wake without a request */
+struct autoscaler_input scale_input(const struct core *c, const struct fn *f);
+
+/* ---- core_scale.c */
 void scale_turn(struct core *c); /* reconciles what is dirty */
 /* Why no node could ever take an instance of it. */
 void revision_impossible_text(const struct core *c, const struct revision *r, char out[128]);

@@ -3,28 +3,46 @@
 #include "brain/core_internal.h"
 #include "metrics/controller_metrics.h"
 
-static struct scale_sample sample(struct core *c, const struct fn *f)
+static struct scale_sample sample(const struct core *c, const struct fn *f)
 {
-    struct tally t = {0};
+    const struct autoscaler_decision *d = &f->decision;
+    const struct autoscaler_load *load = &d->loads[METRIC_CONCURRENCY],
+                                 *rate = &d->loads[METRIC_REQUESTS];
+    struct scale_sample s = {.ns = f->spec->ns,
+                             .function = f->spec->name,
+                             .revision = f->active->id,
+                             .desired = d->desired,
+                             .requested = f->requested,
+                             .stable = load->stable,
+                             .panic = f->panic,
+                             .target = load->target,
+                             .stable_rate = rate->stable,
+                             .panic_rate = rate->panic,
+                             .target_rate = rate->target,
+                             .panic_mode = d->panic};
 
     list_for_each(it, &f->revisions)
     {
         struct tally r = revision_tally(c, list_entry(it, struct revision, link));
 
-        t.counted += r.counted;
-        t.ready += r.ready;
+        s.actual += r.counted;
+        s.ready += r.ready;
+        s.terminating += r.all - r.counted;
     }
-    return (struct scale_sample){.ns = f->spec->ns,
-                                 .function = f->spec->name,
-                                 .revision = f->active->id,
-                                 .desired = f->decision.desired,
-                                 .requested = f->requested,
-                                 .actual = t.counted,
-                                 .ready = t.ready,
-                                 .stable = f->stable,
-                                 .panic = f->panic,
-                                 .target = f->spec->concurrency * c->config.autoscaler.utilization,
-                                 .panic_mode = f->decision.panic};
+    if (!f->scaler && !f->spec->scaling.metric_count) /* asleep: what it would be measured by */
+        s.target = f->spec->concurrency * c->config.autoscaler.utilization;
+    s.burst = (double)s.ready * f->spec->concurrency - f->panic;
+    return s;
+}
+
+static void decision_figures(const struct core *c, struct buffer *out)
+{
+    struct decision_sample d[REASON_COUNT];
+
+    for (size_t k = 0; k < REASON_COUNT; k++)
+        d[k] = (struct decision_sample){autoscaler_reason_name((enum autoscaler_reason)k),
+                                        c->decisions[k]};
+    decision_metrics(out, d, REASON_COUNT);
 }
 
 void core_metrics(struct core *c, uint64_t now, struct buffer *out)
@@ -40,6 +58,7 @@ void core_metrics(struct core *c, uint64_t now, struct buffer *out)
     c->now = now;
     map_for_each(m, &c->functions) if (scales) scales[n++] = sample(c, map_entry(m, struct fn, node));
     scale_metrics(out, scales, n);
+    decision_figures(c, out);
     for (size_t k = 0; k < REFUSED_COUNT; k++)
         refused[k] = (struct refusal_sample){reasons[k], c->refused[k]};
     activator_metrics(out,

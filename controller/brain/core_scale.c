@@ -1,103 +1,9 @@
-/* core_scale.c - how many instances each function should have, where the new ones go, and which of
- * the old ones leave. */
+/* core_scale.c - from the number that is requested to instances: which revision has how many, where
+ * the new ones go, and which of the old ones leave. */
 #include "brain/core_internal.h"
 #include "scheduler/scheduler.h"
 
 #include <stdio.h>
-
-/* ---- observation: once a second; the autoscaler's tick is every second one */
-
-static struct autoscaler_spec spec_of(const struct fn *f)
-{
-    const struct function *s = f->spec;
-
-    return (struct autoscaler_spec){.concurrency = s->concurrency ? s->concurrency : 1,
-                                    .min = s->scaling.min,
-                                    .max = s->scaling.max,
-                                    .idle_timeout_ns = s->scaling.idle_timeout_ns};
-}
-
-static double running_mean(const struct core *c, const struct fn *f)
-{
-    double sum = 0;
-
-    for (size_t k = 0; k < f->presence_count; k++)
-        if (f->presence[k].reported_at && c->now - f->presence[k].reported_at < REPORT_NS)
-            sum += f->presence[k].concurrency;
-    return sum;
-}
-
-static void observe(struct core *c, struct fn *f, uint64_t at)
-{
-    const struct autoscaler_config *config = &c->config.autoscaler;
-
-    window_record(f->window, at, activator_queue_mean(&f->queue, c->now) + running_mean(c, f));
-    f->stable = window_average(f->window, at, config->stable_seconds);
-    f->panic = window_average(f->window, at, config->panic_seconds);
-}
-
-/* An instance that has been ready for long enough shows that the crashes are over. */
-static void forgive(struct core *c, struct revision *r)
-{
-    if (!r->crashes)
-        return;
-    list_for_each(it, &r->instances)
-    {
-        const struct instance *i = list_entry(it, struct instance, rev_link);
-
-        if (!instance_serves(i) || c->now - i->ready_ns < SETTLED_NS)
-            continue;
-        revision_settle(r);
-        fn_status_dirty(c, r->fn, false);
-        return;
-    }
-}
-
-static void tick(struct core *c, struct fn *f)
-{
-    struct autoscaler_spec spec = spec_of(f);
-    struct autoscaler_input in = {.stable = f->stable,
-                                  .panic = f->panic,
-                                  .current = f->requested,
-                                  .waiting = f->queue.count,
-                                  .last_active_ns = f->last_active};
-    bool unplaced = false, instances = false;
-
-    list_for_each(it, &f->revisions)
-    {
-        struct revision *r = list_entry(it, struct revision, link);
-        struct tally t = revision_tally(c, r);
-
-        forgive(c, r);
-        in.running += t.running;
-        in.ready += t.ready;
-        unplaced = unplaced || r->unplaced;
-        instances = instances || t.all;
-    }
-    autoscaler_decide(&c->config.autoscaler, &spec, &in, c->now, &f->scale, &f->decision);
-    if (fn_live(f) && (f->decision.requested > f->requested || !core_adopting(c)))
-        f->requested = f->decision.requested;
-    if ((f->active->start_failures || f->active->crashes) && !in.ready && !in.waiting)
-        f->requested = spec.min; /* it does not get up and nobody asks for it */
-    if (f->requested != in.current || unplaced || f->active != f->latest)
-        fn_dirty(c, f);
-    if (!instances && !f->requested && !f->queue.count)
-        list_del(&f->active_link);
-}
-
-void scale_sample(struct core *c)
-{
-    while (c->next_sample <= c->now && !list_empty(&c->active)) {
-        if (c->now - c->next_sample >
-            5 * SAMPLE_NS) /* the thread stood still: those seconds are unknown */
-            c->next_sample = c->now;
-        list_for_each(it, &c->active)
-            observe(c, list_entry(it, struct fn, active_link), c->next_sample);
-        if (++c->samples % TICK_SAMPLES == 0)
-            list_for_each(it, &c->active) tick(c, list_entry(it, struct fn, active_link));
-        c->next_sample += SAMPLE_NS;
-    }
-}
 
 /* ---- who leaves */
 
@@ -143,16 +49,36 @@ static void shrink(struct core *c, struct revision *r, uint32_t n)
 
 static void poke(struct core *c, struct fn *f, const struct tally *t)
 {
-    struct autoscaler_spec spec = spec_of(f);
+    struct autoscaler_input in;
     uint32_t want;
 
     if (!f->queue.count || t->ready > t->suspect)
         return;
-    want = autoscaler_poke(&c->config.autoscaler, &spec, f->queue.count);
+    fn_sampled(c, f);
+    in = scale_input(c, f);
+    want = autoscaler_poke(f->scaler, &c->config.autoscaler, &f->spec->scaling, &in, c->now);
     if (f->active->start_failures || f->active->crashes)
         want = want ? 1 : 0; /* one try at a time, until it works */
     if (f->requested < want)
         f->requested = want;
+}
+
+/* A new revision's instances before its first request: until they are there, or will not be. */
+static void begin(struct core *c, struct fn *f)
+{
+    struct revision *r = f->latest;
+    uint32_t most = f->spec->scaling.max;
+
+    if (!f->initial)
+        return;
+    if (f->initial > most)
+        f->initial = most;
+    if (r->start_failures || r->crashes || revision_tally(c, r).ready >= f->initial) {
+        f->initial = 0;
+        f->last_active = c->now; /* the idle time-out begins now */
+    } else if (f->requested < f->initial) {
+        f->requested = f->initial;
+    }
 }
 
 static void update(struct core *c, struct fn *f)
@@ -160,7 +86,7 @@ static void update(struct core *c, struct fn *f)
     struct revision *old = f->active, *new = f->latest;
     struct tally told = revision_tally(c, old), tnew = revision_tally(c, new);
     bool loaded = f->panic > 0 || f->queue.count;
-    uint32_t need = loaded && f->requested ? f->requested : 1;
+    uint32_t need = (loaded && f->requested) || f->initial ? f->requested : 1;
 
     if (core_adopting(c) && told.counted)
         return;
@@ -244,12 +170,13 @@ static void reconcile(struct core *c, struct fn *f, struct list *needy)
     if (f->requested > f->spec->scaling.max && !core_adopting(c))
         f->requested = f->spec->scaling.max;
     list_for_each(it, &f->revisions) list_entry(it, struct revision, link)->wanted = 0;
+    begin(c, f);
     t = revision_tally(c, f->active);
     poke(c, f, &t);
     if (f->active != f->latest)
         update(c, f);
     f->active->wanted = f->requested;
-    if (f->requested)
+    if (f->requested || scale_clocked(f))
         fn_sampled(c, f);
     list_for_each(it, &f->revisions) converge(c, list_entry(it, struct revision, link), needy);
 }

@@ -288,7 +288,7 @@ static void submit(struct core *c, const struct ticket_in *in)
         refuse_full(c, f, in->key);
         return;
     }
-    f->last_active = c->now;
+    scale_called(c, f);
     fn_sampled(c, f);
     fn_dirty(c, f);
     match(c, f);

@@ -29,6 +29,11 @@ struct function *function_unref(struct function *f)
         free(f->triggers[i].hosts);
         free(f->triggers[i].path);
     }
+    for (size_t i = 0; i < f->scaling.metric_count; i++)
+        free(f->scaling.metrics[i].query);
+    free(f->scaling.metrics);
+    free(f->scaling.behavior);
+    free(f->scaling.provisioned);
     free(f->env);
     free(f->triggers);
     free(f->runtime);

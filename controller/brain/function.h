@@ -2,6 +2,7 @@
  *
  * Immutable and reference counted (atomic): any thread may hold one. */
 #pragma once
+#include "autoscaler/autoscaler.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -17,10 +18,6 @@ struct http_trigger {
     size_t method_count;
     char **hosts; /* lower case, "*." may come first; host_count 0: any */
     size_t host_count;
-};
-struct function_scaling {
-    uint32_t min, max;
-    uint64_t idle_timeout_ns;
 };
 struct function_lifecycle { /* names of hooks; NULL: none */
     char *initializer, *pre_freeze, *pre_stop, *after_fork;
@@ -46,7 +43,7 @@ struct function {
     struct function_lifecycle lifecycle;
     bool fork; /* spec.start */
     /* changes without a new revision */
-    struct function_scaling scaling;
+    struct autoscaler_spec scaling;
     struct http_trigger *triggers;
     size_t trigger_count;
 };

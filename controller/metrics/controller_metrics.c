@@ -18,6 +18,10 @@ static double ready(const struct scale_sample *s)
 {
     return s->ready;
 }
+static double terminating(const struct scale_sample *s)
+{
+    return s->terminating;
+}
 static double stable(const struct scale_sample *s)
 {
     return s->stable;
@@ -30,26 +34,65 @@ static double target(const struct scale_sample *s)
 {
     return s->target;
 }
+static double stable_rate(const struct scale_sample *s)
+{
+    return s->stable_rate;
+}
+static double panic_rate(const struct scale_sample *s)
+{
+    return s->panic_rate;
+}
+static double target_rate(const struct scale_sample *s)
+{
+    return s->target_rate;
+}
+static double burst(const struct scale_sample *s)
+{
+    return s->burst;
+}
 static double panic_mode(const struct scale_sample *s)
 {
     return s->panic_mode;
+}
+static double not_ready(const struct scale_sample *s)
+{
+    return s->actual - s->ready;
+}
+static double pending(const struct scale_sample *s)
+{
+    return s->requested > s->actual ? s->requested - s->actual : 0;
 }
 
 static const struct {
     const char *name, *help;
     scale_value *value;
 } families[] = {
-    {"rouse_autoscaler_desired_instances", "Instances that the autoscaler's algorithm wants.",
-     desired},
-    {"rouse_autoscaler_requested_instances", "Instances asked for, within scaling.min and max.",
-     requested},
+    {"rouse_autoscaler_desired_instances", "Instances that the autoscaler's metrics want.", desired},
+    {"rouse_autoscaler_requested_instances",
+     "Instances asked for: after delay, behavior, floors and bounds.", requested},
     {"rouse_autoscaler_actual_instances", "Instances that exist or start.", actual},
     {"rouse_autoscaler_ready_instances", "Instances that serve.", ready},
-    {"rouse_autoscaler_stable_concurrency",
+    {"rouse_autoscaler_not_ready_instances", "Instances that start.", not_ready},
+    {"rouse_autoscaler_pending_instances", "Instances asked for that no node has yet.", pending},
+    {"rouse_autoscaler_terminating_instances", "Instances that drain or stop.", terminating},
+    {"rouse_autoscaler_excess_burst_capacity",
+     "Slots of ready instances over the concurrency of the panic window; less than 0: requests wait.",
+     burst},
+    {"rouse_autoscaler_stable_request_concurrency",
      "Mean concurrency over the stable window, waiting requests included.", stable},
-    {"rouse_autoscaler_panic_concurrency",
+    {"rouse_autoscaler_panic_request_concurrency",
      "Mean concurrency over the panic window, waiting requests included.", panic},
-    {"rouse_autoscaler_target_concurrency", "Concurrency that one instance should have.", target},
+    {"rouse_autoscaler_target_concurrency_per_instance",
+     "Concurrency that one instance should have; 0: it is not a metric of the function.", target},
+    {"rouse_autoscaler_stable_requests_per_second",
+     "Mean requests per second over the stable window; 0 where it is not a metric of the function.",
+     stable_rate},
+    {"rouse_autoscaler_panic_requests_per_second",
+     "Mean requests per second over the panic window; 0 where it is not a metric of the function.",
+     panic_rate},
+    {"rouse_autoscaler_target_requests_per_second",
+     "Requests per second that one instance should have; 0: it is not a metric of the function.",
+     target_rate},
     {"rouse_autoscaler_panic_mode", "1 while the autoscaler panics: no scale-down.", panic_mode},
 };
 
@@ -63,6 +106,15 @@ void scale_metrics(struct buffer *out, const struct scale_sample *s, size_t n)
             metrics_sample(out, families[f].name, families[f].value(&s[i]), "namespace", s[i].ns,
                            "function", s[i].function, "revision", s[i].revision, NULL);
     }
+}
+
+void decision_metrics(struct buffer *out, const struct decision_sample *s, size_t n)
+{
+    metrics_family(out, "rouse_autoscaler_decisions_total", "counter",
+                   "Changes of the requested instances, by what had the last word.");
+    for (size_t i = 0; i < n; i++)
+        metrics_sample(out, "rouse_autoscaler_decisions_total", (double)s[i].count, "reason",
+                       s[i].reason, NULL);
 }
 
 void activator_metrics(struct buffer *out, const struct activator_sample *s)

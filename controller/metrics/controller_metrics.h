@@ -7,16 +7,25 @@
 #include "base/metrics.h"
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum { SCALE_SAMPLES_MAX = 10000 };
 
 struct scale_sample { /* one function; the texts live until the call returns */
     const char *ns, *function, *revision;
-    uint32_t desired, requested, actual, ready;
-    double stable, panic, target;
+    uint32_t desired, requested, actual, ready, terminating;
+    double stable, panic, target;                /* concurrency; target 0: not a metric of it */
+    double stable_rate, panic_rate, target_rate; /* requests per second */
+    double burst; /* slots that are free, if all that is ready serves; less than 0: they wait */
     bool panic_mode;
 };
 void scale_metrics(struct buffer *out, const struct scale_sample *s, size_t n);
+
+struct decision_sample {
+    const char *reason;
+    uint64_t count;
+};
+void decision_metrics(struct buffer *out, const struct decision_sample *s, size_t n);
 
 struct refusal_sample {
     const char *reason;

@@ -54,13 +54,12 @@ void window_record(struct window *w, uint64_t now_ns, double value)
     b->records++;
 }
 
-double window_average(const struct window *w, uint64_t now_ns, uint32_t seconds)
+/* The mean with each second weighing `decay` of the one after it. */
+static double average(const struct window *w, uint64_t now_ns, uint32_t seconds, double decay)
 {
-    uint64_t now = now_ns / NS_PER_S, from, valid;
-    double total = 0;
+    uint64_t now = now_ns / NS_PER_S, from;
+    double total = 0, weights = 0;
 
-    if (seconds > w->seconds)
-        seconds = w->seconds;
     if (!w->used || !seconds)
         return 0;
     if (now < w->last)
@@ -73,9 +72,19 @@ double window_average(const struct window *w, uint64_t now_ns, uint32_t seconds)
     for (uint64_t s = from; s <= w->last; s++) {
         const struct bucket *b = &w->buckets[s % w->seconds];
 
-        if (b->records)
-            total += b->sum / b->records;
+        total = total * decay + (b->records ? b->sum / b->records : 0);
+        weights = weights * decay + 1;
     }
-    valid = w->last - from + 1;
-    return total / (double)valid;
+    return total / weights;
+}
+
+double window_average(const struct window *w, uint64_t now_ns, uint32_t seconds)
+{
+    return average(w, now_ns, seconds < w->seconds ? seconds : w->seconds, 1);
+}
+
+double window_weighted(const struct window *w, uint64_t now_ns, uint32_t seconds)
+{
+    seconds = seconds < w->seconds ? seconds : w->seconds;
+    return average(w, now_ns, seconds, seconds / (seconds + 9.0));
 }

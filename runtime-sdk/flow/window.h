@@ -17,3 +17,6 @@ struct window *window_free(struct window *w);
 void window_record(struct window *w, uint64_t now_ns, double value);
 /* Over the last `seconds` (at most the window's) up to and with now's second. */
 double window_average(const struct window *w, uint64_t now_ns, uint32_t seconds);
+/* The same, but a second weighs seconds / (seconds + 9) of the one after it: what was a moment ago
+ * counts most, and what was a window ago hardly at all. */
+double window_weighted(const struct window *w, uint64_t now_ns, uint32_t seconds);

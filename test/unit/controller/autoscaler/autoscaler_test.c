@@ -1,131 +1,373 @@
-/* Tables in Knative's own terms: observed concurrency and ready instances in, desired instances
- * out. */
+/* All metrics together: which one wins, what holds it back, and what the number may never do. */
 #include "autoscaler/autoscaler.h"
 #include "base/clock.h"
 #include "unit.h"
 
-#define AT(s) ((uint64_t)(s)*NS_PER_S)
-static const struct autoscaler_spec ten = {.concurrency = 10, .max = 1000, .idle_timeout_ns = AT(60)};
+#include <stdlib.h>
 
-static struct autoscaler_decision decide(const struct autoscaler_spec *s,
-                                         struct autoscaler_state *st, double stable, double panic,
-                                         uint32_t ready, uint64_t second)
+#define AT(s)   ((uint64_t)(s)*NS_PER_S)
+#define CRON(t) cron_of(t)
+#define NOON    1795435200ull /* 2026-11-23 12:00 UTC */
+
+static const struct autoscaler_config *const config = &autoscaler_defaults;
+
+static struct autoscaler_metric metrics[2] = {{METRIC_CONCURRENCY, {HPA_AVERAGE, 5, 0}, NULL}};
+
+static struct autoscaler_spec spec_of(size_t metric_count)
 {
-    struct autoscaler_input in = {.stable = stable,
-                                  .panic = panic,
-                                  .ready = ready,
-                                  .current = ready,
-                                  .running = 1,
-                                  .last_active_ns = AT(second)};
+    return (struct autoscaler_spec){
+        .max = 1000, .idle_timeout_ns = AT(60), .metrics = metrics, .metric_count = metric_count};
+}
+
+static struct autoscaler_input input(uint32_t n, uint64_t second)
+{
+    return (struct autoscaler_input){.concurrency = 1,
+                                     .ready = n,
+                                     .current = n,
+                                     .running = 1,
+                                     .last_active_ns = AT(second),
+                                     .live = n,
+                                     .measured = n,
+                                     .settled = n};
+}
+
+static void load(struct autoscaler *a, uint64_t from, uint64_t to, double concurrency,
+                 double requests, double cpu)
+{
+    for (uint64_t s = from; s <= to; s++)
+        autoscaler_observe(a, AT(s), &(struct autoscaler_observation){concurrency, requests, cpu});
+}
+
+static struct autoscaler_decision decide(struct autoscaler *a, const struct autoscaler_spec *s,
+                                         const struct autoscaler_input *in, uint64_t second)
+{
     struct autoscaler_decision d;
 
-    autoscaler_decide(&autoscaler_defaults, s, &in, AT(second), st, &d);
+    autoscaler_decide(a, config, s, in, AT(second), &d);
     return d;
 }
 
-START_TEST(steady)
+#define expect(d, n, why)                                                                          \
+    do {                                                                                           \
+        struct autoscaler_decision got = (d);                                                      \
+        ck_assert_uint_eq(got.requested, n);                                                       \
+        ck_assert_str_eq(autoscaler_reason_name(got.reason), autoscaler_reason_name(why));         \
+    } while (0)
+
+START_TEST(concurrency_without_metrics)
 {
-    static const struct {
-        uint32_t concurrency, ready;
-        double stable, panic;
-        uint32_t desired;
-        bool in_panic;
-    } rows[] = {
-        {10, 1, 0, 0, 1, false},      /* busy now: one stays */
-        {10, 1, 7, 7, 1, false},      /* exactly on target */
-        {10, 1, 7.01, 7.01, 2, true}, /* ceil, and 2/1 is the threshold */
-        {10, 2, 14.01, 14.01, 3, false}, {10, 10, 7, 7, 5, false}, /* down by half at most */
-        {10, 9, 7, 7, 4, false},                                   /* floor of the half */
-        {1, 1, 100, 100, 143, true},                               /* 100 / 0.7 */
-        {1, 1, 1000, 1000, 1000, true},                            /* up by 1000 times at most */
-        {1, 2, 1000, 1000, 1429, true},  {1, 100, 90, 90, 129, false},
-        {1, 100, 70, 150, 215, true}, /* panic wins */
-        {1, 4, 5, 0, 8, false},          {1, 8, 5, 0, 8, false},
-    };
+    struct autoscaler_spec s = spec_of(0);
+    struct autoscaler *a = autoscaler_new(config, &s);
+    struct autoscaler_input in = input(4, 1060);
 
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        struct autoscaler_spec s = {
-            .concurrency = rows[i].concurrency, .max = 100000, .idle_timeout_ns = AT(60)};
-        struct autoscaler_state st = {0};
-        struct autoscaler_decision d =
-            decide(&s, &st, rows[i].stable, rows[i].panic, rows[i].ready, 1000);
-
-        ck_assert_msg(d.desired == rows[i].desired, "row %zu: %u", i, d.desired);
-        ck_assert_msg(d.panic == rows[i].in_panic, "row %zu", i);
-    }
+    load(a, 1000, 1060, 14, 0, 0);
+    in.concurrency = 4;
+    expect(decide(a, &s, &in, 1060), 5, REASON_CONCURRENCY);
+    ck_assert_double_eq_tol(decide(a, &s, &in, 1060).loads[METRIC_CONCURRENCY].target, 2.8, 1e-9);
+    in.concurrency = 1;
+    expect(decide(a, &s, &in, 1062), 20, REASON_CONCURRENCY);
+    ck_assert(decide(a, &s, &in, 1062).panic);
+    autoscaler_free(a);
 }
 END_TEST
 
-START_TEST(panic_never_shrinks_and_ends_after_a_stable_window)
+START_TEST(the_largest_wins)
 {
-    struct autoscaler_state st = {0};
+    struct autoscaler_spec s = spec_of(2);
+    struct autoscaler *a;
+    struct autoscaler_input in = input(4, 1060);
 
-    ck_assert_uint_eq(decide(&ten, &st, 20, 70, 2, 1000).requested, 10);
-    ck_assert_uint_eq(decide(&ten, &st, 30, 10, 10, 1002).requested, 10);
-    ck_assert_uint_eq(decide(&ten, &st, 30, 140, 10, 1004).requested,
-                      20); /* over again: the window starts anew */
-    ck_assert(decide(&ten, &st, 30, 30, 20, 1064).panic);
-    ck_assert_uint_eq(decide(&ten, &st, 30, 30, 20, 1064).requested, 20);
-    ck_assert(!decide(&ten, &st, 30, 30, 20, 1066).panic);
-    ck_assert_uint_eq(decide(&ten, &st, 30, 30, 20, 1066).requested, 10);
+    metrics[0] = (struct autoscaler_metric){METRIC_CONCURRENCY, {HPA_AVERAGE, 5, 0}, NULL};
+    metrics[1] = (struct autoscaler_metric){METRIC_REQUESTS, {HPA_AVERAGE, 100, 0}, NULL};
+    a = autoscaler_new(config, &s);
+    load(a, 1000, 1060, 10, 650, 0);
+    expect(decide(a, &s, &in, 1060), 7, REASON_REQUESTS);
+    load(a, 1061, 1121, 29, 650, 0);
+    expect(decide(a, &s, &in, 1121), 7, REASON_REQUESTS);
+    load(a, 1122, 1182, 36, 650, 0);
+    expect(decide(a, &s, &in, 1182), 8, REASON_CONCURRENCY);
+    ck_assert_uint_eq(decide(a, &s, &in, 1182).wishes[METRIC_REQUESTS], 7);
+    autoscaler_free(a);
+}
+END_TEST
+
+START_TEST(cpu_and_memory)
+{
+    struct autoscaler_spec s = spec_of(2);
+    struct autoscaler *a;
+    struct autoscaler_input in = input(4, 1060);
+
+    metrics[0] = (struct autoscaler_metric){METRIC_CPU, {HPA_UTILIZATION, 50, 500}, NULL};
+    metrics[1] = (struct autoscaler_metric){METRIC_MEMORY, {HPA_AVERAGE, 1000, 0}, NULL};
+    a = autoscaler_new(config, &s);
+    in.memory = 4000;
+    load(a, 1000, 1060, 0, 0, 1500);
+    expect(decide(a, &s, &in, 1060), 6, REASON_CPU); /* 75 % of 4 halves of a cpu */
+    in = input(6, 1076);
+    in.memory = 9000;
+    load(a, 1061, 1076, 0, 0, 1500);
+    expect(decide(a, &s, &in, 1076), 9, REASON_MEMORY);
+    /* New ones use cpu, but are not yet measured: nothing more until they are. */
+    in = input(9, 1092);
+    in.memory = 9000;
+    in.settled = 6;
+    load(a, 1077, 1092, 0, 0, 2250);
+    expect(decide(a, &s, &in, 1092), 9, REASON_MEMORY);
+    ck_assert_uint_eq(decide(a, &s, &in, 1092).wishes[METRIC_CPU], 9);
+    /* A node says nothing any more of its three: they are taken to be busy, so nothing leaves. */
+    in = input(9, 1800);
+    in.live = in.measured = in.settled = 6;
+    in.missing = 3;
+    in.memory = 6000;
+    load(a, 1093, 1800, 0, 0, 100);
+    expect(decide(a, &s, &in, 1800), 9, REASON_MEMORY);
+    /* Nothing is measured: it stays, whatever the other one says. */
+    in = input(9, 2600);
+    in.settled = 0;
+    in.memory = 1;
+    expect(decide(a, &s, &in, 2600), 9, REASON_MISSING);
+    autoscaler_free(a);
+}
+END_TEST
+
+/* Without `behavior` its defaults hold for cpu and memory, and concurrency goes its own way. */
+START_TEST(default_behavior_is_for_resources)
+{
+    struct autoscaler_spec s = spec_of(2);
+    struct autoscaler *a;
+    struct autoscaler_input in = input(1, 1060);
+
+    metrics[0] = (struct autoscaler_metric){METRIC_CONCURRENCY, {HPA_AVERAGE, 1, 0}, NULL};
+    metrics[1] = (struct autoscaler_metric){METRIC_CPU, {HPA_UTILIZATION, 50, 500}, NULL};
+    a = autoscaler_new(config, &s);
+    load(a, 1000, 1060, 1, 0, 5000);
+    expect(decide(a, &s, &in, 1060), 5, REASON_LIMITED); /* four more at a time */
+    load(a, 1061, 1121, 40, 0, 5000);
+    in = input(5, 1121);
+    expect(decide(a, &s, &in, 1121), 40, REASON_CONCURRENCY);
+    in = input(40, 1300);
+    load(a, 1122, 1300, 1, 0, 100);
+    expect(decide(a, &s, &in, 1300), 20, REASON_CONCURRENCY);
+    in.current = in.ready = 20;
+    expect(decide(a, &s, &in, 1302), 20, REASON_STABILIZED);
+    in.last_active_ns = AT(1240);
+    in.running = 0;
+    expect(decide(a, &s, &in, 1304), 0, REASON_IDLE); /* zero is the idle time-out's */
+    autoscaler_free(a);
+}
+END_TEST
+
+START_TEST(behavior_that_is_asked_for)
+{
+    struct behavior b = behavior_defaults;
+    struct autoscaler_spec s = spec_of(0);
+    struct autoscaler *a;
+    struct autoscaler_input in = input(10, 1060);
+
+    b.up.policies[0] = (struct behavior_policy){false, 2, 60};
+    b.up.policy_count = 1;
+    b.down.stabilization_s = 30;
+    s.behavior = &b;
+    a = autoscaler_new(config, &s);
+    load(a, 1000, 1060, 70, 0, 0);
+    expect(decide(a, &s, &in, 1060), 12, REASON_LIMITED);
+    in = input(12, 1062);
+    expect(decide(a, &s, &in, 1062), 12, REASON_LIMITED);
+    in.waiting = 100; /* nor does the poke take more */
+    ck_assert_uint_eq(autoscaler_poke(a, config, &s, &in, AT(1063)), 12);
+    in.current = 0;
+    autoscaler_free(a);
+    a = autoscaler_new(config, &s);
+    ck_assert_uint_eq(autoscaler_poke(a, config, &s, &in, AT(1063)), 2);
+    autoscaler_free(a);
+    b.up.select = SELECT_DISABLED; /* but one it must be */
+    a = autoscaler_new(config, &s);
+    ck_assert_uint_eq(autoscaler_poke(a, config, &s, &in, AT(1063)), 1);
+    s.activation = 3;
+    ck_assert_uint_eq(autoscaler_poke(a, config, &s, &in, AT(1063)), 3);
+    in = input(5, 2000);
+    in.running = in.waiting = 0;
+    in.last_active_ns = AT(1000);
+    expect(decide(a, &s, &in, 2000), 5, REASON_STABILIZED); /* of zero, too */
+    expect(decide(a, &s, &in, 2032), 0, REASON_IDLE);
+    autoscaler_free(a);
 }
 END_TEST
 
 START_TEST(to_zero_after_the_idle_timeout)
 {
-    struct autoscaler_spec s = {.concurrency = 1, .max = 10, .idle_timeout_ns = AT(5)};
-    struct autoscaler_state st = {.panic_since_ns = AT(100), .panic_max = 7};
-    struct autoscaler_input in = {.stable = 0.5, .ready = 3, .current = 3, .last_active_ns = AT(100)};
-    struct autoscaler_decision d;
+    struct autoscaler_spec s = {.max = 10, .idle_timeout_ns = AT(5)};
+    struct autoscaler *a = autoscaler_new(config, &s);
+    struct autoscaler_input in = {
+        .concurrency = 1, .ready = 3, .current = 3, .last_active_ns = AT(100)};
 
-    autoscaler_decide(&autoscaler_defaults, &s, &in, AT(105) - 1, &st, &d);
-    ck_assert_uint_eq(d.requested, 7);
+    autoscaler_adopt(a, 7, AT(100));
+    load(a, 40, 100, 0.5, 0, 0);
+    ck_assert_uint_eq(decide(a, &s, &in, 104).requested, 7);
     in.running = 1;
-    autoscaler_decide(&autoscaler_defaults, &s, &in, AT(105), &st, &d);
-    ck_assert_uint_eq(d.requested, 7);
+    ck_assert_uint_eq(decide(a, &s, &in, 105).requested, 7);
     in.running = 0;
     in.waiting = 1;
-    autoscaler_decide(&autoscaler_defaults, &s, &in, AT(105), &st, &d);
-    ck_assert_uint_eq(d.requested, 7);
+    ck_assert_uint_eq(decide(a, &s, &in, 105).requested, 7);
     in.waiting = 0;
-    autoscaler_decide(&autoscaler_defaults, &s, &in, AT(105), &st, &d);
-    ck_assert_uint_eq(d.requested, 0);
-    ck_assert(!d.panic);
+    expect(decide(a, &s, &in, 105), 0, REASON_IDLE);
+    ck_assert(!decide(a, &s, &in, 105).panic);
     s.min = 2;
-    autoscaler_decide(&autoscaler_defaults, &s, &in, AT(105), &st, &d);
-    ck_assert_uint_eq(d.desired, 0);
-    ck_assert_uint_eq(d.requested, 2);
+    expect(decide(a, &s, &in, 105), 2, REASON_MIN);
+    ck_assert_uint_eq(decide(a, &s, &in, 105).desired, 0);
     s.min = 0;
     s.idle_timeout_ns = 0;
     in.last_active_ns = AT(105);
-    autoscaler_decide(&autoscaler_defaults, &s, &in, AT(105), &st, &d);
-    ck_assert_uint_eq(d.requested, 0);
+    ck_assert_uint_eq(decide(a, &s, &in, 105).requested, 0);
+    autoscaler_free(a);
 }
 END_TEST
 
 START_TEST(one_stays_until_idle_and_zero_stays_zero)
 {
-    struct autoscaler_state st = {0};
-    struct autoscaler_input in = {.ready = 1, .current = 1, .last_active_ns = AT(1000)};
-    struct autoscaler_decision d;
+    struct autoscaler_spec s = spec_of(0);
+    struct autoscaler *a = autoscaler_new(config, &s);
+    struct autoscaler_input in = {
+        .concurrency = 1, .ready = 1, .current = 1, .last_active_ns = AT(1000)};
 
-    autoscaler_decide(&autoscaler_defaults, &ten, &in, AT(1059), &st, &d);
-    ck_assert_uint_eq(d.requested, 1);
+    expect(decide(a, &s, &in, 1059), 1, REASON_ACTIVE);
     in.current = in.ready = 0;
-    autoscaler_decide(&autoscaler_defaults, &ten, &in, AT(1059), &st, &d);
-    ck_assert_uint_eq(d.requested, 0);
+    ck_assert_uint_eq(decide(a, &s, &in, 1059).requested, 0);
+    autoscaler_free(a);
 }
 END_TEST
 
-START_TEST(bounds)
+START_TEST(bounds_and_floors)
 {
-    struct autoscaler_spec s = {.concurrency = 1, .min = 3, .max = 5, .idle_timeout_ns = AT(60)};
-    struct autoscaler_state st = {0};
+    struct autoscaler_spec s = {.min = 3, .max = 5, .idle_timeout_ns = AT(60)};
+    struct autoscaler *a = autoscaler_new(config, &s);
+    struct autoscaler_input in = input(1, 1060);
 
-    ck_assert_uint_eq(decide(&s, &st, 100, 100, 1, 1).requested, 5);
-    ck_assert_uint_eq(decide(&s, &st, 100, 100, 1, 1).desired, 143);
-    st = (struct autoscaler_state){0};
-    ck_assert_uint_eq(decide(&s, &st, 0, 0, 1, 1).requested, 3);
+    load(a, 1000, 1060, 100, 0, 0);
+    expect(decide(a, &s, &in, 1060), 5, REASON_MAX);
+    ck_assert_uint_eq(decide(a, &s, &in, 1060).desired, 143);
+    s.max = 1000;
+    in = input(0, 1060);
+    in.running = 0;
+    s.activation = 9;
+    a = (autoscaler_free(a), autoscaler_new(config, &s));
+    expect(decide(a, &s, &in, 1060), 3, REASON_MIN); /* zero needs no activation */
+    in.current = 1;
+    expect(decide(a, &s, &in, 1060), 9, REASON_ACTIVATION);
+    in.initial = 12;
+    expect(decide(a, &s, &in, 1060), 12, REASON_INITIAL);
+    autoscaler_free(a);
+}
+END_TEST
+
+START_TEST(delayed)
+{
+    struct autoscaler_spec s = spec_of(0);
+    struct autoscaler *a;
+    struct autoscaler_input in = input(20, 1060);
+
+    s.delay_ns = AT(30);
+    a = autoscaler_new(config, &s);
+    load(a, 940, 1000, 14, 0, 0); /* 20 were there already */
+    expect(decide(a, &s, &in, 1000), 20, REASON_CONCURRENCY);
+    for (uint64_t t = 1002; t <= 1030; t += 2) {
+        load(a, t - 1, t, 0.1, 0, 0);
+        expect(decide(a, &s, &in, t), 20, t == 1002 ? REASON_CONCURRENCY : REASON_DELAYED);
+    }
+    load(a, 1031, 1034, 0.1, 0, 0);
+    expect(decide(a, &s, &in, 1034), 19, REASON_DELAYED); /* the wish of 1004 */
+    in = input(10, 1100);
+    in.running = 0;
+    in.last_active_ns = AT(1000);
+    expect(decide(a, &s, &in, 1100), 0, REASON_IDLE);
+    in = input(7, 1102); /* seven were woken since */
+    in.running = 0;
+    in.last_active_ns = AT(1000);
+    expect(decide(a, &s, &in, 1102), 7, REASON_DELAYED);
+    expect(decide(a, &s, &in, 1131), 7, REASON_DELAYED);
+    expect(decide(a, &s, &in, 1134), 0, REASON_IDLE);
+    autoscaler_free(a);
+}
+END_TEST
+
+static struct cron cron_of(const char *text)
+{
+    struct cron c;
+    char why[CRON_WHY_MAX];
+
+    ck_assert_int_eq(cron_parse(text, &c, why), 0);
+    return c;
+}
+
+START_TEST(provisioned)
+{
+    struct schedule_window w = {CRON("0 12 * * *"), CRON("0 13 * * *"), 4};
+    struct autoscaler_spec s = spec_of(0);
+    struct autoscaler *a;
+    struct autoscaler_input in = {.concurrency = 1, .epoch_s = NOON - 1};
+
+    s.provisioned = &w;
+    s.provisioned_count = 1;
+    a = autoscaler_new(config, &s);
+    ck_assert_uint_eq(decide(a, &s, &in, 1000).requested, 0);
+    in.epoch_s = NOON;
+    expect(decide(a, &s, &in, 1001), 4, REASON_PROVISIONED);
+    in.epoch_s = NOON + 3599;
+    expect(decide(a, &s, &in, 4600), 4, REASON_PROVISIONED);
+    in.epoch_s = NOON + 3600;
+    ck_assert_uint_eq(decide(a, &s, &in, 4601).requested, 0);
+    in.epoch_s = NOON;
+    s.max = 2;
+    expect(decide(a, &s, &in, 5000), 2, REASON_MAX);
+    autoscaler_free(a);
+}
+END_TEST
+
+START_TEST(predicted)
+{
+    struct autoscaler_spec s = spec_of(0);
+    struct autoscaler *a = autoscaler_new(config, &s);
+    struct autoscaler_input in = {
+        .concurrency = 1, .current = 1, .ready = 1, .last_active_ns = AT(10000)};
+
+    in.plan = (struct idle_plan){.known = true, .wake_ns = AT(600), .keep_ns = AT(900)};
+    expect(decide(a, &s, &in, 10009), 1, REASON_ACTIVE);
+    expect(decide(a, &s, &in, 10010), 0, REASON_IDLE); /* long before the idle time-out */
+    in.current = in.ready = 0;
+    expect(decide(a, &s, &in, 10599), 0, REASON_IDLE);
+    expect(decide(a, &s, &in, 10600), 1, REASON_PREDICTED);
+    in.current = in.ready = 1;
+    expect(decide(a, &s, &in, 10899), 1, REASON_ACTIVE);
+    expect(decide(a, &s, &in, 10900), 0, REASON_IDLE);
+    in.plan.wake_ns = 0; /* stays awake, but is not woken */
+    expect(decide(a, &s, &in, 10500), 1, REASON_ACTIVE);
+    in.current = in.ready = 0;
+    ck_assert_uint_eq(decide(a, &s, &in, 10500).requested, 0);
+    autoscaler_free(a);
+}
+END_TEST
+
+START_TEST(outside)
+{
+    struct autoscaler_spec s = spec_of(2);
+    struct autoscaler_external said[2] = {{false, 0}, {true, 45}};
+    struct autoscaler *a;
+    struct autoscaler_input in = {.concurrency = 1, .last_active_ns = AT(10), .external = said};
+
+    metrics[0] = (struct autoscaler_metric){METRIC_CONCURRENCY, {HPA_AVERAGE, 5, 0}, NULL};
+    metrics[1] = (struct autoscaler_metric){METRIC_EXTERNAL, {HPA_AVERAGE, 10, 0}, (char *)"q"};
+    a = autoscaler_new(config, &s);
+    expect(decide(a, &s, &in, 1000), 4, REASON_LIMITED); /* nobody calls, but a queue is full */
+    in.current = in.ready = 5;
+    expect(decide(a, &s, &in, 1030), 5, REASON_EXTERNAL);
+    said[1].known = false; /* it cannot be asked: as it is, for as long as that takes */
+    expect(decide(a, &s, &in, 5000), 5, REASON_MISSING);
+    said[1] = (struct autoscaler_external){true, 0};
+    expect(decide(a, &s, &in, 5002), 0, REASON_IDLE);
+    in.current = in.ready = 0;
+    said[1].known = false;
+    ck_assert_uint_eq(decide(a, &s, &in, 5004).requested, 0);
+    autoscaler_free(a);
 }
 END_TEST
 
@@ -137,26 +379,174 @@ START_TEST(poke)
                 {10, 100, 11, 2}, {1, 5, 100, 5}, {1, 9999, 5000, 1000}};
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        struct autoscaler_spec s = {.concurrency = rows[i].concurrency, .max = rows[i].max};
+        struct autoscaler_spec s = {.max = rows[i].max};
+        struct autoscaler *a = autoscaler_new(config, &s);
+        struct autoscaler_input in = {.concurrency = rows[i].concurrency, .waiting = rows[i].waiting};
 
-        ck_assert_msg(autoscaler_poke(&autoscaler_defaults, &s, rows[i].waiting) == rows[i].want,
-                      "row %zu", i);
+        ck_assert_msg(autoscaler_poke(a, config, &s, &in, AT(1)) == rows[i].want, "row %zu", i);
+        autoscaler_free(a);
     }
 }
 END_TEST
 
-START_TEST(adopted)
+START_TEST(windows_of_its_own)
 {
-    struct autoscaler_state st = {0};
+    struct autoscaler_spec s = spec_of(0);
+    struct autoscaler *a;
+    struct autoscaler_input in = input(10, 1060);
 
-    autoscaler_adopt(&st, 1, AT(10));
-    ck_assert_uint_eq(st.panic_since_ns, 0);
-    autoscaler_adopt(&st, 8, AT(10));
-    ck_assert_uint_eq(decide(&ten, &st, 0.1, 0.1, 8, 12).requested, 8);
-    ck_assert_uint_eq(decide(&ten, &st, 0.1, 0.1, 8, 71).requested, 4);
+    s.stable_seconds = 10;
+    a = autoscaler_new(config, &s);
+    load(a, 1000, 1050, 70, 0, 0);
+    load(a, 1051, 1060, 7, 0, 0);
+    ck_assert_uint_eq(decide(a, &s, &in, 1060).desired, 10);
+    s.stable_seconds = 30; /* another window begins empty */
+    autoscaler_respec(a, config, &s);
+    load(a, 1061, 1062, 13, 0, 0);
+    ck_assert_uint_eq(decide(a, &s, &in, 1062).desired, 19);
+    s.exponential = true; /* the same one goes on */
+    autoscaler_respec(a, config, &s);
+    load(a, 1063, 1064, 0, 0, 0);
+    ck_assert_uint_lt(decide(a, &s, &in, 1064).desired, 10);
+    s.exponential = false;
+    autoscaler_respec(a, config, &s);
+    ck_assert_uint_eq(decide(a, &s, &in, 1064).desired, 10);
+    autoscaler_free(a);
 }
 END_TEST
 
-UNIT_MAIN("autoscaler", steady, panic_never_shrinks_and_ends_after_a_stable_window,
-          to_zero_after_the_idle_timeout, one_stays_until_idle_and_zero_stays_zero, bounds, poke,
-          adopted)
+/* ---- whatever comes */
+
+static uint32_t random_state = 4711;
+
+static uint32_t upto(uint32_t n)
+{
+    random_state = random_state * 1664525 + 1013904223;
+    return (random_state >> 8) % n;
+}
+
+static struct behavior some_behavior(void)
+{
+    struct behavior b = behavior_defaults;
+    struct behavior_rules *r[2] = {&b.up, &b.down};
+
+    for (int i = 0; i < 2; i++) {
+        r[i]->stabilization_s = upto(3) * 20;
+        r[i]->select = (enum behavior_select)upto(3);
+        r[i]->policy_count = 1 + upto(3);
+        for (uint32_t k = 0; k < r[i]->policy_count; k++)
+            r[i]->policies[k] = (struct behavior_policy){upto(2), 1 + upto(100), 1 + upto(100)};
+    }
+    return b;
+}
+
+/* Any spec under any load: within the bounds, and awake as long as there is work. */
+START_TEST(within_bounds)
+{
+    for (int round = 0; round < 300; round++) {
+        struct behavior b = some_behavior();
+        struct autoscaler_metric m[3] = {{METRIC_CPU, {HPA_UTILIZATION, 1 + upto(200), 500}, NULL},
+                                         {METRIC_CONCURRENCY, {HPA_AVERAGE, 1 + upto(20), 0}, NULL},
+                                         {METRIC_EXTERNAL, {HPA_VALUE, 1 + upto(20), 0}, NULL}};
+        struct autoscaler_spec s = {.min = upto(5),
+                                    .idle_timeout_ns = AT(upto(20)),
+                                    .activation = upto(4),
+                                    .delay_ns = AT(upto(3) * 10),
+                                    .exponential = upto(2),
+                                    .behavior = upto(2) ? &b : NULL,
+                                    .metrics = m,
+                                    .metric_count = upto(4)};
+        struct autoscaler *a;
+        uint32_t n = 0;
+
+        s.max = s.min + 1 + upto(50);
+        a = autoscaler_new(config, &s);
+        for (uint64_t t = 1000; t < 1200; t += 2) {
+            struct autoscaler_external e[3] = {{0}, {0}, {upto(2), upto(1000)}};
+            struct autoscaler_input in = input(n, t - upto(30));
+
+            load(a, t - 1, t, upto(100), upto(100), upto(5000));
+            in.concurrency = 1 + upto(10);
+            in.running = upto(2);
+            in.settled = upto(n + 1);
+            in.external = e;
+            n = decide(a, &s, &in, t).requested;
+            ck_assert_uint_ge(n, s.min);
+            ck_assert_uint_le(n, s.max);
+            if (in.running)
+                ck_assert(n > 0 || (s.behavior && !in.current));
+            if (upto(10) == 0) {
+                in.current = n;
+                in.waiting = upto(100);
+                n = autoscaler_poke(a, config, &s, &in, AT(t + 1));
+                ck_assert_uint_ge(n, 1);
+                ck_assert_uint_le(n, s.max);
+            }
+        }
+        autoscaler_free(a);
+    }
+}
+END_TEST
+
+/* More load never asks for less. */
+START_TEST(monotone_in_load)
+{
+    for (int kind = 0; kind < 4; kind++) {
+        uint32_t before = 0;
+
+        for (uint32_t l = 0; l < 300; l++) {
+            struct autoscaler_spec s = spec_of(1);
+            struct autoscaler *a;
+            struct autoscaler_input in = input(10, 1060);
+            uint32_t n;
+
+            metrics[0] = (struct autoscaler_metric){
+                (enum autoscaler_metric_kind)kind, {HPA_AVERAGE, 7, 0}, NULL};
+            a = autoscaler_new(config, &s);
+            load(a, 1000, 1060, l, l, l);
+            in.memory = l;
+            n = decide(a, &s, &in, 1060).wishes[kind];
+            ck_assert_msg(n >= before, "metric %d, load %u: %u after %u", kind, l, n, before);
+            before = n;
+            autoscaler_free(a);
+        }
+        ck_assert_uint_gt(before, 10);
+    }
+}
+END_TEST
+
+/* The same load, whatever it is, ends in one number and stays there. */
+START_TEST(no_flapping_under_steady_load)
+{
+    for (uint32_t l = 1; l < 120; l++) {
+        for (int kind = 0; kind < 3; kind++) {
+            struct autoscaler_spec s = spec_of(1);
+            struct autoscaler *a;
+            uint32_t n = 1 + upto(50), changes = 0;
+
+            metrics[0] = (struct autoscaler_metric){
+                (enum autoscaler_metric_kind)kind, {HPA_AVERAGE, 7, 0}, NULL};
+            a = autoscaler_new(config, &s);
+            for (uint64_t t = 1000; t < 2400; t += 2) {
+                struct autoscaler_input in = input(n, t);
+                uint32_t next;
+
+                load(a, t, t + 1, l, l, l);
+                next = decide(a, &s, &in, t + 1).requested;
+                changes += t >= 2000 && next != n;
+                n = next;
+            }
+            ck_assert_msg(!changes, "metric %d, load %u: %u changes", kind, l, changes);
+            ck_assert_uint_ge(n, (l + 7) / 8); /* the tolerance of cpu */
+            ck_assert_uint_le(n, (l + 5) / 6);
+            autoscaler_free(a);
+        }
+    }
+}
+END_TEST
+
+UNIT_MAIN("autoscaler", concurrency_without_metrics, the_largest_wins, cpu_and_memory,
+          default_behavior_is_for_resources, behavior_that_is_asked_for,
+          to_zero_after_the_idle_timeout, one_stays_until_idle_and_zero_stays_zero,
+          bounds_and_floors, delayed, provisioned, predicted, outside, poke, windows_of_its_own,
+          within_bounds, monotone_in_load, no_flapping_under_steady_load)

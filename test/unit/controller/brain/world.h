@@ -60,6 +60,8 @@ struct world {
     char finalized[16][64];
     size_t finalized_count;
     unsigned published, unpublished;
+    unsigned queries; /* for external metrics */
+    char query[64];   /* the last one */
 };
 
 static inline struct core_config world_config(void)
@@ -321,6 +323,10 @@ static inline void take_actions(struct world *w, struct actions *out)
             break;
         case ACTION_UNPUBLISH:
             w->unpublished++;
+            break;
+        case ACTION_QUERY:
+            w->queries++;
+            snprintf(w->query, sizeof(w->query), "%s", a->query.text);
             break;
         case ACTION_OBJECT_STATUS:
         case ACTION_LOG:
@@ -648,7 +654,7 @@ static inline struct function *make_function(const char *key, const char *revisi
     f->cpu_millis = 500;
     f->timeout_ms = 3000;
     f->concurrency = 1;
-    f->scaling = (struct function_scaling){.max = 100, .idle_timeout_ns = S(60)};
+    f->scaling = (struct autoscaler_spec){.max = 100, .idle_timeout_ns = S(60)};
     if (path) {
         f->triggers = calloc(1, sizeof(*f->triggers));
         f->trigger_count = 1;

@@ -45,11 +45,11 @@ START_TEST(names_and_labels)
         "rouse_autoscaler_actual_instances{namespace=\"default\",function=\"a\",revision=\"r1\"} "
         "1\n",
         "rouse_autoscaler_ready_instances{namespace=\"other\",function=\"b\",revision=\"r2\"} 0\n",
-        "rouse_autoscaler_stable_concurrency{namespace=\"default\",function=\"a\",revision=\"r1\"} "
+        "rouse_autoscaler_stable_request_concurrency{namespace=\"default\",function=\"a\",revision=\"r1\"} "
         "0.5\n",
-        "rouse_autoscaler_panic_concurrency{namespace=\"default\",function=\"a\",revision=\"r1\"} "
+        "rouse_autoscaler_panic_request_concurrency{namespace=\"default\",function=\"a\",revision=\"r1\"} "
         "1.5\n",
-        "rouse_autoscaler_target_concurrency{namespace=\"default\",function=\"a\",revision=\"r1\"} "
+        "rouse_autoscaler_target_concurrency_per_instance{namespace=\"default\",function=\"a\",revision=\"r1\"} "
         "0.7\n",
         "rouse_autoscaler_panic_mode{namespace=\"default\",function=\"a\",revision=\"r1\"} 1\n",
         "\nrouse_activator_tickets 7\n",

@@ -70,5 +70,29 @@ START_TEST(one_second_is_one_value)
 }
 END_TEST
 
-UNIT_MAIN("window", averages_what_is_there, short_span_of_a_long_window,
+START_TEST(weighted)
+{
+    struct window *w;
+    double v;
+
+    ck_assert_int_eq(window_new(9, &w), 0); /* each second weighs half of the next */
+    ck_assert_double_eq(window_weighted(w, AT(100), 9), 0);
+    window_record(w, AT(100), 6);
+    ck_assert_double_eq(window_weighted(w, AT(100), 9), 6);
+    window_record(w, AT(101), 0);
+    ck_assert_double_eq_tol(window_weighted(w, AT(101), 9), 2, 1e-9);
+    window_record(w, AT(102), 0);
+    ck_assert_double_eq_tol(window_weighted(w, AT(102), 9), 6.0 / 7, 1e-9);
+    for (uint64_t s = 103; s < 120; s++)
+        window_record(w, AT(s), 5);
+    ck_assert_double_eq_tol(window_weighted(w, AT(119), 9), 5, 1e-9);
+    window_record(w, AT(120), 50); /* sooner seen than by the plain mean, and sooner forgotten */
+    v = window_weighted(w, AT(120), 9);
+    ck_assert_double_gt(v, 25);
+    ck_assert_double_eq_tol(window_average(w, AT(120), 9), 10, 1e-9);
+    window_free(w);
+}
+END_TEST
+
+UNIT_MAIN("window", weighted, averages_what_is_there, short_span_of_a_long_window,
           gaps_are_zero_and_silence_ends_it, one_second_is_one_value)

@@ -1,0 +1,241 @@
+/* core_sample.c - each second what load there is, every other second how many instances it needs:
+ * from reports and queues to the autoscaler, and from its decision to what is requested. */
+#include "brain/core_internal.h"
+
+/* ---- while it is awake */
+
+/* Its schedule, its history or something outside may wake it, too. */
+bool scale_clocked(const struct fn *f)
+{
+    return fn_live(f) && (f->spec->scaling.provisioned_count || f->history || f->externals);
+}
+
+void scale_rest(struct fn *f)
+{
+    f->scaler = autoscaler_free(f->scaler);
+    f->panic = 0;
+    f->decision = (struct autoscaler_decision){0};
+}
+
+static bool is_external(const struct autoscaler_metric *m)
+{
+    return m->kind == METRIC_EXTERNAL;
+}
+
+void scale_respec(struct core *c, struct fn *f)
+{
+    const struct autoscaler_spec *s = &f->spec->scaling;
+    bool external = false;
+
+    for (size_t i = 0; i < s->metric_count; i++)
+        external = external || is_external(&s->metrics[i]);
+    free(f->externals);
+    f->externals = external ? calloc(s->metric_count, sizeof(*f->externals)) : NULL;
+    f->external_due = 0;
+    if (!s->predictive) {
+        free(f->history);
+        f->history = NULL;
+    } else if (!f->history) {
+        f->history = calloc(1, sizeof(*f->history));
+    }
+    if ((external && !f->externals) || (s->predictive && !f->history))
+        core_log(c, true, "function %s: out of memory, some of its scaling is not in effect",
+                 f->spec->key);
+    if (f->scaler)
+        autoscaler_respec(f->scaler, &c->config.autoscaler, s);
+}
+
+void scale_called(struct core *c, struct fn *f)
+{
+    if (f->history && f->last_called && c->now - f->last_called >= REPORT_NS)
+        idle_histogram_add(f->history, c->now - f->last_called);
+    f->last_called = f->last_active = c->now;
+}
+
+/* ---- observation */
+
+static void observe(struct core *c, struct fn *f, uint64_t at)
+{
+    struct autoscaler_observation o = {.concurrency = activator_queue_mean(&f->queue, c->now)};
+
+    /* What came in is what was begun and what the queue grew by. */
+    o.requests = (double)f->queue.count - f->queue_before;
+    f->queue_before = f->queue.count;
+    for (size_t k = 0; k < f->presence_count; k++) {
+        const struct presence *p = &f->presence[k];
+
+        if (!p->reported_at || c->now - p->reported_at >= REPORT_NS)
+            continue;
+        o.concurrency += p->concurrency;
+        o.requests += p->requests;
+        o.cpu += p->cpu;
+    }
+    autoscaler_observe(f->scaler, at, &o);
+    f->panic = autoscaler_panic_load(f->scaler, at);
+}
+
+/* ---- the tick */
+
+static void instance_use(const struct core *c, struct fn *f, const struct instance *i,
+                         struct autoscaler_input *in)
+{
+    const struct presence *p = fn_presence(f, i->host, false);
+    bool told = p && p->reported_at && i->host->state == NODE_READY;
+
+    if (i->dead || instance_state_final(i->state))
+        return;
+    in->live += told;
+    if (!instance_serves(i)) {
+        in->unready += instance_counts(i);
+        return;
+    }
+    in->measured += told;
+    in->missing += !told;
+    in->settled += told && c->now - i->ready_ns >= c->config.autoscaler.resource_seconds * NS_PER_S;
+}
+
+static void resource_use(const struct core *c, struct fn *f, struct autoscaler_input *in)
+{
+    for (size_t k = 0; k < f->presence_count; k++) /* who sleeps is not told of again */
+        if (f->presence[k].reported_at && f->presence[k].node->state == NODE_READY)
+            in->memory += (double)f->presence[k].memory;
+    list_for_each(it, &f->revisions)
+    {
+        const struct revision *r = list_entry(it, struct revision, link);
+
+        list_for_each(iit, &r->instances)
+            instance_use(c, f, list_entry(iit, struct instance, rev_link), in);
+    }
+}
+
+struct autoscaler_input scale_input(const struct core *c, const struct fn *f)
+{
+    struct autoscaler_input in = {.concurrency = f->spec->concurrency ? f->spec->concurrency : 1,
+                                  .current = f->requested,
+                                  .waiting = f->queue.count,
+                                  .last_active_ns = f->last_active,
+                                  .initial = f->initial,
+                                  .epoch_s = c->epoch_ns ? (c->epoch_ns + c->now) / NS_PER_S : 0};
+
+    if (f->history)
+        in.plan = idle_histogram_plan(f->history);
+    return in;
+}
+
+static void ask_outside(struct core *c, struct fn *f)
+{
+    const struct autoscaler_spec *s = &f->spec->scaling;
+
+    if (!f->externals || c->now < f->external_due)
+        return;
+    f->external_due = c->now + EXTERNAL_NS;
+    for (size_t i = 0; i < s->metric_count; i++) {
+        struct action *a;
+
+        if (!is_external(&s->metrics[i]))
+            continue;
+        a = actions_add(c->out, ACTION_QUERY);
+        a->query.key = actions_strdup(c->out, f->spec->key);
+        a->query.metric = (uint32_t)i;
+        a->query.text = actions_strdup(c->out, s->metrics[i].query);
+    }
+}
+
+void core_external(struct core *c, uint64_t now, const struct core_external *e)
+{
+    struct fn *f = fn_find(c, e->key);
+    const struct autoscaler_spec *s = f ? &f->spec->scaling : NULL;
+
+    c->now = now;
+    if (!f || !f->externals || e->metric >= s->metric_count ||
+        !is_external(&s->metrics[e->metric]) || strcmp(s->metrics[e->metric].query, e->text) != 0)
+        return; /* it was asked before the function changed */
+    f->externals[e->metric] = (struct external){.value = e->value, .at = now};
+}
+
+void core_wall(struct core *c, uint64_t now, uint64_t epoch_ns)
+{
+    c->epoch_ns = epoch_ns > now ? epoch_ns - now : 0;
+}
+
+static void decide(struct core *c, struct fn *f, struct autoscaler_input *in)
+{
+    const struct autoscaler_spec *s = &f->spec->scaling;
+    struct autoscaler_external outside[SCALING_METRICS_MAX] = {0};
+
+    for (size_t i = 0; f->externals && i < s->metric_count && i < ARRAY_LEN(outside); i++)
+        if (f->externals[i].at && c->now - f->externals[i].at < EXTERNAL_GOOD_NS)
+            outside[i] = (struct autoscaler_external){true, f->externals[i].value};
+    in->external = f->externals ? outside : NULL;
+    autoscaler_decide(f->scaler, &c->config.autoscaler, s, in, c->now, &f->decision);
+}
+
+/* An instance that has been ready for long enough shows that the crashes are over. */
+static void forgive(struct core *c, struct revision *r)
+{
+    if (!r->crashes)
+        return;
+    list_for_each(it, &r->instances)
+    {
+        const struct instance *i = list_entry(it, struct instance, rev_link);
+
+        if (!instance_serves(i) || c->now - i->ready_ns < SETTLED_NS)
+            continue;
+        revision_settle(r);
+        fn_status_dirty(c, r->fn, false);
+        return;
+    }
+}
+
+static void request(struct core *c, struct fn *f, const struct autoscaler_input *in)
+{
+    if (fn_live(f) && (f->decision.requested > f->requested || !core_adopting(c)))
+        f->requested = f->decision.requested;
+    if ((f->active->start_failures || f->active->crashes) && !in->ready && !in->waiting)
+        f->requested = f->spec->scaling.min; /* it does not get up and nobody asks for it */
+    if (f->requested != in->current)
+        c->decisions[f->decision.reason]++;
+}
+
+static void tick(struct core *c, struct fn *f)
+{
+    struct autoscaler_input in = scale_input(c, f);
+    bool unplaced = false, instances = false;
+
+    list_for_each(it, &f->revisions)
+    {
+        struct revision *r = list_entry(it, struct revision, link);
+        struct tally t = revision_tally(c, r);
+
+        forgive(c, r);
+        in.running += t.running;
+        in.ready += t.ready;
+        unplaced = unplaced || r->unplaced;
+        instances = instances || t.all;
+    }
+    if (f->spec->scaling.metric_count)
+        resource_use(c, f, &in);
+    ask_outside(c, f);
+    decide(c, f, &in);
+    request(c, f, &in);
+    if (f->requested != in.current || unplaced || f->active != f->latest)
+        fn_dirty(c, f);
+    if (!instances && !f->requested && !f->queue.count && !scale_clocked(f)) {
+        list_del(&f->active_link);
+        scale_rest(f);
+    }
+}
+
+void scale_sample(struct core *c)
+{
+    while (c->next_sample <= c->now && !list_empty(&c->active)) {
+        if (c->now - c->next_sample >
+            5 * SAMPLE_NS) /* the thread stood still: those seconds are unknown */
+            c->next_sample = c->now;
+        list_for_each(it, &c->active)
+            observe(c, list_entry(it, struct fn, active_link), c->next_sample);
+        if (++c->samples % TICK_SAMPLES == 0)
+            list_for_each(it, &c->active) tick(c, list_entry(it, struct fn, active_link));
+        c->next_sample += SAMPLE_NS;
+    }
+}
