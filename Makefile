@@ -19,7 +19,7 @@ MAKEFLAGS += --no-builtin-rules
 MODULES := proto \
   $(addprefix runtime-sdk/,base sched curl reactor http wire invoke control flow package sdk local cli) \
   $(addprefix agent/,shard router launcher sandbox network cgroup pool runtime code report) \
-  $(addprefix controller/,brain api store activator autoscaler scheduler nodes metrics) \
+  $(addprefix controller/,brain api store activator autoscaler scheduler nodes metrics simulate) \
   test/bench/load
 
 R := runtime-sdk
@@ -54,6 +54,7 @@ DEPS_controller/nodes      := controller/scheduler proto $(R)/base
 DEPS_controller/activator  := proto $(R)/invoke $(R)/http $(R)/wire $(R)/reactor $(R)/flow $(R)/base
 DEPS_controller/metrics    := $(R)/base
 DEPS_controller/brain      := controller/activator controller/autoscaler controller/scheduler controller/nodes controller/store controller/metrics proto $(R)/package $(R)/control $(R)/http $(R)/reactor $(R)/flow $(R)/base
+DEPS_controller/simulate   := controller/brain controller/activator controller/autoscaler proto $(R)/flow $(R)/base
 DEPS_controller/api        := controller/brain controller/store controller/metrics $(R)/package $(R)/http $(R)/reactor $(R)/base
 
 LIBS_$(R)/reactor          := -luring
@@ -71,6 +72,7 @@ LIBS_agent/code            := -lcurl -lseccomp
 LIBS_agent/runtime         := -ljson-c
 LIBS_controller/store      := -lsqlite3 -lcrypto
 LIBS_controller/brain      := -ljson-c -lcrypto
+LIBS_controller/simulate   := -lm
 LIBS_controller/api        := -ljson-c -lcrypto
 
 closure = $(1) $(foreach d,$(DEPS_$(1)),$(call closure,$(d)))
@@ -175,7 +177,7 @@ build/pic/zygote.so: $(ZYGOTE_OBJ)
 $(B)/obj/agent/launcher/zygote_library.S.o: build/pic/zygote.so
 
 AGENT_MODULES      := agent/shard agent/code
-CONTROLLER_MODULES := controller/api
+CONTROLLER_MODULES := controller/api controller/simulate
 $(B)/bin/rouse-agent: $(B)/obj/agent/main.c.o $(sort $(foreach m,$(AGENT_MODULES),$(call archives_of,$(m))))
 	@mkdir -p $(@D)
 	$(call say,LINK)

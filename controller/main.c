@@ -13,6 +13,7 @@
 #include "brain/options.h"
 #include "brain/registry.h"
 #include "control/channel.h"
+#include "simulate/simulate.h"
 #include "store/packages.h"
 #include "store/store.h"
 
@@ -294,6 +295,8 @@ int main(int argc, char **argv)
     int r, sig = 0;
 
     log_init("controller");
+    if (argc > 1 && !strcmp(argv[1], "simulate"))
+        return simulate_main(argc - 2, argv + 2);
     if (controller_options_parse(argc, argv, &c.options, &e) < 0) {
         fprintf(stderr, "rouse-controller: %s\n", e.message);
         return EXIT_USAGE;

@@ -17,6 +17,7 @@ const char controller_help[] =
     "\n"
     "usage: rouse-controller --state DIR [flags]\n"
     "       rouse-controller crd        the CustomResourceDefinitions, as YAML\n"
+    "       rouse-controller simulate   its decisions on virtual time; simulate --help\n"
     "\n"
     "The controller\n"
     "  --state DIR                  store, packages, secrets; one controller a directory\n"

@@ -1,0 +1,241 @@
+#include "simulate/cluster_internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Virtual time begins here: the core takes 0 for "never". */
+#define BEGIN (1000 * NS_PER_S)
+
+enum { NODES_MAX = 10000, FUNCTIONS_TURN = 1000 };
+
+uint64_t cluster_start_time(struct draw *d, uint64_t start, uint64_t init)
+{
+    double ns = (double)start * draw_lognormal(d, 0, 0.4) + (double)init * draw_lognormal(d, 0, 1.0);
+
+    return (uint64_t)ns;
+}
+
+/* ---- between the core and what is imitated */
+
+void cluster_carry_out(struct cluster *c, struct actions *out)
+{
+    for (struct action *a = out->first; a; a = a->next) {
+        if (a->kind == ACTION_SEND && a->send.peer && a->send.peer <= c->config.nodes)
+            node_message(c, &c->nodes[a->send.peer - 1], a->send.message);
+        else if (a->kind == ACTION_ANSWER)
+            call_answered(c, a->answer.ticket, a->answer.grant);
+    }
+    actions_done(out);
+}
+
+void cluster_tell(struct cluster *c, const struct sim_node *n, const AgentMessage *m)
+{
+    struct actions out = {0};
+
+    core_agent_message(c->core, c->now, n->peer, m, &out);
+    cluster_carry_out(c, &out);
+    c->touched = true;
+}
+
+/* As long as it has something to decide now. */
+static void decide(struct cluster *c)
+{
+    c->touched = false;
+    do {
+        struct actions out = {0};
+        uint64_t since = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+
+        core_turn(c->core, c->now, &out);
+        c->out->core_ns += clock_ns(CLOCK_THREAD_CPUTIME_ID) - since;
+        c->out->turns++;
+        cluster_carry_out(c, &out);
+    } while (core_due(c->core) <= c->now);
+}
+
+/* ---- making */
+
+static struct function *make_function(const struct cluster *c, uint32_t index, uint32_t memory)
+{
+    struct function *f = calloc(1, sizeof(*f));
+    char key[24];
+    size_t n = (size_t)snprintf(key, sizeof(key), "sim/f%u", index) + 1;
+
+    if (!f)
+        abort();
+    f->refs = 1;
+    f->key = malloc(2 * n); /* the key, and once more as namespace and name */
+    f->runtime = strdup("simulated");
+    f->handler = strdup("x.y");
+    f->package = strdup("sha256:0");
+    if (!f->key || !f->runtime || !f->handler || !f->package)
+        abort();
+    memcpy(f->key, key, n);
+    f->ns = memcpy(f->key + n, key, n);
+    f->name = strchr(f->ns, '/') + 1;
+    f->name[-1] = 0;
+    f->generation = 1;
+    f->created_ms = 1;
+    strcpy(f->revision, "1");
+    f->memory = (uint64_t)memory << 20;
+    f->cpu_millis = 500;
+    f->timeout_ms = 3600 * 1000;
+    f->concurrency = c->config.concurrency;
+    f->scaling = (struct function_scaling){.max = 1000, .idle_timeout_ns = c->config.idle_timeout};
+    return f;
+}
+
+static void apply_functions(struct cluster *c, const struct trace *t)
+{
+    for (uint32_t i = 0; i < c->config.functions; i++) {
+        struct sim_function *f = &c->functions[i];
+        struct actions out = {0};
+        struct function *spec;
+
+        snprintf(f->key, sizeof(f->key), "sim/f%u", i);
+        f->memory = trace_function(t, i)->memory;
+        list_init(&f->free);
+        list_init(&f->all);
+        list_init(&f->levels);
+        spec = make_function(c, i, f->memory);
+        core_function(c->core, c->now, NULL, spec, &out);
+        cluster_carry_out(c, &out);
+        function_unref(spec);
+        if (i % FUNCTIONS_TURN == 0)
+            decide(c);
+    }
+    decide(c);
+}
+
+static void make_nodes(struct cluster *c)
+{
+    for (uint32_t k = 0; k < c->config.nodes; k++) {
+        struct sim_node *n = &c->nodes[k];
+
+        snprintf(n->name, sizeof(n->name), "node-%u", k);
+        n->peer = k + 1;
+        list_init(&n->told);
+        node_hello(c, n);
+    }
+    decide(c);
+}
+
+static int make(struct cluster *c)
+{
+    struct core_config core = core_defaults;
+
+    core.incarnation = c->config.seed + 1;
+    core.adopt_ns = 1;
+    c->nodes = calloc(c->config.nodes, sizeof(*c->nodes));
+    c->functions = calloc(c->config.functions, sizeof(*c->functions));
+    if (!c->nodes || !c->functions)
+        return -ENOMEM;
+    return core_new(&core, c->now, &c->core);
+}
+
+/* What still lives at the end has lived until then. */
+static void done(struct cluster *c)
+{
+    map_for_each(m, &c->instances)
+    {
+        struct sim_instance *i = map_entry(m, struct sim_instance, by_id);
+
+        instance_count(c, i);
+        outcome_end(c->out, i->function->memory, c->now - i->created, i->busy);
+        free(i);
+    }
+    map_for_each(m, &c->calls) free(map_entry(m, struct sim_call, by_ticket));
+    map_for_each(m, &c->slots) free(map_entry(m, struct sim_slot, by_id));
+    for (uint32_t i = 0; c->core && i < c->config.functions; i++)
+        list_for_each(it, &c->functions[i].levels) free(list_entry(it, struct sim_level, link));
+    map_done(&c->instances);
+    map_done(&c->calls);
+    map_done(&c->slots);
+    events_done(&c->events);
+    free(c->nodes);
+    free(c->functions);
+    c->core = core_free(c->core);
+}
+
+/* ---- running */
+
+static void happens(struct cluster *c, const struct event *e)
+{
+    switch ((enum cluster_event)e->kind) {
+    case CLUSTER_READY:
+        instance_ready(c, e->what);
+        break;
+    case CLUSTER_DONE:
+        instance_done(c, e->what);
+        break;
+    case CLUSTER_OFFER:
+        instance_offer(c, e->what);
+        break;
+    case CLUSTER_LEASE:
+        lease_over(c, e->extra);
+        break;
+    case CLUSTER_STOPPED:
+        instance_stopped(c, e->what);
+        break;
+    case CLUSTER_REPORT:
+        node_report(c, e->what);
+        break;
+    case CLUSTER_ACK:
+        nodes_acknowledge(c);
+        break;
+    }
+}
+
+static void run(struct cluster *c, struct trace *t)
+{
+    uint64_t end = BEGIN + c->config.end;
+    struct trace_call next;
+
+    trace_next(t, &next);
+    while (c->now < end) {
+        uint64_t call = BEGIN + next.at, at = UINT64_MAX, due = core_due(c->core);
+
+        events_first(&c->events, &at);
+        at = due < at ? due : at;
+        if (call < at) {
+            at = call;
+            if (at >= end)
+                break;
+            c->now = at;
+            call_arrives(c, &next);
+            trace_next(t, &next);
+        } else {
+            if (at >= end)
+                break;
+            c->now = at > c->now ? at : c->now;
+            for (uint64_t first; events_first(&c->events, &first) && first <= c->now;) {
+                struct event e = events_pop(&c->events);
+
+                happens(c, &e);
+            }
+        }
+        if (c->touched || due <= c->now)
+            decide(c);
+    }
+    c->now = end;
+}
+
+int cluster_run(const struct cluster_config *config, struct trace *t, struct outcome *ret)
+{
+    struct cluster c = {.config = *config, .now = BEGIN, .out = ret, .draw = {config->seed}};
+    int r;
+
+    if (!config->nodes || config->nodes > NODES_MAX)
+        return -EINVAL;
+    *ret = (struct outcome){0};
+    r = make(&c);
+    if (r == 0) {
+        c.now += 2;
+        make_nodes(&c); /* first: what is applied then is one message for all of them */
+        apply_functions(&c, t);
+        run(&c, t);
+    }
+    done(&c);
+    return r;
+}

@@ -1,0 +1,51 @@
+/* trace.h - who calls what, and when: a workload in the shape of the Azure Functions data set of 2019.
+ *
+ * Drawn, not read: the data set is not ours to ship. Sources: Shahrad et al., "Serverless in the Wild" (USENIX ATC
+ * 2020), its figures and fits; AzurePublicDataset, AzureFunctionsDataset2019.md.
+ *
+ *   rates      45 % of functions are called at most once an hour on average, 81 % at most once a minute, and what
+ *              is called more often makes nearly all of the invocations (figure 5)
+ *   triggers   HTTP 55 %, queues 15 %, timers 16 %, orchestration 7 %, events 2 %, others 5 % (figure 3)
+ *   arrivals   timers are periodic, HTTP is Poisson under a day's wave, queues, events and orchestration come in bursts
+ *   durations  log-normal over functions' averages, mu -0.38, sigma 2.36 (of seconds), figure 7
+ *   memory     Burr XII, c 11.652, k 0.221, lambda 107.083 (MiB), figure 8
+ *
+ * The same seed gives the same trace. Not thread safe. */
+#pragma once
+#include <stdint.h>
+
+enum trace_trigger {
+    TRACE_HTTP,
+    TRACE_QUEUE,
+    TRACE_EVENT,
+    TRACE_TIMER,
+    TRACE_ORCHESTRATION,
+    TRACE_OTHER,
+    TRACE_TRIGGERS
+};
+
+struct trace_config {
+    uint64_t seed;
+    uint32_t functions;  /* 1 to 4,000,000 */
+    double rate_max;     /* calls a second of one function at most, on average */
+    double duration_max; /* seconds */
+};
+
+struct trace_function {
+    double rate;     /* calls a second, on average */
+    double duration; /* seconds, on average */
+    uint32_t memory; /* MiB, 32 to 4096 */
+    enum trace_trigger trigger;
+};
+struct trace_call {
+    uint64_t at;       /* ns since the trace's begin */
+    uint64_t duration; /* ns of work */
+    uint32_t function;
+};
+
+struct trace;
+int trace_new(const struct trace_config *c, struct trace **ret); /* -EINVAL, -ENOMEM */
+struct trace *trace_free(struct trace *t);
+const struct trace_function *trace_function(const struct trace *t, uint32_t i);
+/* The next call, in the order of time; there always is one. */
+void trace_next(struct trace *t, struct trace_call *ret);
