@@ -28,9 +28,8 @@ struct subject { /* a function */
     uint64_t counted_at;
     double area; /* calls x ns in this second */
     struct window *window;
-    struct autoscaler_state state;
+    struct kpa_state state;
     uint64_t last_active;
-    uint32_t wanted;
     double hpa_area;
     uint32_t down[HPA_STABLE]; /* recommendations */
     size_t down_at;
@@ -89,19 +88,20 @@ static void resize(struct run *r, struct subject *s, uint32_t memory, uint32_t w
 static void knative(struct run *r, struct subject *s, uint32_t memory, uint64_t now)
 {
     const struct autoscaler_config *c = &autoscaler_defaults;
-    struct autoscaler_spec spec = {.concurrency = r->config.concurrency, .max = INSTANCES_MAX};
-    struct autoscaler_input in = {.running = (uint32_t)s->running.count, .current = s->wanted};
-    struct autoscaler_decision d;
+    struct kpa_input in = {.target = r->config.concurrency * c->utilization,
+                           .stable_seconds = c->stable_seconds};
+    uint32_t wanted;
 
-    spec.idle_timeout_ns = c->stable_seconds * NS_PER_S + GRACE_NS;
-    in.last_active_ns = s->last_active;
     in.stable = window_average(s->window, now - 1, c->stable_seconds);
     in.panic = window_average(s->window, now - 1, c->panic_seconds);
     for (size_t k = 0; k < s->count; k++)
         in.ready += s->units[k].ready <= now;
-    autoscaler_decide(c, &spec, &in, now, &s->state, &d);
-    s->wanted = d.requested;
-    resize(r, s, memory, s->wanted, now);
+    wanted = kpa_decide(&c->kpa, &in, now, &s->state);
+    if (!s->running.count && now - s->last_active >= c->stable_seconds * NS_PER_S + GRACE_NS)
+        wanted = 0;
+    else if (!wanted)
+        wanted = 1;
+    resize(r, s, memory, wanted < INSTANCES_MAX ? wanted : INSTANCES_MAX, now);
 }
 
 static void hpa(struct run *r, struct subject *s, uint32_t memory, uint64_t now)
@@ -202,8 +202,6 @@ static void call(struct run *r, struct subject *s, uint32_t memory, const struct
 
     if (!u || (r->config.rule == RULE_KEEPALIVE && u->free_at > t->at && s->count < INSTANCES_MAX))
         u = unit_start(r, s, memory, t->at);
-    if (!s->wanted)
-        s->wanted = 1;
     begin = u->free_at > t->at ? u->free_at : t->at;
     outcome_began(r->out, begin - t->at, u->ready > t->at);
     u->free_at = begin + took;

@@ -1,7 +1,7 @@
 /* rules.h - other platforms' policies on the same trace, each function by itself, on nodes without end.
  *
  *   knative    stable and panic windows over concurrency, a tick every 2 s, at once from zero; to zero after a stable
- *              window and 30 s of grace. autoscaler_decide() with that end, since it is Knative's algorithm
+ *              window and 30 s of grace. By autoscaler/kpa.h, which is Knative's algorithm
  *   hpa        autoscaling/v2: a tick every 15 s, desired = ceil(concurrency / 0.7), tolerance 0.1, down by the maximum
  *              of the last 300 s, at most doubling or 4 more a tick; never zero
  *   keepalive  an instance for whoever finds none free, until it was idle for ten minutes
