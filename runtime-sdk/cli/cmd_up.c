@@ -366,7 +366,7 @@ const struct command command_up = {
     "\n"
     "What is not said here is said by the environment, which they get: of each flag of `rouse-agent --help` and\n"
     "`rouse-controller --help`, ROUSE_ and its name, as ROUSE_LOOPS for --loops, ROUSE_DENY_EGRESS for\n"
-    "--deny-egress. State, nodes, addresses and tokens are told by this command.\n"
+    "--deny-egress. State, nodes, runtimes, addresses and tokens are told by this command.\n"
     "\n"
     "Examples:\n"
     "  rouse up\n"
