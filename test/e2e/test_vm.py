@@ -6,8 +6,8 @@ import pytest
 from harness import TOP
 
 LIBRARY = "build/release/lib/librouse.a"
-UNIT_TESTS = [f"build/release/test/unit/agent/{t}_test" for t in ("sandbox/sandbox", "sandbox/leftovers", "sandbox/landlock",
-                                                              "sandbox/rootless", "code/unpack")]
+UNIT_TESTS = [f"build/release/test/unit/agent/{t}_test" for t in ("launcher/sandbox", "launcher/leftovers", "sandbox/landlock",
+                                                              "launcher/rootless", "code/unpack")]
 
 UNITS = r"""
 mkdir -p /usr/bin; cp /bin/busybox /usr/bin/busybox
