@@ -5,9 +5,10 @@
 #include "launcher/adopt.h"
 #include "launcher/removal.h"
 #include "launcher/sandbox.h"
+#include "launcher/zygotes.h"
+#include "sandbox/privilege.h"
 #include "sandbox/syscall_list.h"
 #include "sandbox/tree.h"
-#include "launcher/zygotes.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -226,6 +227,8 @@ static void become_launcher(int sock)
         setrlimit(RLIMIT_NOFILE, &files);
     }
     setsid();
+    /* The keys of whoever has logged in and started the agent. What fails here, boxes do for themselves. */
+    privilege_new_keyring();
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     prctl(PR_SET_NAME, "rouse-launcher");

@@ -101,6 +101,11 @@ static int drop_capabilities(struct err *e)
     return 0;
 }
 
+int privilege_new_keyring(void)
+{
+    return syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 && errno != ENOSYS ? -errno : 0;
+}
+
 int privilege_drop(bool may_set_groups, bool limit_processes, const struct sock_fprog *seccomp,
                    struct err *e)
 {
@@ -111,9 +116,10 @@ int privilege_drop(bool may_set_groups, bool limit_processes, const struct sock_
 
     umask(022);
     setsid();
-    /* Keys of the node's session must not be found from inside. */
-    if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 && errno != ENOSYS)
-        return err_errno(e, errno, "new session keyring");
+    /* Without root all instances are one user's, who may have 200 keys; the launcher's ring is empty, too. */
+    r = privilege_new_keyring();
+    if (r < 0 && r != -EDQUOT)
+        return err_errno(e, -r, "new session keyring");
     r = limit_resources(limit_processes, e);
     if (r == 0)
         r = drop_bounding_set(e);

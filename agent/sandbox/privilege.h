@@ -16,5 +16,8 @@
  * be no cgroup that does. */
 int privilege_drop(bool may_set_groups, bool limit_processes, const struct sock_fprog *seccomp,
                    struct err *e);
+/* A session keyring with nothing in it: what is in the caller's is not for those that it makes. -EDQUOT: the
+ * user has as many keys as there may be. */
+int privilege_new_keyring(void);
 /* Since Linux 5.14 each user namespace counts its own processes; before, all of the agent's user count. */
 bool privilege_counts_processes(void);

@@ -2,6 +2,7 @@
 #include "agent/launcher/bench.h"
 
 #include <grp.h>
+#include <linux/keyctl.h>
 #include <linux/magic.h>
 #include <sys/prctl.h>
 #include <sys/utsname.h>
@@ -491,6 +492,44 @@ START_TEST(rootless)
 }
 END_TEST
 
+/* How many processes and others hold the session keyring that this process has. */
+static unsigned holders_of_keyring(void)
+{
+    const long id = syscall(SYS_keyctl, KEYCTL_GET_KEYRING_ID, KEY_SPEC_SESSION_KEYRING, 0);
+    unsigned serial, n = 0, found = 0;
+    FILE *keys = fopen("/proc/keys", "re");
+    char line[256];
+
+    ck_assert_ptr_nonnull(keys);
+    while (fgets(line, sizeof(line), keys))
+        if (sscanf(line, "%x %*s %u", &serial, &n) == 2 && (long)serial == id)
+            found = n;
+    fclose(keys);
+    ck_assert_uint_gt(found, 0);
+    return found;
+}
+
+/* Neither the launcher nor any of its processes keeps the keys of the session that the agent was started in. */
+START_TEST(no_keys_of_the_session)
+{
+    const uint64_t until = clock_monotonic_ns() + LIMIT;
+    struct bench b;
+    struct sandbox_spec s;
+    unsigned before;
+
+    NEED();
+    ck_assert_int_gt(syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL), 0);
+    before = holders_of_keyring();
+    bench_open(&b);
+    s = spec_of(&b, NULL);
+    free(run_script(&b, &s, "true"));
+    /* A process that has left it is counted until the kernel's grace period is over. */
+    while (holders_of_keyring() > before)
+        ck_assert_msg(clock_monotonic_ns() < until, "%u hold it", holders_of_keyring());
+    bench_close(&b);
+}
+END_TEST
+
 UNIT_MAIN("sandbox", says_hello, v1_alone, cannot, hardened, limits_hold,
           failures_explain_themselves, bad_specs, stops, freezes_and_counts, sockets_inside,
-          attached_once, many_at_once, rootless)
+          attached_once, many_at_once, rootless, no_keys_of_the_session)
