@@ -180,6 +180,21 @@ def limits(_):
     return {n: resource.getrlimit(getattr(resource, n)) for n in dir(resource) if n.startswith("RLIMIT_")}
 
 
+def signals(pids):
+    """To processes of others, by the numbers that the node knows them by: every way to harm one of them by its number."""
+    ways = {"kill": lambda p: os.kill(p, signal.SIGKILL), "kill its group": lambda p: os.killpg(p, signal.SIGKILL),
+            "pidfd": os.pidfd_open, "limit": lambda p: resource.prlimit(p, resource.RLIMIT_NOFILE, (0, 0)),
+            "slow down": lambda p: os.setpriority(os.PRIO_PROCESS, p, 19), "pin": lambda p: os.sched_setaffinity(p, [0]),
+            "schedule": lambda p: os.sched_setscheduler(p, os.SCHED_IDLE, os.sched_param(0))}
+    return {way: sorted({outcome(f, p) for p in pids}) for way, f in ways.items()}
+
+
+def forged(_):
+    """Who sends a message is said by the kernel."""
+    one, _other = socket.socketpair()
+    return outcome(lambda: one.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_CREDENTIALS, struct.pack("iII", 1, 0, 0))]))
+
+
 # ---- the network
 
 

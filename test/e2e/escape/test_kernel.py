@@ -1,10 +1,13 @@
 """What a function asks of the kernel to get out, and the answer that it gets: EPERM from the list of calls or for want of a
 capability, ENOSYS for what the list does not know, EACCES from Landlock, ENOENT for what is not there to be seen."""
+import os
 import platform as machine
+import re
 import resource
 
 import pytest
-from harness import function
+from harness import TOP, function
+from victims import instance_processes
 
 EPERM = """
     mount; mount cgroups; mount proc anew; remount the code; remount the root; remount /run; bind over the code; mount_setattr;
@@ -78,12 +81,25 @@ def test_the_environment_is_what_was_specified(platform, neighbour):
                             env=[{"name": "GREETING", "value": "hi"}]))
     env = platform.call("/bare").json
     assert env.pop("GREETING") == "hi"
-    assert {k for k in env if not k.startswith(("ROUSE_", "AWS_", "LAMBDA_", "FC_", "_"))} <= {"PATH", "LANG", "HOME", "PORT", "TZ"}, env
+    rows = re.findall(r"^\| (?:defaults|all functions|with events) \| (.*) \|$", (TOP / "README.md").read_text(), re.MULTILINE)
+    assert set(env) == {name for row in rows for name in re.findall("`([A-Z_]+)`", row)}
     assert "STATE" not in str(env) and str(platform.state) not in str(env)
 
 
 def test_this_was_in_pooled_sandboxes(platform, attack, attackers):
     assert platform.metric("rouse_agent_sandbox_starts_total", node=0, **{"from": "pool"}) >= 3
+
+
+def test_kill_of_others(platform, attack, neighbour):
+    """The neighbour, the node's own programs and everybody else: inside there are no such numbers."""
+    neighbour()
+    victims = instance_processes("neighbour")
+    assert victims, "the neighbour's processes are not found"
+    targets = victims + [platform.pid("node-1"), platform.pid("controller"), os.getpid()]
+    seen = attack("signals", targets).json
+    assert {way: why for way, why in seen.items() if why != ["ESRCH"]} == {}
+    assert instance_processes("neighbour") == victims
+    assert attack("forged").text == "EPERM"
 
 
 @pytest.mark.parametrize("how", ["a signal to all", "terminating the init", "a crash"])

@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 from harness import function, wait_until
-from victims import agent_memory, instance_cgroups
+from victims import agent_memory, instance_processes
 
 
 def test_network(platform, attack, neighbour):
@@ -55,7 +55,7 @@ def test_what_stays_behind_ends_with_the_instance(platform, attack):
     r = attack("background", alone="background")
     assert r.status == 502 and r.json["reason"] == "InstanceLost", r
     platform.delete("lone-background")
-    wait_until("its cgroup to go", lambda: not instance_cgroups("lone-background"))
+    wait_until("its processes to go", lambda: not instance_processes("lone-background"))
 
 
 LAMBDA = r"""#!/bin/bash
@@ -108,5 +108,6 @@ def test_lambda_api(platform, tmp_path, name, hostile):
         r = platform.call(f"/{name}")
         assert (r.status, r.text) == (200, "served"), r
     assert agent_memory(platform) - before < 48
+    assert instance_processes(name)
     platform.delete(name)
-    wait_until("its cgroup to go", lambda: not instance_cgroups(name))
+    wait_until("its processes to go", lambda: not instance_processes(name))

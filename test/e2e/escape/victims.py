@@ -1,6 +1,6 @@
 """What the attacks are after, and what they leave behind on the node."""
+import contextlib
 import pathlib
-import subprocess
 
 SECRET = "the-neighbours-secret"
 
@@ -11,8 +11,11 @@ def agent_memory(platform):
     return int(status.split("VmHWM:")[1].split()[0]) >> 10
 
 
-def instance_cgroups(function_name):
-    """A cgroup can only be removed when no process is in it."""
-    found = subprocess.run(["find", "/sys/fs/cgroup", "-type", "d", "-path", f"*/rouse-*/{function_name}-*"],
-                           text=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    return found.stdout.split()
+def instance_processes(function_name):
+    """Of all instances of a function, by the hostname that each has; the parked ones' is none of these."""
+    found = []
+    for p in pathlib.Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (p / "root/etc/hostname").read_text().startswith(function_name + "-") and "/rouse-" in (p / "cgroup").read_text():
+                found.append(int(p.name))
+    return found
