@@ -1,6 +1,7 @@
 """spec.start: fork with real functions: instances that are forks of one that was initialised."""
 import concurrent.futures
 import os
+import time
 
 import pytest
 from harness import EXAMPLES, function, wait_until
@@ -156,6 +157,57 @@ def test_the_example(platform):
         asleep(platform, "forked")
     assert [a["answer"] for a in answers] == [42, 42]
     assert answers[0]["worker"] != answers[1]["worker"] and answers[0]["pid"] != answers[1]["pid"]
+
+
+DRAWS = """
+import ctypes, os, random, secrets, socket, ssl, tempfile, time, uuid
+libc = ctypes.CDLL(None)
+
+def of_the_kernel():
+    drawn = ctypes.create_string_buffer(16)
+    libc.getrandom(drawn, 16, 0)
+    return drawn.raw.hex()
+
+def draw():
+    return {"os": os.urandom(8).hex(), "random": random.random(), "SystemRandom": random.SystemRandom().random(), "uuid1": uuid.uuid1().hex,
+            "uuid4": uuid.uuid4().hex, "ssl": ssl.RAND_bytes(8).hex(), "secrets": secrets.token_hex(8), "getrandom": of_the_kernel(),
+            "tempfile": next(tempfile._get_candidate_names())}
+
+def init(context):
+    global server, shared, born
+    random.seed(1)
+    draw()
+    server = socket.create_server(("127.0.0.1", 0))
+    shared = socket.create_connection(server.getsockname())
+    born = time.monotonic()
+
+def after(context):
+    global own, first
+    own = socket.create_connection(server.getsockname())
+    first = draw()
+
+def handler(event, context):
+    inode = lambda s: os.fstat(s.fileno()).st_ino
+    return {"first": first, "then": draw(), "shared": inode(shared), "own": inode(own), "born": born, "monotonic": time.monotonic(),
+            "boot": time.clock_gettime(time.CLOCK_BOOTTIME), "real": time.time()}
+"""
+
+
+def test_what_is_each_forks_own(platform):
+    """As runtime-sdk/python/fork.md has it: randomness is, the initializer's connections are not, clocks are the node's."""
+    clocks = {"monotonic": time.monotonic, "real": time.time, "boot": lambda: time.clock_gettime(time.CLOCK_BOOTTIME)}
+    platform.apply(fork("draws", DRAWS, lifecycle=HOOKED))
+    forks = []
+    for _ in range(3):
+        before = {name: clock() for name, clock in clocks.items()}
+        forks.append(who(platform, "draws"))
+        for name, clock in clocks.items():
+            assert before[name] <= forks[-1][name] <= clock(), name
+        asleep(platform, "draws")
+    for at in ("first", "then"):
+        for kind in forks[0][at]:
+            assert len({f[at][kind] for f in forks}) == 3, (at, kind, forks)
+    assert [len({f[what] for f in forks}) for what in ("born", "shared", "own")] == [1, 1, 3], forks
 
 
 @ONE_LOOP
