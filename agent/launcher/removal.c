@@ -7,15 +7,16 @@
 #include <string.h>
 
 #define FIRST_STEP_NS (2 * NS_PER_MS)
-#define LAST_STEP_NS  (64 * NS_PER_MS)
-#define TIME_NS       (5 * NS_PER_S)
+#define STEP_MAX_NS   (64 * NS_PER_MS)
+#define USUAL_NS      (5 * NS_PER_S)  /* longer is told of once */
+#define LATE_STEP_NS  (10 * NS_PER_S) /* and asked for more and more seldom */
 
 struct removal {
     struct list link;
     struct server *server;
     char cgroup[CGROUP_NAME_MAX]; /* "": gone */
     int64_t slot;
-    bool linked;
+    bool linked, late;
     struct network_link net;
     uint64_t step, until;
     struct loop_timer timer;
@@ -46,19 +47,20 @@ static bool is_over(struct removal *r)
 static void on_step(struct loop_timer *t)
 {
     struct removal *r = container_of(t, struct removal, timer);
-    uint64_t now = clock_monotonic_ns();
+    uint64_t now = clock_monotonic_ns(), max;
 
     if (is_over(r))
         return;
-    if (now >= r->until) {
-        log_warn("sandbox %s: its %s stays", r->cgroup, *r->cgroup ? "cgroup" : "link");
-        removal_free(r);
-        return;
+    if (now >= r->until && !r->late) {
+        log_warn("of a sandbox that has ended the %s %s stays, so far",
+                 *r->cgroup ? "cgroup" : "link", *r->cgroup ? r->cgroup : r->net.name);
+        r->late = true;
     }
     /* Asked again and again: it may be busy still, or the nursery another one. */
     if (*r->cgroup)
         nursery_remove(&r->server->nursery, r->cgroup);
-    r->step = r->step * 2 < LAST_STEP_NS ? r->step * 2 : LAST_STEP_NS;
+    max = r->late ? LATE_STEP_NS : STEP_MAX_NS;
+    r->step = r->step * 2 < max ? r->step * 2 : max;
     loop_timer_set(r->server->loop, t, now + r->step);
 }
 
@@ -75,7 +77,7 @@ void removal_begin(struct server *s, const char *cgroup, int64_t slot, const str
     r->linked = net != NULL;
     if (net)
         r->net = *net;
-    r->until = now + TIME_NS;
+    r->until = now + USUAL_NS;
     r->step = FIRST_STEP_NS;
     r->timer.fn = on_step;
     list_push_back(&s->removals, &r->link);

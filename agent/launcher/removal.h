@@ -2,7 +2,8 @@
  *
  * Nobody waits for it: the kernel takes a link away some milliseconds after the
  * last process, and the nursery the cgroups. Only then are the ids and the
- * addresses free again. Launcher only. */
+ * addresses free again; what somebody else holds is asked for as long as the
+ * launcher lives. Launcher only. */
 #pragma once
 #include "launcher/launcher.h"
 #include "network/network.h"

@@ -198,4 +198,71 @@ START_TEST(both_killed)
 }
 END_TEST
 
-UNIT_MAIN("leftovers", agent_killed, launcher_killed, both_killed)
+/* Reads what a launcher says until `part` is in it. */
+static void await_words(int fd, const char *part)
+{
+    cleanup_buffer struct buffer said = {0};
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    char bytes[512];
+
+    do {
+        ssize_t n;
+
+        ck_assert_int_eq(poll(&p, 1, 20000), 1);
+        n = read(fd, bytes, sizeof(bytes));
+        ck_assert_int_gt(n, 0);
+        ck_assert_int_eq(buffer_append(&said, bytes, (size_t)n), 0);
+    } while (!memmem(buffer_bytes(&said), buffer_size(&said), part, strlen(part)));
+}
+
+/* Somebody holds an ended one's cgroup, for longer than is usual: it goes when it can. */
+START_TEST(a_late_removal)
+{
+    int own = dup(STDERR_FILENO), words[2];
+    struct timespec pause = {.tv_nsec = 1000 * 1000};
+    uint64_t until;
+    struct bench b;
+    struct names names;
+    struct cgroups c;
+    struct sandbox_spec s;
+    char held[PATH_MAX];
+    size_t i = 0;
+
+    NEED();
+    bench_make(&b);
+    ck_assert_int_eq(pipe2(words, O_CLOEXEC), 0);
+    dup2(words[1], STDERR_FILENO);
+    bench_launch(&b, false, &bench_ops);
+    dup2(own, STDERR_FILENO);
+    close(own);
+    s = spec_of(&b, sleeper);
+    ck_assert_int_eq(launcher_create(b.launcher, &s), 0);
+    run_until(&b, 's');
+    close(b.at.stdout_fd);
+    close(b.at.stderr_fd);
+    ck_assert_int_eq(names_init(b.state, &names), 0);
+    ck_assert_int_eq(cgroups_init(&c, names.cgroup, false), 0);
+    cgroups_open(&c);
+    snprintf(held, sizeof(held), "%s/held", b.at.cgroup);
+    while (i < c.count && mkdirat(c.trees[i].dir, held, 0755) < 0)
+        i++;
+    if (i == c.count) {
+        printf("skipped: no cgroups here\n");
+    } else {
+        ck_assert_int_eq(launcher_stop_sandbox(b.launcher, s.id, 0), 0);
+        run_until(&b, 'e');
+        await_words(words[0], "stays, so far");
+        ck_assert_int_eq(unlinkat(c.trees[i].dir, held, AT_REMOVEDIR), 0);
+        until = clock_monotonic_ns() + LIMIT;
+        while (faccessat(c.trees[i].dir, b.at.cgroup, F_OK, 0) == 0 && clock_monotonic_ns() < until)
+            nanosleep(&pause, NULL);
+        ck_assert_int_lt(faccessat(c.trees[i].dir, b.at.cgroup, F_OK, 0), 0);
+    }
+    cgroups_done(&c);
+    close(words[0]);
+    close(words[1]);
+    bench_close(&b);
+}
+END_TEST
+
+UNIT_MAIN("leftovers", agent_killed, launcher_killed, both_killed, a_late_removal)
