@@ -25,7 +25,7 @@ struct builder {
     char cgroup[CGROUP_NAME_MAX];
     struct cgroup_limits limits; /* its */
     pid_t pid;                   /* 0: not born */
-    bool ready, ordered, told;
+    bool ready, ordered, cloned, told, killed;
     void *order;
     struct loop_watch sock, process;
     struct loop_timer late;
@@ -65,14 +65,14 @@ static void builder_free(struct builder *p)
 static void end(struct builder *p)
 {
     struct builders *b = p->all;
-    bool ordered = p->ordered, was_ready = p->ready;
+    bool ordered = p->ordered, was_ready = p->ready, killed = p->killed;
     void *order = p->order;
 
     if (!ordered)
         b->on_unused(b, p->cgroup);
     builder_free(p);
     if (ordered) {
-        b->on_ended(order);
+        b->on_ended(order, killed);
         return;
     }
     if (!was_ready) {
@@ -125,22 +125,26 @@ static void become_ready(struct builder *p)
 
 static void on_process(struct loop_watch *w, uint32_t events);
 
+static void be_born(struct builder *p, pid_t pid, int pidfd)
+{
+    p->pid = pid;
+    p->process = (struct loop_watch){.fd = pidfd, .fn = on_process};
+    if (loop_watch_set(p->all->loop, &p->process, LOOP_READ) < 0)
+        builder_kill(p);
+}
+
 static void take_answer(struct builder *p, struct builder_answer *a, int *fds, size_t n)
 {
     struct builders *b = p->all;
 
     a->error.message[sizeof(a->error.message) - 1] = '\0';
-    if (a->kind == BUILDER_BORN && n == 1 && !p->pid) {
-        p->pid = a->pid;
-        p->process = (struct loop_watch){.fd = fds[0], .fn = on_process};
-        if (loop_watch_set(b->loop, &p->process, LOOP_READ) < 0)
-            builder_kill(p);
-        return;
-    }
     if (a->kind == BUILDER_CLONED && n == 1 && p->ordered) {
+        p->cloned = true;
         b->on_cloned(p->order, a->pid, fds[0]);
         return;
     }
+    if ((a->kind == BUILDER_BORN || a->kind == BUILDER_READY) && n == 1 && !p->pid)
+        be_born(p, a->pid, fds[--n]);
     for (size_t i = 0; i < n; i++)
         close(fds[i]);
     if (a->kind == BUILDER_READY && !p->ready) {
@@ -187,12 +191,19 @@ static void on_sock(struct loop_watch *w, uint32_t events)
 static void on_process(struct loop_watch *w, uint32_t events)
 {
     struct builder *p = container_of(w, struct builder, process);
+    int status = 0;
+    bool orphan;
 
     (void)events;
     if (p->sock.fd >= 0)
         read_sock(p);
-    if (waitpid(p->pid, NULL, WNOHANG) == 0)
+    /* An init that it had not told of yet. The group's number is taken while the builder has not been reaped. */
+    orphan = p->ordered && !p->cloned && kill(-p->pid, SIGKILL) == 0;
+    if (waitpid(p->pid, &status, WNOHANG) == 0)
         return;
+    while (orphan && waitpid(-p->pid, NULL, 0) > 0)
+        ;
+    p->killed = WIFSIGNALED(status);
     p->pid = 0;
     end(p);
 }

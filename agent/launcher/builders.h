@@ -20,7 +20,7 @@ struct builders {
     /* What became of an order: cloned, failed, both or neither, and then its end. */
     void (*on_cloned)(void *order, pid_t pid, int pidfd);
     void (*on_failed)(void *order, const struct err *e);
-    void (*on_ended)(void *order);
+    void (*on_ended)(void *order, bool killed);
     void (*on_unused)(struct builders *b, const char *cgroup); /* its cgroup is to be removed */
     unsigned silent;     /* that ended since the last one became ready, and did not say why */
     uint64_t not_before; /* after one could not become ready */

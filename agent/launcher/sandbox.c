@@ -364,14 +364,14 @@ void sandbox_on_failed(void *order, const struct err *e)
     fail(order, e->code, "%s", e->message);
 }
 
-void sandbox_on_builder_ended(void *order)
+void sandbox_on_builder_ended(void *order, bool killed)
 {
     struct sandbox *b = order;
 
     b->builder = NULL;
-    if (!b->pid && b->state == SANDBOX_BUILDING && !b->error.code) {
+    if (b->state == SANDBOX_BUILDING && !b->error.code && (killed || !b->pid)) {
         b->lost = true;
-        err_set(&b->error, EIO, "its builder ended before it had made a process");
+        fail(b, EIO, "its builder ended before it had done its work");
     }
     end_if_over(b);
 }

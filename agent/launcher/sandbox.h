@@ -80,4 +80,4 @@ void sandbox_discard(struct sandbox *b, const struct err *e); /* not taken, and 
 /* The callbacks of an order, which is the sandbox. */
 void sandbox_on_cloned(void *order, pid_t pid, int pidfd);
 void sandbox_on_failed(void *order, const struct err *e);
-void sandbox_on_builder_ended(void *order);
+void sandbox_on_builder_ended(void *order, bool killed);

@@ -189,12 +189,24 @@ static int build(const struct builder_birth *b, struct work *w, struct err *e)
     return equip(w, pid, go[1], e);
 }
 
+/* And once more who it is, should its maker have died over the birth. */
+static void tell_ready(int sock)
+{
+    int self = (int)syscall(SYS_pidfd_open, getpid(), 0);
+
+    builder_answer(sock, BUILDER_READY, getpid(), self);
+    if (self >= 0)
+        close(self);
+}
+
 _Noreturn void builder_run(const struct builder_birth *b)
 {
     static struct work work; /* most of it is never touched */
     struct err e = {0};
     int r = 0;
 
+    /* A process group of its own, with its init until that has a session: who finds this one dead finds that by it. */
+    setpgid(0, 0);
     prctl(PR_SET_NAME, "rouse-builder");
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     signal(SIGPIPE, SIG_IGN);
@@ -202,7 +214,7 @@ _Noreturn void builder_run(const struct builder_birth *b)
         if (write(b->procs[i], "0", 1) != 1)
             r = err_errno(&e, errno, "cgroup: attach");
     if (r == 0) {
-        builder_answer(b->sock, BUILDER_READY, 0, -1);
+        tell_ready(b->sock);
         r = take_order(b->sock, &work, &e);
     }
     if (r == 0)

@@ -45,7 +45,7 @@ enum {
 /* What comes back on the socket. */
 enum builder_answer_kind {
     BUILDER_BORN = 1, /* pid: its own, with a pidfd; said by whoever forked it */
-    BUILDER_READY,    /* attached */
+    BUILDER_READY,    /* attached; pid as before */
     BUILDER_CLONED,   /* pid: the init's, with a pidfd */
     BUILDER_FAILED
 };
