@@ -7,10 +7,12 @@
 #include <fcntl.h>
 #include <glob.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 #define CGROUP_FILE_MAX (1u << 20)
 
@@ -175,20 +177,66 @@ int cgroup_open_procs(const struct cgroups *c, const char *name, int fds[CGROUP_
 }
 
 /* ---- all in it */
-static int poke(const struct cgroup_tree *t, const char *id, const char *file, const char *text)
+int cgroup_pids(int at, const char *dir, void (*fn)(pid_t pid, void *arg), void *arg)
 {
-    char path[CGROUP_SHORT_MAX];
+    cleanup_buffer struct buffer b = {0};
+    cleanup_free char *text = NULL;
+    char path[PATH_MAX + 16];
+    int r, n = 0;
 
-    return file_poke(t->dir, cgroup_short(path, id, file), text);
+    snprintf(path, sizeof(path), "%s/cgroup.procs", dir);
+    r = file_read(at, path, CGROUP_FILE_MAX, &b);
+    if (r < 0)
+        return r;
+    text = buffer_take_string(&b);
+    if (!text)
+        return -ENOMEM;
+    for (char *p = text, *end; *p; p = *end ? end + 1 : end) {
+        long pid = strtol(p, &end, 10);
+
+        if (end == p)
+            break;
+        /* 0: a process outside this pid namespace, which is none of ours. */
+        if (pid > 0)
+            fn((pid_t)pid, arg);
+        n++;
+    }
+    return n;
 }
 
-int cgroup_kill(const struct cgroups *c, const char *id)
+int cgroup_each_pid(const struct cgroup_tree *t, const char *id, void (*fn)(pid_t pid, void *arg),
+                    void *arg)
 {
+    return cgroup_pids(t->dir, id, fn, arg);
+}
+
+struct victims {
+    char where[64]; /* how their lines in /proc/PID/cgroup end */
+};
+
+/* Its number may be another's since the list was read: what is killed is what was then looked at. */
+static void kill_member(pid_t pid, void *arg)
+{
+    cleanup_fd int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+    const struct victims *v = arg;
+    char path[64];
+
+    snprintf(path, sizeof(path), "/proc/%d/cgroup", pid);
+    if (fd >= 0 && has_text(path, v->where, v->where))
+        syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0);
+}
+
+void cgroup_kill(const struct cgroups *c, const char *id)
+{
+    struct victims v;
+
     for (size_t i = 0; i < c->count; i++)
-        if (c->trees[i].v2 && poke(&c->trees[i], id, "cgroup.kill", "1") == 0)
-            return 0;
+        if (c->trees[i].v2 && cgroup_poke(&c->trees[i], id, "cgroup.kill", "1") == 0)
+            return;
     cgroup_freeze(c, id, false);
-    return -EOPNOTSUPP;
+    snprintf(v.where, sizeof(v.where), "/%s/%s\n", c->name, id);
+    if (c->count)
+        cgroup_each_pid(&c->trees[0], id, kill_member, &v);
 }
 
 static const char *freezer_file(const struct cgroup_tree *t)
@@ -226,8 +274,8 @@ int cgroup_freeze(const struct cgroups *c, const char *id, bool frozen)
     if (!frozen && is_thawed(t, id))
         return 0;
     if (t->v2)
-        return poke(t, id, freezer_file(t), frozen ? "1" : "0");
-    return poke(t, id, freezer_file(t), frozen ? "FROZEN" : "THAWED");
+        return cgroup_poke(t, id, freezer_file(t), frozen ? "1" : "0");
+    return cgroup_poke(t, id, freezer_file(t), frozen ? "FROZEN" : "THAWED");
 }
 
 int cgroup_remove(const struct cgroups *c, const char *id)

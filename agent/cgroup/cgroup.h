@@ -52,8 +52,12 @@ int cgroup_limit(const struct cgroups *c, const char *name, const struct cgroup_
 /* Opens cgroup.procs of each hierarchy on v1, for writing: who writes "0" there is in it, whoever opened it. */
 int cgroup_open_procs(const struct cgroups *c, const char *name, int fds[CGROUP_TREES_MAX],
                       size_t *ret_n, struct err *e);
-/* Kills all in it: -EOPNOTSUPP without the unified tree's cgroup.kill (thawed then on v1: kill the init). */
-int cgroup_kill(const struct cgroups *c, const char *id);
+/* Kills all in it, and thaws it where that is what keeps a kill from them. Without the unified tree's cgroup.kill one by
+ * one: who was forked meanwhile is met by the next call. */
+void cgroup_kill(const struct cgroups *c, const char *id);
+/* Calls `fn` with each pid in one tree's, of this pid namespace; their number, or -errno. */
+int cgroup_each_pid(const struct cgroup_tree *t, const char *id, void (*fn)(pid_t pid, void *arg),
+                    void *arg);
 /* May wait for attaches elsewhere, 20 ms and more, unless it is thawed already. -EOPNOTSUPP, -ENOENT */
 int cgroup_freeze(const struct cgroups *c, const char *id, bool frozen);
 int cgroup_may_freeze(const struct cgroups *c, const char *id); /* 0; -EOPNOTSUPP, -ENOENT, -EACCES */

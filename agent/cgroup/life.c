@@ -17,7 +17,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define PROCS_MAX     (1u << 20)
 #define CLEAN_TIME_NS (2 * NS_PER_S)
 
 __attribute__((format(printf, 3, 4))) static void warn(char *to, size_t size, const char *fmt, ...)
@@ -33,41 +32,13 @@ __attribute__((format(printf, 3, 4))) static void warn(char *to, size_t size, co
     va_end(ap);
 }
 
-/* Calls `fn` with each pid in `dir`; their number, or -errno. */
-static int each_pid(const char *dir, void (*fn)(pid_t pid, const void *arg), const void *arg)
-{
-    cleanup_buffer struct buffer b = {0};
-    cleanup_free char *text = NULL;
-    char path[PATH_MAX + 16];
-    int r, n = 0;
-
-    snprintf(path, sizeof(path), "%s/cgroup.procs", dir);
-    r = file_read(AT_FDCWD, path, PROCS_MAX, &b);
-    if (r < 0)
-        return r;
-    text = buffer_take_string(&b);
-    if (!text)
-        return -ENOMEM;
-    for (char *p = text, *end; *p; p = *end ? end + 1 : end) {
-        long pid = strtol(p, &end, 10);
-
-        if (end == p)
-            break;
-        /* 0: a process outside this pid namespace, which is none of ours. */
-        if (pid > 0)
-            fn((pid_t)pid, arg);
-        n++;
-    }
-    return n;
-}
-
-static void kill_pid(pid_t pid, const void *arg)
+static void kill_pid(pid_t pid, void *arg)
 {
     (void)arg;
     kill(pid, SIGKILL);
 }
 
-static void move_pid(pid_t pid, const void *arg)
+static void move_pid(pid_t pid, void *arg)
 {
     char text[16];
 
@@ -179,7 +150,7 @@ static int remove_instance(const char *dir, uint64_t deadline)
             snprintf(path, sizeof(path), "%s/%s", dir, writes[i][0]);
             file_poke(AT_FDCWD, path, writes[i][1]);
         }
-        each_pid(dir, kill_pid, NULL);
+        cgroup_pids(AT_FDCWD, dir, kill_pid, NULL);
         if (clock_monotonic_ns() > deadline)
             return -EBUSY;
         nanosleep(&pause, NULL);
@@ -199,7 +170,7 @@ static int remove_leaf(const struct cgroup_tree *t, const char *dir, const char 
         file_poke(AT_FDCWD, path, v2_controls[i].disable);
     }
     snprintf(path, sizeof(path), "%s/cgroup.procs", t->own);
-    each_pid(leaf, move_pid, path);
+    cgroup_pids(AT_FDCWD, leaf, move_pid, path);
     return rmdir(leaf) < 0 ? -errno : 0;
 }
 

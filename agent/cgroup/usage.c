@@ -88,23 +88,16 @@ void cgroup_total(const struct cgroups *c, const char *id, struct cgroup_total *
 }
 
 /* ---- taking memory back */
-static int poke(const struct cgroup_tree *t, const char *id, const char *file, const char *text)
-{
-    char path[CGROUP_SHORT_MAX];
-
-    return file_poke(t->dir, cgroup_short(path, id, file), text);
-}
-
 /* What is written out stays so when swap is forbidden again: that only stops more from going. */
 static int reclaim_v2(const struct cgroup_tree *t, const char *id, uint64_t bytes)
 {
     char text[32];
     int r;
 
-    poke(t, id, "memory.swap.max", "max");
+    cgroup_poke(t, id, "memory.swap.max", "max");
     snprintf(text, sizeof(text), "%" PRIu64, bytes);
-    r = poke(t, id, "memory.reclaim", text);
-    poke(t, id, "memory.swap.max", "0");
+    r = cgroup_poke(t, id, "memory.reclaim", text);
+    cgroup_poke(t, id, "memory.swap.max", "0");
     return r == -EAGAIN ? 0 : r == -ENOENT ? -EOPNOTSUPP : r; /* EAGAIN: it found less */
 }
 
@@ -113,9 +106,9 @@ static int reclaim_v1(const struct cgroup_tree *t, const char *id)
 {
     int r;
 
-    poke(t, id, "memory.swappiness", "100");
-    r = poke(t, id, "memory.force_empty", "0");
-    poke(t, id, "memory.swappiness", "0");
+    cgroup_poke(t, id, "memory.swappiness", "100");
+    r = cgroup_poke(t, id, "memory.force_empty", "0");
+    cgroup_poke(t, id, "memory.swappiness", "0");
     return r;
 }
 

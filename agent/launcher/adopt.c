@@ -1,28 +1,21 @@
 #include "launcher/adopt.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "base/file.h"
 #include "base/log.h"
 #include "launcher/adopt_exit.h"
+#include "launcher/attach.h"
+#include "launcher/removal.h"
 #include "launcher/sandbox.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-#define DEFAULT_PIDS   256u
-#define PROCS_MAX      (64u << 10)
-#define STAT_MAX       4096u
-#define DEPTH_MAX      64
 #define REAP_STEP_NS   NS_PER_MS
 #define REAP_TIME_NS   (100 * NS_PER_MS) /* its parent is foreign code, and may never */
 #define REMOVE_STEP_NS (2 * NS_PER_MS)
@@ -111,35 +104,6 @@ static void tell_end(struct adopted *a)
     server_send(a->server, &m, NULL, 0);
 }
 
-/* Without cgroup.kill one by one: who forks meanwhile is met again. */
-static void kill_each(const struct server *s, const char *cgroup)
-{
-    const struct cgroup_tree *t = s->cgroups.trees;
-    cleanup_buffer struct buffer b = {0};
-    cleanup_free char *text = NULL;
-    char path[PATH_MAX];
-
-    if (!s->cgroups.count)
-        return;
-    snprintf(path, sizeof(path), "%s/cgroup.procs", cgroup);
-    if (file_read(t->dir, path, PROCS_MAX, &b) < 0 || !(text = buffer_take_string(&b)))
-        return;
-    for (char *at = text, *end; *at; at = *end ? end + 1 : end) {
-        long pid = strtol(at, &end, 10);
-
-        if (end == at)
-            return;
-        if (pid > 0) /* 0: of another pid namespace, none of ours */
-            kill((pid_t)pid, SIGKILL);
-    }
-}
-
-static void kill_all(struct adopted *a)
-{
-    if (cgroup_kill(&a->server->cgroups, a->cgroup) < 0)
-        kill_each(a->server, a->cgroup);
-}
-
 static void on_remove(struct loop_timer *t)
 {
     struct adopted *a = container_of(t, struct adopted, timer);
@@ -147,19 +111,19 @@ static void on_remove(struct loop_timer *t)
     int r = cgroup_remove(&s->cgroups, a->cgroup);
 
     if (r < 0 && clock_monotonic_ns() < a->until) {
-        kill_all(a);
+        cgroup_kill(&s->cgroups, a->cgroup);
         loop_timer_set(s->loop, t, clock_monotonic_ns() + REMOVE_STEP_NS);
         return;
     }
     if (r < 0)
-        log_warn("cgroup %s: %s", a->cgroup, strerror(-r));
+        removal_begin(s, a->cgroup, -1, NULL);
     tell_end(a);
     adopted_free(a);
 }
 
 static void begin_remove(struct adopted *a)
 {
-    kill_all(a);
+    cgroup_kill(&a->server->cgroups, a->cgroup);
     cgroup_total(&a->server->cgroups, a->cgroup, &a->total);
     a->until = clock_monotonic_ns() + REMOVE_TIME_NS;
     a->timer.fn = on_remove;
@@ -203,7 +167,7 @@ static void kill_now(struct adopted *a)
     set_state(a, ADOPT_KILLED);
     loop_timer_cancel(a->server->loop, &a->timer);
     syscall(SYS_pidfd_send_signal, a->process.fd, SIGKILL, NULL, 0);
-    kill_all(a); /* and thaws it, where that is what keeps the kill from it */
+    cgroup_kill(&a->server->cgroups, a->cgroup);
 }
 
 static void on_grace_over(struct loop_timer *t)
@@ -274,7 +238,7 @@ static void on_attached(struct loop_watch *w, uint32_t events)
     if (a->state == ADOPT_ENDED) {
         begin_remove(a);
     } else if (a->state == ADOPT_KILLED) {
-        kill_all(a); /* it is in there only now */
+        cgroup_kill(&a->server->cgroups, a->cgroup); /* it is in there only now */
     } else if (status) {
         err_set(&a->error, WIFEXITED(status) ? WEXITSTATUS(status) : EIO,
                 "attach process %d to cgroup %s: %s", a->pid, a->cgroup,
@@ -285,73 +249,40 @@ static void on_attached(struct loop_watch *w, uint32_t events)
     }
 }
 
-/* An attach waits for an RCU grace period in each hierarchy, which the launcher must not: a fork of it does.
- * It ends at once, and its exit code is what went wrong. */
-_Noreturn static void attach_run(const struct server *s, const char *cgroup, int unified, pid_t pid)
-{
-    int procs[CGROUP_TREES_MAX], r = 0;
-    char text[16];
-    size_t n = 0;
-
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    snprintf(text, sizeof(text), "%d", pid);
-    if (unified >= 0)
-        r = file_poke(unified, "cgroup.procs", text);
-    if (r == 0)
-        r = cgroup_open_procs(&s->cgroups, cgroup, procs, &n, NULL);
-    for (size_t i = 0; i < n && r == 0; i++)
-        r = write(procs[i], text, strlen(text)) < 0 ? -errno : 0;
-    _exit(r < 0 ? -r : 0);
-}
-
-static int attach(struct adopted *a, const struct sandbox_adoption *what, struct err *e)
+/* To make a cgroup waits for attaches elsewhere, and each attach for an RCU grace period, which the launcher must not:
+ * a fork of it does. It ends at once, and its exit code is what went wrong. */
+_Noreturn static void attach_run(const struct adopted *a, const struct sandbox_adoption *what,
+                                 pid_t init)
 {
     const struct cgroup_limits limits = {.memory = what->memory,
                                          .cpu_millis = what->cpu_millis,
-                                         .pids = what->pids ? what->pids : DEFAULT_PIDS};
-    struct server *s = a->server;
-    cleanup_fd int unified = -1;
-    int r = cgroup_create(&s->cgroups, a->cgroup, &limits, &unified, e);
+                                         .pids = what->pids ? what->pids : SANDBOX_PIDS};
+    const struct cgroups *c = &a->server->cgroups;
+    int unified = -1, r;
 
-    if (r < 0)
-        return r;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    r = cgroup_create(c, a->cgroup, &limits, &unified, NULL);
+    if (r == 0)
+        r = attach_process(c, a->cgroup, a->process.fd, a->pid, init);
+    _exit(r < 0 ? -r : 0);
+}
+
+static int attach(struct adopted *a, const struct sandbox_adoption *what, pid_t init, struct err *e)
+{
+    int r;
+
     a->helper = fork();
     if (a->helper == 0)
-        attach_run(s, a->cgroup, unified, a->pid);
+        attach_run(a, what, init);
     a->attach.fd = a->helper < 0 ? -1 : (int)syscall(SYS_pidfd_open, a->helper, 0);
-    if (a->attach.fd >= 0 && loop_watch_set(s->loop, &a->attach, LOOP_READ) == 0)
+    if (a->attach.fd >= 0 && loop_watch_set(a->server->loop, &a->attach, LOOP_READ) == 0)
         return 0;
     r = err_errno(e, errno, "attach to a cgroup");
     if (a->helper > 0)
         waitpid(a->helper, NULL, 0);
     a->helper = 0;
-    cgroup_remove(&s->cgroups, a->cgroup);
+    cgroup_remove(&a->server->cgroups, a->cgroup);
     return r;
-}
-
-static pid_t parent_of(pid_t pid)
-{
-    cleanup_buffer struct buffer b = {0};
-    char path[64];
-    const char *end;
-
-    snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-    if (file_read(AT_FDCWD, path, STAT_MAX, &b) < 0 || buffer_append(&b, "", 1) < 0)
-        return 0;
-    end = strrchr((const char *)buffer_bytes(&b), ')'); /* its name may have some, too */
-    return end && end[1] && end[2] && end[3] ? (pid_t)strtol(end + 3, NULL, 10) : 0;
-}
-
-/* Whoever is in a pid namespace descends from its init. (Its link in /proc would say so, too, but is not for a
- * launcher that is not root.) */
-static bool descends_from(pid_t pid, pid_t init)
-{
-    for (int k = 0; k < DEPTH_MAX && pid > 1; k++) {
-        pid = parent_of(pid);
-        if (pid == init)
-            return true;
-    }
-    return false;
 }
 
 /* The agent has the pid from a socket, and it may be another process's by now: one of that sandbox is good
@@ -359,13 +290,12 @@ static bool descends_from(pid_t pid, pid_t init)
 static int open_process(const struct sandbox *b, pid_t pid, int *ret_pidfd, struct err *e)
 {
     cleanup_fd int fd = pid > 1 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
-    struct pollfd p = {.fd = fd, .events = POLLIN};
 
     if (fd < 0)
         return err_set(e, ESRCH, "process %d is gone", pid);
-    if (!descends_from(pid, b->pid))
+    if (!attach_descends(pid, b->pid))
         return err_set(e, EPERM, "process %d is none of sandbox %s", pid, b->id);
-    if (poll(&p, 1, 0) != 0) /* so what was looked at was it */
+    if (attach_has_ended(fd)) /* so what was looked at was it */
         return err_set(e, ESRCH, "process %d is gone", pid);
     *ret_pidfd = TAKE_FD(fd);
     return 0;
@@ -381,7 +311,7 @@ static int prepare(struct adopted *a, const struct sandbox_adoption *what, struc
         return err_set(e, ENOENT, "sandbox %s does not run", what->of);
     r = open_process(b, what->pid, &a->process.fd, e);
     if (r == 0 && s->cgroups.count)
-        r = attach(a, what, e);
+        r = attach(a, what, b->pid, e);
     return r;
 }
 

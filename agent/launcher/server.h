@@ -42,7 +42,7 @@ struct server {
     uid_t uid_base;
     struct rootless rootless;
     bool privileged; /* root: ranges of ids, cgroups, links */
-    bool ahead;      /* sandboxes can be made before it is known for whom: it takes root, and detached mounts */
+    bool ahead; /* sandboxes can be made before it is known for whom: it takes root, and detached mounts */
     bool closing;
     struct map sandboxes, adopted;
     struct loop_timer exit_timer;

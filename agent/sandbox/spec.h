@@ -44,17 +44,17 @@ struct sandbox_adoption {
     uint32_t cpu_millis, pids; /* as a sandbox's */
 };
 
-#define SANDBOX_PIDS       256u
-#define SANDBOX_TMP        (64ull << 20)
+#define SANDBOX_PIDS 256u
+#define SANDBOX_TMP  (64ull << 20)
 
 struct sandbox_started {
     char cgroup[CGROUP_NAME_MAX]; /* its cgroup's name: for launcher_usage() and launcher_freeze() */
-    pid_t pid;                       /* the init's, seen from the host */
-    int stdout_fd, stderr_fd;        /* pipes, non-blocking; the callee owns them */
-    int frames_listen_fd;            /* listening Unix socket, or -1 */
-    int api_listen_fd;               /* listening TCP socket in the sandbox's network, or -1 */
-    uint64_t create_ns;              /* from the request's arrival at the launcher to exec */
-    bool pooled;                     /* its sandbox was parked when it was asked for */
+    pid_t pid;                    /* the init's, seen from the host */
+    int stdout_fd, stderr_fd;     /* pipes, non-blocking; the callee owns them */
+    int frames_listen_fd;         /* listening Unix socket, or -1 */
+    int api_listen_fd;            /* listening TCP socket in the sandbox's network, or -1 */
+    uint64_t create_ns;           /* from the request's arrival at the launcher to exec */
+    bool pooled;                  /* its sandbox was parked when it was asked for */
 };
 struct sandbox_exit {
     int code;             /* exit code, or -1 when killed by a signal */

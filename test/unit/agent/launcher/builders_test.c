@@ -10,7 +10,8 @@ static const char *const nothing[] = {"/bin/sh", "-c", "exit 0", NULL};
 /* All of that name: their clones are told of. */
 static size_t seize(const char *name, pid_t *pids, size_t max)
 {
-    const long births = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK;
+    const long births =
+        PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK;
     size_t n = find_children(name, pids, max);
 
     ck_assert_uint_gt(n, 0);
@@ -205,4 +206,5 @@ START_TEST(one_that_hangs)
 }
 END_TEST
 
-UNIT_MAIN("builders", killed_over_its_clone, killed_before_its_go, nursery_killed_over_a_birth, one_that_hangs)
+UNIT_MAIN("builders", killed_over_its_clone, killed_before_its_go, nursery_killed_over_a_birth,
+          one_that_hangs)
