@@ -21,7 +21,7 @@ struct kind {
     struct list parked, waiting;
     unsigned parked_count, waiting_count, building;
     unsigned told; /* of parked_count, to the agent */
-    uint64_t not_before, back_off;
+    uint64_t failed_at, not_before, back_off;
     uint64_t asked_at; /* kept ready since it was asked for; 0: not for that */
 };
 

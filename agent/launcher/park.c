@@ -355,7 +355,6 @@ void park_box_ready(struct sandbox *b)
     struct wish *w = first_wish(k);
 
     built(k);
-    k->back_off = k->not_before = 0;
     if (w) {
         give(b, w);
     } else {
@@ -375,16 +374,28 @@ static bool forgive(struct kind *k)
     return w && ++w->lost <= BUILDERS_MAX;
 }
 
+/* Longer each time, until it has gone well for a while; several that end together count once. */
+static void back_off(struct kind *k)
+{
+    uint64_t now = clock_monotonic_ns();
+
+    if (now < k->not_before)
+        return;
+    if (!k->back_off || now - k->failed_at > 2 * BACK_OFF_MAX_NS)
+        k->back_off = BACK_OFF_MIN_NS;
+    else
+        k->back_off = k->back_off * 2 < BACK_OFF_MAX_NS ? k->back_off * 2 : BACK_OFF_MAX_NS;
+    k->failed_at = now;
+    k->not_before = now + k->back_off;
+}
+
 void park_build_failed(struct kind *k, const struct err *e)
 {
     struct server *s = k->server;
     struct wish *w = first_wish(k);
 
     built(k);
-    k->back_off = k->back_off ? k->back_off * 2 : BACK_OFF_MIN_NS;
-    if (k->back_off > BACK_OFF_MAX_NS)
-        k->back_off = BACK_OFF_MAX_NS;
-    k->not_before = clock_monotonic_ns() + k->back_off;
+    back_off(k);
     if (w)
         wish_fail(w, e);
     else if (!s->closing)
@@ -400,6 +411,7 @@ void park_box_gone(struct sandbox *b)
     if (!list_empty(&b->parked)) {
         list_del(&b->parked);
         kind_count_parked(k, -1);
+        back_off(k);
         if (!k->server->closing)
             log_warn("a parked sandbox for %s ended: %s", k->kind.runtime_root, b->error.message);
         park_pump(k->server);

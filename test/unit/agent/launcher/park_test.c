@@ -312,6 +312,36 @@ START_TEST(cannot_be_built_ahead)
 }
 END_TEST
 
+static void on_enough(struct loop_timer *t)
+{
+    loop_stop(container_of(t, struct awaited, look)->b->loop);
+}
+
+/* An interpreter that ends whenever it is started ahead is not started again and again. */
+START_TEST(an_interpreter_that_ends)
+{
+    static const char *const env[] = {NULL};
+    struct bench b;
+    struct awaited a = {.look.fn = on_enough, .b = &b};
+    struct sandbox_spec s;
+
+    NEED();
+    bench_open(&b);
+    s = spec_of(&b, nothing);
+    s.kind.argv = nothing;
+    s.kind.env = env;
+    ck_assert_int_eq(launcher_park(b.launcher, &s.kind, 2), 0);
+    loop_timer_set(b.loop, &a.look, clock_monotonic_ns() + NS_PER_S);
+    loop_run(b.loop);
+    s = spec_of(&b, nothing);
+    free(run_script(&b, &s, "exit 0"));
+    /* They are counted: some ten, with those that wait to be built. */
+    ck_assert_int_eq(strncmp(b.at.cgroup, "box-", 4), 0);
+    ck_assert_int_lt(atoi(b.at.cgroup + 4), 20);
+    bench_close(&b);
+}
+END_TEST
+
 /* Started ahead in its sandbox, before it has code; the take needs no exec. */
 START_TEST(an_interpreter_ahead)
 {
@@ -466,5 +496,5 @@ END_TEST
 
 UNIT_MAIN("park", taken_and_replaced, limits_are_the_takers, only_its_kind, asked_for_is_kept,
           broken_ones_are_replaced, helpers_are_replaced, a_failure_is_the_takers,
-          cannot_be_built_ahead, an_interpreter_ahead, no_descriptor_leaks, parked_has_nothing,
-          nothing_outlives_the_launcher, a_burst)
+          cannot_be_built_ahead, an_interpreter_that_ends, an_interpreter_ahead,
+          no_descriptor_leaks, parked_has_nothing, nothing_outlives_the_launcher, a_burst)
