@@ -145,8 +145,7 @@ static void take_answer(struct builder *p, struct builder_answer *a, int *fds, s
     }
     if ((a->kind == BUILDER_BORN || a->kind == BUILDER_READY) && n == 1 && !p->pid)
         be_born(p, a->pid, fds[--n]);
-    for (size_t i = 0; i < n; i++)
-        close(fds[i]);
+    message_close(fds, n);
     if (a->kind == BUILDER_READY && !p->ready) {
         become_ready(p);
     } else if (a->kind == BUILDER_FAILED && p->ordered && !p->told) {

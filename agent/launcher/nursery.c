@@ -210,10 +210,12 @@ void nursery_end(struct nursery *n)
 static int ask(struct nursery *n, int kind, const char *cgroup, const int *fds, size_t count)
 {
     struct request q = {.kind = kind, .limits = n->limits};
-    int r;
+    /* There may have been no process for it when the last one ended. */
+    int r = n->watch.fd < 0 ? nursery_start(n) : 0;
 
     snprintf(q.cgroup, sizeof(q.cgroup), "%s", cgroup);
-    r = n->watch.fd < 0 ? -EAGAIN : message_send(n->watch.fd, &q, sizeof(q), fds, count);
+    if (r == 0)
+        r = message_send(n->watch.fd, &q, sizeof(q), fds, count);
     /* A dead one shows as the end of its socket, and is replaced then. */
     return r < 0 ? -EAGAIN : 0;
 }

@@ -14,10 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define NEWUIDMAP  "/usr/bin/newuidmap"
-#define NEWGIDMAP  "/usr/bin/newgidmap"
 #define SUBIDS_MAX (1u << 20)
-#define IDMAP_PAIR 2u /* its root's, while it is set up, and the function's */
 
 /* ---- what there is */
 static bool has_own_cgroup(const char *dir)

@@ -1,7 +1,8 @@
 /* sandbox.h - one sandbox in the launcher, a *box*: from the order to build it to its end.
  *
  * sandbox_build.c gathers its parts and orders it, assign.c makes it an
- * instance's, sandbox.c is its life. Who gets it is park.c's to say. */
+ * instance's, sandbox.c is its life, sandbox_end.c its end. Who gets it is park.c's
+ * to say. */
 #pragma once
 #include "launcher/builders.h"
 #include "launcher/server.h"
@@ -77,7 +78,17 @@ int sandbox_remember(struct sandbox *b, const void *bytes, size_t size);
 void sandbox_take(struct sandbox *b, const struct sandbox_spec *spec, uint64_t arrived, bool pooled);
 bool sandbox_alive(const struct sandbox *b);
 void sandbox_discard(struct sandbox *b, const struct err *e); /* not taken, and never to be */
+void sandbox_turn(struct sandbox *b, enum sandbox_state to);
+void sandbox_watch_close(struct server *s, struct loop_watch *w);
 /* The callbacks of an order, which is the sandbox. */
 void sandbox_on_cloned(void *order, pid_t pid, int pidfd);
 void sandbox_on_failed(void *order, const struct err *e);
 void sandbox_on_builder_ended(void *order, bool killed);
+
+/* ---- sandbox_end.c */
+/* Unless it has failed before: the first reason is the one that is told. It is killed. */
+__attribute__((format(printf, 3, 4))) void sandbox_fail(struct sandbox *b, int code,
+                                                        const char *fmt, ...);
+void sandbox_kill(struct sandbox *b);     /* one that is not being killed */
+void sandbox_kill_now(struct sandbox *b); /* what there is of one that is */
+void sandbox_end_if_over(struct sandbox *b);

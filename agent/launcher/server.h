@@ -52,6 +52,17 @@ struct server {
 _Noreturn void server_run(int sock, const struct launcher_config *config, const struct names *names,
                           const struct cgroups *cgroups, pid_t agent);
 
+/* The agent is gone or broken: nothing that is said matters any more, and all that runs ends. */
+void server_end(struct server *s);
+
+/* ---- server_start.c */
+void server_become(int sock); /* the process: signals, limits, descriptors but that one */
+/* What cannot be enforced or had goes to `warning`. */
+int server_prepare(struct server *s, const struct launcher_config *config, pid_t agent,
+                   char *warning, size_t size, struct err *e);
+
+/* ---- outbox.c */
+void server_flush(struct server *s); /* there is room again */
 /* Sends or queues; the descriptors are the server's from here on. */
 void server_send(struct server *s, const struct message *m, const int *fds, size_t n);
 

@@ -168,7 +168,6 @@ void network_ports(struct network *n, const char *const *addresses)
         _exit(0);
 }
 
-/* ---- the platform's share */
 /* ---- the way out */
 /* That a link can be made is told at the start, or every sandbox would fail of it. */
 static int find_way_out(struct network *n, struct err *e)
@@ -199,6 +198,7 @@ void network_refresh(struct network *n)
     learn_resolv_conf(n);
 }
 
+/* ---- the platform's share */
 int network_init(struct network *n, const struct names *names, const struct network_config *c,
                  struct err *e)
 {

@@ -52,7 +52,9 @@ int message_encode(struct buffer *to, const struct message *m);
 int message_decode(const void *data, size_t n, struct message *ret);
 void message_done(struct message *m);
 
+/* ---- message_socket.c */
 int message_send(int sock, const void *data, size_t n, const int *fds, size_t n_fds);
 /* *ret_n 0: the peer is gone. fds are close-on-exec and the caller's. -EAGAIN; -EPROTO: truncated. */
 int message_recv(int sock, void *to, size_t capacity, size_t *ret_n, int fds[MESSAGE_FDS_MAX],
                  size_t *ret_n_fds);
+void message_close(const int *fds, size_t n);

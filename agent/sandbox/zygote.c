@@ -94,7 +94,6 @@ int rouse_zygote_serve(int socket)
         if (size == sizeof(o) && o.procs_count <= CGROUP_TREES_MAX &&
             n == 1 + o.procs_count + o.cgroup)
             bear(&o, fds, n);
-        for (size_t i = 0; i < n; i++)
-            close(fds[i]);
+        message_close(fds, n);
     }
 }
