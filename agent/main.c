@@ -274,6 +274,8 @@ static int build_session(struct agent *a, struct err *e)
         .peer_address = a->peer_address,
         .labels = o->labels,
         .label_count = o->label_count,
+        .taints = o->taints,
+        .taint_count = o->taint_count,
         .memory = o->memory,
         .cpu_millis = o->cpu_millis,
         .runtimes = a->runtimes,

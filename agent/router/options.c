@@ -50,6 +50,7 @@ const struct daemon_flag options_flags[OPTION_FLAGS] = {
     OWN("--node", node, ONCE),
     TEXT("--runtimes", runtimes),
     OWN("--label", label, AGAIN),
+    OWN("--taint", taint, AGAIN),
     LIMITED(memory, "--allocatable-memory", memory, MEMORY_MIN, UINT64_MAX,
             "is not a memory size of 32Mi or more, such as 8Gi"),
     OWN("--allocatable-cpu", cpu, ONCE),

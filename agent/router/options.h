@@ -7,7 +7,7 @@
 
 #define AGENT_VERSION "0.1.0"
 
-enum { OPTION_LABELS_MAX = 64, OPTION_BLOCKS_MAX = 256, OPTION_FLAGS = 29 };
+enum { OPTION_LABELS_MAX = 64, OPTION_BLOCKS_MAX = 256, OPTION_FLAGS = 30 };
 enum options_mode { OPTIONS_RUN, OPTIONS_HELP, OPTIONS_VERSION };
 
 struct options { /* strings live as daemon_flag.take says */
@@ -33,6 +33,8 @@ struct options { /* strings live as daemon_flag.take says */
     int reactor;   /* enum loop_backend; -1: neither a flag nor the environment says */
     struct session_label labels[OPTION_LABELS_MAX];
     size_t label_count;
+    struct session_label taints[OPTION_LABELS_MAX];
+    size_t taint_count;
 };
 
 /* base/daemon_flags.h has the rule. -EINVAL with the flag or variable, its value and its limit in *e. */

@@ -11,6 +11,8 @@ const char options_help[] =
     "  --node NAME                 [a-z0-9-], 1 to 63 characters, unique in the platform\n"
     "  --runtimes DIR              the language runtimes, as hack/mkruntime builds them\n"
     "  --label NAME=VALUE,...      of the node; may be given again, 64 in all\n"
+    "  --taint NAME[=VALUE]:NoSchedule,...\n"
+    "                              keeps functions away that do not tolerate it; may be given again, 64 in all\n"
     "  --allocatable-memory BYTES  for instances, as 8Gi; 32Mi at least\n"
     "                              (90 % of the machine's memory, or of this cgroup's limit)\n"
     "  --allocatable-cpu CPUS      for instances, as 4 or 500m\n"

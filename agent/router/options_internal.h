@@ -9,6 +9,7 @@
 
 OPTION_TAKER(node);
 OPTION_TAKER(label);
+OPTION_TAKER(taint);
 OPTION_TAKER(cpu);
 OPTION_TAKER(freeze_after);
 OPTION_TAKER(loops);

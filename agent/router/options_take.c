@@ -10,7 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NODE_NAME_MAX = 63, LABEL_MAX = 63, SUBNET_BITS_MIN = 8, SUBNET_BITS_MAX = 30 };
+enum {
+    NODE_NAME_MAX = 63,
+    LABEL_MAX = 63,
+    LABEL_NAME_MAX = 317,
+    SUBNET_BITS_MIN = 8,
+    SUBNET_BITS_MAX = 30
+};
 #define FREEZE_AFTER_MIN (10 * NS_PER_MS)
 #define FREEZE_AFTER_MAX (3600 * NS_PER_S)
 
@@ -25,15 +31,33 @@ OPTION_TAKER(node)
     return 0;
 }
 
+/* The characters of Kubernetes' labels; the controller holds them to the rest of its rules. */
+static const char label_characters[] =
+    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./";
+
+static bool label_ok(const char *name, const char *value)
+{
+    size_t n = strlen(name), v = strlen(value);
+
+    return n && n <= LABEL_NAME_MAX && v <= LABEL_MAX && strspn(name, label_characters) == n &&
+           strspn(value, label_characters) == v && !strchr(value, '/');
+}
+
 static int take_label(const char *said, char *value, struct options *o, struct err *e)
 {
     char *equals = strchr(value, '=');
 
     if (o->label_count == OPTION_LABELS_MAX)
         return daemon_flag_bad(e, said, value, "is one too many; 64 labels at most");
-    if (!equals || equals == value || equals - value > LABEL_MAX || strlen(equals + 1) > LABEL_MAX)
-        return daemon_flag_bad(e, said, value, "is not NAME=VALUE with at most 63 characters each");
-    *equals = '\0';
+    if (equals)
+        *equals = '\0';
+    if (!equals || !label_ok(value, equals + 1)) {
+        if (equals)
+            *equals = '=';
+        return daemon_flag_bad(e, said, value,
+                               "is not NAME=VALUE with [PREFIX/]NAME of [A-Za-z0-9-_.] and at most 63 "
+                               "of them as VALUE");
+    }
     o->labels[o->label_count++] = (struct session_label){value, equals + 1};
     return 0;
 }
@@ -46,6 +70,41 @@ OPTION_TAKER(label)
     (void)f;
     while (r == 0 && (one = strsep(&value, ",")))
         r = take_label(said, one, options, e);
+    return r;
+}
+
+static int take_taint(const char *said, char *text, struct options *o, struct err *e)
+{
+    char *colon = strrchr(text, ':'), *equals;
+    const char *value = "";
+
+    if (o->taint_count == OPTION_LABELS_MAX)
+        return daemon_flag_bad(e, said, text, "is one too many; 64 taints at most");
+    if (!colon || strcmp(colon + 1, "NoSchedule") != 0)
+        return daemon_flag_bad(e, said, text,
+                               "is not NAME[=VALUE]:NoSchedule, which is the only effect");
+    *colon = '\0';
+    equals = strchr(text, '=');
+    if (equals) {
+        *equals = '\0';
+        value = equals + 1;
+    }
+    if (!label_ok(text, value))
+        return daemon_flag_bad(e, said, text,
+                               "must be [PREFIX/]NAME of [A-Za-z0-9-_.], with at most 63 of them as "
+                               "VALUE");
+    o->taints[o->taint_count++] = (struct session_label){text, value};
+    return 0;
+}
+
+OPTION_TAKER(taint)
+{
+    char *one;
+    int r = 0;
+
+    (void)f;
+    while (r == 0 && (one = strsep(&value, ",")))
+        r = take_taint(said, one, options, e);
     return r;
 }
 

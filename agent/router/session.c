@@ -41,6 +41,7 @@ struct hello_parts {
     Rouse__Control__V1__Resources allocatable;
     Rouse__Control__V1__RuntimeInfo *runtimes, **runtime_list;
     Rouse__Control__V1__Hello__LabelsEntry *labels, **label_list;
+    Rouse__Control__V1__Taint *taints, **taint_list;
 };
 
 static int hello_lists(const struct session_config *c, Hello *h, struct hello_parts *p)
@@ -51,7 +52,10 @@ static int hello_lists(const struct session_config *c, Hello *h, struct hello_pa
     p->runtime_list = calloc(count + 1, sizeof(*p->runtime_list));
     p->labels = calloc(c->label_count + 1, sizeof(*p->labels));
     p->label_list = calloc(c->label_count + 1, sizeof(*p->label_list));
-    if (!p->runtimes || !p->runtime_list || !p->labels || !p->label_list)
+    p->taints = calloc(c->taint_count + 1, sizeof(*p->taints));
+    p->taint_list = calloc(c->taint_count + 1, sizeof(*p->taint_list));
+    if (!p->runtimes || !p->runtime_list || !p->labels || !p->label_list || !p->taints ||
+        !p->taint_list)
         return -ENOMEM;
     for (size_t i = 0; i < count; i++) {
         const struct runtime *r = runtimes_at(c->runtimes, i);
@@ -67,10 +71,18 @@ static int hello_lists(const struct session_config *c, Hello *h, struct hello_pa
         p->labels[i].value = (char *)c->labels[i].value;
         p->label_list[i] = &p->labels[i];
     }
+    for (size_t i = 0; i < c->taint_count; i++) {
+        rouse__control__v1__taint__init(&p->taints[i]);
+        p->taints[i].key = (char *)c->taints[i].name;
+        p->taints[i].value = (char *)c->taints[i].value;
+        p->taint_list[i] = &p->taints[i];
+    }
     h->runtimes = p->runtime_list;
     h->n_runtimes = count;
     h->labels = p->label_list;
     h->n_labels = c->label_count;
+    h->taints = p->taint_list;
+    h->n_taints = c->taint_count;
     return 0;
 }
 
@@ -101,6 +113,8 @@ static int send_hello(struct session *s, const Hello *actual)
     free(p.runtime_list);
     free(p.labels);
     free(p.label_list);
+    free(p.taints);
+    free(p.taint_list);
     return r;
 }
 

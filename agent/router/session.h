@@ -32,6 +32,8 @@ struct session_config { /* strings and labels live as long as the session */
     const char *gateway_address, *peer_address;
     const struct session_label *labels;
     size_t label_count;
+    const struct session_label *taints;
+    size_t taint_count;
     uint64_t memory; /* allocatable bytes */
     uint32_t cpu_millis;
     struct runtimes *runtimes;

@@ -344,6 +344,51 @@ static void check_start(struct admission *a, struct problems *p)
                      "Forbidden: it is called with spec.start: fork only");
 }
 
+static void check_selector(struct json_object *selector, struct problems *p)
+{
+    if (!selector)
+        return;
+    json_object_object_foreach(selector, key, value)
+    {
+        const char *why = trait_key_problem(key);
+
+        if (why)
+            problems_add(p, PROBLEM_INVALID, "spec.placement.nodeSelector",
+                         "Invalid value: \"%.100s\": %s", key, why);
+        why = trait_value_problem(json_object_get_string(value));
+        if (why)
+            problems_add(p, PROBLEM_INVALID, "spec.placement.nodeSelector",
+                         "Invalid value: \"%.100s\": %s", json_object_get_string(value), why);
+    }
+}
+
+static void check_toleration(struct json_object *o, size_t at, struct problems *p)
+{
+    const char *key = json_object_get_string(get(o, "key"));
+    bool exists = strcmp(json_object_get_string(get(o, "operator")), "Exists") == 0;
+    const char *why = key && *key ? trait_key_problem(key) : NULL;
+    char path[64];
+
+    snprintf(path, sizeof(path), "spec.placement.tolerations[%zu]", at);
+    if (why)
+        problems_add(p, PROBLEM_INVALID, path, "Invalid value: \"%.100s\": %s", key, why);
+    if ((!key || !*key) && !exists)
+        problems_add(p, PROBLEM_INVALID, path,
+                     "Invalid value: operator must be Exists when there is no key");
+    if (exists && get(o, "value"))
+        problems_add(p, PROBLEM_INVALID, path,
+                     "Invalid value: there must be no value with operator Exists");
+}
+
+static void check_placement(struct admission *a, struct problems *p)
+{
+    struct json_object *o = get(a->spec, "placement"), *list = o ? get(o, "tolerations") : NULL;
+
+    check_selector(o ? get(o, "nodeSelector") : NULL, p);
+    for (size_t i = 0; list && i < json_object_array_length(list); i++)
+        check_toleration(json_object_array_get_idx(list, i), i, p);
+}
+
 /* The program that is started must be executable; a file in a manifest has no mode. */
 static bool is_program(const struct admission *a, const char *name)
 {
@@ -410,6 +455,7 @@ int admission_check(struct admission *a, struct failure *f)
         check_server(a, &f->problems);
         check_lifecycle(a, &f->problems);
         check_start(a, &f->problems);
+        check_placement(a, &f->problems);
     }
     if (!f->problems.count && a->kind->kind == KIND_NODE_POOL)
         admission_check_pool(a, &f->problems);

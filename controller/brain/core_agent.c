@@ -244,6 +244,7 @@ void core_agent_message(struct core *c, uint64_t now, uint64_t peer, const Agent
         break;
     case ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_LEAVING:
         n->leaving = true;
+        node_moved(n);
         publish_node(c, n);
         break;
     default: /* logs are the brain's; what is newer than us is skipped */
@@ -287,11 +288,12 @@ void core_agent_closed(struct core *c, uint64_t now, uint64_t peer, const char *
         node_lost(c, n, "its agent has ended");
 }
 
-static void forget_presence(struct fn *f, const struct node *n)
+static void forget_presence(struct fn *f, struct node *n)
 {
-    for (size_t k = 0; k < f->presence_count; k++)
-        if (f->presence[k].node == n)
-            f->presence[k--] = f->presence[--f->presence_count];
+    struct presence *p = fn_presence(f, n, false);
+
+    if (p)
+        memmove(p, p + 1, (size_t)(&f->presence[f->presence_count--] - (p + 1)) * sizeof(*p));
 }
 
 static void forget(struct core *c, struct node *n)
@@ -305,6 +307,8 @@ static void forget(struct core *c, struct node *n)
 
 void agents_tick(struct core *c)
 {
+    if (nodes_in_state(c->nodes, NODE_READY) == nodes_count(c->nodes))
+        return;
     for (size_t k = 0; k < nodes_count(c->nodes); k++) {
         struct node *n = nodes_at(c->nodes, k);
         uint64_t silent = c->now - n->since_ns;
@@ -327,6 +331,8 @@ uint64_t agents_due(const struct core *c)
 {
     uint64_t at = 0;
 
+    if (nodes_in_state(c->nodes, NODE_READY) == nodes_count(c->nodes))
+        return 0;
     for (size_t k = 0; k < nodes_count(c->nodes); k++) {
         const struct node *n = nodes_at(c->nodes, k);
         uint64_t due = n->state == NODE_READY  ? 0

@@ -30,6 +30,7 @@ static void hold(struct core *c, struct node *n, unsigned cordoned, unsigned dra
         return;
     n->cordoned = cordoned;
     n->draining = draining;
+    node_moved(n);
     n->changed = c->nodes_changed = true;
     if (held != (cordoned || draining)) {
         tell_cordon(c, n);
@@ -40,8 +41,7 @@ static void hold(struct core *c, struct node *n, unsigned cordoned, unsigned dra
         return;
     core_log(c, false, "node %s: %s its %zu instances", n->name,
              draining ? "draining" : "no longer draining", n->instance_count);
-    list_for_each(it, &n->instances)
-        fn_dirty(c, list_entry(it, struct instance, host_link)->rev->fn);
+    list_for_each(it, &n->instances) fn_dirty(c, list_entry(it, struct instance, host_link)->rev->fn);
 }
 
 void node_cordon(struct core *c, struct node *n, enum node_holder by, bool on)

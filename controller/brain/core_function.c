@@ -335,16 +335,25 @@ void fn_deletions(struct core *c)
 
 struct presence *fn_presence(struct fn *f, struct node *n, bool make)
 {
-    struct presence *to;
+    size_t from = 0, to = f->presence_count;
+    struct presence *all;
 
-    for (size_t i = 0; i < f->presence_count; i++)
-        if (f->presence[i].node == n)
-            return &f->presence[i];
-    if (!make || !(to = realloc(f->presence, (f->presence_count + 1) * sizeof(*to))))
+    while (from < to) {
+        size_t at = (from + to) / 2;
+
+        if (f->presence[at].node == n)
+            return &f->presence[at];
+        if (f->presence[at].node->place.order < n->place.order)
+            from = at + 1;
+        else
+            to = at;
+    }
+    if (!make || !(all = realloc(f->presence, (f->presence_count + 1) * sizeof(*all))))
         return NULL;
-    f->presence = to;
-    to[f->presence_count] = (struct presence){.node = n};
-    return &to[f->presence_count++];
+    f->presence = all;
+    memmove(&all[from + 1], &all[from], (f->presence_count++ - from) * sizeof(*all));
+    all[from] = (struct presence){.node = n};
+    return &all[from];
 }
 
 /* ---- status */

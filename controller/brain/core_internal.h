@@ -8,7 +8,8 @@
  *   core_instance.c   instances, crash loops, leaving
  *   core_ticket.c     tickets, slots, grants
  *   core_sample.c     load, the autoscaler's tick
- *   core_scale.c      how many, where, who goes
+ *   core_scale.c      how many, who goes
+ *   core_place.c      where, and who makes way
  *   core_drain.c      cordon and drain
  *   core_sync.c       Desired, Routes, SlotWanted
  *   core_publish.c    objects for the API
@@ -121,8 +122,8 @@ struct fn {               /* a function */
     struct list revisions;
     struct revision *active, *latest;
     struct activator_queue queue;
-    struct list slots; /* leased to the activator and not yet granted */
-    struct presence *presence;
+    struct list slots;         /* leased to the activator and not yet granted */
+    struct presence *presence; /* in the order of the nodes' place.order */
     size_t presence_count;
     /* scaling */
     struct autoscaler *scaler; /* while it is sampled, else NULL */
@@ -351,6 +352,9 @@ struct autoscaler_input scale_input(const struct core *c, const struct fn *f);
 
 /* ---- core_scale.c */
 void scale_turn(struct core *c); /* reconciles what is dirty */
+
+/* ---- core_place.c */
+void place_needy(struct core *c, struct list *needy); /* functions with a deficit */
 /* Why no node could ever take an instance of it. */
 void revision_impossible_text(const struct core *c, const struct revision *r, char out[128]);
 

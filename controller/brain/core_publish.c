@@ -125,7 +125,9 @@ void publish_node(struct core *c, const struct node *n)
 
     buffer_puts(&b, "{");
     text(&b, "rouse.dev/node", n->name);
-    more_text(&b, "kubernetes.io/arch", n->architecture);
+    more_text(&b, "kubernetes.io/arch", n->traits.architecture);
+    for (size_t k = 0; k < n->traits.label_count; k++)
+        more_text(&b, n->traits.labels[k].key, n->traits.labels[k].value);
     buffer_puts(&b, "}");
     a->object.labels = taken(c, &b);
     buffer_printf(&b, "{\"unschedulable\":%s}",
@@ -150,12 +152,12 @@ void publish_node(struct core *c, const struct node *n)
     address(&b, "Gateway", n->gateway_address, true);
     address(&b, "Peer", n->peer_address, false);
     buffer_puts(&b, "],\"nodeInfo\":{");
-    text(&b, "architecture", n->architecture);
+    text(&b, "architecture", n->traits.architecture);
     more_text(&b, "agentVersion", n->version);
     buffer_puts(&b, "},\"runtimes\":[");
-    for (size_t k = 0; k < n->runtime_count; k++) {
+    for (size_t k = 0; k < n->traits.runtime_count; k++) {
         buffer_puts(&b, k ? ",\"" : "\"");
-        buffer_json_string(&b, n->runtimes[k], strlen(n->runtimes[k]));
+        buffer_json_string(&b, n->traits.runtimes[k], strlen(n->traits.runtimes[k]));
         buffer_puts(&b, "\"");
     }
     buffer_puts(&b, "]}");

@@ -34,6 +34,16 @@ struct function *function_unref(struct function *f)
     free(f->scaling.metrics);
     free(f->scaling.behavior);
     free(f->scaling.provisioned);
+    for (size_t i = 0; i < f->placement.selector_count; i++) {
+        free(f->placement.selector[i].key);
+        free(f->placement.selector[i].value);
+    }
+    for (size_t i = 0; i < f->placement.toleration_count; i++) {
+        free(f->placement.tolerations[i].key);
+        free(f->placement.tolerations[i].value);
+    }
+    free(f->placement.selector);
+    free(f->placement.tolerations);
     free(f->env);
     free(f->triggers);
     free(f->runtime);

@@ -3,6 +3,7 @@
  * Immutable and reference counted (atomic): any thread may hold one. */
 #pragma once
 #include "autoscaler/autoscaler.h"
+#include "scheduler/traits.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -19,6 +20,13 @@ struct http_trigger {
     char **hosts; /* lower case, "*." may come first; host_count 0: any */
     size_t host_count;
 };
+struct function_placement {
+    struct trait *selector; /* spec.placement.architecture is one of them */
+    size_t selector_count;
+    struct toleration *tolerations;
+    size_t toleration_count;
+    bool pack; /* else spread; changes without a new revision */
+};
 struct function_lifecycle { /* names of hooks; NULL: none */
     char *initializer, *pre_freeze, *pre_stop, *after_fork;
     uint32_t initializer_timeout_ms; /* of after_fork, too; 0 without either */
@@ -32,7 +40,7 @@ struct function {
     uint64_t created_ms; /* epoch; the older function wins a path conflict, then the smaller key */
     bool deleting;       /* marked: it must be unrouted, then finalised */
     /* the revision's part */
-    char revision[REVISION_TEXT];      /* hash of what follows up to fork */
+    char revision[REVISION_TEXT];      /* hash of what follows up to placement */
     char *runtime, *handler, *package; /* package: "sha256:HEX" */
     uint64_t memory;                   /* bytes */
     uint32_t cpu_millis, timeout_ms, concurrency;
@@ -42,6 +50,7 @@ struct function {
     uint16_t port; /* not 0: an HTTP server, whose program is `handler`, listens there */
     struct function_lifecycle lifecycle;
     bool fork; /* spec.start */
+    struct function_placement placement;
     /* changes without a new revision */
     struct autoscaler_spec scaling;
     struct http_trigger *triggers;

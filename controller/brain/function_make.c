@@ -224,6 +224,85 @@ static int read_lifecycle(struct json_object *spec, struct function *f)
     return r;
 }
 
+/* ---- placement */
+
+static int add_term(struct function_placement *p, const char *key, const char *value)
+{
+    struct trait *t = &p->selector[p->selector_count++];
+
+    t->key = strdup(key);
+    t->value = strdup(value);
+    return t->key && t->value ? 0 : -ENOMEM;
+}
+
+static int by_key(const void *a, const void *b)
+{
+    return strcmp(((const struct trait *)a)->key, ((const struct trait *)b)->key);
+}
+
+static int read_selector(struct json_object *o, struct function_placement *p)
+{
+    const char *architecture = text_of(o, "architecture");
+    struct json_object *terms = NULL;
+    int r = 0;
+
+    json_object_object_get_ex(o, "nodeSelector", &terms);
+    p->selector =
+        calloc((terms ? (size_t)json_object_object_length(terms) : 0) + 2, sizeof(*p->selector));
+    if (!p->selector)
+        return -ENOMEM;
+    if (architecture)
+        r = add_term(p, "kubernetes.io/arch", architecture);
+    if (terms) {
+        json_object_object_foreach(terms, key, value)
+        {
+            r = r < 0 ? r : add_term(p, key, json_object_get_string(value) ?: "");
+        }
+    }
+    if (r == 0) /* the same terms in another order are the same revision */
+        qsort(p->selector, p->selector_count, sizeof(*p->selector), by_key);
+    return r;
+}
+
+static int read_tolerations(struct json_object *o, struct function_placement *p)
+{
+    struct json_object *list;
+    size_t n;
+
+    if (!json_object_object_get_ex(o, "tolerations", &list))
+        return 0;
+    n = json_object_array_length(list);
+    p->tolerations = calloc(n + 1, sizeof(*p->tolerations));
+    if (!p->tolerations)
+        return -ENOMEM;
+    while (p->toleration_count < n) {
+        struct json_object *from = json_object_array_get_idx(list, p->toleration_count);
+        struct toleration *t = &p->tolerations[p->toleration_count++];
+        const char *operator= text_of(from, "operator");
+
+        t->exists = operator&& strcmp(operator, "Exists") == 0;
+        t->key = strdup(text_of(from, "key") ?: "");
+        t->value = strdup(text_of(from, "value") ?: "");
+        if (!t->key || !t->value)
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+static int read_placement(struct json_object *spec, struct function *f)
+{
+    struct json_object *o;
+    const char *policy;
+    int r;
+
+    if (!json_object_object_get_ex(spec, "placement", &o))
+        return 0;
+    policy = text_of(o, "policy");
+    f->placement.pack = policy && strcmp(policy, "pack") == 0;
+    r = read_selector(o, &f->placement);
+    return r < 0 ? r : read_tolerations(o, &f->placement);
+}
+
 static void add_field(struct buffer *b, const char *name, const char *value)
 {
     buffer_printf(b, "%s=%zu:%s\n", name, strlen(value), value);
@@ -248,6 +327,19 @@ static int add_lifecycle(struct buffer *b, const struct function_lifecycle *l)
     return r < 0 ? -ENOMEM : 0;
 }
 
+/* As with the hooks. The policy says nothing of what an instance is. */
+static void add_placement(struct buffer *b, const struct function_placement *p)
+{
+    for (size_t i = 0; i < p->selector_count; i++) {
+        add_field(b, "selector", p->selector[i].key);
+        add_field(b, "value", p->selector[i].value);
+    }
+    for (size_t i = 0; i < p->toleration_count; i++) {
+        add_field(b, p->tolerations[i].exists ? "tolerates" : "toleration", p->tolerations[i].key);
+        add_field(b, "value", p->tolerations[i].value);
+    }
+}
+
 static int compute_revision(struct function *f)
 {
     cleanup_buffer struct buffer b = {0};
@@ -269,6 +361,7 @@ static int compute_revision(struct function *f)
         return -ENOMEM;
     if (add_lifecycle(&b, &f->lifecycle) < 0)
         return -ENOMEM;
+    add_placement(&b, &f->placement);
     if (f->fork && buffer_puts(&b, "start=fork\n") < 0)
         return -ENOMEM;
     SHA256(buffer_bytes(&b), buffer_size(&b), digest);
@@ -308,6 +401,8 @@ int function_make(struct json_object *metadata, struct json_object *spec, const 
         r = read_env(spec, f);
     if (r == 0)
         r = read_triggers(spec, f);
+    if (r == 0)
+        r = read_placement(spec, f);
     if (r == 0)
         r = compute_revision(f);
     if (r < 0) {

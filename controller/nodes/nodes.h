@@ -9,6 +9,7 @@
 #include "base/list.h"
 #include "base/map.h"
 #include "control.pb-c.h"
+#include "scheduler/scheduler.h"
 #include <stdbool.h>
 
 enum node_state { NODE_NOT_READY, NODE_READY, NODE_LOST, NODE_STATE_COUNT };
@@ -18,6 +19,8 @@ enum {
     NODE_NAME_MAX = 63,
     NODE_TEXT_MAX = 128, /* addresses, architecture, version */
     NODE_RUNTIMES_MAX = 64,
+    NODE_LABELS_MAX = TRAITS_MAX,
+    NODE_TAINTS_MAX = TRAITS_MAX,
 };
 
 /* Who keeps a node from getting more. Each takes back his own alone. */
@@ -28,10 +31,9 @@ struct node {
     struct map_node by_name, by_peer;
     uint64_t peer; /* the channel; 0: none */
     uint64_t incarnation;
-    char architecture[NODE_TEXT_MAX + 1], version[NODE_TEXT_MAX + 1];
+    char version[NODE_TEXT_MAX + 1];
     char gateway_address[NODE_TEXT_MAX + 1], peer_address[NODE_TEXT_MAX + 1];
-    char **runtimes;
-    size_t runtime_count;
+    struct node_traits traits;
     uint64_t allocatable_memory, allocatable_cpu; /* bytes, thousandths */
     uint64_t reserved_memory, reserved_cpu;
     uint64_t leaving_memory, leaving_cpu; /* the part of it that is about to be given back */
@@ -40,10 +42,12 @@ struct node {
     enum node_state state;
     uint64_t since_ns; /* in this state */
     /* the core's */
+    struct nodes *of;
+    struct placement_node place; /* what the scheduler knows of it */
     struct list instances;
     size_t instance_count;
     bool changed;                       /* to be published */
-    size_t index;                       /* among all, while instances are being placed */
+    uint64_t promised_memory;           /* about to be free, and for whom it will be; this turn */
     bool suspected;                     /* silent for so long that others take over what waits */
     struct list dirty_link;             /* has a Desired to be sent */
     uint64_t desired_sequence;          /* sent */
@@ -77,6 +81,16 @@ static inline bool node_open(const struct node *n)
 {
     return n->state == NODE_READY && !n->leaving && !n->cordoned && !n->draining;
 }
+/* Where instances go: knows every node that was said Hello to. */
+struct placement_index *nodes_index(struct nodes *n);
+size_t nodes_in_state(const struct nodes *n, enum node_state s);
+static inline struct node *node_of_place(const struct placement_node *p)
+{
+    return (struct node *)((char *)(uintptr_t)p - offsetof(struct node, place));
+}
+/* After a change of cordoned, draining or leaving; everything else here calls it itself. */
+void node_moved(struct node *node);
+
 bool node_has_runtime(const struct node *node, const char *runtime);
 void node_reserve(struct node *node, uint64_t memory, uint64_t cpu);
 void node_release(struct node *node, uint64_t memory, uint64_t cpu);

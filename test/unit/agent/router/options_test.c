@@ -65,7 +65,7 @@ START_TEST(values)
     ck_assert_int_eq(
         parse("--allocatable-memory=2Gi --allocatable-cpu 1500m --queue-deadline 5s --write-timeout 2s "
               "--idle-timeout=1h --label a=b "
-              "--label=c=d=e --token-file t --gateway-address tcp://0.0.0.0:80 --insecure-http "
+              "--label=example.com/c=d-e --taint gpu=a:NoSchedule,b:NoSchedule --token-file t --gateway-address tcp://0.0.0.0:80 --insecure-http "
               "--peer-address tcp://10.1.0.2:8081 --code-cache 2Mi",
               &o, &e),
         0);
@@ -77,8 +77,13 @@ START_TEST(values)
     ck_assert_uint_eq(o.clients.idle_ns, 3600 * NS_PER_S);
     ck_assert_uint_eq(o.clients.header_ns, 0);
     ck_assert_uint_eq(o.label_count, 2);
-    ck_assert_str_eq(o.labels[1].name, "c");
-    ck_assert_str_eq(o.labels[1].value, "d=e");
+    ck_assert_str_eq(o.labels[1].name, "example.com/c");
+    ck_assert_str_eq(o.labels[1].value, "d-e");
+    ck_assert_uint_eq(o.taint_count, 2);
+    ck_assert_str_eq(o.taints[0].name, "gpu");
+    ck_assert_str_eq(o.taints[0].value, "a");
+    ck_assert_str_eq(o.taints[1].name, "b");
+    ck_assert_str_eq(o.taints[1].value, "");
     ck_assert_str_eq(o.token_file, "t");
 }
 END_TEST
@@ -168,6 +173,11 @@ static const struct {
     {"--label a=b,", "--label \"\": is not NAME=VALUE"},
     {"--allow-gateways=perhaps", "--allow-gateways \"perhaps\": is none of 1, true, 0, false"},
     {"--label =x", "NAME=VALUE"},
+    {"--label a=b=c", "--label \"a=b=c\": is not NAME=VALUE"},
+    {"--taint a=b", "--taint \"a=b\": is not NAME[=VALUE]:NoSchedule"},
+    {"--taint a=b:NoExecute", "which is the only effect"},
+    {"--taint =b:NoSchedule", "must be [PREFIX/]NAME"},
+    {"--taint a=b/c:NoSchedule", "must be [PREFIX/]NAME"},
     {"--gateway-address 127.0.0.1:80", "--gateway-address \"127.0.0.1:80\": is not an address"},
     {"--gateway-address tcp://0.0.0.0:80", "needs --insecure-http"},
     {"--metrics-address tcp://10.0.0.1:80", "needs --insecure-http"},

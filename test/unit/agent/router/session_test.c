@@ -79,6 +79,9 @@ int control_client_send(struct control_client *c, const AgentMessage *m)
         ck_assert_str_eq(m->hello->runtimes[0]->name, "python3");
         ck_assert_uint_eq(m->hello->n_labels, 1);
         ck_assert_str_eq(m->hello->labels[0]->value, "east");
+        ck_assert_uint_eq(m->hello->n_taints, 1);
+        ck_assert_str_eq(m->hello->taints[0]->key, "gpu");
+        ck_assert_str_eq(m->hello->taints[0]->value, "yes");
         ck_assert_str_eq(m->hello->peer_address, "tcp://127.0.0.1:2");
         hello_had_routes = m->hello->routes != NULL;
         say("hello");
@@ -152,7 +155,7 @@ static Rouse__Control__V1__Hello nothing = ROUSE__CONTROL__V1__HELLO__INIT;
 
 static void start(void)
 {
-    static const struct session_label label = {"zone", "east"};
+    static const struct session_label label = {"zone", "east"}, taint = {"gpu", "yes"};
     struct session_config c = {
         .address = "tcp://127.0.0.1:1",
         .node = "n1",
@@ -161,6 +164,8 @@ static void start(void)
         .peer_address = "tcp://127.0.0.1:2",
         .labels = &label,
         .label_count = 1,
+        .taints = &taint,
+        .taint_count = 1,
         .memory = 1 << 30,
         .cpu_millis = 1000,
         .ops = &ops,

@@ -40,6 +40,29 @@ static struct function *make(const char *more)
     ",\"lifecycle\":{\"initializer\":\"index.init\",\"initializerTimeout\":\"" timeout             \
     "\",\"preStop\":\"index.stop\"}"
 
+#define PLACED(what) ",\"placement\":{" what "}"
+
+START_TEST(placement)
+{
+    struct function *f = make(PLACED("\"nodeSelector\":{\"zone\":\"a\"},\"architecture\":\"arm64\","
+                                     "\"tolerations\":[{\"key\":\"gpu\",\"operator\":\"Exists\"},"
+                                     "{\"key\":\"x\",\"operator\":\"Equal\",\"value\":\"y\"}],"
+                                     "\"policy\":\"pack\""));
+    const struct function_placement *p = &f->placement;
+
+    ck_assert(p->pack);
+    ck_assert_uint_eq(p->selector_count, 2);
+    ck_assert_str_eq(p->selector[0].key, "kubernetes.io/arch");
+    ck_assert_str_eq(p->selector[0].value, "arm64");
+    ck_assert_str_eq(p->selector[1].key, "zone");
+    ck_assert_uint_eq(p->toleration_count, 2);
+    ck_assert(p->tolerations[0].exists);
+    ck_assert(!p->tolerations[1].exists);
+    ck_assert_str_eq(p->tolerations[1].value, "y");
+    function_unref(f);
+}
+END_TEST
+
 START_TEST(lifecycle)
 {
     struct function *f = make(HOOKS("1m30s"));
@@ -72,12 +95,24 @@ START_TEST(revisions)
         ",\"start\":\"fork\",\"lifecycle\":{\"afterFork\":\"index.stop\",\"initializerTimeout\":\"10s\"}",
         ",\"start\":\"fork\",\"lifecycle\":{\"afterFork\":\"index.stop\",\"initializerTimeout\":\"11s\"}",
         ",\"start\":\"fork\",\"lifecycle\":{\"afterFork\":\"index.go\",\"initializerTimeout\":\"10s\"}",
+        PLACED("\"nodeSelector\":{\"a\":\"b\"}"),
+        PLACED("\"nodeSelector\":{\"a\":\"c\"}"),
+        PLACED("\"nodeSelector\":{\"a\":\"b\",\"c\":\"d\"}"),
+        PLACED("\"architecture\":\"arm64\""),
+        PLACED("\"tolerations\":[{\"key\":\"a\",\"operator\":\"Equal\",\"value\":\"b\"}]"),
+        PLACED("\"tolerations\":[{\"key\":\"a\",\"operator\":\"Exists\"}]"),
+        PLACED("\"tolerations\":[{\"operator\":\"Exists\"}]"),
     };
     static const char *const same[][2] = {
         {"", ",\"lifecycle\":{}"},
         {"", ",\"start\":\"exec\""},
         {"", ",\"lifecycle\":{\"initializerTimeout\":\"30s\"}"},
         {HOOKS("10s"), HOOKS("10000ms")},
+        {"", PLACED("\"policy\":\"pack\"")},
+        {PLACED("\"nodeSelector\":{\"c\":\"d\",\"a\":\"b\"}"),
+         PLACED("\"nodeSelector\":{\"a\":\"b\",\"c\":\"d\"}")},
+        {PLACED("\"architecture\":\"arm64\""),
+         PLACED("\"nodeSelector\":{\"kubernetes.io/arch\":\"arm64\"}")},
     };
     struct function *f[ARRAY_LEN(different)];
 
@@ -101,4 +136,4 @@ START_TEST(revisions)
 }
 END_TEST
 
-UNIT_MAIN("function_make", lifecycle, revisions)
+UNIT_MAIN("function_make", placement, lifecycle, revisions)

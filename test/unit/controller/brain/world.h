@@ -29,9 +29,10 @@ struct answer {
     uint32_t retry_after;
 };
 struct agent {
-    char name[16];
+    char name[24];
     uint64_t peer, incarnation; /* peer 0: away */
     uint64_t memory;
+    const char *label[2], *taint[2];      /* key and value, or NULL */
     struct fake_instance instances[HELD]; /* in its Desired, or still running */
     size_t count;
     bool silent; /* does not acknowledge */
@@ -412,6 +413,8 @@ static inline void hello_of(struct world *w, struct agent *a)
     Rouse__Control__V1__Resources r = ROUSE__CONTROL__V1__RESOURCES__INIT;
     Rouse__Control__V1__RuntimeInfo python = ROUSE__CONTROL__V1__RUNTIME_INFO__INIT,
                                     *runtimes[] = {&python};
+    Rouse__Control__V1__Hello__LabelsEntry label, *labels[] = {&label};
+    Rouse__Control__V1__Taint taint = ROUSE__CONTROL__V1__TAINT__INIT, *taints[] = {&taint};
     Epoch desired = ROUSE__CONTROL__V1__EPOCH__INIT, routes = ROUSE__CONTROL__V1__EPOCH__INIT;
     static char address[] = "tcp://127.0.0.1:8081", name[] = "python3";
     InstanceStatus *all = calloc(a->count + 1, sizeof(*all)),
@@ -427,6 +430,15 @@ static inline void hello_of(struct world *w, struct agent *a)
     h.allocatable = &r;
     h.runtimes = runtimes;
     h.n_runtimes = 1;
+    rouse__control__v1__hello__labels_entry__init(&label);
+    label.key = (char *)a->label[0];
+    label.value = (char *)a->label[1];
+    taint.key = (char *)a->taint[0];
+    taint.value = (char *)a->taint[1];
+    h.labels = labels;
+    h.n_labels = a->label[0] != NULL;
+    h.taints = taints;
+    h.n_taints = a->taint[0] != NULL;
     for (size_t i = 0; i < a->count; i++) {
         list[i] = &all[i];
         rouse__control__v1__instance_status__init(list[i]);

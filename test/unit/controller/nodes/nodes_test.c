@@ -99,6 +99,81 @@ START_TEST(refused)
 }
 END_TEST
 
+START_TEST(labels_and_taints)
+{
+    static char zone[] = "zone", disk[] = "disk", a[] = "a", bad[] = "no label",
+                arch[] = "kubernetes.io/arch";
+    Rouse__Control__V1__Hello__LabelsEntry l[2], *labels[] = {&l[0], &l[1]};
+    Rouse__Control__V1__Taint t = ROUSE__CONTROL__V1__TAINT__INIT, *taints[] = {&t};
+    Rouse__Control__V1__Hello h = hello();
+    struct nodes *all;
+    struct node *n;
+    uint64_t replaced;
+    const char *why;
+
+    rouse__control__v1__hello__labels_entry__init(&l[0]);
+    l[1] = l[0];
+    l[0].key = zone;
+    l[1].key = disk;
+    l[0].value = l[1].value = a;
+    t.key = zone;
+    h.labels = labels;
+    h.n_labels = 2;
+    h.taints = taints;
+    h.n_taints = 1;
+    ck_assert_int_eq(nodes_new(&all), 0);
+    ck_assert_int_eq(nodes_hello(all, 1, &h, 1, &n, &replaced, &why), 0);
+    ck_assert_str_eq(node_traits_label(&n->traits, "zone"), "a");
+    ck_assert_str_eq(node_traits_label(&n->traits, "disk"), "a");
+    ck_assert_uint_eq(n->traits.taint_count, 1);
+    l[0].key = bad;
+    ck_assert_int_eq(nodes_hello(all, 2, &h, 1, &n, &replaced, &why), -EINVAL);
+    ck_assert_ptr_nonnull(strstr(why, "key"));
+    l[0].key = arch;
+    ck_assert_int_eq(nodes_hello(all, 2, &h, 1, &n, &replaced, &why), -EINVAL);
+    ck_assert_ptr_nonnull(strstr(why, "platform"));
+    l[0].key = zone;
+    t.value = bad;
+    ck_assert_int_eq(nodes_hello(all, 2, &h, 1, &n, &replaced, &why), -EINVAL);
+    nodes_free(all);
+}
+END_TEST
+
+/* What the scheduler is told follows what is reserved, cordoned and connected. */
+START_TEST(open_to_the_scheduler)
+{
+    const struct placement_request q = {.memory = 1 << 29, .cpu = 1, .demand = {.runtime = python}};
+    Rouse__Control__V1__Hello h = hello();
+    struct placement_node *to;
+    struct nodes *t;
+    struct node *n;
+    uint64_t replaced;
+    const char *why;
+
+    ck_assert_int_eq(nodes_new(&t), 0);
+    ck_assert_int_eq(nodes_hello(t, 1, &h, 1, &n, &replaced, &why), 0);
+    ck_assert_uint_eq(nodes_in_state(t, NODE_READY), 1);
+    ck_assert_int_eq(placement_find(nodes_index(t), &q, &to), 0);
+    ck_assert_ptr_eq(node_of_place(to), n);
+    node_reserve(n, (1 << 29) + 1, 0);
+    ck_assert_int_eq(placement_find(nodes_index(t), &q, &to), -ENOSPC);
+    node_release(n, (1 << 29) + 1, 0);
+    n->cordoned = NODE_HELD_BY_USER;
+    node_moved(n);
+    ck_assert_int_eq(placement_find(nodes_index(t), &q, &to), -ENOENT);
+    n->cordoned = 0;
+    node_moved(n);
+    ck_assert_int_eq(placement_find(nodes_index(t), &q, &to), 0);
+    nodes_closed(t, n, 2);
+    ck_assert_int_eq(placement_find(nodes_index(t), &q, &to), -ENOENT);
+    ck_assert_uint_eq(nodes_in_state(t, NODE_NOT_READY), 1);
+    nodes_lost(n, 3);
+    nodes_forget(t, n);
+    ck_assert_uint_eq(placement_classes(nodes_index(t)), 0);
+    nodes_free(t);
+}
+END_TEST
+
 START_TEST(once_a_channel)
 {
     Rouse__Control__V1__Hello h = hello();
@@ -140,4 +215,5 @@ START_TEST(what_is_removed)
 }
 END_TEST
 
-UNIT_MAIN("nodes", a_life, refused, once_a_channel, what_is_removed)
+UNIT_MAIN("nodes", a_life, refused, labels_and_taints, open_to_the_scheduler, once_a_channel,
+          what_is_removed)
