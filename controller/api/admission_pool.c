@@ -29,10 +29,12 @@ static void check_provider(struct admission *a, const char *provider, struct pro
                      "Forbidden: this controller starts no agents on its own machine (its flag --platform "
                      "is not set; `rouse up` sets it for several nodes)");
     else if (hook && a->no_hook_pools)
-        problems_add(p, PROBLEM_FORBIDDEN, "spec.provider",
-                     "Forbidden: this controller has no directory of hooks (its flag --node-hooks is not set)");
+        problems_add(
+            p, PROBLEM_FORBIDDEN, "spec.provider",
+            "Forbidden: this controller has no directory of hooks (its flag --node-hooks is not set)");
     if (hook && !get(a->spec, "hook"))
-        problems_add(p, PROBLEM_REQUIRED, "spec.hook", "Required value: the program of provider hook");
+        problems_add(p, PROBLEM_REQUIRED, "spec.hook",
+                     "Required value: the program of provider hook");
     if (!hook && get(a->spec, "hook"))
         problems_add(p, PROBLEM_FORBIDDEN, "spec.hook", "Forbidden: the provider is process");
 }

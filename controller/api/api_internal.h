@@ -120,6 +120,7 @@ void read_list(struct request *r);
 void snapshots_drop(struct api *a);
 void watch_begin(struct request *r);                        /* watch.c */
 void write_begin(struct request *r);                        /* write.c: POST, PUT, PATCH */
+void node_write_begin(struct request *r);                   /* node_write.c: PATCH of a node */
 void delete_begin(struct request *r);                       /* delete.c: one or the collection */
 int scale_json(const struct object *o, struct buffer *out); /* scale.c: autoscaling/v1 Scale */
 /* The function with the Scale's replicas; `scale` is what a client sent. */

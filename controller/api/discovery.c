@@ -17,7 +17,8 @@ static const char *verbs_of(const struct schema_kind *k)
 {
     return k->writable ? "[\"create\",\"delete\",\"deletecollection\",\"get\",\"list\",\"patch\","
                          "\"update\",\"watch\"]"
-                       : "[\"get\",\"list\",\"watch\"]";
+           : k->kind == KIND_NODE ? "[\"get\",\"list\",\"patch\",\"watch\"]"
+                                  : "[\"get\",\"list\",\"watch\"]";
 }
 
 static void add_json(struct buffer *b, const char *name, struct json_object *o)

@@ -132,6 +132,8 @@ static void add_paths(struct json_object *paths, const struct schema_set *s,
         add_operation(p, "put", s, k, "put");
         add_operation(p, "patch", s, k, "patch");
         add_operation(p, "delete", s, k, "delete");
+    } else if (k->kind == KIND_NODE) {
+        add_operation(p, "patch", s, k, "patch");
     }
 }
 

@@ -76,6 +76,9 @@ static void on_request(struct mail *m)
     case ACCESS_WRITE:
         registry_write(r, q);
         return;
+    case ACCESS_NODE:
+        registry_node_write(r, q);
+        return;
     case ACCESS_STATUS:
         set_status(r, q);
         return;

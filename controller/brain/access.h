@@ -14,13 +14,15 @@ enum access_verb {
     ACCESS_GET,
     ACCESS_LIST,
     ACCESS_WRITE,  /* create and update, and the mark that begins a deletion */
+    ACCESS_NODE,   /* what users want of a node */
     ACCESS_STATUS, /* replaces a function's status until the core says otherwise */
 };
 
 struct access_request {
     enum access_verb verb;
     enum object_kind kind;
-    char key[320];           /* GET, STATUS: "ns/name" or "name"; WRITE: that of content */
+    struct node_wanted node; /* NODE */
+    char key[320];           /* GET, STATUS, NODE: "ns/name" or "name"; WRITE: that of content */
     char ns[64];             /* LIST: one namespace; "": all */
     struct content *content; /* WRITE: a reference, given back with the reply */
     uint64_t stored;         /* WRITE: the object.stored it was made from; 0: it must not exist */
@@ -31,7 +33,7 @@ struct access_request {
      * store's error. */
     int error;
     char message[160];
-    struct object *object; /* GET, WRITE, STATUS (and EEXIST: what is there); a reference for the caller */
+    struct object *object; /* GET, WRITE, NODE, STATUS (and EEXIST: what is there); a reference for the caller */
     struct object **items; /* LIST, sorted by key; references */
     size_t count;
     uint64_t rv; /* the registry's at that moment */

@@ -112,6 +112,14 @@ static void on_function(void *user, struct function *old, struct function *now)
     brain_touch(b);
 }
 
+static void on_node(void *user, const char *name, const struct node_wanted *w)
+{
+    struct brain *b = user;
+
+    core_node(b->core, loop_now(b->loop), name, w, &b->actions);
+    brain_touch(b);
+}
+
 int brain_new(const struct brain_config *c, struct registry *r, struct brain **ret)
 {
     struct core_config config = core_defaults;
@@ -143,7 +151,8 @@ int brain_new(const struct brain_config *c, struct registry *r, struct brain **r
     b->registry = r;
     b->turn.fn = on_turn;
     b->timer.fn = on_timer;
-    registry_observe(r, &(struct registry_observer){.on_function = on_function, .user = b});
+    registry_observe(
+        r, &(struct registry_observer){.on_function = on_function, .on_node = on_node, .user = b});
     *ret = b;
     return 0;
 }

@@ -34,10 +34,7 @@ struct core *core_free(struct core *c);
 /* As registry_observer.on_function. */
 void core_function(struct core *c, uint64_t now, struct function *old, struct function *f,
                    struct actions *out);
-/* What users want of a node, by its name; remembered for one that is not there. */
-struct node_wanted {
-    bool unschedulable, drain;
-};
+/* By the node's name; remembered for one that is not there. */
 void core_node(struct core *c, uint64_t now, const char *name, const struct node_wanted *w,
                struct actions *out);
 void core_agent_message(struct core *c, uint64_t now, uint64_t peer, const AgentMessage *m,

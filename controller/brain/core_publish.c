@@ -122,6 +122,7 @@ void publish_node(struct core *c, const struct node *n)
     struct action *a = publish(c, KIND_NODE, NULL, n->name);
     bool ready = n->state == NODE_READY;
     cleanup_buffer struct buffer b = {0};
+    char spec[NODE_SPEC_TEXT];
 
     buffer_puts(&b, "{");
     text(&b, "rouse.dev/node", n->name);
@@ -130,9 +131,9 @@ void publish_node(struct core *c, const struct node *n)
         more_text(&b, n->traits.labels[k].key, n->traits.labels[k].value);
     buffer_puts(&b, "}");
     a->object.labels = taken(c, &b);
-    buffer_printf(&b, "{\"unschedulable\":%s}",
-                  n->cordoned || n->draining || n->leaving ? "true" : "false");
-    a->object.spec = taken(c, &b);
+    node_spec_text(&(struct node_wanted){n->cordoned || n->draining || n->leaving, n->draining},
+                   spec);
+    a->object.spec = actions_strdup(c->out, spec);
     buffer_printf(&b,
                   "{\"conditions\":[{\"type\":\"Ready\",\"status\":\"%s\",\"reason\":\"%s\","
                   "\"message\":\"%s\"}]",

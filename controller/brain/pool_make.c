@@ -163,7 +163,8 @@ int pool_make(struct json_object *metadata, struct json_object *spec, struct poo
         strcpy(s->name, name);
         r = read_provider(spec, s);
     }
-    s->generation = get(metadata, "generation") ? json_object_get_int64(get(metadata, "generation")) : 1;
+    s->generation =
+        get(metadata, "generation") ? json_object_get_int64(get(metadata, "generation")) : 1;
     s->deleting = text_of(metadata, "deletionTimestamp") != NULL;
     if (r == 0)
         r = u32(spec, "min", &s->min);

@@ -52,7 +52,8 @@ static void entry_free(struct entry *e)
 
 void registry_entry_drop(struct entry *e)
 {
-    if (e->object || e->writing || e->erasing || !list_empty(&e->waiting))
+    if (e->object || node_wanted_any(&e->wanted) || e->writing || e->erasing ||
+        !list_empty(&e->waiting))
         return;
     map_del(&e->registry->entries[e->kind], &e->node);
     entry_free(e);
@@ -124,6 +125,7 @@ void registry_observe(struct registry *r, const struct registry_observer *o)
         if (e->object)
             o->on_function(o->user, NULL, e->object->content->function);
     }
+    registry_node_observe(r);
     map_for_each(n, &r->entries[KIND_NODE_POOL])
     {
         struct entry *e = map_entry(n, struct entry, node);
@@ -261,6 +263,10 @@ static int on_row(void *user, const struct store_row *row)
     struct entry *e;
     int r;
 
+    if (!strcmp(row->kind, object_kind_name(KIND_NODE))) {
+        r = registry_node_load(load->r, row);
+        return r < 0 ? err_errno(load->e, -r, "cannot load Node %s from the store", row->key) : 0;
+    }
     if (kind == KIND_COUNT)
         return err_set(load->e, EINVAL, "the store holds %s %s, which this version does not know",
                        row->kind, row->key);

@@ -35,6 +35,12 @@ void registry_set_gateway(struct registry *r, const char *url);
 struct registry *registry_free(struct registry *r);                        /* NULL is a no-op */
 void registry_stats(const struct registry *r, struct registry_stats *ret); /* access.h has the figures */
 
+struct node_wanted { /* what users want of a node: the writable part of its spec */
+    bool unschedulable, drain;
+};
+enum { NODE_SPEC_TEXT = 64 };
+void node_spec_text(const struct node_wanted *w, char out[NODE_SPEC_TEXT]); /* a Node's spec */
+
 struct registry_observer {
     /* After the commit is on disk. old NULL: created (or loaded at start). now NULL: gone for good.
      * now->deleting: marked, to be unrouted everywhere and then given to registry_finalize(). */
@@ -42,6 +48,8 @@ struct registry_observer {
     void *user;
     /* The same of node pools; may be NULL. */
     void (*on_pool)(void *user, struct pool_spec *old, struct pool_spec *now);
+    /* After the commit, and at the start for each that is stored; may be NULL. */
+    void (*on_node)(void *user, const char *name, const struct node_wanted *w);
 };
 void registry_observe(struct registry *r, const struct registry_observer *o); /* replays what is there */
 

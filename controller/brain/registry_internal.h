@@ -35,7 +35,8 @@ struct entry { /* one key; there while it has an object or a write */
     bool has_status;
     struct function_status status;
     uint64_t transition_s[FUNCTION_CONDITIONS];
-    char *labels; /* published ones: labels_json as given */
+    struct node_wanted wanted; /* a node's; stored while any of it is set */
+    char *labels;              /* published ones: labels_json as given */
 };
 
 struct registry {
@@ -78,6 +79,15 @@ void registry_events_done(struct registry *r);
 void registry_write(struct registry *r, struct access_request *q);
 void registry_maybe_erase(struct entry *e);
 void registry_answer(struct access_request *q, int error, const char *message);
+
+/* registry_node.c */
+void registry_node_write(struct registry *r, struct access_request *q);
+int registry_node_load(struct registry *r, const struct store_row *row);
+void registry_node_observe(struct registry *r); /* tells the observer of all that are stored */
+static inline bool node_wanted_any(const struct node_wanted *w)
+{
+    return w->unschedulable || w->drain;
+}
 
 /* status_json.c: function_status as the object's status. The caller frees it; NULL: no memory. */
 char *status_json(const struct function_status *s, const uint64_t *transition_s,

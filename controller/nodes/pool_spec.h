@@ -18,9 +18,9 @@ struct pool_label {
 struct pool_taint {
     char *key, *value, *effect;
 };
-struct pool_template { /* what a node of the pool has */
-    uint64_t memory;   /* bytes for instances */
-    uint64_t cpu;      /* thousandths */
+struct pool_template {  /* what a node of the pool has */
+    uint64_t memory;    /* bytes for instances */
+    uint64_t cpu;       /* thousandths */
     char *architecture; /* "": that of the other nodes */
     struct pool_label *labels;
     size_t label_count;

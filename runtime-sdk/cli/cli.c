@@ -14,9 +14,10 @@ static const struct command command_version = {
     run_version};
 
 static const struct command *const commands[] = {
-    &command_new,    &command_run,    &command_build,      &command_deploy,  &command_up,
-    &command_down,   &command_status, &command_apply,      &command_get,     &command_delete,
-    &command_invoke, &command_logs,   &command_kubeconfig, &command_version,
+    &command_new,    &command_run,     &command_build,      &command_deploy, &command_up,
+    &command_down,   &command_status,  &command_apply,      &command_get,    &command_delete,
+    &command_invoke, &command_logs,    &command_kubeconfig, &command_cordon, &command_uncordon,
+    &command_drain,  &command_version,
 };
 
 static int run_version(const struct command *c, int argc, char **argv)

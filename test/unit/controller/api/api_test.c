@@ -75,6 +75,8 @@ void brain_log_cancel(struct brain_log *l)
     log_cancelled = true;
 }
 
+static struct node_wanted node_wanted; /* the last; read by the test after an answer */
+
 static void on_function(void *user, struct function *old, struct function *now)
 {
     struct function_status s = {0};
@@ -96,6 +98,13 @@ static void on_pool(void *user, struct pool_spec *old, struct pool_spec *now)
     (void)old;
     if (now && now->deleting)
         registry_finalize(registry, KIND_NODE_POOL, now->name);
+}
+
+static void on_node(void *user, const char *name, const struct node_wanted *w)
+{
+    (void)user;
+    (void)name;
+    node_wanted = *w;
 }
 
 static void *run_brain(void *arg)
@@ -140,7 +149,9 @@ static void begin(const char *token)
     ck_assert_int_eq(loop_new(&other_loop), 0);
     c.figures[0] = (struct api_figures){"other", other_loop, other_text, &other_loop};
     registry_attach(registry, brain_thread_loop);
-    registry_observe(registry, &(struct registry_observer){on_function, NULL, on_pool});
+    registry_publish(registry, KIND_NODE, NULL, "node-1", "{\"zone\":\"a\"}",
+                     "{\"unschedulable\":false,\"drain\":false}", "{\"state\":\"Ready\"}", NULL);
+    registry_observe(registry, &(struct registry_observer){on_function, NULL, on_pool, on_node});
     c.registry = registry;
     c.store = store;
     c.packages = packages;
@@ -511,6 +522,45 @@ START_TEST(node_pools)
 }
 END_TEST
 
+#define NODE "/apis/rouse.dev/v1/nodes/node-1"
+
+START_TEST(nodes_are_cordoned_by_a_patch)
+{
+    static const char *const wrong[] = {
+        "{\"spec\":{\"unschedulable\":1}}",
+        "{\"spec\":{\"other\":true}}",
+        "{\"status\":{\"state\":\"Lost\"}}",
+        "{\"metadata\":{\"labels\":{\"zone\":\"b\"}}}",
+        "{\"spec\":null}",
+        "[1]",
+    };
+
+    begin(NULL);
+    ck_assert_int_eq(call("PATCH", NODE, MERGE, "{\"spec\":{\"unschedulable\":true}}"), 200);
+    answered("\"spec\":{\"unschedulable\":true,\"drain\":false}");
+    answered("\"zone\":\"a\"");
+    ck_assert(node_wanted.unschedulable && !node_wanted.drain);
+    ck_assert_int_eq(call("PATCH", NODE, "Content-Type: application/json-patch+json\r\n",
+                          "[{\"op\":\"replace\",\"path\":\"/spec/drain\",\"value\":true}]"),
+                     200);
+    ck_assert(node_wanted.unschedulable && node_wanted.drain);
+    ck_assert_int_eq(call("PATCH", NODE "?dryRun=All", MERGE, "{\"spec\":{\"drain\":null}}"), 200);
+    answered("\"spec\":{\"unschedulable\":true,\"drain\":false}");
+    ck_assert_int_eq(call("GET", NODE, NULL, NULL), 200);
+    answered("\"spec\":{\"unschedulable\":true,\"drain\":true}");
+    for (size_t i = 0; i < ARRAY_LEN(wrong); i++)
+        ck_assert_msg(call("PATCH", NODE, MERGE, wrong[i]) == 422, "%s: %s", wrong[i], answer);
+    ck_assert_int_eq(call("PATCH", NODE, MERGE, "{\"metadata\":{\"resourceVersion\":\"1\"}}"), 409);
+    ck_assert_int_eq(call("PATCH", NODE, JSON, "{}"), 415);
+    ck_assert_int_eq(call("PATCH", NODE, MERGE, "{"), 400);
+    ck_assert_int_eq(call("PATCH", NODE "x", MERGE, "{\"spec\":{\"drain\":true}}"), 404);
+    ck_assert_int_eq(call("PUT", NODE, JSON, "{}"), 405);
+    ck_assert_int_eq(call("DELETE", NODE, NULL, NULL), 405);
+    ck_assert(node_wanted.unschedulable && node_wanted.drain);
+    end();
+}
+END_TEST
+
 START_TEST(lists)
 {
     char name[16], path[512], token[256];
@@ -683,7 +733,7 @@ START_TEST(the_end_comes_though_clients_wait)
 }
 END_TEST
 
-UNIT_MAIN("api", node_pools, an_idle_client_is_cut_as_configured, foreign_pages_are_refused, tokens,
-          other_addresses_need_a_token, errors_are_statuses, create_change_delete, lists, watches,
-          packages_over_http, metrics_and_logs, a_slow_watch_is_cut,
-          the_end_comes_though_clients_wait)
+UNIT_MAIN("api", node_pools, nodes_are_cordoned_by_a_patch, an_idle_client_is_cut_as_configured,
+          foreign_pages_are_refused, tokens, other_addresses_need_a_token, errors_are_statuses,
+          create_change_delete, lists, watches, packages_over_http, metrics_and_logs,
+          a_slow_watch_is_cut, the_end_comes_though_clients_wait)

@@ -61,6 +61,14 @@ static void on_pool(void *user, struct pool_spec *old, struct pool_spec *now)
         registry_finalize(user, KIND_NODE_POOL, s->name);
 }
 
+static void on_node(void *user, const char *name, const struct node_wanted *w)
+{
+    size_t n = strlen(core_saw);
+
+    (void)user;
+    snprintf(core_saw + n, sizeof(core_saw) - n, "%s:%d%d ", name, w->unschedulable, w->drain);
+}
+
 static void *brain_thread(void *arg)
 {
     (void)arg;
@@ -78,7 +86,7 @@ static void start(void)
     ck_assert_int_eq(loop_new(&brain), 0);
     ck_assert_int_eq(loop_new(&caller), 0);
     registry_attach(registry, brain);
-    registry_observe(registry, &(struct registry_observer){on_function, registry, on_pool});
+    registry_observe(registry, &(struct registry_observer){on_function, registry, on_pool, on_node});
     ck_assert_int_eq(pthread_create(&thread, NULL, brain_thread, NULL), 0);
 }
 
@@ -493,6 +501,59 @@ START_TEST(the_ring_is_bounded)
 }
 END_TEST
 
+static void publish_from_here(const char *node)
+{
+    loop_stop(brain);
+    pthread_join(thread, NULL);
+    registry_publish(registry, KIND_NODE, NULL, node, NULL,
+                     "{\"unschedulable\":false,\"drain\":false}", "{}", NULL);
+    ck_assert_int_eq(pthread_create(&thread, NULL, brain_thread, NULL), 0);
+}
+
+static int want(struct access_request *q, const char *node, bool unschedulable, bool drain)
+{
+    *q = (struct access_request){
+        .verb = ACCESS_NODE, .kind = KIND_NODE, .node = {unschedulable, drain}};
+    snprintf(q->key, sizeof(q->key), "%s", node);
+    post(q);
+    loop_run(caller);
+    return q->error;
+}
+
+START_TEST(what_is_wanted_of_nodes_is_stored)
+{
+    struct access_request q;
+
+    begin();
+    ck_assert_int_eq(want(&q, "a", true, false), -ENOENT);
+    publish_from_here("a");
+    publish_from_here("b");
+    ck_assert_int_eq(want(&q, "a", true, true), 0);
+    ck_assert_str_eq(q.object->content->spec, "{\"unschedulable\":true,\"drain\":true}");
+    access_request_done(&q);
+    ck_assert_int_eq(want(&q, "b", true, false), 0);
+    access_request_done(&q);
+    ck_assert_int_eq(want(&q, "b", false, false), 0);
+    access_request_done(&q);
+    ck_assert_str_eq(core_saw, "a:11 b:10 b:00 ");
+    stop();
+    start(); /* the core knows before the node is there */
+    ck_assert_str_eq(core_saw, "a:11 ");
+    ck_assert_int_eq(want(&q, "a", false, false), -ENOENT);
+    publish_from_here("a");
+    ck_assert_int_eq(want(&q, "a", true, false), 0);
+    access_request_done(&q);
+    loop_stop(brain);
+    pthread_join(thread, NULL);
+    registry_unpublish(registry, KIND_NODE, NULL, "a"); /* a node that goes takes nothing along */
+    ck_assert_int_eq(pthread_create(&thread, NULL, brain_thread, NULL), 0);
+    stop();
+    start();
+    ck_assert_str_eq(core_saw, "a:10 ");
+    end();
+}
+END_TEST
+
 START_TEST(published_objects)
 {
     struct access_request q = {.verb = ACCESS_LIST, .kind = KIND_INSTANCE, .ns = "default"};
@@ -525,4 +586,4 @@ END_TEST
 UNIT_MAIN("registry", create_update_conflict, writes_of_a_key_keep_their_order,
           deletion_waits_for_the_core_and_for_users, a_second_life_knows_everything,
           watch_from_nothing_then_live, watch_resumes_and_expires, the_ring_is_bounded,
-          published_objects, pools_are_stored_beside_functions)
+          published_objects, what_is_wanted_of_nodes_is_stored, pools_are_stored_beside_functions)

@@ -1,0 +1,76 @@
+"""What an operator does with nodes: cordon, drain, and where functions are placed. Three nodes."""
+import shutil
+import subprocess
+
+from harness import Load, function, wait_until
+from test_cluster import cluster_cmd, nodes_of, nodes_ready, work
+
+PATCH = {"Content-Type": "application/merge-patch+json"}
+
+
+def node(p, name):
+    return p.api("GET", f"/apis/rouse.dev/v1/nodes/{name}").json
+
+
+def steady(p, name, n):
+    p.apply(function(name, "def handler(e, c):\n    return 'x'\n", memory="64Mi", scaling={"min": n, "idleTimeout": "1s"}))
+    wait_until(f"{n} of {name}", lambda: p.ready(name) == n, seconds=40)
+
+
+def test_a_drain_under_load_fails_no_request(cluster):
+    cluster.apply(work("v1", scaling={"min": 3, "max": 12, "idleTimeout": "2s"}))
+    wait_until("an instance on each", lambda: len(nodes_of(cluster, "work")) == 3, seconds=40)
+    load = Load(cluster, "/work", threads=6, nodes=(0, 1, 2))
+    wait_until("answers", lambda: load.count() > 100, seconds=30)
+    out = cluster.rouse("drain", "node-2").stdout
+    assert out == "node.rouse.dev/node-2 drained\n"
+    assert "node-2" not in nodes_of(cluster, "work")
+    assert node(cluster, "node-2")["spec"] == {"unschedulable": True, "drain": True}
+    before = load.count()
+    wait_until("more answers", lambda: load.count() > before + 100, seconds=30)
+    load.stop()
+    assert not load.errors and set(load.statuses()) == {200}, (load.statuses(), load.errors[:3])
+    cluster.delete("work")
+
+
+def test_it_holds_until_somebody_ends_it(cluster):
+    cluster_cmd(cluster, "kill", "controller")
+    cluster_cmd(cluster, "start", "controller")
+    wait_until("nodes are back", lambda: nodes_ready(cluster) == 3, seconds=30)
+    assert node(cluster, "node-2")["spec"]["unschedulable"] is True
+    steady(cluster, "early", 6)
+    assert nodes_of(cluster, "early") == {"node-1", "node-3"}
+    cluster.rouse("uncordon", "node-2")
+    steady(cluster, "late", 6)
+    assert "node-2" in nodes_of(cluster, "late")
+    cluster.delete("early")
+    cluster.delete("late")
+
+
+def test_kubectl_patches_a_node(cluster, tmp_path):
+    patch = '{"spec":{"unschedulable":%s}}'
+    if not shutil.which("kubectl"):
+        assert cluster.api("PATCH", "/apis/rouse.dev/v1/nodes/node-3", patch % "true", PATCH).status == 200
+        assert cluster.api("PATCH", "/apis/rouse.dev/v1/nodes/node-3", patch % "false", PATCH).status == 200
+        return
+    config = tmp_path / "config"
+    config.write_text(cluster.rouse("kubeconfig").stdout)
+    for value in ("true", "false"):
+        r = subprocess.run(["kubectl", f"--kubeconfig={config}", f"--cache-dir={tmp_path}/cache", "patch",
+                            "nodes.rouse.dev", "node-3", "--type=merge", "-p", patch % value],
+                           text=True, capture_output=True, timeout=60)
+        assert r.returncode == 0, r
+        assert node(cluster, "node-3")["spec"]["unschedulable"] is (value == "true")
+
+
+def test_a_function_runs_where_it_asks_to(cluster):
+    here = {"nodeSelector": {"rouse.dev/node": "node-3"}}
+    cluster.apply(function("there", "def handler(e, c):\n    return 'there'\n", path="/there", placement=here))
+    assert {cluster.call("/there", node=n).text for n in (0, 1, 2)} == {"there"}
+    assert nodes_of(cluster, "there") == {"node-3"}
+    nowhere = {"nodeSelector": {"disk": "ssd"}}
+    cluster.apply(function("nowhere", "def handler(e, c):\n    return 'x'\n", path="/nowhere", placement=nowhere))
+    answer = cluster.call("/nowhere")
+    assert answer.status == 503 and "spec.placement" in answer.text, answer
+    cluster.delete("there")
+    cluster.delete("nowhere")
