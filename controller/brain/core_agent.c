@@ -191,6 +191,8 @@ static void report(struct core *c, struct node *n, const Report *m)
         if (!i || i->host != n || i->dead)
             continue;
         i->in_flight = m->instances[k]->in_flight;
+        if (i->rev->excess)
+            fn_dirty(c, i->rev->fn);
         i->idle_since_ms = m->instances[k]->idle_since_ms;
         if (i->in_flight)
             scale_called(c, i->rev->fn);
@@ -305,8 +307,46 @@ static void forget(struct core *c, struct node *n)
     nodes_forget(c->nodes, n);
 }
 
+/* Rather this controller is cut off than most nodes are gone: the Cluster Autoscaler's rule. */
+static bool too_many_silent(const struct core *c)
+{
+    enum { SILENT_MIN = 3, SILENT_PERCENT = 45 };
+    size_t silent = 0, all = 0;
+
+    if (nodes_count(c->nodes) - nodes_in_state(c->nodes, NODE_READY) <= SILENT_MIN)
+        return false;
+    for (size_t k = 0; k < nodes_count(c->nodes); k++) {
+        const struct node *n = nodes_at(c->nodes, k);
+
+        silent += n->state != NODE_READY && !n->leaving;
+        all += n->state == NODE_READY || !n->leaving;
+    }
+    return silent > SILENT_MIN && silent * 100 > SILENT_PERCENT * all;
+}
+
+static void halt(struct core *c)
+{
+    bool now = too_many_silent(c);
+
+    if (c->halted == now)
+        return;
+    c->halted = now;
+    core_log(c, now,
+             now ? "too many nodes are silent: nothing is scaled down, and their instances "
+                   "are not replaced but for requests that wait"
+                 : "enough nodes are back");
+    if (!now)
+        list_for_each(it, &c->active) fn_dirty(c, list_entry(it, struct fn, active_link));
+}
+
+static uint64_t lease(const struct core *c)
+{
+    return c->halted ? FORGET_NODE_NS : c->config.lease_ns;
+}
+
 void agents_tick(struct core *c)
 {
+    halt(c);
     if (nodes_in_state(c->nodes, NODE_READY) == nodes_count(c->nodes))
         return;
     for (size_t k = 0; k < nodes_count(c->nodes); k++) {
@@ -318,7 +358,7 @@ void agents_tick(struct core *c)
             list_for_each(it, &n->instances)
                 fn_dirty(c, list_entry(it, struct instance, host_link)->rev->fn);
         }
-        if (n->state == NODE_NOT_READY && silent >= c->config.lease_ns) {
+        if (n->state == NODE_NOT_READY && silent >= lease(c)) {
             node_lost(c, n, "its node is silent");
         } else if (n->state == NODE_LOST && silent >= FORGET_NODE_NS && list_empty(&n->instances)) {
             forget(c, n);
@@ -338,7 +378,7 @@ uint64_t agents_due(const struct core *c)
         uint64_t due = n->state == NODE_READY  ? 0
                        : n->state == NODE_LOST ? n->since_ns + FORGET_NODE_NS
                        : !n->suspected         ? n->since_ns + SUSPECT_NS
-                                               : n->since_ns + c->config.lease_ns;
+                                               : n->since_ns + lease(c);
 
         if (due && (!at || due < at))
             at = due;

@@ -8,7 +8,8 @@
  *   core_instance.c   instances, crash loops, leaving
  *   core_ticket.c     tickets, slots, grants
  *   core_sample.c     load, the autoscaler's tick
- *   core_scale.c      how many, who goes
+ *   core_scale.c      how many
+ *   core_shrink.c     who leaves
  *   core_place.c      where, and who makes way
  *   core_drain.c      cordon and drain
  *   core_sync.c       Desired, Routes, SlotWanted
@@ -50,6 +51,7 @@ enum {
 #define SQUEEZE_NS                                                                                 \
     (5 * NS_PER_S) /* an update that finds no room takes it from the old revision   \
                                    */
+#define CROWDED_NS       (30 * NS_PER_S) /* with no idle instance, before one that is at work leaves */
 #define REPORT_NS        (2500 * NS_PER_MS) /* a node's load report is good for */
 #define EXTERNAL_NS      (15 * NS_PER_S)    /* between two questions for an external metric */
 #define EXTERNAL_GOOD_NS (60 * NS_PER_S)    /* its answer is good for */
@@ -80,10 +82,12 @@ struct revision {
     struct function *spec; /* of this revision; foreign: of the function now */
     bool foreign;          /* known from an agent only: runs, but cannot be started */
     struct list instances;
-    uint32_t wanted;   /* instances, decided */
-    uint32_t deficit;  /* to be placed this turn */
-    uint32_t unplaced; /* of them without a node */
-    bool impossible;   /* ... and no node could ever take one */
+    uint32_t wanted;        /* instances, decided */
+    uint32_t deficit;       /* to be placed this turn */
+    uint32_t unplaced;      /* of them without a node */
+    uint32_t excess;        /* that would leave, had they no work */
+    uint64_t crowded_since; /* none of them was idle; 0: it is not so */
+    bool impossible;        /* ... and no node could ever take one */
     uint64_t unplaced_since;
     uint64_t ready_since; /* the first ready instance of an update; 0: none */
     /* crash loop */
@@ -98,6 +102,7 @@ struct revision {
 struct presence { /* a function on a node */
     struct node *node;
     uint32_t instances;
+    uint32_t staying;                    /* core_shrink.c's */
     uint32_t wanted_sent;                /* the level of SlotWanted there, 0 at first */
     char wanted_revision[REVISION_TEXT]; /* ... and of which revision */
     bool offered;                        /* a slot came since it was sent */
@@ -219,6 +224,7 @@ struct core {
         wanted;
     struct list gone;      /* functions that only drain (their active_link) */
     bool nodes_changed;    /* some are to be published */
+    bool halted;           /* too many nodes are silent: nothing leaves, nothing is replaced */
     bool capacity_changed; /* what found no room may try again */
     uint64_t next_sample;
     unsigned samples;
@@ -352,6 +358,10 @@ struct autoscaler_input scale_input(const struct core *c, const struct fn *f);
 
 /* ---- core_scale.c */
 void scale_turn(struct core *c); /* reconciles what is dirty */
+
+/* ---- core_shrink.c */
+/* Lets n of its instances leave, only idle ones unless `busy`; how many did not. */
+uint32_t revision_shrink(struct core *c, struct revision *r, uint32_t n, bool busy);
 
 /* ---- core_place.c */
 void place_needy(struct core *c, struct list *needy); /* functions with a deficit */

@@ -71,7 +71,7 @@ void core_metrics(struct core *c, uint64_t now, struct buffer *out)
         states[k] = (struct node_sample){node_state_name((enum node_state)k), 0};
     for (size_t k = 0; k < nodes_count(c->nodes); k++)
         states[nodes_at(c->nodes, k)->state].count++;
-    node_metrics(out, states, NODE_STATE_COUNT);
+    node_metrics(out, states, NODE_STATE_COUNT, c->halted);
 }
 
 bool core_count(struct core *c, const char *key, struct core_counts *ret)

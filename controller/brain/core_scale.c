@@ -1,48 +1,5 @@
-/* core_scale.c - from the number that is requested to instances: which revision has how many, and
- * which of the old ones leave. */
+/* core_scale.c - from the number that is requested to instances: which revision has how many. */
 #include "brain/core_internal.h"
-
-/* ---- who leaves */
-
-/* Starting ones first, then the longest idle, then the least busy. */
-static bool sooner(const struct instance *a, const struct instance *b)
-{
-    if (instance_serves(a) != instance_serves(b))
-        return !instance_serves(a);
-    if (!a->in_flight != !b->in_flight)
-        return !a->in_flight;
-    if (a->in_flight)
-        return a->in_flight < b->in_flight;
-    return a->idle_since_ms < b->idle_since_ms;
-}
-
-static struct instance *victim(const struct core *c, const struct revision *r)
-{
-    struct instance *best = NULL;
-
-    list_for_each(it, &r->instances)
-    {
-        struct instance *i = list_entry(it, struct instance, rev_link);
-
-        if (instance_counts(i) && !instance_suspect(c, i) && !instance_moves(i) &&
-            (!best || sooner(i, best)))
-            best = i;
-    }
-    return best;
-}
-
-static void shrink(struct core *c, struct revision *r, uint32_t n)
-{
-    while (n--) {
-        struct instance *i = victim(c, r);
-
-        if (!i)
-            return;
-        instance_leave(c, i);
-    }
-}
-
-/* ---- how many */
 
 static void poke(struct core *c, struct fn *f, const struct tally *t)
 {
@@ -99,7 +56,7 @@ static void update(struct core *c, struct fn *f)
     if (tnew.ready >= need || (tnew.ready && c->now - new->ready_since >= UPDATE_PATIENCE_NS))
         fn_activate(c, f, new);
     else if (!tnew.counted && new->unplaced && c->now - new->unplaced_since >= SQUEEZE_NS)
-        shrink(c, old, 1);
+        revision_shrink(c, old, 1, true);
 }
 
 /* Back from the way out, as long as their agents have not been told. */
@@ -131,10 +88,14 @@ static void converge(struct core *c, struct revision *r, struct list *needy)
             r->deficit = r->wanted - have;
         if (r->deficit && list_empty(&f->needy_link))
             list_push_back(needy, &f->needy_link);
-    } else if (here > r->wanted && !core_adopting(c)) {
-        shrink(c, r, here - r->wanted);
     }
-    if (t.moving && !core_adopting(c))
+    if (here <= r->wanted || c->halted)
+        r->excess = 0;
+    else if (!core_adopting(c))
+        r->excess = revision_shrink(c, r, here - r->wanted, r != f->active);
+    if (!r->excess)
+        r->crowded_since = 0;
+    if (t.moving && !core_adopting(c) && !c->halted)
         revision_move(c, r);
     if (!r->deficit) {
         r->unplaced = 0;

@@ -134,9 +134,12 @@ void activator_metrics(struct buffer *out, const struct activator_sample *s)
                        s->refused[i].reason, NULL);
 }
 
-void node_metrics(struct buffer *out, const struct node_sample *s, size_t n)
+void node_metrics(struct buffer *out, const struct node_sample *s, size_t n, bool halted)
 {
     metrics_family(out, "rouse_nodes", "gauge", "Nodes by state.");
     for (size_t i = 0; i < n; i++)
         metrics_sample(out, "rouse_nodes", (double)s[i].count, "state", s[i].state, NULL);
+    metrics_family(out, "rouse_nodes_halted", "gauge",
+                   "1 while so many nodes are silent that nothing is scaled down or replaced.");
+    metrics_sample(out, "rouse_nodes_halted", halted, NULL);
 }

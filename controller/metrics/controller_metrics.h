@@ -43,4 +43,4 @@ struct node_sample {
     const char *state;
     uint64_t count;
 };
-void node_metrics(struct buffer *out, const struct node_sample *s, size_t n);
+void node_metrics(struct buffer *out, const struct node_sample *s, size_t n, bool halted);

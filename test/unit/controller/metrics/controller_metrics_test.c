@@ -31,7 +31,7 @@ static char *all(void)
         &b,
         &(struct activator_sample){
             .tickets = 7, .held_bytes = 900, .wait = &wait, .refused = refused, .refused_count = 2});
-    node_metrics(&b, nodes, 2);
+    node_metrics(&b, nodes, 2, true);
     return buffer_take_string(&b);
 }
 
