@@ -57,8 +57,8 @@ static struct instance *victim(const struct core *c, const struct revision *r, b
 
 uint32_t revision_shrink(struct core *c, struct revision *r, uint32_t n, bool busy)
 {
-    bool patient = r->spec->concurrency > 1 && r->crowded_since &&
-                   c->now - r->crowded_since >= CROWDED_NS;
+    bool patient =
+        r->spec->concurrency > 1 && r->crowded_since && c->now - r->crowded_since >= CROWDED_NS;
     struct instance *i;
 
     count(c, r);

@@ -36,7 +36,8 @@ static void join(unsigned k)
     AgentMessage m = ROUSE__CONTROL__V1__AGENT_MESSAGE__INIT;
     Hello h = ROUSE__CONTROL__V1__HELLO__INIT;
     Rouse__Control__V1__Resources r = ROUSE__CONTROL__V1__RESOURCES__INIT;
-    Rouse__Control__V1__RuntimeInfo runtime = ROUSE__CONTROL__V1__RUNTIME_INFO__INIT, *runtimes[] = {&runtime};
+    Rouse__Control__V1__RuntimeInfo runtime = ROUSE__CONTROL__V1__RUNTIME_INFO__INIT,
+                                    *runtimes[] = {&runtime};
     struct actions out = {0};
     char name[32];
 
@@ -144,7 +145,8 @@ static int by_value(const void *a, const void *b)
 
 int main(int argc, char **argv)
 {
-    unsigned functions = argc > 1 ? (unsigned)atoi(argv[1]) : 0, nodes = argc > 2 ? (unsigned)atoi(argv[2]) : 0,
+    unsigned functions = argc > 1 ? (unsigned)atoi(argv[1]) : 0,
+             nodes = argc > 2 ? (unsigned)atoi(argv[2]) : 0,
              decisions = argc > 3 ? (unsigned)atoi(argv[3]) : 0;
     struct core_config c = core_defaults;
     uint64_t *took, began;
@@ -175,8 +177,8 @@ int main(int argc, char **argv)
     }
     qsort(took, decisions, sizeof(*took), by_value);
     printf("%llu %llu %llu %llu\n", (unsigned long long)took[decisions / 2],
-           (unsigned long long)took[decisions * 99ull / 100], (unsigned long long)took[decisions - 1],
-           (unsigned long long)(began / functions));
+           (unsigned long long)took[decisions * 99ull / 100],
+           (unsigned long long)took[decisions - 1], (unsigned long long)(began / functions));
     core_free(core);
     free(took);
     return 0;

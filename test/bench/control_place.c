@@ -38,7 +38,8 @@ static void set(struct placement_index *x, struct placement_node *n, uint64_t si
 
     placement_set(x, n,
                   &(struct placement_amounts){size * mi, memory + (uint64_t)(by * 128 * (int64_t)mi),
-                                              size * 16, (memory / mi + (uint64_t)(by * 128)) * 8, true});
+                                              size * 16, (memory / mi + (uint64_t)(by * 128)) * 8,
+                                              true});
 }
 
 static uint64_t size_of(size_t k)
@@ -46,7 +47,8 @@ static uint64_t size_of(size_t k)
     return 16384ull << k % 3;
 }
 
-static __attribute__((noinline)) int decide(struct placement_index *x, const struct placement_request *q,
+static __attribute__((noinline)) int decide(struct placement_index *x,
+                                            const struct placement_request *q,
                                             struct placement_node *all, struct placement_node **ret)
 {
     int r = placement_find(x, q, ret);
@@ -68,8 +70,10 @@ int main(int argc, char **argv)
     static char amd64[] = "amd64", python[] = "python3", zone[] = "zone",
                 zones[4][2] = {"a", "b", "c", "d"};
     static char *runtimes[] = {python};
-    size_t nodes = argc > 1 ? (size_t)atoi(argv[1]) : 0, decisions = argc > 2 ? (size_t)atoi(argv[2]) : 0;
-    struct placement_node *all = calloc(nodes + 1, sizeof(*all)), **chosen = calloc(decisions + 1, sizeof(*chosen));
+    size_t nodes = argc > 1 ? (size_t)atoi(argv[1]) : 0,
+           decisions = argc > 2 ? (size_t)atoi(argv[2]) : 0;
+    struct placement_node *all = calloc(nodes + 1, sizeof(*all)),
+                          **chosen = calloc(decisions + 1, sizeof(*chosen));
     uint64_t *took = calloc(decisions + 1, sizeof(*took));
     struct placement_index *x;
 
