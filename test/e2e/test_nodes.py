@@ -2,7 +2,7 @@
 import shutil
 import subprocess
 
-from harness import Load, function, wait_until
+from harness import Load, Platform, function, left_behind, machine_state, wait_until
 from test_cluster import cluster_cmd, nodes_of, nodes_ready, work
 
 PATCH = {"Content-Type": "application/merge-patch+json"}
@@ -74,3 +74,26 @@ def test_a_function_runs_where_it_asks_to(cluster):
     assert answer.status == 503 and "spec.placement" in answer.text, answer
     cluster.delete("there")
     cluster.delete("nowhere")
+
+
+def test_labels_and_taints_of_an_agent(monkeypatch):
+    monkeypatch.setenv("ROUSE_LABEL", "disk=ssd,example.com/rack=r1")
+    monkeypatch.setenv("ROUSE_TAINT", "gpu=a100:NoSchedule")
+    before = machine_state()
+    p = Platform()
+    try:
+        labels = p.api("GET", "/apis/rouse.dev/v1/nodes").json["items"][0]["metadata"]["labels"]
+        assert labels["disk"] == "ssd" and labels["example.com/rack"] == "r1", labels
+        code = "def handler(e, c):\n    return 'x'\n"
+        tolerations = [{"key": "gpu", "value": "a100", "effect": "NoSchedule"}]
+        p.apply(function("kept", code), function("wrong", code, placement={"tolerations": [{"key": "gpu", "value": "h100"}]}),
+                function("let", code, placement={"tolerations": tolerations, "nodeSelector": {"example.com/rack": "r1"}}))
+        assert p.call("/let").status == 200
+        for name in ("kept", "wrong"):
+            answer = p.call(f"/{name}")
+            assert answer.status == 503 and "taint" in answer.text, answer
+    finally:
+        p.down()
+        left = left_behind(p, before)
+        shutil.rmtree(p.state, ignore_errors=True)
+    assert not left, left

@@ -140,7 +140,8 @@ START_TEST(halted_while_many_are_silent)
     pass(w, S(60));
     ck_assert_uint_eq(counts(w, KEY).instances, 12); /* none is given up, so none is replaced */
     ck_assert_uint_eq(all[4]->count + all[5]->count, 4);
-    f = resized(f, 2, 1);
+    resized(f, 2, 1);
+    function_unref(f);
     pass(w, S(10));
     ck_assert_uint_eq(count_in(all[4], STATE_READY) + count_in(all[5], STATE_READY), 4);
     for (int k = 0; k < 4; k++)
