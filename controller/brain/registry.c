@@ -52,8 +52,7 @@ static void entry_free(struct entry *e)
 
 void registry_entry_drop(struct entry *e)
 {
-    if (e->object || node_wanted_any(&e->wanted) || e->writing || e->erasing ||
-        !list_empty(&e->waiting))
+    if (e->object || e->writing || e->erasing || !list_empty(&e->waiting))
         return;
     map_del(&e->registry->entries[e->kind], &e->node);
     entry_free(e);

@@ -35,7 +35,7 @@ struct entry { /* one key; there while it has an object or a write */
     bool has_status;
     struct function_status status;
     uint64_t transition_s[FUNCTION_CONDITIONS];
-    struct node_wanted wanted; /* a node's; stored while any of it is set */
+    struct node_wanted wanted; /* a node's; the core remembers it of one that is gone */
     char *labels;              /* published ones: labels_json as given */
 };
 

@@ -520,6 +520,24 @@ static int want(struct access_request *q, const char *node, bool unschedulable, 
     return q->error;
 }
 
+static int count_node(void *user, const struct store_row *row)
+{
+    *(int *)user += strcmp(row->kind, "Node") == 0;
+    return 0;
+}
+
+static int stored_nodes(void)
+{
+    struct err e = {0};
+    struct store *s;
+    int n = 0;
+
+    ck_assert_int_eq(store_open_sqlite(dir, &s, &e), 0);
+    ck_assert_int_eq(store_list(s, count_node, &n, &e), 0);
+    store_free(s);
+    return n;
+}
+
 START_TEST(what_is_wanted_of_nodes_is_stored)
 {
     struct access_request q;
@@ -537,6 +555,7 @@ START_TEST(what_is_wanted_of_nodes_is_stored)
     access_request_done(&q);
     ck_assert_str_eq(core_saw, "a:11 b:10 b:00 ");
     stop();
+    ck_assert_int_eq(stored_nodes(), 1);
     start(); /* the core knows before the node is there */
     ck_assert_str_eq(core_saw, "a:11 ");
     ck_assert_int_eq(want(&q, "a", false, false), -ENOENT);
