@@ -17,10 +17,12 @@
 #define OF_ZYGOTE_SPARE 2u /* of each */
 #define AHEAD_MAX       2u /* builds at once, of what nobody waits for */
 #define WAITED_FOR_MAX  6u
-#define QUIET_NS        (3 * NS_PER_MS)
-#define QUIET_LONG_NS   (15 * NS_PER_MS) /* a start to its answer */
-#define BACK_OFF_MIN_NS (100 * NS_PER_MS)
-#define BACK_OFF_MAX_NS (10 * NS_PER_S)
+/* From a take until what is made ahead goes on: a start to its answer, where there is time for that. */
+#define PAUSE_FEW_NS         (3 * NS_PER_MS)
+#define PAUSE_NS             (6 * NS_PER_MS)
+#define PAUSE_INTERPRETER_NS (15 * NS_PER_MS)
+#define BACK_OFF_MIN_NS      (100 * NS_PER_MS)
+#define BACK_OFF_MAX_NS      (10 * NS_PER_S)
 
 struct wish {
     struct map_node node; /* by id */
@@ -249,15 +251,20 @@ static struct sandbox *pop_parked(struct kind *k)
 }
 
 /* What is made ahead shall not take the cpu from what was just started; nor stop its forks and execs, which wait
- * for a builder's attach to v1. Unless that leaves too little ahead. */
-static uint64_t quiet_ns(const struct kind *k)
+ * for a builder's attach to v1. No longer than that, either: what is put off meets the next start instead. */
+uint64_t park_quiet_until(const struct kind *k, uint64_t before, uint64_t now)
 {
-    return k->parked_count * 2 >= k->wanted ? QUIET_LONG_NS : QUIET_NS;
+    uint64_t at = now + (k->kind.argv ? PAUSE_INTERPRETER_NS : PAUSE_NS);
+
+    if (k->parked_count * 2 < k->wanted)
+        return now + PAUSE_FEW_NS;
+    return at > before ? at : before;
 }
 
 void park_create(struct server *s, const struct message *m, const void *bytes, size_t size,
                  uint64_t arrived)
 {
+    const uint64_t now = clock_monotonic_ns();
     struct cgroup_limits limits;
     struct sandbox *b = NULL;
     struct err e = {0};
@@ -272,8 +279,8 @@ void park_create(struct server *s, const struct message *m, const void *bytes, s
         b = k->waiting_count ? NULL : pop_parked(k);
         limits = limits_of(&m->spec);
         nursery_expect(&s->nursery, &limits);
-        s->park.quiet_until = clock_monotonic_ns() + quiet_ns(k);
-        kind_learn(k, clock_monotonic_ns());
+        s->park.quiet_until = park_quiet_until(k, s->park.quiet_until, now);
+        kind_learn(k, now);
     }
     if (r == 0 && b) {
         if (sandbox_remember(b, bytes, size) < 0)

@@ -1,7 +1,8 @@
 """Cold starts as a client sees them: functions at zero, their code cached, one first request each, one every 200 ms through
 the router; by phase, from the agent's metrics. A burst of first requests. What sleeping instances cost, and waking them.
 
-bench_coldstart.py [PART]...: c python node fork nopool burst memory frozen; all without. `frozen=1000` takes so many.
+bench_coldstart.py [PART]...: c python node fork nopool burst memory frozen; all without. `frozen=1000` takes so many;
+`c=5` (python, node, fork) tells the phases of the 5 slowest starts, for which it reads the metrics between the starts.
 """
 import contextlib
 import os
@@ -115,15 +116,32 @@ def at_zero(p):
     wait_until("zero", lambda: not p.api("GET", "/apis/rouse.dev/v1/instances").json["items"], seconds=120, every=0.1)
 
 
-def one_by_one(p, label, paths, rounds=1):
+def spent(before, after):
+    """Milliseconds of the starts between the two, by phase."""
+    return {ph: (after[ph][0] - before[ph][0]) * 1000 for ph in PHASES}
+
+
+def tell_slowest(times, each, count):
+    for i in sorted(range(len(times)), key=times.__getitem__)[:-count - 1:-1]:
+        parts = " + ".join(f"{ph} {ms:.3g}" for ph, ms in each[i].items())
+        print(f"# start {i}: {times[i]:.3g} ms = {parts} + the rest {times[i] - sum(each[i].values()):.3g}", flush=True)
+
+
+def one_by_one(p, label, paths, rounds=1, slowest=0):
     """A first request to each, APART seconds one from the other; all sleep again between two rounds."""
     client, times, before, pooled = Client(p.gateway), [], phases(p), from_pool(p)
+    each, last = [], before
     for turn in range(rounds):
         if turn:
             at_zero(p)
         next_at = time.monotonic()
         for path in paths:
             times.append(client.get(path))
+            if slowest:
+                time.sleep(APART / 3)    # the refill is over
+                now = phases(p)
+                each.append(spent(last, now))
+                last = now
             next_at += APART
             time.sleep(max(0.0, next_at - time.monotonic()))
     client.close()
@@ -132,10 +150,11 @@ def one_by_one(p, label, paths, rounds=1):
     bench(f"cold_start_{label}_p50", percentile(times, 50), "ms",
           f"{min(times):.3g} to {max(times):.3g}, {len(times)} starts, {from_pool(p) - pooled:.0f} from the pool")
     bench(f"cold_start_{label}_p99", percentile(times, 99), "ms")
-    means = {ph: (after[ph][0] - before[ph][0]) / max(1, after[ph][1] - before[ph][1]) * 1000 for ph in PHASES}
+    means = {ph: ms / max(1, after[ph][1] - before[ph][1]) for ph, ms in spent(before, after).items()}
     total = sum(times) / len(times)
     bench(f"cold_start_{label}_mean", total, "ms",
           " + ".join(f"{ph} {ms:.3g}" for ph, ms in means.items()) + f" + the rest {total - sum(means.values()):.3g}")
+    tell_slowest(times, each, slowest)
     if cold != len(times):
         print(f"# of {len(times)} requests only {cold:.0f} were first ones", flush=True)
 
@@ -168,7 +187,7 @@ class Kinds:
         return [f"/{prefix}{kind}{i}" for i in range(count)]
 
 
-def forked(p, kinds):
+def forked(p, kinds, slowest):
     try:
         paths = kinds.apply("fork", TEMPLATES)
     except AssertionError as e:
@@ -180,7 +199,7 @@ def forked(p, kinds):
         client.get(path)
     client.close()
     at_zero(p)
-    one_by_one(p, "fork", paths, COUNT // TEMPLATES)
+    one_by_one(p, "fork", paths, COUNT // TEMPLATES, slowest)
 
 
 def burst(p, label, paths):
@@ -299,9 +318,9 @@ def main():
             kinds = Kinds(p)
             for kind in ("c", "python", "node"):
                 if kind in parts:
-                    one_by_one(p, kind, kinds.apply(kind, COUNT))
+                    one_by_one(p, kind, kinds.apply(kind, COUNT), slowest=int(parts[kind] or 0))
             if "fork" in parts:
-                forked(p, kinds)
+                forked(p, kinds, int(parts["fork"] or 0))
             if "burst" in parts:
                 for kind, label in (("c", f"burst{BURST}"), ("python", f"burst{BURST}_python")):
                     paths = kinds.apply(kind, BURST, "burst")

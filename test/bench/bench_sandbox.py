@@ -91,22 +91,35 @@ BWRAP = ["bwrap", "--unshare-all", "--unshare-user", "--unshare-cgroup", "--cap-
          "--ro-bind", ROOT, "/", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--tmpfs", "/run"]
 
 
-# crun takes a hybrid layout for v1 only without controllers on the unified tree: it is not shown that one.
-HIDE_UNIFIED = ["unshare", "-m", "sh", "-c", "umount /sys/fs/cgroup/unified && exec \"$@\"", "-"]
+# crun takes a hybrid layout for v1 only without controllers on the unified tree: it is not shown that one. Nor the place
+# of it, where it would leave directories behind.
+VIEW = ("t=$(mktemp -d) && mount -t tmpfs tmpfs $t && for h in HIERARCHIES; do "
+        "mkdir $t/$h && mount --bind /sys/fs/cgroup/$h $t/$h || exit 1; done && "
+        "mount --rbind $t /sys/fs/cgroup && umount -l $t && rmdir $t && exec \"$@\"")
+LIMITED = ("cpu", "memory", "pids", "freezer")
+
+
+def seeing(only=None):
+    """What crun is run under: with the hierarchies of v1 alone, of these those that are named."""
+    there = [d.name for d in pathlib.Path("/sys/fs/cgroup").glob("*/") if (d / "tasks").exists() and not d.is_symlink()]
+    shown = [h for h in there if not only or h in only]
+    return ["unshare", "-m", "sh", "-c", VIEW.replace("HIERARCHIES", " ".join(shown)), "-"]
 
 
 def peers(scratch, code):
     """(name, what its starter is run under, command); absent ones are skipped."""
     commands = {"bwrap": [*BWRAP, "--ro-bind", code, "/var/task", "--chdir", "/var/task", "/var/task/true"]}
-    for name in ("crun", "runc"):
-        bundle = scratch / name
-        oci.write_bundle(bundle, ROOT, code, "/var/task/true", f"/bench-{os.getpid()}-{name}")
-        commands[name] = [name, "--root", scratch / f"{name}-state", "run", "--bundle", bundle, f"bench-{os.getpid()}"]
+    hybrid = pathlib.Path("/sys/fs/cgroup/unified/cgroup.controllers").exists()
+    views = {"crun": seeing(), "crun_few": seeing(LIMITED)} if hybrid else {}
+    for name in ("crun", *(["crun_few"] if hybrid else []), "runc"):
+        bundle, program = scratch / name, name.partition("_")[0]
+        oci.write_bundle(bundle, program, ROOT, code, "/var/task/true", f"/bench-{os.getpid()}-{name}")
+        commands[name] = [program, "--root", scratch / f"{name}-state", "run", "--bundle", bundle, f"bench-{os.getpid()}"]
     for name, command in commands.items():
-        if not shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin:/sbin"):
-            skipped(f"sandbox_vs_{name}", f"no {name} here (hack/install-deps bench)")
+        if not shutil.which(command[0], path=os.environ["PATH"] + ":/usr/sbin:/sbin"):
+            skipped(f"sandbox_vs_{name}", f"no {command[0]} here (hack/install-deps bench)")
             continue
-        under = HIDE_UNIFIED if name == "crun" and pathlib.Path("/sys/fs/cgroup/unified/cgroup.controllers").exists() else []
+        under = views.get(name, [])
         r = subprocess.run([*under, *command], capture_output=True, text=True)
         if r.returncode:
             skipped(f"sandbox_vs_{name}", f"it fails here: {(r.stderr or r.stdout).strip().splitlines()[-1:]}")

@@ -2,6 +2,8 @@
 #include "agent/launcher/bench.h"
 #include "agent/launcher/family.h"
 #include "cgroup/cgroup.h"
+#include "launcher/kind.h"
+#include "launcher/park.h"
 
 static const char *const nothing[] = {"/bin/sh", "-c", "exit 0", NULL};
 static const char *const sleeper[] = {"/bin/sh", "-c", "sleep 1000", NULL};
@@ -494,7 +496,35 @@ START_TEST(a_burst)
 }
 END_TEST
 
+/* A refill gives way to a start: longer to one that wakes an interpreter, less when little is left. */
+START_TEST(a_refill_waits)
+{
+    const uint64_t now = 1000 * NS_PER_S;
+    struct kind k = {.wanted = 4, .parked_count = 2};
+    uint64_t few, plain, interpreter;
+
+    plain = park_quiet_until(&k, 0, now);
+    k.kind.argv = sleeper;
+    interpreter = park_quiet_until(&k, 0, now);
+    k.parked_count = 1;
+    few = park_quiet_until(&k, 0, now);
+    ck_assert_uint_lt(now, few);
+    ck_assert_uint_lt(few, plain);
+    ck_assert_uint_lt(plain, interpreter);
+    k.kind.argv = NULL;
+    ck_assert_uint_eq(park_quiet_until(&k, 0, now), few);
+    /* Another kind's start does not end it earlier, unless its own are few. */
+    k.parked_count = 4;
+    ck_assert_uint_eq(park_quiet_until(&k, interpreter, now), interpreter);
+    k.parked_count = 1;
+    ck_assert_uint_eq(park_quiet_until(&k, interpreter, now), few);
+    /* Of a kind that is not kept nothing is refilled; the others' refills wait all the same. */
+    k = (struct kind){0};
+    ck_assert_uint_eq(park_quiet_until(&k, 0, now), plain);
+}
+END_TEST
+
 UNIT_MAIN("park", taken_and_replaced, limits_are_the_takers, only_its_kind, asked_for_is_kept,
           broken_ones_are_replaced, helpers_are_replaced, a_failure_is_the_takers,
-          cannot_be_built_ahead, an_interpreter_that_ends, an_interpreter_ahead,
-          no_descriptor_leaks, parked_has_nothing, nothing_outlives_the_launcher, a_burst)
+          cannot_be_built_ahead, an_interpreter_that_ends, an_interpreter_ahead, no_descriptor_leaks,
+          parked_has_nothing, nothing_outlives_the_launcher, a_burst, a_refill_waits)
