@@ -3,7 +3,7 @@
 Every start is of the same static program, in the same root file system, to its end and removal. All run on one cpu,
 in turns of a few starts each; `_spaced` is one every 40 ms.
 
-bench_sandbox.py [PART]...: calls compare pool; all without. `compare=0,1`: on these cpus.
+bench_sandbox.py [PART]...: calls compare spaced pool; all without. `compare=0,1` (spaced): on these cpus.
 """
 import contextlib
 import os
@@ -63,7 +63,7 @@ LIMITS = {"memory.max": 64 << 20, "memory.high": (64 << 20) - (1 << 19), "memory
 @contextlib.contextmanager
 def yardstick_cgroups(state, code, cpus):
     """Directories beside ours, in the same hierarchies, as arguments of yardstick_clone3."""
-    ours = Starter([BENCH / "sandbox_starts", state, ROOT, code, "/var/task/true", "whole"], cpus or SERVER_CPU, ready=True)
+    ours = Starter([BENCH / "sandbox_starts", state, ROOT, code, "/var/task/true", "whole"], cpus, ready=True)
     mine = [d for d in pathlib.Path("/sys/fs/cgroup").rglob(f"rouse-{platform_id(state)}") if d.is_dir()]
     made, arguments = [], []
     try:
@@ -205,20 +205,22 @@ def pooled(state, code):
         rate.stop()
 
 
-def side_by_side(ours, cgroups, scratch, code, cpus):
+def side_by_side(ours, cgroups, scratch, code, cpus, parts):
     starters = {"ours": ours, "clone3": Starter([BENCH / "yardstick_clone3", ROOT, code, "/var/task/true", *cgroups], cpus)}
     try:
         for name, under, command in peers(scratch, code):
             starters[name] = Starter([*under, BENCH / "command_starts", *command], cpus)
-        compare("", measure(starters, STARTS, TURN, 0))
-        compare("_spaced", measure(starters, SPACED, SPACED_TURN, APART_US))
+        if "compare" in parts:
+            compare("", measure(starters, STARTS, TURN, 0))
+        if "spaced" in parts:
+            compare("_spaced", measure(starters, SPACED, SPACED_TURN, APART_US))
     finally:
         for name in starters.keys() - {"ours"}:
             starters[name].stop()
 
 
 def main():
-    asked = sys.argv[1:] or ["calls", "compare", "pool"]
+    asked = sys.argv[1:] or ["calls", "compare", "spaced", "pool"]
     parts = {a.partition("=")[0]: a.partition("=")[2] or SERVER_CPU for a in asked}
     if os.geteuid() != 0:
         skipped("sandbox", "not root")
@@ -232,11 +234,12 @@ def main():
         compile_static("int main(void) { return 0; }\n", code / "true")
         compile_static((TOP / "test/bench/first_word.c").read_text(), code / "first_word", "-nostdlib", "-ffreestanding",
                        "-fno-stack-protector")
-        with yardstick_cgroups(state, code, parts.get("compare")) as (ours, cgroups):
+        cpus = parts.get("compare", parts.get("spaced", SERVER_CPU))
+        with yardstick_cgroups(state, code, cpus) as (ours, cgroups):
             if "calls" in parts:
                 calls(scratch, code, cgroups)
-            if "compare" in parts:
-                side_by_side(ours, cgroups, scratch, code, parts["compare"])
+            if parts.keys() & {"compare", "spaced"}:
+                side_by_side(ours, cgroups, scratch, code, cpus, parts)
         if "pool" in parts:
             pooled(state, code)
     finally:
