@@ -19,7 +19,7 @@ MAKEFLAGS += --no-builtin-rules
 MODULES := proto \
   $(addprefix runtime-sdk/,base sched curl reactor http wire invoke control flow package sdk local cli) \
   $(addprefix agent/,shard router launcher sandbox network cgroup pool runtime code report) \
-  $(addprefix controller/,brain api store activator autoscaler scheduler nodes metrics simulate) \
+  $(addprefix controller/,brain api store activator autoscaler scheduler nodes metrics external simulate) \
   test/bench/load
 
 R := runtime-sdk
@@ -53,9 +53,10 @@ DEPS_controller/scheduler  := $(R)/base
 DEPS_controller/nodes      := controller/scheduler proto $(R)/base
 DEPS_controller/activator  := proto $(R)/invoke $(R)/http $(R)/wire $(R)/reactor $(R)/flow $(R)/base
 DEPS_controller/metrics    := $(R)/base
-DEPS_controller/brain      := controller/activator controller/autoscaler controller/scheduler controller/nodes controller/store controller/metrics proto $(R)/package $(R)/control $(R)/http $(R)/reactor $(R)/flow $(R)/base
+DEPS_controller/external   := $(R)/reactor $(R)/base
+DEPS_controller/brain      := controller/activator controller/autoscaler controller/external controller/scheduler controller/nodes controller/store controller/metrics proto $(R)/package $(R)/control $(R)/http $(R)/reactor $(R)/flow $(R)/base
 DEPS_controller/simulate   := controller/brain controller/activator controller/autoscaler proto $(R)/flow $(R)/base
-DEPS_controller/api        := controller/brain controller/store controller/metrics $(R)/package $(R)/http $(R)/reactor $(R)/base
+DEPS_controller/api        := controller/brain controller/autoscaler controller/store controller/metrics $(R)/package $(R)/http $(R)/reactor $(R)/base
 
 LIBS_$(R)/reactor          := -luring
 LIBS_$(R)/curl             := -lcurl
@@ -71,6 +72,7 @@ LIBS_agent/sandbox         := -lseccomp
 LIBS_agent/code            := -lcurl -lseccomp
 LIBS_agent/runtime         := -ljson-c
 LIBS_controller/store      := -lsqlite3 -lcrypto
+LIBS_controller/external   := -lcurl -ljson-c
 LIBS_controller/brain      := -ljson-c -lcrypto
 LIBS_controller/simulate   := -lm
 LIBS_controller/api        := -ljson-c -lcrypto

@@ -111,6 +111,7 @@ static int build_brain(struct controller *c, struct err *e)
         .panic_window_s = (uint32_t)(o->panic_window_ns / NS_PER_S),
         .peer_secret = c->peer_secret,
         .activator_address = o->front_address,
+        .prometheus = o->prometheus,
     };
     int r = store_open_sqlite(o->state, &c->store, e);
 
@@ -160,6 +161,7 @@ static int build_servers(struct controller *c, struct err *e)
         .registry = c->registry,
         .store = c->store,
         .packages = c->packages,
+        .external = o->prometheus != NULL,
         .figures = {{"front", NULL, front_metrics, NULL}},
     };
     char address[128], url[160];

@@ -1,5 +1,6 @@
 /* admission.c - shape, names, unknown fields, defaults, schema, the server's part of metadata. */
 #include "api/admission.h"
+#include "api/admission_scaling.h"
 #include "api/admission_pool.h"
 
 #include "api/ownership.h"
@@ -456,6 +457,7 @@ int admission_check(struct admission *a, struct failure *f)
         check_lifecycle(a, &f->problems);
         check_start(a, &f->problems);
         check_placement(a, &f->problems);
+        check_scaling(get(a->spec, "scaling"), a->no_external, &f->problems);
     }
     if (!f->problems.count && a->kind->kind == KIND_NODE_POOL)
         admission_check_pool(a, &f->problems);

@@ -21,6 +21,7 @@ struct admission {
     enum field_validation fields;
     uint64_t now_ms;
     bool no_process_pools, no_hook_pools; /* this controller has no such provider */
+    bool no_external;                     /* ... and asks no Prometheus */
     /* found */
     struct field_list unknown;           /* for warnings */
     struct json_object *metadata, *spec; /* in body */

@@ -37,6 +37,7 @@ struct api_config {
     struct packages *packages;
     struct api_figures figures[API_FIGURES_MAX]; /* those with a loop */
     bool process_pools, hook_pools;              /* providers of nodes that there are */
+    bool external;                               /* external metrics can be asked for */
     /* Paths the API does not know (the dashboard's). Returns false for 404. After the access check;
      * on the API's loop. */
     bool (*other)(struct http_exchange *x, void *user);

@@ -29,6 +29,9 @@ int schema_format_value(enum schema_format f, const char *text, int64_t *ret)
     case FORMAT_DURATION:
         r = quantity_duration(text, &v);
         break;
+    case FORMAT_QUANTITY:
+        r = quantity_number(text, &v);
+        break;
     case FORMAT_ROUTE_PATH:
     case FORMAT_ROUTE_HOST:
     case FORMAT_NONE:
@@ -125,6 +128,7 @@ static int read_format(struct json_object *o, struct schema *s)
     s->format = strcmp(name, "memory") == 0       ? FORMAT_MEMORY
                 : strcmp(name, "cpu") == 0        ? FORMAT_CPU
                 : strcmp(name, "duration") == 0   ? FORMAT_DURATION
+                : strcmp(name, "quantity") == 0   ? FORMAT_QUANTITY
                 : strcmp(name, "route-path") == 0 ? FORMAT_ROUTE_PATH
                 : strcmp(name, "route-host") == 0 ? FORMAT_ROUTE_HOST
                                                   : FORMAT_NONE;

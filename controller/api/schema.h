@@ -21,9 +21,10 @@ enum schema_type {
 };
 enum schema_format {
     FORMAT_NONE,
-    FORMAT_MEMORY, /* these three have a value and bounds */
+    FORMAT_MEMORY, /* these four have a value and bounds */
     FORMAT_CPU,
     FORMAT_DURATION,
+    FORMAT_QUANTITY,   /* a plain number, in thousandths */
     FORMAT_ROUTE_PATH, /* these are texts with rules: http/route_pattern.h */
     FORMAT_ROUTE_HOST,
 };

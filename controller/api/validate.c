@@ -172,9 +172,10 @@ static void check_format(const struct schema *s, const char *text, const char *p
     if (r == -EINVAL)
         problems_add(p, PROBLEM_INVALID, path, "Invalid value: \"%.*s\": must be a %s",
                      VALUE_SHOWN_MAX, text,
-                     s->format == FORMAT_DURATION ? "duration such as 500ms, 3s or 1h30m"
-                     : s->format == FORMAT_MEMORY ? "quantity of memory such as 128Mi"
-                                                  : "quantity of cpu such as 500m");
+                     s->format == FORMAT_DURATION   ? "duration such as 500ms, 3s or 1h30m"
+                     : s->format == FORMAT_MEMORY   ? "quantity of memory such as 128Mi"
+                     : s->format == FORMAT_QUANTITY ? "quantity such as 100, 250m or 10k"
+                                                    : "quantity of cpu such as 500m");
     else if (r < 0 || v > s->maximum)
         problems_add(p, PROBLEM_INVALID, path,
                      "Invalid value: \"%.*s\": must be less than or equal to %s", VALUE_SHOWN_MAX,

@@ -267,6 +267,7 @@ static void admit(struct request *r)
     w->a.manager = w->manager;
     w->a.fields = read_fields(r);
     w->a.now_ms = clock_wall_ms();
+    w->a.no_external = !r->api->c.external;
     w->a.no_process_pools = !r->api->c.process_pools;
     w->a.no_hook_pools = !r->api->c.hook_pools;
     if (admission_check(&w->a, &f) < 0) {

@@ -2,6 +2,7 @@
 #include "brain/brain_internal.h"
 #include "base/clock.h"
 #include "base/random.h"
+#include "external/prometheus.h"
 
 #include <errno.h>
 
@@ -59,7 +60,9 @@ static void carry_out(struct brain *b, const struct action *a)
     case ACTION_OBJECT_STATUS:
         registry_set_status_json(b->registry, a->stored.kind, a->stored.key, a->stored.status);
         break;
-    case ACTION_QUERY: /* there is nobody to ask */
+    case ACTION_QUERY:
+        if (b->prometheus)
+            prometheus_ask(b->prometheus, a->query.key, a->query.metric, a->query.text);
         break;
     case ACTION_LOG:
         if (a->log.warning)
@@ -120,6 +123,16 @@ static void on_node(void *user, const char *name, const struct node_wanted *w)
     brain_touch(b);
 }
 
+static void on_external(void *user, const struct prometheus_answer *a)
+{
+    struct brain *b = user;
+
+    core_external(b->core, loop_now(b->loop),
+                  &(struct core_external){
+                      .key = a->key, .text = a->query, .metric = a->metric, .value = a->value});
+    brain_touch(b);
+}
+
 int brain_new(const struct brain_config *c, struct registry *r, struct brain **ret)
 {
     struct core_config config = core_defaults;
@@ -144,6 +157,11 @@ int brain_new(const struct brain_config *c, struct registry *r, struct brain **r
     config.activator_address = c->activator_address;
     if (e == 0)
         e = core_new(&config, loop_now(b->loop), &b->core);
+    if (e == 0 && c->prometheus)
+        e = prometheus_new(
+            &(struct prometheus_config){
+                .url = c->prometheus, .loop = b->loop, .on_answer = on_external, .user = b},
+            &b->prometheus);
     if (e < 0) {
         brain_free(b);
         return e;
@@ -185,6 +203,7 @@ static void on_drained(struct mail *m)
 void brain_drain(struct brain *b)
 {
     b->control = NULL;
+    prometheus_stop(b->prometheus);
     b->drained.fn = on_drained;
     loop_post(b->loop, &b->drained);
     loop_run(b->loop);
@@ -198,6 +217,7 @@ struct brain *brain_free(struct brain *b)
     brain_tickets_done(b);
     actions_done(&b->actions);
     b->core = core_free(b->core);
+    b->prometheus = prometheus_free(b->prometheus);
     b->loop = loop_free(b->loop);
     free(b);
     return NULL;
@@ -235,4 +255,6 @@ void brain_on_agent_closed(void *user, uint64_t peer, const char *reason)
 void brain_metrics(struct brain *b, struct buffer *out)
 {
     core_metrics(b->core, loop_now(b->loop), out);
+    if (b->prometheus)
+        prometheus_metrics(b->prometheus, out);
 }

@@ -21,6 +21,7 @@ struct brain_config {
     const char *peer_secret;                  /* shown between peers */
     const char *activator_address;            /* "tcp://127.0.0.1:7081", told to agents */
     uint32_t stable_window_s, panic_window_s; /* 0: 60, 6 */
+    const char *prometheus;                   /* URL of the external metrics'; NULL: none */
 };
 
 int brain_new(const struct brain_config *c, struct registry *r,

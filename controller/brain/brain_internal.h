@@ -12,8 +12,9 @@ struct brain {
     struct registry *registry;
     struct control_server *control; /* NULL until set: nothing is sent */
     struct core *core;
-    struct actions actions;    /* of this turn */
-    struct loop_deferred turn; /* runs after the mail of a loop's turn */
+    struct prometheus *prometheus; /* NULL: external metrics are not asked for */
+    struct actions actions;        /* of this turn */
+    struct loop_deferred turn;     /* runs after the mail of a loop's turn */
     bool turn_due;
     struct mail drained;
     struct loop_timer timer; /* when the core wants to be asked again */

@@ -133,8 +133,10 @@ static int latest_is(struct core *c, struct fn *f)
         return -ENOMEM;
     scale_respec(c, f);
     /* what is there when the controller starts has had its first start */
-    if (f->latest != r && c->now != c->started && !f->spec->deleting)
+    if (f->latest != r && c->now != c->started && !f->spec->deleting) {
         f->initial = f->spec->scaling.initial;
+        f->initial_until = 0;
+    }
     respec(r, f->spec);
     r->foreign = false;
     f->latest = r;

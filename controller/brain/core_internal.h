@@ -135,8 +135,9 @@ struct fn {               /* a function */
     struct autoscaler_decision decision;
     double panic; /* concurrency over the panic window */
     uint32_t requested;
-    uint32_t initial;      /* instances that a new revision has to reach; 0: did */
-    uint32_t queue_before; /* at the last sample */
+    uint32_t initial; /* instances of a new revision before its first request; 0: that is over */
+    uint64_t initial_until; /* when it is; 0: they are not there yet */
+    uint32_t queue_before;  /* at the last sample */
     uint64_t last_active;
     uint64_t last_called;           /* of last_active only what were requests; 0: never */
     struct idle_histogram *history; /* scaling.predictive, else NULL */

@@ -199,8 +199,12 @@ static void request(struct core *c, struct fn *f, const struct autoscaler_input 
 
 static void tick(struct core *c, struct fn *f)
 {
-    struct autoscaler_input in = scale_input(c, f);
+    struct autoscaler_input in;
     bool unplaced = false, instances = false;
+
+    if (f->initial_until && c->now >= f->initial_until)
+        f->initial = 0;
+    in = scale_input(c, f);
 
     list_for_each(it, &f->revisions)
     {

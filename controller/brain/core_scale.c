@@ -17,7 +17,8 @@ static void poke(struct core *c, struct fn *f, const struct tally *t)
         f->requested = want;
 }
 
-/* A new revision's instances before its first request: until they are there, or will not be. */
+/* A new revision's instances before its first request: until they have been there for the idle
+ * time-out, or will not be. */
 static void begin(struct core *c, struct fn *f)
 {
     struct revision *r = f->latest;
@@ -27,11 +28,15 @@ static void begin(struct core *c, struct fn *f)
         return;
     if (f->initial > most)
         f->initial = most;
-    if (r->start_failures || r->crashes || revision_tally(c, r).ready >= f->initial) {
+    if (r->start_failures || r->crashes || (f->initial_until && c->now >= f->initial_until)) {
         f->initial = 0;
-        f->last_active = c->now; /* the idle time-out begins now */
-    } else if (f->requested < f->initial) {
+        return;
+    }
+    if (f->requested < f->initial)
         f->requested = f->initial;
+    if (!f->initial_until && revision_tally(c, r).ready >= f->initial) {
+        f->last_active = c->now; /* the idle time-out begins now */
+        f->initial_until = c->now + f->spec->scaling.idle_timeout_ns;
     }
 }
 

@@ -4,6 +4,7 @@
  * in a fixed order, so that no two different specs have the same text. Env keeps its
  * order: a later variable may refer to nothing, but a handler may list them. */
 #include "brain/function_make.h"
+#include "brain/scaling_make.h"
 
 #include "base/buffer.h"
 #include "base/clock.h"
@@ -167,11 +168,7 @@ static int read_sizes(struct json_object *spec, struct function *f)
     if (r == 0)
         r = read_u32(spec, "concurrency", &f->concurrency);
     if (r == 0)
-        r = read_u32(scaling, "min", &f->scaling.min);
-    if (r == 0)
-        r = read_u32(scaling, "max", &f->scaling.max);
-    if (r == 0)
-        r = quantity_duration(text_of(scaling, "idleTimeout") ?: "", &f->scaling.idle_timeout_ns);
+        r = scaling_make(scaling, f);
     if (r == 0 && timeout_ns / NS_PER_MS > UINT32_MAX)
         r = -ERANGE;
     if (r == 0)

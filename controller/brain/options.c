@@ -41,6 +41,7 @@ const char controller_help[] =
     "  --body-limit BYTES           a request's or an answer's body, 1Ki to 32Mi (6Mi)\n"
     "  --stable-window DURATION     the autoscaler's, 6s to 1h (60s)\n"
     "  --panic-window DURATION      1s to the stable window (6s)\n"
+    "  --prometheus URL             what is asked for scaling.metrics of type External (none)\n"
     "\n"
     "Clients, of API and front; time-outs from 100ms to 1h\n"
     "  --header-timeout DURATION    until a request's first line and headers have come (10s)\n"
@@ -104,6 +105,7 @@ const struct daemon_flag controller_flags[CONTROLLER_FLAGS] = {
     LIMITED(duration, "--panic-window", panic_window_ns, NS_PER_S, WINDOW_MAX,
             "is not a duration from 1s to 1h"),
     HTTP_TIMEOUT_FLAGS(struct controller_options, clients),
+    TEXT("--prometheus", prometheus),
     {.name = "--reactor",
      .take = loop_backend_flag,
      .offset = offsetof(struct controller_options, reactor)},
@@ -134,6 +136,9 @@ static int check(const struct controller_options *o, struct err *e)
 
     if (!o->tls_cert != !o->tls_key)
         return err_set(e, EINVAL, "--control-tls-cert and --control-tls-key go together");
+    if (o->prometheus && strncmp(o->prometheus, "http://", 7) && strncmp(o->prometheus, "https://", 8))
+        return daemon_flag_bad(e, "--prometheus", o->prometheus,
+                               "is not a URL such as http://127.0.0.1:9090");
     if (o->panic_window_ns > o->stable_window_ns)
         return err_set(e, EINVAL, "--panic-window is longer than --stable-window");
     r = check_bind("--api-address", o->api_address, false, o, e);

@@ -9,7 +9,7 @@
 
 enum controller_mode { CONTROLLER_RUN, CONTROLLER_CRD, CONTROLLER_HELP, CONTROLLER_SHOW_VERSION };
 
-enum { CONTROLLER_FLAGS = 21 };
+enum { CONTROLLER_FLAGS = 22 };
 struct controller_options { /* strings live as daemon_flag.take says, or are static */
     enum controller_mode mode;
     const char *state;
@@ -17,6 +17,7 @@ struct controller_options { /* strings live as daemon_flag.take says, or are sta
     const char *token_file;         /* NULL: none */
     const char *tls_cert, *tls_key; /* of the control channel; NULL: plain */
     const char *gateway_url;        /* NULL: the front's */
+    const char *prometheus;         /* URL; NULL: no external metrics */
     bool insecure_http;
     uint64_t queue_deadline_ns;
     uint64_t body_limit; /* bytes, each way; 0: the default */

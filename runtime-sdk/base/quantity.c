@@ -43,7 +43,8 @@ static int scaled(uint64_t whole, uint64_t nano, uint64_t scale, uint64_t *ret)
     return 0;
 }
 
-int quantity_memory(const char *s, uint64_t *ret)
+/* As quantity_memory(), in units of 1 / `parts`. */
+static int with_suffix(const char *s, uint64_t parts, uint64_t *ret)
 {
     static const struct unit units[] = {
         {"", 1},
@@ -63,8 +64,18 @@ int quantity_memory(const char *s, uint64_t *ret)
         return r;
     for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
         if (!strcmp(s, units[i].suffix))
-            return scaled(whole, nano, units[i].scale, ret);
-    return -EINVAL;
+            return scaled(whole, nano, units[i].scale * parts, ret);
+    return parts == 1000 && !strcmp(s, "m") ? scaled(whole, nano, 1, ret) : -EINVAL;
+}
+
+int quantity_memory(const char *s, uint64_t *ret)
+{
+    return with_suffix(s, 1, ret);
+}
+
+int quantity_number(const char *s, uint64_t *ret)
+{
+    return with_suffix(s, 1000, ret);
 }
 
 int quantity_cpu(const char *s, uint32_t *ret)

@@ -10,6 +10,8 @@
 int quantity_memory(const char *s, uint64_t *ret);
 /* Thousandths of a cpu: "500m", "2", "0.5". */
 int quantity_cpu(const char *s, uint32_t *ret);
+/* Thousandths of a plain number: "100", "0.5", "250m", and with the suffixes of memory. */
+int quantity_number(const char *s, uint64_t *ret);
 /* Nanoseconds: numbers with h m s ms us ns, as Go's ParseDuration ("1m30s"), and a bare "0". */
 int quantity_duration(const char *s, uint64_t *ret);
 /* "128Mi": the largest binary unit that divides; the buffer holds 24 bytes. */

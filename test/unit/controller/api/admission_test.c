@@ -11,6 +11,7 @@
     "\"runtime\":\"python3\",\"handler\":\"index.handler\",\"code\":{\"inline\":{\"index.py\":"    \
     "\"def handler(e,c): "                                                                         \
     "pass\"}}"
+#define SCALING(text) BASE ",\"scaling\":{" text "}"
 #define SERVER(handler)                                                                            \
     "\"runtime\":\"python3\",\"port\":8080,\"handler\":\"" handler                                 \
     "\",\"code\":{\"inline\":{\"bin/server\":\"#!/bin/sh\\n\"}}"
@@ -46,6 +47,7 @@ static int check_fields(struct json_object *o, enum field_validation fields, str
                                             .body = o,
                                             .manager = "test",
                                             .fields = fields,
+                                            .no_external = true,
                                             .now_ms = 1000};
 
     return admission_check(&a, f);
@@ -119,9 +121,6 @@ START_TEST(what_this_version_refuses)
          "spec.placement.tolerations[0].effect", "supported values: \"NoSchedule\""},
         {BASE ",\"placement\":{\"policy\":\"random\"}", "spec.placement.policy",
          "supported values: \"spread\", \"pack\""},
-        {BASE ",\"scaling\":{\"metrics\":[{\"type\":\"Resource\"}]}", "spec.scaling.metrics",
-         "Forbidden"},
-        {BASE ",\"scaling\":{\"behavior\":{\"scaleUp\":{}}}", "spec.scaling.behavior", "Forbidden"},
         {BASE ",\"triggers\":[{\"cron\":{\"schedule\":\"* * * * *\"}}]", "spec.triggers[0].cron",
          "Forbidden"},
         {BASE ",\"triggers\":[{\"http\":{\"path\":\"/a\",\"auth\":{\"type\":\"token\"}}}]",
@@ -199,6 +198,78 @@ START_TEST(bounds_and_types)
         {BASE ",\"scaling\":{\"min\":-1}", "spec.scaling.min", "greater than or equal to 0"},
         {BASE ",\"scaling\":{\"idleTimeout\":\"25h\"}", "spec.scaling.idleTimeout",
          "less than or equal to 24h"},
+        {SCALING("\"metrics\":[{\"type\":\"Resource\"}]"), "spec.scaling.metrics[0].resource",
+         "Required value: with type Resource"},
+        {SCALING(
+             "\"metrics\":[{\"type\":\"Pods\",\"resource\":{\"name\":\"cpu\",\"target\":{\"type\":\"Utilization\",\"averageUtilization\":5}}}]"),
+         "spec.scaling.metrics[0].resource", "Forbidden: only with type Resource"},
+        {SCALING("\"metrics\":[{\"type\":\"Object\"}]"), "spec.scaling.metrics[0].type",
+         "Unsupported value"},
+        {SCALING(
+             "\"metrics\":[{\"resource\":{\"name\":\"cpu\",\"target\":{\"type\":\"Utilization\",\"averageUtilization\":5}}}]"),
+         "spec.scaling.metrics[0].type", "Required value"},
+        {SCALING(
+             "\"metrics\":[{\"type\":\"Resource\",\"resource\":{\"name\":\"disk\",\"target\":{\"type\":\"Utilization\",\"averageUtilization\":5}}}]"),
+         "spec.scaling.metrics[0].resource.name", "Unsupported value"},
+        {SCALING(
+             "\"metrics\":[{\"type\":\"Resource\",\"resource\":{\"name\":\"cpu\",\"target\":{\"type\":\"Utilization\"}}}]"),
+         "spec.scaling.metrics[0].resource.target.averageUtilization",
+         "Required value: with type Utilization"},
+        {SCALING(
+             "\"metrics\":[{\"type\":\"Resource\",\"resource\":{\"name\":\"cpu\",\"target\":{\"type\":\"Utilization\",\"averageUtilization\":50,\"averageValue\":\"1\"}}}]"),
+         "spec.scaling.metrics[0].resource.target.averageValue",
+         "Forbidden: only with type AverageValue"},
+        {SCALING(
+             "\"metrics\":[{\"type\":\"Resource\",\"resource\":{\"name\":\"cpu\",\"target\":{\"type\":\"AverageValue\",\"averageValue\":\"0\"}}}]"),
+         "spec.scaling.metrics[0].resource.target.averageValue", "must be positive"},
+        {SCALING(
+             "\"metrics\":[{\"type\":\"Resource\",\"resource\":{\"name\":\"cpu\",\"target\":{\"type\":\"AverageValue\",\"averageValue\":\"x\"}}}]"),
+         "spec.scaling.metrics[0].resource.target.averageValue", "should match"},
+        {SCALING(
+             "\"metrics\":[{\"type\":\"Pods\",\"pods\":{\"metric\":{\"name\":\"own\"},\"target\":{\"type\":\"AverageValue\",\"averageValue\":\"1\"}}}]"),
+         "spec.scaling.metrics[0].pods.metric.name",
+         "supported values: \"concurrency\", \"requests_per_second\""},
+        {SCALING(
+             "\"metrics\":[{\"type\":\"Pods\",\"pods\":{\"metric\":{\"name\":\"concurrency\"},\"target\":{\"type\":\"AverageValue\",\"averageValue\":\"1\"}}},{\"type\":\"Pods\",\"pods\":{\"metric\":{\"name\":\"concurrency\"},\"target\":{\"type\":\"AverageValue\",\"averageValue\":\"2\"}}}]"),
+         "spec.scaling.metrics[1].pods.metric.name", "Duplicate value"},
+        {SCALING(
+             "\"metrics\":[{\"type\":\"External\",\"external\":{\"metric\":{\"name\":\"q\",\"query\":\"q\"},\"target\":{\"type\":\"Value\",\"value\":\"1\"}}}]"),
+         "spec.scaling.metrics[0].external", "--prometheus"},
+        {SCALING(
+             "\"metrics\":[{\"type\":\"External\",\"external\":{\"metric\":{\"name\":\"q\"},\"target\":{\"type\":\"Value\",\"value\":\"1\"}}}]"),
+         "spec.scaling.metrics[0].external.metric.query", "Required value"},
+        {SCALING("\"behavior\":{\"scaleUp\":{\"stabilizationWindowSeconds\":3601}}"),
+         "spec.scaling.behavior.scaleUp.stabilizationWindowSeconds", "less than or equal to 3600"},
+        {SCALING(
+             "\"behavior\":{\"scaleUp\":{\"policies\":[{\"type\":\"Pods\",\"value\":0,\"periodSeconds\":1}]}}"),
+         "spec.scaling.behavior.scaleUp.policies[0].value", "greater than or equal to 1"},
+        {SCALING("\"behavior\":{\"scaleUp\":{\"policies\":[{\"type\":\"Pods\",\"value\":1}]}}"),
+         "spec.scaling.behavior.scaleUp.policies[0].periodSeconds", "Required value"},
+        {SCALING(
+             "\"behavior\":{\"scaleDown\":{\"policies\":[{\"type\":\"Some\",\"value\":1,\"periodSeconds\":1}]}}"),
+         "spec.scaling.behavior.scaleDown.policies[0].type", "Unsupported value"},
+        {SCALING("\"behavior\":{\"scaleDown\":{\"selectPolicy\":\"max\"}}"),
+         "spec.scaling.behavior.scaleDown.selectPolicy", "Unsupported value"},
+        {SCALING("\"behavior\":{\"scaleDown\":{\"tolerance\":\"2\"}}"),
+         "spec.scaling.behavior.scaleDown.tolerance", "less than or equal to 1"},
+        {SCALING("\"initial\":101"), "spec.scaling.initial", "must not be more than spec.scaling.max"},
+        {SCALING("\"max\":5,\"activation\":6"), "spec.scaling.activation",
+         "must not be more than spec.scaling.max"},
+        {SCALING("\"scaleDownDelay\":\"2h\""), "spec.scaling.scaleDownDelay",
+         "less than or equal to 1h"},
+        {SCALING("\"window\":\"5s\""), "spec.scaling.window", "greater than or equal to 6s"},
+        {SCALING("\"window\":\"10s\",\"panicWindow\":\"11s\""), "spec.scaling.panicWindow",
+         "must not be longer than spec.scaling.window"},
+        {SCALING("\"average\":\"mean\""), "spec.scaling.average", "Unsupported value"},
+        {SCALING("\"predictive\":1"), "spec.scaling.predictive", "must be of type boolean"},
+        {SCALING("\"provisioned\":[{\"start\":\"0 8 * * *\",\"end\":\"0 25 * * *\",\"min\":1}]"),
+         "spec.scaling.provisioned[0].end", "field 2 is not a hour"},
+        {SCALING("\"provisioned\":[{\"start\":\"0 0 30 2 *\",\"end\":\"0 8 * * *\",\"min\":1}]"),
+         "spec.scaling.provisioned[0].start", "never comes"},
+        {SCALING("\"provisioned\":[{\"start\":\"0 8 * * *\",\"end\":\"0 9 * * *\",\"min\":101}]"),
+         "spec.scaling.provisioned[0].min", "must not be more than spec.scaling.max"},
+        {SCALING("\"provisioned\":[{\"start\":\"0 8 * * *\",\"end\":\"0 9 * * *\"}]"),
+         "spec.scaling.provisioned[0].min", "Required value"},
         {BASE ",\"scaling\":[]", "spec.scaling", "must be of type object: \"array\""},
         {BASE ",\"env\":[{\"name\":\"1A\"}]", "spec.env[0].name", "should match"},
         {BASE ",\"env\":[{\"value\":\"x\"}]", "spec.env[0].name", "Required value"},

@@ -1,5 +1,6 @@
 /* What an admitted spec becomes, and which of it makes a new revision. */
 #include "brain/function_make.h"
+#include "brain/scaling_make.h"
 #include "base/cleanup.h"
 #include "unit.h"
 
@@ -136,4 +137,85 @@ START_TEST(revisions)
 }
 END_TEST
 
-UNIT_MAIN("function_make", placement, lifecycle, revisions)
+#define SCALING "{\"min\":1,\"max\":9,\"idleTimeout\":\"5s\""
+static int try_scaling(const char *more, struct function **ret)
+{
+    struct json_object *o;
+    char text[2048];
+    int r;
+
+    snprintf(text, sizeof(text), SCALING "%s}", more);
+    o = json_tokener_parse(text);
+    ck_assert_msg(o != NULL, "%s", text);
+    *ret = calloc(1, sizeof(**ret));
+    (*ret)->refs = 1;
+    (*ret)->cpu_millis = 500;
+    (*ret)->memory = 1000;
+    r = scaling_make(o, *ret);
+    json_object_put(o);
+    return r;
+}
+
+START_TEST(scaling)
+{
+    struct function *f;
+    const struct autoscaler_spec *s;
+
+    ck_assert_int_eq(try_scaling("", &f), 0);
+    ck_assert_uint_eq(f->scaling.min, 1);
+    ck_assert_uint_eq(f->scaling.idle_timeout_ns, 5000000000);
+    ck_assert_ptr_null(f->scaling.behavior);
+    ck_assert_uint_eq(f->scaling.metric_count + f->scaling.provisioned_count + f->scaling.delay_ns,
+                      0);
+    function_unref(f);
+    ck_assert_int_eq(
+        try_scaling(",\"initial\":2,\"activation\":3,\"scaleDownDelay\":\"1m\",\"window\":\"30s\","
+                    "\"panicWindow\":\"5s\",\"average\":\"exponential\",\"predictive\":true,"
+                    "\"metrics\":[{\"type\":\"Resource\",\"resource\":{\"name\":\"cpu\",\"target\":{"
+                    "\"type\":\"Utilization\",\"averageUtilization\":60}}},"
+                    "{\"type\":\"Resource\",\"resource\":{\"name\":\"memory\",\"target\":{"
+                    "\"type\":\"AverageValue\",\"averageValue\":\"1Ki\"}}},"
+                    "{\"type\":\"Pods\",\"pods\":{\"metric\":{\"name\":\"requests_per_second\"},"
+                    "\"target\":{\"type\":\"AverageValue\",\"averageValue\":2.5}}},"
+                    "{\"type\":\"External\",\"external\":{\"metric\":{\"name\":\"q\",\"query\":\"a+b\"},"
+                    "\"target\":{\"type\":\"Value\",\"value\":\"2k\"}}}],"
+                    "\"behavior\":{\"scaleUp\":{\"selectPolicy\":\"Min\",\"tolerance\":\"0.05\","
+                    "\"policies\":[{\"type\":\"Percent\",\"value\":10,\"periodSeconds\":20}]}},"
+                    "\"provisioned\":[{\"start\":\"0 8 * * *\",\"end\":\"0 9 * * *\",\"min\":4}]",
+                    &f),
+        0);
+    s = &f->scaling;
+    ck_assert_uint_eq(s->initial, 2);
+    ck_assert_uint_eq(s->activation, 3);
+    ck_assert_uint_eq(s->delay_ns, 60000000000);
+    ck_assert_uint_eq(s->stable_seconds, 30);
+    ck_assert_uint_eq(s->panic_seconds, 5);
+    ck_assert(s->exponential && s->predictive);
+    ck_assert_uint_eq(s->metric_count, 4);
+    ck_assert_int_eq(s->metrics[0].kind, METRIC_CPU);
+    ck_assert_double_eq(s->metrics[0].of.request, 500);
+    ck_assert_double_eq(s->metrics[0].of.value, 60);
+    ck_assert_int_eq(s->metrics[1].kind, METRIC_MEMORY);
+    ck_assert_double_eq(s->metrics[1].of.value, 1024);
+    ck_assert_int_eq(s->metrics[2].kind, METRIC_REQUESTS);
+    ck_assert_double_eq(s->metrics[2].of.value, 2.5);
+    ck_assert_int_eq(s->metrics[3].of.target, HPA_VALUE);
+    ck_assert_double_eq(s->metrics[3].of.value, 2000);
+    ck_assert_str_eq(s->metrics[3].query, "a+b");
+    ck_assert_int_eq(s->behavior->up.select, SELECT_MIN);
+    ck_assert_double_eq(s->behavior->up.tolerance, 0.05);
+    ck_assert_uint_eq(s->behavior->up.policy_count, 1);
+    ck_assert_uint_eq(s->behavior->down.stabilization_s, 300); /* not said: as documented */
+    ck_assert_uint_eq(s->provisioned[0].min, 4);
+    function_unref(f);
+    ck_assert_int_eq(try_scaling(",\"behavior\":{},\"metrics\":[]", &f), 0);
+    ck_assert_ptr_null(f->scaling.behavior);
+    function_unref(f);
+    ck_assert_int_lt(try_scaling(",\"metrics\":[{}]", &f), 0);
+    function_unref(f);
+    ck_assert_int_lt(try_scaling(",\"provisioned\":[{}]", &f), 0);
+    function_unref(f);
+}
+END_TEST
+
+UNIT_MAIN("function_make", scaling, placement, lifecycle, revisions)

@@ -62,4 +62,25 @@ START_TEST(cpu_and_duration)
 }
 END_TEST
 
-UNIT_MAIN("quantity", memory_units, memory_refused, cpu_and_duration)
+START_TEST(plain_numbers)
+{
+    uint64_t v;
+
+    ck_assert_int_eq(quantity_number("100", &v), 0);
+    ck_assert_uint_eq(v, 100000);
+    ck_assert_int_eq(quantity_number("0.25", &v), 0);
+    ck_assert_uint_eq(v, 250);
+    ck_assert_int_eq(quantity_number("250m", &v), 0);
+    ck_assert_uint_eq(v, 250);
+    ck_assert_int_eq(quantity_number("2k", &v), 0);
+    ck_assert_uint_eq(v, 2000000);
+    ck_assert_int_eq(quantity_number("1.5Ki", &v), 0);
+    ck_assert_uint_eq(v, 1536000);
+    ck_assert_int_eq(quantity_number("1n", &v), -EINVAL);
+    ck_assert_int_eq(quantity_number("", &v), -EINVAL);
+    ck_assert_int_eq(quantity_number("99999999999T", &v), -ERANGE);
+    ck_assert_int_eq(quantity_memory("1m", &v), -EINVAL);
+}
+END_TEST
+
+UNIT_MAIN("quantity", plain_numbers, memory_units, memory_refused, cpu_and_duration)

@@ -1,0 +1,185 @@
+#include "api/admission_scaling.h"
+
+#include "autoscaler/schedule.h"
+#include "base/cleanup.h"
+#include "base/quantity.h"
+
+#include <inttypes.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { FIELD_MAX = 128 };
+
+static struct json_object *get(struct json_object *o, const char *name)
+{
+    struct json_object *v;
+
+    return json_object_object_get_ex(o, name, &v) ? v : NULL;
+}
+
+static const char *text(struct json_object *o, const char *name)
+{
+    struct json_object *v = get(o, name);
+
+    return v ? json_object_get_string(v) : "";
+}
+
+static int64_t number(struct json_object *o, const char *name)
+{
+    struct json_object *v = get(o, name);
+
+    return v ? json_object_get_int64(v) : 0;
+}
+
+static size_t length(struct json_object *list)
+{
+    return list ? json_object_array_length(list) : 0;
+}
+
+/* ---- metrics */
+
+/* `type` names the one member that is there. */
+static struct json_object *member(struct json_object *o, const char *at, struct problems *p)
+{
+    static const char *const types[] = {"Resource", "Pods", "External"};
+    static const char *const names[] = {"resource", "pods", "external"};
+    struct json_object *found = NULL;
+    char field[FIELD_MAX];
+
+    for (size_t i = 0; i < ARRAY_LEN(types); i++) {
+        struct json_object *v = get(o, names[i]);
+        bool asked = !strcmp(text(o, "type"), types[i]);
+
+        snprintf(field, sizeof(field), "%.64s.%s", at, names[i]);
+        if (asked && !v)
+            problems_add(p, PROBLEM_REQUIRED, field, "Required value: with type %s", types[i]);
+        if (!asked && v)
+            problems_add(p, PROBLEM_FORBIDDEN, field, "Forbidden: only with type %s", types[i]);
+        found = asked ? v : found;
+    }
+    return found;
+}
+
+static void check_target(struct json_object *target, const char *at, struct problems *p)
+{
+    static const char *const types[] = {"Utilization", "AverageValue", "Value"};
+    static const char *const names[] = {"averageUtilization", "averageValue", "value"};
+    uint64_t thousandths;
+    char field[FIELD_MAX];
+
+    for (size_t i = 0; i < ARRAY_LEN(types); i++) {
+        struct json_object *v = get(target, names[i]);
+        bool asked = !strcmp(text(target, "type"), types[i]);
+
+        snprintf(field, sizeof(field), "%.64s.target.%s", at, names[i]);
+        if (asked && !v)
+            problems_add(p, PROBLEM_REQUIRED, field, "Required value: with type %s", types[i]);
+        else if (!asked && v)
+            problems_add(p, PROBLEM_FORBIDDEN, field, "Forbidden: only with type %s", types[i]);
+        else if (asked && i &&
+                 (quantity_number(text(target, names[i]), &thousandths) < 0 || !thousandths))
+            problems_add(p, PROBLEM_INVALID, field, "Invalid value: \"%.64s\": must be positive",
+                         text(target, names[i]));
+    }
+}
+
+/* There is one window and one panic of each. */
+static bool is_again(struct json_object *list, size_t i)
+{
+    const char *name = text(get(get(json_object_array_get_idx(list, i), "pods"), "metric"), "name");
+
+    for (size_t k = 0; k < i && *name; k++)
+        if (!strcmp(name,
+                    text(get(get(json_object_array_get_idx(list, k), "pods"), "metric"), "name")))
+            return true;
+    return false;
+}
+
+static void check_metrics(struct json_object *list, bool no_external, struct problems *p)
+{
+    static const char *const names[] = {"resource", "pods", "external"};
+
+    for (size_t i = 0; i < length(list); i++) {
+        struct json_object *o = json_object_array_get_idx(list, i), *m;
+        char at[64], field[FIELD_MAX];
+
+        snprintf(at, sizeof(at), "spec.scaling.metrics[%zu]", i);
+        m = member(o, at, p);
+        for (size_t k = 0; m && k < ARRAY_LEN(names); k++) {
+            snprintf(field, sizeof(field), "%.64s.%s", at, names[k]);
+            if (m == get(o, names[k]))
+                check_target(get(m, "target"), field, p);
+        }
+        if (is_again(list, i)) {
+            snprintf(field, sizeof(field), "%s.pods.metric.name", at);
+            problems_add(p, PROBLEM_DUPLICATE, field, "Duplicate value: \"%s\"",
+                         text(get(get(o, "pods"), "metric"), "name"));
+        }
+        if (m && m == get(o, "external") && no_external) {
+            snprintf(field, sizeof(field), "%s.external", at);
+            problems_add(p, PROBLEM_FORBIDDEN, field,
+                         "Forbidden: this controller asks no Prometheus: it was started without "
+                         "--prometheus");
+        }
+    }
+}
+
+/* ---- the rest */
+
+static void check_at_most_max(struct json_object *scaling, struct json_object *o, const char *name,
+                              const char *field, struct problems *p)
+{
+    if (number(o, name) > number(scaling, "max"))
+        problems_add(p, PROBLEM_INVALID, field,
+                     "Invalid value: %" PRId64 ": must not be more than spec.scaling.max",
+                     number(o, name));
+}
+
+static void check_cron(struct json_object *o, const char *name, const char *at, struct problems *p)
+{
+    struct cron c;
+    char why[CRON_WHY_MAX], field[FIELD_MAX];
+
+    if (cron_parse(text(o, name), &c, why) == 0)
+        return;
+    snprintf(field, sizeof(field), "%.64s.%s", at, name);
+    problems_add(p, PROBLEM_INVALID, field, "Invalid value: \"%.64s\": %s", text(o, name), why);
+}
+
+static void check_provisioned(struct json_object *scaling, struct problems *p)
+{
+    struct json_object *list = get(scaling, "provisioned");
+
+    for (size_t i = 0; i < length(list); i++) {
+        struct json_object *o = json_object_array_get_idx(list, i);
+        char at[64], field[FIELD_MAX];
+
+        snprintf(at, sizeof(at), "spec.scaling.provisioned[%zu]", i);
+        check_cron(o, "start", at, p);
+        check_cron(o, "end", at, p);
+        snprintf(field, sizeof(field), "%s.min", at);
+        check_at_most_max(scaling, o, "min", field, p);
+    }
+}
+
+static void check_windows(struct json_object *scaling, struct problems *p)
+{
+    uint64_t stable, panic;
+
+    if (get(scaling, "window") && get(scaling, "panicWindow") &&
+        quantity_duration(text(scaling, "window"), &stable) == 0 &&
+        quantity_duration(text(scaling, "panicWindow"), &panic) == 0 && panic > stable)
+        problems_add(p, PROBLEM_INVALID, "spec.scaling.panicWindow",
+                     "Invalid value: \"%.32s\": must not be longer than spec.scaling.window",
+                     text(scaling, "panicWindow"));
+}
+
+void check_scaling(struct json_object *scaling, bool no_external, struct problems *p)
+{
+    check_metrics(get(scaling, "metrics"), no_external, p);
+    check_at_most_max(scaling, scaling, "initial", "spec.scaling.initial", p);
+    check_at_most_max(scaling, scaling, "activation", "spec.scaling.activation", p);
+    check_provisioned(scaling, p);
+    check_windows(scaling, p);
+}

@@ -1,0 +1,302 @@
+/* The autoscaler in the core: what the nodes report and a spec asks for becomes instances. */
+#include "world.h"
+
+#define KEY "default/f"
+
+static struct world worlds, *w = &worlds;
+
+struct used {
+    double concurrency;
+    uint64_t requests, cpu_us, memory;
+};
+
+static void say(struct agent *a, const struct used *u)
+{
+    AgentMessage m = ROUSE__CONTROL__V1__AGENT_MESSAGE__INIT;
+    Report r = ROUSE__CONTROL__V1__REPORT__INIT;
+    Rouse__Control__V1__FunctionLoad f = ROUSE__CONTROL__V1__FUNCTION_LOAD__INIT, *functions[] = {&f};
+
+    f.function_key = (char *)KEY;
+    f.concurrency = u->concurrency;
+    f.requests = u->requests;
+    f.cpu_us = u->cpu_us;
+    f.memory = u->memory;
+    r.interval_ms = 1000;
+    r.functions = functions;
+    r.n_functions = 1;
+    m.body_case = ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_REPORT;
+    m.report = &r;
+    send_message(w, a->peer, &m);
+}
+
+/* Each second a report; all that starts is ready at once, all that leaves stops. */
+static void run(struct agent *a, unsigned seconds, const struct used *u)
+{
+    while (seconds--) {
+        say(a, u);
+        ready_all(w, a);
+        stop_drained(w, a);
+        pass(w, S(1));
+    }
+    ready_all(w, a);
+    stop_drained(w, a);
+    settle(w);
+}
+
+static struct function *with(const struct autoscaler_spec *s, const char *revision)
+{
+    struct function *f = make_function(KEY, revision, NULL, NULL);
+
+    f->scaling = *s;
+    if (s->metric_count) {
+        f->scaling.metrics = calloc(s->metric_count, sizeof(*s->metrics));
+        memcpy(f->scaling.metrics, s->metrics, s->metric_count * sizeof(*s->metrics));
+        for (size_t i = 0; i < s->metric_count; i++)
+            f->scaling.metrics[i].query = s->metrics[i].query ? strdup(s->metrics[i].query) : NULL;
+    }
+    if (s->provisioned_count) {
+        f->scaling.provisioned = calloc(s->provisioned_count, sizeof(*s->provisioned));
+        memcpy(f->scaling.provisioned, s->provisioned,
+               s->provisioned_count * sizeof(*s->provisioned));
+    }
+    return f;
+}
+
+static struct agent *begin(const struct autoscaler_spec *s)
+{
+    struct agent *a;
+
+    world_init(w, NULL);
+    a = join(w, 0, 256 * 1024 * MI);
+    apply(w, NULL, with(s, "r1"));
+    return a;
+}
+
+START_TEST(initial_instances)
+{
+    struct autoscaler_spec s = {.max = 10, .idle_timeout_ns = S(20), .initial = 3};
+    struct agent *a = begin(&s);
+    struct function *old;
+
+    ck_assert_uint_eq(count_in(a, STATE_PENDING), 3);
+    pass(w, S(60)); /* slow to start: that is not idle */
+    ck_assert_uint_eq(count_in(a, STATE_PENDING), 3);
+    ready_all(w, a);
+    pass(w, S(10));
+    ck_assert_uint_eq(counts(w, KEY).ready, 3);
+    pass(w, S(14));
+    ck_assert_uint_eq(counts(w, KEY).instances, 0);
+    stop_drained(w, a);
+    old = with(&s, "r1");
+    s.max = 9; /* the same revision has had its start */
+    apply(w, old, with(&s, "r1"));
+    ck_assert_uint_eq(counts(w, KEY).instances, 0);
+    apply(w, old, with(&s, "r2"));
+    ck_assert_uint_eq(count_in(a, STATE_PENDING), 3);
+    /* They do not get up: no more of them. */
+    for (int i = 0; i < 3; i++)
+        tell_why(w, a, nth(a, STATE_PENDING, 0), STATE_INITIALIZING, "", "");
+    while (nth(a, STATE_INITIALIZING, 0))
+        tell_why(w, a, nth(a, STATE_INITIALIZING, 0), STATE_FAILED, "InitFailed", "no");
+    pass(w, S(120));
+    ck_assert_uint_eq(counts(w, KEY).requested, 0);
+    function_unref(old);
+    world_done(w);
+}
+END_TEST
+
+/* A controller that starts again finds its functions: they have had their start. */
+START_TEST(initial_is_not_for_a_restart)
+{
+    struct autoscaler_spec s = {.max = 10, .idle_timeout_ns = S(20), .initial = 3};
+
+    world_init(w, NULL);
+    w->now = S(1000);
+    apply(w, NULL, with(&s, "r1"));
+    w->now += MS(1);
+    join(w, 0, 4096 * MI);
+    pass(w, S(5));
+    ck_assert_uint_eq(counts(w, KEY).instances, 0);
+    world_done(w);
+}
+END_TEST
+
+START_TEST(activation)
+{
+    struct autoscaler_spec s = {.max = 10, .idle_timeout_ns = S(20), .activation = 4};
+    struct agent *a = begin(&s);
+
+    ck_assert_uint_eq(counts(w, KEY).instances, 0);
+    ticket(w, a, KEY);
+    settle(w);
+    ck_assert_uint_eq(count_in(a, STATE_PENDING), 4);
+    world_done(w);
+}
+END_TEST
+
+START_TEST(requests_per_second)
+{
+    struct autoscaler_metric m = {METRIC_REQUESTS, {HPA_AVERAGE, 10, 0}, NULL};
+    struct autoscaler_spec s = {
+        .max = 50, .idle_timeout_ns = S(20), .metrics = &m, .metric_count = 1, .stable_seconds = 10};
+    struct agent *a = begin(&s);
+
+    ticket(w, a, KEY);
+    settle(w);
+    run(a, 1, &(struct used){0});
+    offer(w, a, nth(a, STATE_READY, 0));
+    run(a, 14, &(struct used){.concurrency = 0.5, .requests = 120});
+    ck_assert_uint_eq(counts(w, KEY).ready, 12);
+    run(a, 30, &(struct used){.concurrency = 40, .requests = 120}); /* it is not concurrency's */
+    ck_assert_uint_eq(counts(w, KEY).ready, 12);
+    run(a, 30, &(struct used){.concurrency = 0.1, .requests = 45});
+    ck_assert_uint_eq(counts(w, KEY).ready, 5);
+    for (int i = 0; i < 600; i++) { /* what waits has come, too */
+        ticket(w, a, KEY);
+        if (i % 50 == 49)
+            run(a, 1, &(struct used){.concurrency = 0.1, .requests = 45});
+    }
+    ck_assert_uint_eq(counts(w, KEY).ready, 10);
+    world_done(w);
+}
+END_TEST
+
+START_TEST(cpu)
+{
+    struct autoscaler_metric m = {METRIC_CPU, {HPA_UTILIZATION, 50, 500}, NULL};
+    struct autoscaler_spec s = {.max = 50, .idle_timeout_ns = S(20), .metrics = &m, .metric_count = 1};
+    struct agent *a = begin(&s);
+
+    ticket(w, a, KEY);
+    settle(w);
+    run(a, 1, &(struct used){0});
+    offer(w, a, nth(a, STATE_READY, 0));
+    run(a, 10, &(struct used){.concurrency = 1, .requests = 1, .cpu_us = 500000});
+    ck_assert_uint_eq(counts(w, KEY).ready, 1); /* it is not ready for long enough to be measured */
+    run(a, 14, &(struct used){.concurrency = 1, .requests = 1, .cpu_us = 500000});
+    ck_assert_uint_eq(counts(w, KEY).ready, 2); /* 100 % of 50 % */
+    run(a, 30, &(struct used){.concurrency = 1, .requests = 1, .cpu_us = 500000});
+    ck_assert_uint_eq(counts(w, KEY).ready, 2);
+    run(a, 60, &(struct used){.concurrency = 1, .requests = 1, .cpu_us = 900000});
+    ck_assert_uint_eq(counts(w, KEY).ready, 4);
+    run(a, 200, &(struct used){.concurrency = 1, .requests = 1, .cpu_us = 10000});
+    ck_assert_uint_eq(counts(w, KEY).ready, 4); /* stabilised for five minutes */
+    run(a, 150, &(struct used){.concurrency = 1, .requests = 1, .cpu_us = 10000});
+    ck_assert_uint_eq(counts(w, KEY).ready, 1);
+    run(a, 30, &(struct used){0});
+    ck_assert_uint_eq(counts(w, KEY).ready, 0);
+    world_done(w);
+}
+END_TEST
+
+START_TEST(memory)
+{
+    struct autoscaler_metric m = {METRIC_MEMORY, {HPA_AVERAGE, 50 * MI, 0}, NULL};
+    struct autoscaler_spec s = {.max = 50, .idle_timeout_ns = S(60), .metrics = &m, .metric_count = 1};
+    struct agent *a = begin(&s);
+
+    ticket(w, a, KEY);
+    settle(w);
+    run(a, 1, &(struct used){0});
+    offer(w, a, nth(a, STATE_READY, 0));
+    run(a, 6, &(struct used){.concurrency = 1, .memory = 200 * MI});
+    ck_assert_uint_eq(counts(w, KEY).ready, 4);
+    pass(w, S(20)); /* the same again is not told again */
+    ck_assert_uint_eq(counts(w, KEY).ready, 4);
+    world_done(w);
+}
+END_TEST
+
+START_TEST(external)
+{
+    struct autoscaler_metric m = {METRIC_EXTERNAL, {HPA_AVERAGE, 10, 0}, (char *)"queue"};
+    struct autoscaler_spec s = {.max = 50, .idle_timeout_ns = S(20), .metrics = &m, .metric_count = 1};
+    struct agent *a = begin(&s);
+    struct core_external e = {.key = KEY, .text = "queue", .value = 35};
+
+    pass(w, S(3));
+    ck_assert_uint_eq(w->queries, 1);
+    ck_assert_str_eq(w->query, "queue");
+    ck_assert_uint_eq(counts(w, KEY).instances, 0);
+    pass(w, S(31));
+    ck_assert_uint_eq(w->queries, 3);
+    core_external(w->core, w->now, &(struct core_external){.key = KEY, .text = "other", .value = 35});
+    core_external(w->core, w->now, &(struct core_external){.key = "default/g", .text = "queue"});
+    core_external(w->core, w->now, &(struct core_external){.key = KEY, .text = "queue", .metric = 1});
+    pass(w, S(4));
+    ck_assert_uint_eq(counts(w, KEY).instances, 0);
+    core_external(w->core, w->now, &e);
+    pass(w, S(4));
+    ck_assert_uint_eq(counts(w, KEY).instances, 4);
+    ready_all(w, a);
+    pass(w, S(120)); /* no answer for two minutes: nothing is taken away */
+    ck_assert_uint_eq(counts(w, KEY).ready, 4);
+    e.value = 0;
+    core_external(w->core, w->now, &e);
+    pass(w, S(4));
+    ck_assert_uint_eq(counts(w, KEY).ready, 0);
+    world_done(w);
+}
+END_TEST
+
+START_TEST(provisioned_by_the_clock)
+{
+    struct schedule_window window = {.min = 2};
+    struct autoscaler_spec s = {.max = 10, .idle_timeout_ns = S(20), .provisioned_count = 1};
+    char why[CRON_WHY_MAX];
+
+    cron_parse("0 12 * * *", &window.start, why);
+    cron_parse("5 12 * * *", &window.end, why);
+    s.provisioned = &window;
+    begin(&s);
+    core_wall(w->core, w->now, S(1795435200 - 30)); /* half a minute to noon */
+    pass(w, S(27));
+    ck_assert_uint_eq(counts(w, KEY).instances, 0);
+    pass(w, S(6));
+    ck_assert_uint_eq(counts(w, KEY).instances, 2);
+    pass(w, S(290));
+    ck_assert_uint_eq(counts(w, KEY).instances, 2);
+    ready_all(w, &w->agents[0]);
+    pass(w, S(10));
+    ck_assert_uint_eq(counts(w, KEY).instances, 0);
+    world_done(w);
+}
+END_TEST
+
+/* Called every half an hour, it sleeps in between and is awake before each call. */
+START_TEST(predictive)
+{
+    struct autoscaler_spec s = {.max = 10, .idle_timeout_ns = S(60), .predictive = true};
+    struct agent *a = begin(&s);
+    unsigned cold = 0, asleep = 0;
+
+    for (int call = 0; call < 20; call++) {
+        size_t awake = counts(w, KEY).ready;
+
+        cold += !awake;
+        if (!awake) {
+            ticket(w, a, KEY);
+            settle(w);
+            ready_all(w, a);
+            offer(w, a, nth(a, STATE_READY, 0));
+            settle(w);
+        } else {
+            say(a, &(struct used){.concurrency = 0.1, .requests = 1});
+        }
+        pass(w, S(2));
+        say(a, &(struct used){0});
+        pass(w, S(898));
+        stop_drained(w, a);
+        asleep += !counts(w, KEY).instances;
+        pass(w, S(800));
+        ready_all(w, a);
+        pass(w, S(100));
+    }
+    ck_assert_uint_le(cold, 13);
+    ck_assert_uint_eq(asleep, 20);
+    world_done(w);
+}
+END_TEST
+
+UNIT_MAIN("core_scaling", initial_instances, initial_is_not_for_a_restart, activation,
+          requests_per_second, cpu, memory, external, provisioned_by_the_clock, predictive)
