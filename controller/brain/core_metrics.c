@@ -105,6 +105,8 @@ static const char *check_node(const struct node *n)
         memory += i->memory;
         leaving += i->leaving != LEAVING_NOT ? i->memory : 0;
     }
+    if (n->place.open != node_open(n) || n->place.reserved_memory != n->reserved_memory)
+        return "the scheduler knows another node than there is";
     if (memory != n->reserved_memory)
         return "reserved memory is not the sum of the instances'";
     return leaving == n->leaving_memory ? NULL : "leaving memory is not the sum of those that leave";

@@ -159,6 +159,37 @@ static void do_agent(void)
     }
 }
 
+static void do_node(void)
+{
+    const unsigned k = dice(4);
+    struct actions out = {0};
+    char name[16];
+
+    snprintf(name, sizeof(name), "node-%u", k);
+    core_node(w->core, w->now, name, &(struct node_wanted){!dice(3), !dice(4)}, &out);
+    take_actions(w, &out);
+}
+
+/* What an instance has to do by its node's report. */
+static void do_load(void)
+{
+    struct agent *a = some_agent();
+    AgentMessage m = ROUSE__CONTROL__V1__AGENT_MESSAGE__INIT;
+    Report r = ROUSE__CONTROL__V1__REPORT__INIT;
+    Rouse__Control__V1__InstanceLoad l = ROUSE__CONTROL__V1__INSTANCE_LOAD__INIT, *all[] = {&l};
+
+    if (!a || !a->count)
+        return;
+    l.id = a->instances[dice((unsigned)a->count)].id;
+    l.in_flight = dice(2);
+    l.idle_since_ms = l.in_flight ? 0 : 1 + dice(1000);
+    r.instances = all;
+    r.n_instances = 1;
+    m.body_case = ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_REPORT;
+    m.report = &r;
+    send_message(w, a->peer, &m);
+}
+
 static void check(void)
 {
     for (unsigned n = 0; n < FUNCTIONS; n++) {
@@ -211,12 +242,16 @@ static void run(uint64_t s)
             do_gone();
         else if (what < 75)
             do_instance();
-        else if (what < 79)
+        else if (what < 78)
             do_agent();
+        else if (what < 79)
+            do_node();
         else if (what < 83)
             do_apply(dice(FUNCTIONS));
         else if (what < 84)
             do_delete(dice(FUNCTIONS));
+        else if (what < 87)
+            do_load();
         else if (what < 90)
             load_reports(w, dice(5), keys[dice(FUNCTIONS)]);
         else
