@@ -1,3 +1,4 @@
+import concurrent.futures
 import os
 import pathlib
 import shutil
@@ -39,6 +40,13 @@ def platform():
 @pytest.fixture(scope="module")
 def cluster():
     yield from _platform(3)
+
+
+@pytest.fixture
+def together():
+    """Calls that run at the same time."""
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        yield pool.submit
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -425,12 +425,15 @@ def datagrams(_):
 
 
 def flows(count):
+    """How many went out."""
     s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sent = 0
     for i in range(count):
         try:
-            s.sendto(b"x", ("192.0.2.%d" % (1 + i % 4), 1 + i // 4))
+            sent += s.sendto(b"x", ("192.0.2.%d" % (1 + i % 4), 1 + i // 4))
         except OSError:
             pass
+    return sent
 
 
 def shout(seconds):

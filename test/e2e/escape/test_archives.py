@@ -49,6 +49,7 @@ ARCHIVES = {
     "hard link up": (lambda: tar(("h", (tarfile.LNKTYPE, "../../x"))), 'hard link: entry ../../x: the name has ".."'),
     "device": (lambda: tar(("d", (tarfile.CHRTYPE, ""))), "neither file, directory nor link"),
     "pipe": (lambda: tar(("d", (tarfile.FIFOTYPE, ""))), "neither file, directory nor link"),
+    "twice": (lambda: tar(("x", b"x"), ("x", b"y")), "named twice"),
     "bomb": (lambda: tar(("z", bytes(BIG)), mode="w:gz"), "unpacks to more than"),
     "bomb in a zip": (lambda: zipped(("z", bytes(BIG), 0o100644)), "unpacks to more than"),
     "many": (lambda: tar(*((f"f{i}", b"") for i in range(20001)), mode="w:gz"), "more than 20000 entries"),
@@ -57,6 +58,7 @@ ARCHIVES = {
     "long path": (lambda: tar(("/".join(["n" * 200] * 30), b"x")), "is longer than 1024 bytes"),
     "name of two lines": (lambda: tar(("a\nb", b"x")), "has a byte 0x0a that is not allowed in a name"),
     "cut": (lambda: tar(mode="w:gz")[:-20], "truncated gzip input"),
+    "no zip": (lambda: b"PK\3\4" + b"hello" * 1000, "Truncated ZIP file header"),
 }
 
 

@@ -36,7 +36,7 @@ def test_network(platform, attack, neighbour):
     ("silence", 504, "Timeout", "timed out"),
 ])
 def test_frames(platform, attack, what, status, reason, says):
-    before = agent_memory(platform)
+    before = agent_memory(platform, anew=True)
     r = attack("frames", what, alone=what)
     assert (r.status, r.json["reason"]) == (status, reason) and says in r.json["message"], r
     assert agent_memory(platform) - before < 48
@@ -102,7 +102,7 @@ def test_lambda_api(platform, tmp_path, name, hostile):
     bootstrap = tmp_path / "bootstrap"
     bootstrap.write_text(LAMBDA.replace("{hostile}", hostile))
     bootstrap.chmod(0o755)
-    before = agent_memory(platform)
+    before = agent_memory(platform, anew=True)
     platform.apply(function(name, code={"path": str(tmp_path)}, runtime="provided", timeout="20s"))
     for _ in range(2):
         r = platform.call(f"/{name}")

@@ -5,10 +5,12 @@ import pathlib
 SECRET = "the-neighbours-secret"
 
 
-def agent_memory(platform):
-    """MiB, the most so far."""
-    status = pathlib.Path(f"/proc/{platform.pid('node-1')}/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0]) >> 10
+def agent_memory(platform, anew=False):
+    """MiB, the most so far, or since it was last asked for `anew`."""
+    process = pathlib.Path(f"/proc/{platform.pid('node-1')}")
+    if anew:
+        (process / "clear_refs").write_text("5")
+    return int((process / "status").read_text().split("VmHWM:")[1].split()[0]) >> 10
 
 
 def instance_processes(function_name):
