@@ -13,7 +13,7 @@ import time
 
 import pytest
 from conftest import _platform
-from harness import EXAMPLES, TOP, Platform, function, left_behind, machine_state, wait_until
+from harness import EXAMPLES, TOP, Platform, children, function, left_behind, machine_state, wait_until
 from test_http_functions import WebSocket, chat, connect, read_until, server, url
 
 AFTER = "10ms"
@@ -309,11 +309,14 @@ def test_forks_of_one_template(platform):
 # ---------------------------------------------------------------- ends
 
 def test_stops_thaw(platform):
-    deploy(platform, "ends", "python3", lifecycle={"preStop": "index.stop"}, scaling={"idleTimeout": "1s"})
-    call(platform, "ends")
-    frozen(platform, "ends")
-    wait_until("scale to zero", lambda: not platform.instances("ends"))
-    wait_until("its last line", lambda: "stopped after 1" in platform.rouse("logs", "ends").stdout)
+    deploy(platform, "idle", "python3", lifecycle={"preStop": "index.stop"}, scaling={"idleTimeout": "1s"})
+    freezes = platform.metric("rouse_freezes_total", node=0)
+    call(platform, "idle")
+    wait_until("a freeze", lambda: platform.metric("rouse_freezes_total", node=0) > freezes)
+    wait_until("scale to zero", lambda: not platform.instances("idle"))
+    wait_until("its last line", lambda: "stopped after 1" in platform.rouse("logs", "idle").stdout)
+    platform.delete("idle")
+    deploy(platform, "ends", "python3", lifecycle={"preStop": "index.stop"})
     call(platform, "ends")
     frozen(platform, "ends")
     pids = marked("ends")
@@ -352,8 +355,7 @@ def test_nothing_stays_frozen_behind_a_dead(who):
             pids = marked("left")
             agent = p.pid(p.nodes[0]["name"])
             victim = agent if who == "agent" else next(
-                int(s.parent.name) for s in pathlib.Path("/proc").glob("[0-9]*/status")
-                if f"\nPPid:\t{agent}\n" in (t := s.read_text()) and t.startswith("Name:\trouse-launcher\n"))
+                c for c in children(agent) if pathlib.Path(f"/proc/{c}/comm").read_text() == "rouse-launcher\n")
             os.kill(victim, signal.SIGKILL)
             wait_until("the end of its processes", lambda: not marked("left"))
             assert pids

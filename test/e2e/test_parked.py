@@ -3,13 +3,14 @@
 What a function sees there is what a start of its own would have shown it; and when there is no zygote, or when its
 environment is none for a parked one, it is started as ever.
 """
+import contextlib
 import json
 import os
 import pathlib
 import signal
 
 import pytest
-from harness import function, wait_until
+from harness import children, function, wait_until
 
 # Read by an interpreter that starts, so a function with it is started; and it means nothing to either.
 NOT_PARKED = {"python3": "PYTHONROUSETEST", "nodejs": "NODE_ROUSE_TEST"}
@@ -91,34 +92,26 @@ def runtime(request):
     return request.param
 
 
-def children(pid):
-    return [int(c) for c in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
 def zygotes(platform):
     """The processes of the node's launcher that are in a cgroup called so."""
     found = []
     for launcher in children(platform.pid("node-1")):
         for pid in children(launcher):
-            try:
+            with contextlib.suppress(OSError):
                 if "/_zygote-" in pathlib.Path(f"/proc/{pid}/cgroup").read_text():
                     found.append(pid)
-            except OSError:
-                pass
     return found
+
+
+def executable(pid):
+    with contextlib.suppress(OSError):
+        return os.readlink(f"/proc/{pid}/exe")
 
 
 def builders_of(platform, pid):
-    exe = os.readlink(f"/proc/{pid}/exe")
-    found = []
-    for launcher in children(platform.pid("node-1")):
-        for p in children(launcher):
-            try:
-                if p != pid and os.readlink(f"/proc/{p}/exe") == exe:
-                    found.append(p)
-            except OSError:
-                pass
-    return found
+    """None of a zygote that has just ended."""
+    exe = executable(pid)
+    return exe and [p for launcher in children(platform.pid("node-1")) for p in children(launcher) if p != pid and executable(p) == exe]
 
 
 def zygote_at_work(platform):
