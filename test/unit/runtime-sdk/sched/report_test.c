@@ -393,11 +393,21 @@ static void dump(void)
     close(ends[0]);
 }
 
-static _Atomic bool enough;
+/* Until a report says so. */
+static void until_told(const char *text)
+{
+    do {
+        MUST_BE(rouse_sleep(ROUSE_MS), 0);
+        dump();
+    } while (!strstr(said, text));
+}
+
+static _Atomic bool spins, enough;
 
 FUNCTION void spin_along(void *arg)
 {
     (void)arg;
+    spins = true;
     while (!enough)
         sink += rouse_now() != 0; /* in libc, where ThreadSanitizer lets signals through */
 }
@@ -429,9 +439,12 @@ static void look_around(void *arg)
     spawn_named("narrow", nearly_full, 16 << 10);
     MUST_BE(rouse_spawn(wait_for_ever, NULL), 0);
     MUST_BE(rouse_spawn(wait_for_ever, NULL), 0);
-    MUST_BE(rouse_sleep(20 * ROUSE_MS), 0);
+    until_told(" \"patient\" [channel receive");
+    until_told(" \"narrow\" [sleep");
+    until_told("\n2 tasks [sleep");
     spawn_named("busy", spin_along, 0);
-    MUST_BE(rouse_sleep(ROUSE_MS), 0);
+    while (!spins)
+        MUST_BE(rouse_sleep(ROUSE_MS), 0);
     spawn_named("young", nothing, 0);
     dump();
     fwrite(said, 1, said_size, stderr);
@@ -542,7 +555,8 @@ static void ready_and_wait(void *arg)
 {
     (void)arg;
     spawn_named("spinner", spin_along, 0);
-    MUST_BE(rouse_sleep(ROUSE_MS), 0);
+    while (!spins)
+        MUST_BE(rouse_sleep(ROUSE_MS), 0);
     dprintf(STDERR_FILENO, "ready\n");
     wait_for_ever(NULL);
     sink = 1;
