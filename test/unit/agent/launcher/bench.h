@@ -37,6 +37,7 @@ struct bench {
     struct network_config network; /* for bench_launch() */
     struct loop_timer limit;
     char want; /* stop the loop at: 's'tarted, 'e'nd, 'l'ost */
+    bool v1_only;
     int started, failed, exited, lost;
     int many; /* run_many()'s ends that have not come */
     struct sandbox_started at;
@@ -190,6 +191,7 @@ static inline void bench_launch(struct bench *b, bool v1_only, const struct laun
     struct err e = {0};
     int r = launcher_start(&config, &b->launcher, &e);
 
+    b->v1_only = v1_only;
     ck_assert_msg(r == 0, "%s", e.message);
     ck_assert_int_eq(loop_new(&b->loop), 0);
     ck_assert_int_eq(launcher_attach(b->launcher, b->loop, ops, b), 0);
@@ -317,30 +319,41 @@ static inline void run_many(struct bench *b, struct sandbox_spec s, int count)
     ck_assert_int_eq(b->failed, 0);
 }
 
-/* Asks for it, and waits until the cgroup's own file says so. */
-static inline void freeze_and_wait(const struct bench *b, const char *cgroup)
+/* Waits until the kernel says so of a cgroup whose freezing was asked for. */
+static inline void wait_frozen(const struct bench *b, const char *cgroup)
 {
+    const uint64_t patience = clock_monotonic_ns() + LIMIT;
     struct cgroups c;
     struct names names;
-    char path[64], text[16] = "";
+    char path[64];
 
     ck_assert_int_eq(names_init(b->state, &names), 0);
-    ck_assert_int_eq(cgroups_init(&c, names.cgroup, false), 0);
+    ck_assert_int_eq(cgroups_init(&c, names.cgroup, b->v1_only), 0);
     cgroups_open(&c);
-    ck_assert_int_eq(launcher_freeze(b->launcher, cgroup, true), 0);
     for (size_t i = 0; i < c.count; i++) {
         const struct cgroup_tree *t = &c.trees[i];
+        char text[256] = "";
 
         if (!(t->controllers & 1u << CGROUP_FREEZER))
             continue;
-        snprintf(path, sizeof(path), "%s/%s", cgroup, t->v2 ? "cgroup.freeze" : "freezer.state");
-        while (strncmp(text, t->v2 ? "1" : "FROZEN", t->v2 ? 1 : 6)) {
+        snprintf(path, sizeof(path), "%s/%s", cgroup, t->v2 ? "cgroup.events" : "freezer.state");
+        while (!strstr(text, t->v2 ? "frozen 1" : "FROZEN")) {
             cleanup_fd int fd = openat(t->dir, path, O_RDONLY | O_CLOEXEC);
+            ssize_t n;
 
             ck_assert_int_ge(fd, 0);
-            ck_assert_int_gt(read(fd, text, sizeof(text) - 1), 0);
+            n = read(fd, text, sizeof(text) - 1);
+            ck_assert_int_gt(n, 0);
+            text[n] = '\0';
+            ck_assert_msg(clock_monotonic_ns() < patience, "%s stays %s", path, text);
             sched_yield();
         }
     }
     cgroups_done(&c);
+}
+
+static inline void freeze_and_wait(const struct bench *b, const char *cgroup)
+{
+    ck_assert_int_eq(launcher_freeze(b->launcher, cgroup, true), 0);
+    wait_frozen(b, cgroup);
 }

@@ -9,7 +9,8 @@ static bool frozen(struct bench *b, bool v1_only)
 {
     static const char *const busy[] = {"/bin/sh", "-c",
                                        "trap 'exit 4' TERM; echo ready; while :; do :; done", NULL};
-    struct sandbox_usage before = {0}, after;
+    const struct timespec would_run = {.tv_nsec = 20 * 1000 * 1000};
+    struct sandbox_usage before, after;
     char ready[6];
     int r;
 
@@ -28,14 +29,11 @@ static bool frozen(struct bench *b, bool v1_only)
         printf("skipped: no %sfreezer here\n", v1_only ? "v1 " : "");
         return false;
     }
-    for (int still = 0; still < 2;) {
-        struct timespec pause = {.tv_nsec = 20 * 1000 * 1000};
-
-        nanosleep(&pause, NULL);
-        ck_assert_int_eq(launcher_usage(b->launcher, b->at.cgroup, &after), 0);
-        still = after.cpu_ns && after.cpu_ns == before.cpu_ns ? still + 1 : 0;
-        before = after;
-    }
+    wait_frozen(b, b->at.cgroup);
+    ck_assert_int_eq(launcher_usage(b->launcher, b->at.cgroup, &before), 0);
+    nanosleep(&would_run, NULL);
+    ck_assert_int_eq(launcher_usage(b->launcher, b->at.cgroup, &after), 0);
+    ck_assert(before.cpu_ns && after.cpu_ns == before.cpu_ns);
     return true;
 }
 
