@@ -21,7 +21,7 @@ static struct call {
 } calls[CALLS];
 static struct loop *loop;
 static struct runtime_link *l;
-static bool closed;
+static bool closed, forked;
 static unsigned hooks_out;
 
 static struct call *running(struct runtime_call *c)
@@ -96,6 +96,12 @@ static void on_hook(void *user, enum frame_hook_kind hook, const struct function
     if (!hooks_out-- || closed)
         abort();
 }
+static void on_no_fork(void *user, uint64_t id, const struct function_error *e)
+{
+    (void)user;
+    if (!id || !e->type || !forked || closed)
+        abort();
+}
 static void on_log(void *user, const char *request_id, const char *line, size_t n)
 {
     (void)user, (void)request_id, (void)line, (void)n;
@@ -118,6 +124,7 @@ static const struct runtime_link_ops ops = {
     .on_body = on_body,
     .on_room = on_room,
     .on_hook = on_hook,
+    .on_no_fork = on_no_fork,
     .on_log = on_log,
     .on_closed = on_closed,
 };
@@ -172,13 +179,15 @@ static void begin(int *ret_fd)
         listen(c.frames_fd, 1) < 0 || getsockname(c.frames_fd, (struct sockaddr *)&a, &size) < 0 ||
         runtime_link_new(&c, &l) < 0 || connect(*ret_fd, (struct sockaddr *)&a, size) < 0)
         abort();
-    closed = false;
+    closed = forked = false;
     hooks_out = 0;
 }
 
 /* What an agent does. */
 static void act(unsigned what, struct call *k, const uint8_t *p, size_t n)
 {
+    uint64_t id;
+
     switch (what % 6) {
     case 0:
         if (k->running)
@@ -204,7 +213,10 @@ static void act(unsigned what, struct call *k, const uint8_t *p, size_t n)
             runtime_link_cancel(l, &k->call);
         break;
     case 4:
-        hooks_out = runtime_link_hook(l, HOOK_PRE_STOP, "stop", 1) == 0;
+        if (what & 64)
+            forked |= runtime_link_fork(l, &id) == 0;
+        else
+            hooks_out = runtime_link_hook(l, HOOK_PRE_STOP, "stop", 1) == 0;
         break;
     default:
         if (k->running && closed) {
