@@ -82,8 +82,9 @@ START_TEST(calls)
         wanted_work += f->rate * 24 * 3600 * f->duration;
     }
     for (trace_next(t, &k); k.at < end; trace_next(t, &k)) {
-        ck_assert_uint_ge(k.at, last);
-        ck_assert_uint_lt(k.function, 300);
+        if (k.at < last || k.function >= 300) /* an assertion for each would take most of the time */
+            ck_abort_msg("function %u at %llu, after %llu", k.function, (unsigned long long)k.at,
+                         (unsigned long long)last);
         last = k.at;
         had++;
         work += (double)k.duration / NS_PER_S;
