@@ -19,11 +19,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 enum { EXIT_USAGE = 2, SECRET_BYTES = 32, SECRET_FILE_MAX = 4096 };
 
@@ -99,9 +101,24 @@ static int secrets(struct controller *c, struct err *e)
 
 /* ---- parts */
 
+/* `rouse`, which stands beside this program. */
+static int beside(char out[PATH_MAX])
+{
+    ssize_t n = readlink("/proc/self/exe", out, PATH_MAX - 8);
+    char *slash;
+
+    if (n < 0)
+        return -errno;
+    out[n] = '\0';
+    slash = strrchr(out, '/');
+    strcpy(slash ? slash + 1 : out, "rouse");
+    return 0;
+}
+
 static int build_brain(struct controller *c, struct err *e)
 {
     const struct controller_options *o = &c->options;
+    char program[PATH_MAX] = "";
     struct brain_config brain = {
         .queue_deadline_ns = o->queue_deadline_ns,
         .queue_per_function = o->queue_per_function,
@@ -112,9 +129,16 @@ static int build_brain(struct controller *c, struct err *e)
         .peer_secret = c->peer_secret,
         .activator_address = o->front_address,
         .prometheus = o->prometheus,
+        .node_process = o->platform ? program : NULL,
+        .node_platform = o->platform,
+        .node_hooks = o->node_hooks,
+        .node_control = o->control_address,
     };
-    int r = store_open_sqlite(o->state, &c->store, e);
+    int r = beside(program);
 
+    if (r < 0)
+        return err_errno(e, -r, "/proc/self/exe");
+    r = store_open_sqlite(o->state, &c->store, e);
     if (r == 0)
         r = packages_open(o->state, &c->packages, e);
     if (r == 0)
@@ -163,6 +187,8 @@ static int build_servers(struct controller *c, struct err *e)
         .packages = c->packages,
         .external = o->prometheus != NULL,
         .figures = {{"front", NULL, front_metrics, NULL}},
+        .process_pools = o->platform,
+        .hook_pools = o->node_hooks,
     };
     char address[128], url[160];
     int r = front_new(&front, &c->front);

@@ -1,7 +1,7 @@
 /* admission_pool.c - names that leave room for those of nodes, a provider that is there and stays. */
 #include "api/admission_pool.h"
 
-#include "api/validate.h"
+#include "scheduler/traits.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -39,10 +39,38 @@ static void check_provider(struct admission *a, const char *provider, struct pro
         problems_add(p, PROBLEM_FORBIDDEN, "spec.hook", "Forbidden: the provider is process");
 }
 
+static void check_pair(const char *field, const char *key, const char *value, struct problems *p)
+{
+    const char *why = trait_key_problem(key);
+
+    if (!why && trait_reserved(key))
+        why = "it is given by the platform";
+    if (!why)
+        why = trait_value_problem(value ? value : "");
+    if (why)
+        problems_add(p, PROBLEM_INVALID, field, "Invalid value: \"%.100s\": %s", key, why);
+}
+
+static void check_labels(struct json_object *labels, struct problems *p)
+{
+    if (!labels)
+        return;
+    json_object_object_foreach(labels, name, value)
+        check_pair("spec.template.labels", name, json_object_get_string(value), p);
+}
+
+static void check_taints(struct json_object *taints, struct problems *p)
+{
+    for (size_t i = 0; taints && i < json_object_array_length(taints); i++) {
+        struct json_object *o = json_object_array_get_idx(taints, i);
+
+        check_pair("spec.template.taints", json_object_get_string(get(o, "key")),
+                   json_object_get_string(get(o, "value")), p);
+    }
+}
+
 void admission_check_pool(struct admission *a, struct problems *p)
 {
-    struct json_object *labels = get(get(a->spec, "template"), "labels");
-
     if (strlen(a->name_text) > POOL_NAME_MAX)
         problems_add(p, PROBLEM_TOO_LONG, "metadata.name",
                      "Too long: may not be more than %d bytes: the names of its nodes begin with it",
@@ -50,15 +78,6 @@ void admission_check_pool(struct admission *a, struct problems *p)
     /* What goes on when the pool is on its way out must not be refused for a flag that changed. */
     if (!a->old || !a->old->content->deleting)
         check_provider(a, json_object_get_string(get(a->spec, "provider")), p);
-    if (!labels)
-        return;
-    json_object_object_foreach(labels, name, value)
-    {
-        (void)value;
-        if (!validate_qualified_name(name))
-            problems_add(p, PROBLEM_INVALID, "spec.template.labels",
-                         "Invalid value: \"%.100s\": name part must consist of alphanumeric characters, "
-                         "'-', '_' or '.', at most 63",
-                         name);
-    }
+    check_labels(get(get(a->spec, "template"), "labels"), p);
+    check_taints(get(get(a->spec, "template"), "taints"), p);
 }

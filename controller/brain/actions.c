@@ -82,6 +82,8 @@ void actions_done(struct actions *a)
     for (struct action *it = a->first; it; it = it->next)
         if (it->kind == ACTION_PUBLISH)
             function_unref(it->object.owner);
+        else if (it->kind == ACTION_PROVIDER)
+            pool_spec_unref(it->provider->pool);
     for (struct arena_block *b = a->arena, *next; b; b = next) {
         next = b->next;
         free(b);

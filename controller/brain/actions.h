@@ -6,6 +6,7 @@
 #include "activator/grant.h"
 #include "brain/messages.h"
 #include "brain/registry.h"
+#include "nodes/provider.h"
 
 enum action_kind {
     ACTION_SEND,    /* a message to an agent */
@@ -16,6 +17,7 @@ enum action_kind {
     ACTION_UNPUBLISH,
     ACTION_FINALIZE,      /* what hung on a deleted object is gone */
     ACTION_OBJECT_STATUS, /* the status of an object of another kind, as JSON */
+    ACTION_PROVIDER,      /* a question to a pool's provider of nodes */
     ACTION_LOG,           /* a line for the controller's log */
     ACTION_QUERY,         /* what an external metric says; core_external() is the answer */
 };
@@ -48,6 +50,7 @@ struct action {
             enum object_kind kind;
             const char *key, *status; /* FINALIZE: without status */
         } stored;
+        struct provider_request *provider; /* its reference is the list's */
         struct {
             bool warning;
             const char *text;

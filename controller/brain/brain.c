@@ -64,6 +64,9 @@ static void carry_out(struct brain *b, const struct action *a)
         if (b->prometheus)
             prometheus_ask(b->prometheus, a->query.key, a->query.metric, a->query.text);
         break;
+    case ACTION_PROVIDER:
+        brain_provider_ask(b, a->provider);
+        break;
     case ACTION_LOG:
         if (a->log.warning)
             log_warn("%s", a->log.text);
@@ -133,6 +136,14 @@ static void on_external(void *user, const struct prometheus_answer *a)
     brain_touch(b);
 }
 
+static void on_pool(void *user, struct pool_spec *old, struct pool_spec *now)
+{
+    struct brain *b = user;
+
+    core_pool(b->core, loop_now(b->loop), old, now, &b->actions);
+    brain_touch(b);
+}
+
 int brain_new(const struct brain_config *c, struct registry *r, struct brain **ret)
 {
     struct core_config config = core_defaults;
@@ -162,6 +173,8 @@ int brain_new(const struct brain_config *c, struct registry *r, struct brain **r
             &(struct prometheus_config){
                 .url = c->prometheus, .loop = b->loop, .on_answer = on_external, .user = b},
             &b->prometheus);
+    if (e == 0)
+        e = brain_provider_configure(b, c);
     if (e < 0) {
         brain_free(b);
         return e;
@@ -170,7 +183,8 @@ int brain_new(const struct brain_config *c, struct registry *r, struct brain **r
     b->turn.fn = on_turn;
     b->timer.fn = on_timer;
     registry_observe(
-        r, &(struct registry_observer){.on_function = on_function, .on_node = on_node, .user = b});
+        r, &(struct registry_observer){
+               .on_function = on_function, .on_pool = on_pool, .on_node = on_node, .user = b});
     *ret = b;
     return 0;
 }
@@ -204,6 +218,7 @@ void brain_drain(struct brain *b)
 {
     b->control = NULL;
     prometheus_stop(b->prometheus);
+    providers_stop(b->providers);
     b->drained.fn = on_drained;
     loop_post(b->loop, &b->drained);
     loop_run(b->loop);
@@ -215,6 +230,7 @@ struct brain *brain_free(struct brain *b)
         return NULL;
     brain_logs_done(b);
     brain_tickets_done(b);
+    brain_provider_done(b);
     actions_done(&b->actions);
     b->core = core_free(b->core);
     b->prometheus = prometheus_free(b->prometheus);

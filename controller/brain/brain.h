@@ -22,6 +22,8 @@ struct brain_config {
     const char *activator_address;            /* "tcp://127.0.0.1:7081", told to agents */
     uint32_t stable_window_s, panic_window_s; /* 0: 60, 6 */
     const char *prometheus;                   /* URL of the external metrics'; NULL: none */
+    /* Of pools of nodes; provider.h. NULL: no such provider. */
+    const char *node_process, *node_platform, *node_hooks, *node_control;
 };
 
 int brain_new(const struct brain_config *c, struct registry *r,

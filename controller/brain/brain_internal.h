@@ -21,7 +21,9 @@ struct brain {
     uint64_t next_ticket;
     struct map tickets; /* the front's, by id */
     uint64_t next_log;
-    struct map logs; /* by the request's id */
+    struct map logs;             /* by the request's id */
+    struct providers *providers; /* NULL: no pool has asked for anything */
+    char *node_texts[4];         /* process, platform, hooks, control of struct brain_config */
 };
 
 /* Something happened: the core decides at the end of this turn. */
@@ -32,6 +34,11 @@ int brain_send(struct brain *b, uint64_t peer, const ControllerMessage *m);
 void brain_log_chunk(struct brain *b, uint64_t peer, const LogChunk *m);
 void brain_log_peer_gone(struct brain *b, uint64_t peer);
 void brain_logs_done(struct brain *b);
+
+/* ---- brain_provider.c */
+int brain_provider_configure(struct brain *b, const struct brain_config *c);
+void brain_provider_ask(struct brain *b, const struct provider_request *q);
+void brain_provider_done(struct brain *b);
 
 /* ---- brain_ticket.c */
 void brain_ticket_answer(struct brain *b, uint64_t ticket, const struct grant *g);

@@ -53,7 +53,8 @@ int core_new(const struct core_config *config, uint64_t now, struct core **ret)
     c->config.activator_address = strdup(config->activator_address ? config->activator_address : "");
     c->changes = calloc(CHANGES_MAX, sizeof(*c->changes));
     if (!c->config.peer_secret || !c->config.activator_address || !c->changes ||
-        nodes_new(&c->nodes) < 0 || activator_new(&limits, &c->activator) < 0) {
+        nodes_new(&c->nodes) < 0 || pools_new(&c->pools) < 0 ||
+        activator_new(&limits, &c->activator) < 0) {
         core_free(c);
         return -ENOMEM;
     }
@@ -76,6 +77,7 @@ struct core *core_free(struct core *c)
     route_done(c);
     c->nodes = nodes_free(c->nodes);
     wishes_done(c);
+    c->pools = pools_free(c->pools);
     c->activator = activator_free(c->activator);
     for (size_t i = 0; c->changes && i < CHANGES_MAX; i++)
         free(c->changes[i].key);
@@ -177,6 +179,7 @@ void core_turn(struct core *c, uint64_t now, struct actions *out)
     if (c->capacity_changed)
         retry_unplaced(c);
     scale_turn(c);
+    pools_turn(c);
     sync_routes(c);
     instances_leaving(c);
     fn_deletions(c);
@@ -205,6 +208,8 @@ uint64_t core_due(const struct core *c)
     earlier(&at, activator_next_deadline(c->activator));
     earlier(&at, agents_due(c));
     earlier(&at, fn_statuses_due(c));
+    if (!core_adopting(c)) /* whose end is due, too */
+        earlier(&at, pools_due(c->pools) < c->now ? c->now : pools_due(c->pools));
     list_for_each(it, &c->backoff)
         earlier(&at, list_entry(it, struct revision, backoff_link)->retry_at);
     list_for_each(it, &c->deleting)

@@ -37,6 +37,12 @@ void core_function(struct core *c, uint64_t now, struct function *old, struct fu
 /* By the node's name; remembered for one that is not there. */
 void core_node(struct core *c, uint64_t now, const char *name, const struct node_wanted *w,
                struct actions *out);
+/* As registry_observer.on_pool. */
+void core_pool(struct core *c, uint64_t now, struct pool_spec *old, struct pool_spec *spec,
+               struct actions *out);
+/* The answer to an ACTION_PROVIDER. */
+void core_provider(struct core *c, uint64_t now, const struct provider_answer *a,
+                   struct actions *out);
 void core_agent_message(struct core *c, uint64_t now, uint64_t peer, const AgentMessage *m,
                         struct actions *out);
 void core_agent_closed(struct core *c, uint64_t now, uint64_t peer, const char *reason,

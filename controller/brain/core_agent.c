@@ -256,7 +256,7 @@ void core_agent_message(struct core *c, uint64_t now, uint64_t peer, const Agent
 
 /* ---- silence */
 
-static void node_lost(struct core *c, struct node *n, const char *why)
+void node_lost(struct core *c, struct node *n, const char *why)
 {
     nodes_lost(n, c->now);
     list_for_each(it, &n->instances)

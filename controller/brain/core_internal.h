@@ -12,6 +12,7 @@
  *   core_shrink.c     who leaves
  *   core_place.c      where, and who makes way
  *   core_drain.c      cordon and drain
+ *   core_pool.c       node pools
  *   core_sync.c       Desired, Routes, SlotWanted
  *   core_publish.c    objects for the API
  *   core_metrics.c    figures */
@@ -25,6 +26,7 @@
 #include "brain/core.h"
 #include "instance_state.h"
 #include "nodes/nodes.h"
+#include "nodes/pool.h"
 
 #include <errno.h>
 #include <string.h>
@@ -220,6 +222,7 @@ struct core {
     struct epoch_domain epochs;
     struct nodes *nodes;
     struct map wishes; /* core_drain.c: what users want of nodes */
+    struct pools *pools;
     struct activator *activator;
     struct list active, dirty, status, deleting, leaving, added, dead, backoff, slots, nodes_dirty,
         wanted;
@@ -243,6 +246,7 @@ struct core {
     struct histogram wait;
     uint64_t refused[REFUSED_COUNT];
     uint64_t decisions[REASON_COUNT]; /* that changed what is requested */
+    uint64_t pool_steps[POOL_GONE + 1], pool_failures;
 };
 
 /* ---- core.c */
@@ -323,6 +327,14 @@ void revision_settle(struct revision *r); /* forgives */
 /* ---- core_agent.c */
 void agents_tick(struct core *c); /* leases */
 uint64_t agents_due(const struct core *c);
+
+void node_lost(struct core *c, struct node *n, const char *why);
+
+/* ---- core_pool.c */
+void pools_turn(struct core *c);
+/* Might a node that a pool could add take one of its instances? */
+bool pools_help(struct core *c, const struct revision *r);
+void pools_metrics(struct core *c, struct buffer *out);
 
 /* ---- core_drain.c */
 /* Keeps new instances away from it, or no longer. */

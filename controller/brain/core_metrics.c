@@ -72,6 +72,7 @@ void core_metrics(struct core *c, uint64_t now, struct buffer *out)
     for (size_t k = 0; k < nodes_count(c->nodes); k++)
         states[nodes_at(c->nodes, k)->state].count++;
     node_metrics(out, states, NODE_STATE_COUNT, c->halted);
+    pools_metrics(c, out);
 }
 
 bool core_count(struct core *c, const char *key, struct core_counts *ret)

@@ -191,7 +191,7 @@ static void no_room(struct core *c, struct placing *p, struct revision *r,
         r->unplaced_since = c->now;
     r->unplaced = r->deficit;
     r->deficit = 0;
-    r->impossible = why == -ENXIO && !absent;
+    r->impossible = why == -ENXIO && !absent && !pools_help(c, r);
     fn_status_dirty(c, r->fn, false);
     if (why == -ENOSPC) {
         count_promised(c, p);

@@ -43,6 +43,12 @@ const char controller_help[] =
     "  --panic-window DURATION      1s to the stable window (6s)\n"
     "  --prometheus URL             what is asked for scaling.metrics of type External (none)\n"
     "\n"
+    "Pools of nodes\n"
+    "  --platform DIR               the directory of `rouse up`, which says this itself: agents of provider\n"
+    "                               process are started there (none)\n"
+    "  --node-hooks DIR             programs of provider hook: whoever may apply a NodePool may have one of\n"
+    "                               them run, as this program's user (none)\n"
+    "\n"
     "Clients, of API and front; time-outs from 100ms to 1h\n"
     "  --header-timeout DURATION    until a request's first line and headers have come (10s)\n"
     "  --body-timeout DURATION      without a KiB more of a body that is read (30s)\n"
@@ -104,6 +110,8 @@ const struct daemon_flag controller_flags[CONTROLLER_FLAGS] = {
             "is not a duration from 6s to 1h"),
     LIMITED(duration, "--panic-window", panic_window_ns, NS_PER_S, WINDOW_MAX,
             "is not a duration from 1s to 1h"),
+    TEXT("--platform", platform),
+    TEXT("--node-hooks", node_hooks),
     HTTP_TIMEOUT_FLAGS(struct controller_options, clients),
     TEXT("--prometheus", prometheus),
     {.name = "--reactor",

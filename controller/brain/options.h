@@ -9,7 +9,7 @@
 
 enum controller_mode { CONTROLLER_RUN, CONTROLLER_CRD, CONTROLLER_HELP, CONTROLLER_SHOW_VERSION };
 
-enum { CONTROLLER_FLAGS = 22 };
+enum { CONTROLLER_FLAGS = 24 };
 struct controller_options { /* strings live as daemon_flag.take says, or are static */
     enum controller_mode mode;
     const char *state;
@@ -18,6 +18,8 @@ struct controller_options { /* strings live as daemon_flag.take says, or are sta
     const char *tls_cert, *tls_key; /* of the control channel; NULL: plain */
     const char *gateway_url;        /* NULL: the front's */
     const char *prometheus;         /* URL; NULL: no external metrics */
+    const char *platform;           /* NULL: nodes of provider process cannot be made */
+    const char *node_hooks;         /* NULL: nor those of hooks */
     bool insecure_http;
     uint64_t queue_deadline_ns;
     uint64_t body_limit; /* bytes, each way; 0: the default */

@@ -49,6 +49,11 @@ static int copy(const char *text, char **ret)
     return *ret ? 0 : -ENOMEM;
 }
 
+static int by_key(const void *a, const void *b)
+{
+    return strcmp(((const struct trait *)a)->key, ((const struct trait *)b)->key);
+}
+
 static int read_labels(struct json_object *o, struct pool_template *t)
 {
     int r = 0;
@@ -60,11 +65,13 @@ static int read_labels(struct json_object *o, struct pool_template *t)
         return -ENOMEM;
     json_object_object_foreach(o, name, value)
     {
-        struct pool_label *l = &t->labels[t->label_count++];
+        struct trait *l = &t->labels[t->label_count++];
 
-        r = r < 0 ? r : copy(name, &l->name);
+        r = r < 0 ? r : copy(name, &l->key);
         r = r < 0 ? r : copy(json_object_get_string(value), &l->value);
     }
+    if (r == 0)
+        qsort(t->labels, t->label_count, sizeof(*t->labels), by_key);
     return r;
 }
 
@@ -78,11 +85,10 @@ static int read_taints(struct json_object *list, struct pool_template *t)
         return -ENOMEM;
     for (size_t i = 0; i < n && r == 0; i++) {
         struct json_object *o = json_object_array_get_idx(list, i);
-        struct pool_taint *to = &t->taints[t->taint_count++];
+        struct trait *to = &t->taints[t->taint_count++];
 
         r = copy(text_of(o, "key"), &to->key);
         r = r < 0 ? r : copy(text_of(o, "value"), &to->value);
-        r = r < 0 ? r : copy(text_of(o, "effect"), &to->effect);
     }
     return r;
 }

@@ -17,13 +17,12 @@ struct pool_spec *pool_spec_unref(struct pool_spec *s)
     if (!s || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1)
         return NULL;
     for (size_t i = 0; i < t->label_count; i++) {
-        free(t->labels[i].name);
+        free(t->labels[i].key);
         free(t->labels[i].value);
     }
     for (size_t i = 0; i < t->taint_count; i++) {
         free(t->taints[i].key);
         free(t->taints[i].value);
-        free(t->taints[i].effect);
     }
     free(t->labels);
     free(t->taints);

@@ -2,6 +2,7 @@
  *
  * Immutable and reference counted (atomic): any thread may hold one. */
 #pragma once
+#include "scheduler/traits.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -12,19 +13,13 @@ enum {
 };
 enum pool_provider { POOL_PROCESS, POOL_HOOK };
 
-struct pool_label {
-    char *name, *value;
-};
-struct pool_taint {
-    char *key, *value, *effect;
-};
-struct pool_template {  /* what a node of the pool has */
-    uint64_t memory;    /* bytes for instances */
-    uint64_t cpu;       /* thousandths */
-    char *architecture; /* "": that of the other nodes */
-    struct pool_label *labels;
+struct pool_template {    /* what a node of the pool has */
+    uint64_t memory;      /* bytes for instances */
+    uint64_t cpu;         /* thousandths */
+    char *architecture;   /* "": that of the other nodes */
+    struct trait *labels; /* sorted by key */
     size_t label_count;
-    struct pool_taint *taints;
+    struct trait *taints; /* NoSchedule, all of them */
     size_t taint_count;
 };
 

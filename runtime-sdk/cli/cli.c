@@ -14,10 +14,24 @@ static const struct command command_version = {
     run_version};
 
 static const struct command *const commands[] = {
-    &command_new,    &command_run,     &command_build,      &command_deploy, &command_up,
-    &command_down,   &command_status,  &command_apply,      &command_get,    &command_delete,
-    &command_invoke, &command_logs,    &command_kubeconfig, &command_cordon, &command_uncordon,
-    &command_drain,  &command_version,
+    &command_new,
+    &command_run,
+    &command_build,
+    &command_deploy,
+    &command_up,
+    &command_down,
+    &command_status,
+    &command_apply,
+    &command_get,
+    &command_delete,
+    &command_invoke,
+    &command_logs,
+    &command_kubeconfig,
+    &command_cordon,
+    &command_uncordon,
+    &command_drain,
+    &command_node_provider,
+    &command_version,
 };
 
 static int run_version(const struct command *c, int argc, char **argv)
@@ -40,7 +54,7 @@ static void print_help(FILE *to)
           "COMMAND [FLAGS]\n\n",
           to);
     for (size_t i = 0; i < ARRAY_LEN(commands); i++)
-        fprintf(to, "  %-12s %s\n", commands[i]->name, commands[i]->summary);
+        fprintf(to, "  %-13s %s\n", commands[i]->name, commands[i]->summary);
     fputs("\nFlags of every command:\n"
           "  --api URL            the API (else $ROUSE_API, else what `rouse up` wrote, else "
           "http://127.0.0.1:7080)\n"

@@ -60,5 +60,6 @@ const char *color_off(void);
 
 extern const struct command command_up, command_down, command_status, command_apply, command_get,
     command_delete, command_invoke, command_logs, command_kubeconfig, command_new, command_build,
-    command_run, command_deploy, command_cordon, command_uncordon, command_drain;
+    command_run, command_deploy, command_cordon, command_uncordon, command_drain,
+    command_node_provider;
 int cli_main(int argc, char **argv);

@@ -38,7 +38,7 @@ static int run_down(const struct command *c, int argc, char **argv)
         printf("Nothing runs.\n");
         return EXIT_DONE;
     }
-    lock = daemons_lock(state);
+    lock = daemons_lock(state, LOCK_SECONDS);
     if (lock == -EWOULDBLOCK)
         return fail("another rouse up or down is at work in %s", state);
     if (lock < 0)

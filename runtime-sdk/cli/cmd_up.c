@@ -31,6 +31,7 @@ struct up {
     char state[PATH_MAX]; /* absolute */
     const char *runtimes, *only;
     long nodes, offset; /* nodes -1: not said */
+    bool bridge;        /* one node, too, has a network of its own */
     char prefix[16];    /* of the nodes' network */
     struct platform p;
 };
@@ -90,6 +91,11 @@ static void place_node(struct up *u, unsigned i)
     url(n->metrics, host, PORT_METRICS, u);
 }
 
+static bool apart(const struct up *u)
+{
+    return u->nodes > 1 || u->bridge;
+}
+
 static int plan(struct up *u)
 {
     struct err e = {0};
@@ -104,7 +110,7 @@ static int plan(struct up *u)
     u->p.node_count = (unsigned)u->nodes;
     for (unsigned i = 0; i < u->p.node_count; i++)
         snprintf(u->p.nodes[i].name, sizeof(u->p.nodes[i].name), "node-%u", i + 1);
-    if (u->nodes > 1) {
+    if (apart(u)) {
         if (network_plan(&u->p, u->prefix, &e) < 0)
             return fail("%s", e.message);
         snprintf(host, sizeof(host), "%s1", u->prefix);
@@ -168,7 +174,7 @@ static int make_network(struct up *u)
     struct err e = {0};
     int r;
 
-    if (u->nodes < 2)
+    if (!apart(u))
         return EXIT_DONE;
     r = make_token(u);
     if (r != EXIT_DONE)
@@ -279,12 +285,14 @@ static int bring_up(struct up *u, bool fresh)
     return r;
 }
 
-static bool has_node(const struct platform *p, const char *name)
+/* But for those of pools. */
+static unsigned own_nodes(const struct platform *p)
 {
+    unsigned n = 0;
+
     for (unsigned i = 0; i < p->node_count; i++)
-        if (strcmp(p->nodes[i].name, name) == 0)
-            return true;
-    return false;
+        n += !p->nodes[i].pool[0];
+    return n;
 }
 
 static int up(struct up *u)
@@ -294,18 +302,18 @@ static int up(struct up *u)
 
     if (r != EXIT_DONE)
         return r;
-    lock = daemons_lock(u->state);
+    lock = daemons_lock(u->state, LOCK_SECONDS);
     if (lock == -EWOULDBLOCK)
         return fail("another rouse up or down is at work in %s", u->state);
     if (lock < 0)
         return fail("%s/lock: %s", u->state, strerror(-lock));
     if (platform_load(u->state, &u->p) == 0 && anything(u, process_running)) {
-        if (u->only && !has_node(&u->p, u->only))
+        if (u->only && platform_node_index(&u->p, u->only) < 0)
             return fail("there is no node %s", u->only);
-        if (u->nodes > 0 && u->p.node_count != (unsigned)u->nodes)
+        if (u->nodes > 0 && own_nodes(&u->p) != (unsigned)u->nodes)
             return fail("what runs in %s has %u node%s: `rouse down` first, then `rouse up --nodes "
                         "%ld`",
-                        u->state, u->p.node_count, u->p.node_count == 1 ? "" : "s", u->nodes);
+                        u->state, own_nodes(&u->p), own_nodes(&u->p) == 1 ? "" : "s", u->nodes);
         r = settings_resolve(&u->s);
         return r >= 0 ? r : bring_up(u, false);
     }
@@ -314,7 +322,7 @@ static int up(struct up *u)
     u->p = (struct platform){0};
     u->nodes = u->nodes > 0 ? u->nodes : 1;
     r = plan(u);
-    if (r == EXIT_DONE && u->nodes > 1)
+    if (r == EXIT_DONE && apart(u))
         r = make_token(u);
     if (r == EXIT_DONE)
         r = settings_resolve(&u->s);
@@ -325,6 +333,7 @@ static int run_up(const struct command *c, int argc, char **argv)
 {
     static struct up u = {.nodes = -1};
     const struct flag flags[] = {{"nodes", 0, FLAG_NUMBER, &u.nodes},
+                                 {"bridge", 0, FLAG_BOOL, &u.bridge},
                                  {"port-offset", 0, FLAG_NUMBER, &u.offset},
                                  {"runtimes", 0, FLAG_TEXT, &u.runtimes},
                                  {"node", 0, FLAG_TEXT, &u.only}};
@@ -340,7 +349,7 @@ static int run_up(const struct command *c, int argc, char **argv)
         return usage(c, "--nodes is 1 to %d, not %ld", NODES_MAX, u.nodes);
     if (u.offset > 65535 - PORT_METRICS)
         return usage(c, "--port-offset is at most %d", 65535 - PORT_METRICS);
-    if (u.nodes > 1 && geteuid() != 0)
+    if (apart(&u) && geteuid() != 0)
         return fail("several nodes are network namespaces, and those need root");
     if (!u.s.state)
         u.s.state = getenv("ROUSE_STATE");
@@ -360,6 +369,7 @@ const struct command command_up = {
     "already stays.\n"
     "\n"
     "      --nodes N         N agents, each in a network namespace of its own (root)\n"
+    "      --bridge          with one node, too: its NodePools may add some (root)\n"
     "      --port-offset N   added to every port: a second platform beside the first\n"
     "      --runtimes DIR    the language runtimes (found beside the program)\n"
     "      --node NAME       start this node of a running platform again, and nothing else\n"

@@ -19,21 +19,38 @@ void daemon_agent_name(const struct platform_node *n, char out[80])
     snprintf(out, 80, "agent-%s", n->name);
 }
 
-int daemons_lock(const char *state)
+static int take_lock(int fd, unsigned seconds)
+{
+    uint64_t deadline = clock_monotonic_ns() + seconds * NS_PER_S;
+
+    for (;;) {
+        struct timespec pause = {0, 20 * 1000000};
+
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+            return 0;
+        if (errno != EWOULDBLOCK || clock_monotonic_ns() >= deadline)
+            return -errno;
+        nanosleep(&pause, NULL);
+    }
+}
+
+int daemons_lock(const char *state, unsigned seconds)
 {
     char path[PATH_MAX];
     cleanup_fd int fd = -1;
+    int r;
 
     if (snprintf(path, sizeof(path), "%s/lock", state) >= (int)sizeof(path))
         return -ENAMETOOLONG;
     fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
+    if (fd < 0)
         return -errno;
-    return TAKE_FD(fd);
+    r = take_lock(fd, seconds);
+    return r < 0 ? r : TAKE_FD(fd);
 }
 
 /* ---- starting */
-enum { ARGV_MAX = 48 };
+enum { ARGV_MAX = 256 };
 struct words { /* an argv whose words are printed here */
     char *argv[ARGV_MAX];
     char *owned[ARGV_MAX];
@@ -91,6 +108,10 @@ int daemons_start_controller(const char *state, const struct platform *p, struct
         add_address(&w, "--local-api-address", p->local_api);
     add_address(&w, "--front-address", p->front);
     add_address(&w, "--control-address", p->control);
+    if (p->bridge[0]) {
+        add(&w, "--platform");
+        add(&w, "%s", state);
+    }
     add_token(&w, state, p);
     r = process_start(state, CONTROLLER_NAME, w.argv, e);
     words_done(&w);
@@ -120,6 +141,8 @@ static void add_agent(struct words *w, const char *state, const struct platform 
     add_address(w, "--peer-address", n->peer);
     add_address(w, "--metrics-address", n->metrics);
     add_token(w, state, p);
+    for (const char *at = n->flags; *at; at += strcspn(at, "\n"), at += *at == '\n')
+        add(w, "%.*s", (int)strcspn(at, "\n"), at);
 }
 
 /* In a scope of its own. Where systemd refuses that, its reason is in the agent's log. */

@@ -47,6 +47,23 @@ static unsigned find_running(const char *state, bool controller, struct running 
     return n;
 }
 
+int daemon_stop(const char *state, const char *name, unsigned seconds)
+{
+    enum { KILL_SECONDS = 5 };
+    struct process p;
+    int r = process_read(state, name, &p);
+
+    if (r == -ENOENT)
+        return 0;
+    if (r == 0)
+        r = process_signal(&p, SIGTERM);
+    if (r == 0 && process_wait(&p, clock_monotonic_ns() + seconds * NS_PER_S) == -ETIMEDOUT) {
+        process_signal(&p, SIGKILL);
+        r = process_wait(&p, clock_monotonic_ns() + KILL_SECONDS * NS_PER_S);
+    }
+    return r < 0 && r != -ESRCH ? r : process_forget(state, name);
+}
+
 static int stop_all(const char *state, bool controller)
 {
     enum { SECONDS = 10, KILL_SECONDS = 5 };

@@ -11,6 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { NODE_NUMBER_MAX = 240 };
+
 static bool taken(struct ifaddrs *all, const char *prefix)
 {
     for (struct ifaddrs *i = all; i; i = i->ifa_next) {
@@ -62,6 +64,38 @@ static int run_ip(const char *netns, const struct buffer *batch, struct err *e)
     return process_run((char *const *)(uintptr_t)(netns ? in_ns : here), text, e);
 }
 
+/* Node N has the namespace rouse-ID-N, the link rvID-N and the address .(10 + N). */
+static unsigned number_of(const struct platform_node *n)
+{
+    const char *dash = strrchr(n->netns, '-');
+
+    return dash ? (unsigned)strtoul(dash + 1, NULL, 10) : 0;
+}
+
+static void veth_of(const struct platform *p, const struct platform_node *n, char out[32])
+{
+    snprintf(out, 32, "rv%.8s-%u", p->id, number_of(n));
+}
+
+static int make_node(const struct platform *p, const struct platform_node *n, const char *prefix,
+                     struct err *e)
+{
+    cleanup_buffer struct buffer host = {0}, inside = {0};
+    char veth[32];
+    int r;
+
+    veth_of(p, n, veth);
+    buffer_printf(&host, "netns add %s\nlink add %s type veth peer name eth0 netns %s\n", n->netns,
+                  veth, n->netns);
+    buffer_printf(&host, "link set %s master %s up\n", veth, p->bridge);
+    buffer_printf(&inside,
+                  "link set lo up\naddr add %s%u/24 dev eth0\nlink set eth0 up\nroute add "
+                  "default via %s1\n",
+                  prefix, 10 + number_of(n), prefix);
+    r = run_ip(NULL, &host, e);
+    return r < 0 ? r : run_ip(n->netns, &inside, e);
+}
+
 int network_make(const struct platform *p, const char *prefix, struct err *e)
 {
     cleanup_buffer struct buffer host = {0};
@@ -69,49 +103,113 @@ int network_make(const struct platform *p, const char *prefix, struct err *e)
 
     buffer_printf(&host, "link add %s type bridge\naddr add %s1/24 dev %s\nlink set %s up\n",
                   p->bridge, prefix, p->bridge, p->bridge);
-    for (unsigned i = 0; i < p->node_count; i++) {
-        const char *ns = p->nodes[i].netns;
-
-        buffer_printf(&host, "netns add %s\nlink add rv%.8s-%u type veth peer name eth0 netns %s\n",
-                      ns, p->id, i + 1, ns);
-        buffer_printf(&host, "link set rv%.8s-%u master %s up\n", p->id, i + 1, p->bridge);
-    }
     r = run_ip(NULL, &host, e);
-    for (unsigned i = 0; i < p->node_count && r == 0; i++) {
-        cleanup_buffer struct buffer inside = {0};
-
-        buffer_printf(&inside,
-                      "link set lo up\naddr add %s%u/24 dev eth0\nlink set eth0 up\nroute add "
-                      "default via %s1\n",
-                      prefix, 11 + i, prefix);
-        r = run_ip(p->nodes[i].netns, &inside, e);
-    }
+    for (unsigned i = 0; i < p->node_count && r == 0; i++)
+        r = make_node(p, &p->nodes[i], prefix, e);
     return r < 0 ? err_wrap(e, "making the nodes' network") : 0;
+}
+
+static bool number_taken(const struct platform *p, unsigned number)
+{
+    for (unsigned i = 0; i < p->node_count; i++)
+        if (number_of(&p->nodes[i]) == number)
+            return true;
+    return false;
+}
+
+/* "10.x.y." of "http://10.x.y.1:7080". */
+static int prefix_of(const struct platform *p, char out[16])
+{
+    const char *host = strstr(p->api, "//"), *dot = host ? strchr(host, ':') : NULL;
+
+    while (dot && dot > host && dot[-1] != '.')
+        dot--;
+    if (!p->bridge[0] || !dot || dot - host - 2 >= 16)
+        return -EINVAL;
+    snprintf(out, 16, "%.*s", (int)(dot - host - 2), host + 2);
+    return 0;
+}
+
+static void url_like(char out[URL_MAX], const char *prefix, unsigned number, const char *other)
+{
+    snprintf(out, URL_MAX, "http://%s%u%s", prefix, 10 + number, strrchr(other, ':'));
+}
+
+int network_place(const struct platform *p, struct platform_node *n, struct err *e)
+{
+    const struct platform_node *like = &p->nodes[0];
+    unsigned number = 1;
+    char prefix[16], id[sizeof(p->id)];
+
+    if (prefix_of(p, prefix) < 0)
+        return err_set(e, EINVAL,
+                       "the platform has no network of its own: `rouse up --bridge` makes one");
+    while (number <= NODE_NUMBER_MAX && number_taken(p, number))
+        number++;
+    if (number > NODE_NUMBER_MAX)
+        return err_set(e, EADDRNOTAVAIL, "all %d addresses of the platform's network are taken",
+                       NODE_NUMBER_MAX);
+    memcpy(id, p->id, sizeof(id));
+    snprintf(n->netns, sizeof(n->netns), "rouse-%.8s-%u", id, number);
+    url_like(n->gateway, prefix, number, like->gateway);
+    url_like(n->peer, prefix, number, like->peer);
+    url_like(n->metrics, prefix, number, like->metrics);
+    return 0;
+}
+
+static int drop_netns(const struct platform_node *n, struct err *e)
+{
+    const char *argv[] = {"ip", "netns", "del", n->netns, NULL};
+    char path[128];
+
+    snprintf(path, sizeof(path), "/run/netns/%s", n->netns);
+    if (!n->netns[0] || access(path, F_OK) < 0)
+        return 0;
+    return process_run((char *const *)(uintptr_t)argv, NULL, e);
+}
+
+/* A veth goes with its namespace, yet not at once: deleting this end is immediate. */
+static void drop_veth(const struct platform *p, const struct platform_node *n)
+{
+    char veth[32];
+    const char *argv[] = {"ip", "link", "del", veth, NULL};
+
+    veth_of(p, n, veth);
+    if (if_nametoindex(veth))
+        process_run((char *const *)(uintptr_t)argv, NULL, NULL);
+}
+
+void network_drop(const struct platform *p, const struct platform_node *n)
+{
+    struct err e = {0};
+
+    drop_netns(n, &e);
+    drop_veth(p, n);
+}
+
+int network_add(const struct platform *p, const struct platform_node *n, struct err *e)
+{
+    char prefix[16];
+    int r = prefix_of(p, prefix);
+
+    if (r < 0)
+        return err_set(e, EINVAL, "the platform has no network of its own");
+    network_drop(p, n);
+    r = make_node(p, n, prefix, e);
+    if (r < 0)
+        network_drop(p, n);
+    return r < 0 ? err_wrap(e, "making the network of %s", n->name) : 0;
 }
 
 int network_remove(const struct platform *p, struct err *e)
 {
     int r = 0;
 
-    for (unsigned i = 0; i < p->node_count; i++) {
-        const char *ns = p->nodes[i].netns, *argv[] = {"ip", "netns", "del", ns, NULL};
-        char path[128];
-
-        snprintf(path, sizeof(path), "/run/netns/%s", ns);
-        if (!*ns || access(path, F_OK) < 0)
-            continue;
-        if (process_run((char *const *)(uintptr_t)argv, NULL, e) < 0)
+    for (unsigned i = 0; i < p->node_count; i++)
+        if (drop_netns(&p->nodes[i], e) < 0)
             r = -EIO;
-    }
-    /* A veth goes with its namespace, yet not at once: deleting this end is immediate. */
-    for (unsigned i = 0; p->bridge[0] && i < p->node_count; i++) {
-        char veth[32];
-        const char *argv[] = {"ip", "link", "del", veth, NULL};
-
-        snprintf(veth, sizeof(veth), "rv%.8s-%u", p->id, i + 1);
-        if (if_nametoindex(veth))
-            process_run((char *const *)(uintptr_t)argv, NULL, NULL);
-    }
+    for (unsigned i = 0; p->bridge[0] && i < p->node_count; i++)
+        drop_veth(p, &p->nodes[i]);
     if (p->bridge[0] && if_nametoindex(p->bridge)) {
         const char *argv[] = {"ip", "link", "del", p->bridge, NULL};
 

@@ -39,6 +39,10 @@ int platform_text(const struct platform *p, struct buffer *ret)
         put(node, "metrics", n->metrics);
         put(node, "peer", n->peer);
         put(node, "netns", n->netns);
+        if (n->pool[0]) {
+            put(node, "pool", n->pool);
+            put(node, "flags", n->flags);
+        }
         json_object_array_add(nodes, node);
     }
     json_object_object_add(o, "nodes", nodes);
@@ -70,6 +74,8 @@ static bool parse_nodes(struct json_object *nodes, struct platform *p)
 
         if (!GET(o, to, name) || !GET(o, to, gateway) || !GET(o, to, metrics) ||
             !GET(o, to, peer) || !GET(o, to, netns) || !to->name[0] || strchr(to->name, '/'))
+            return false;
+        if (json_object_object_get_ex(o, "pool", NULL) && (!GET(o, to, pool) || !GET(o, to, flags)))
             return false;
     }
     p->node_count = (unsigned)n;
@@ -104,6 +110,14 @@ int platform_load(const char *state, struct platform *ret)
         return -ENAMETOOLONG;
     r = file_read(AT_FDCWD, path, 1 << 20, &b);
     return r < 0 ? r : platform_parse((const char *)buffer_bytes(&b), buffer_size(&b), ret);
+}
+
+int platform_node_index(const struct platform *p, const char *name)
+{
+    for (unsigned i = 0; i < p->node_count; i++)
+        if (strcmp(p->nodes[i].name, name) == 0)
+            return (int)i;
+    return -1;
 }
 
 int platform_save(const char *state, const struct platform *p)

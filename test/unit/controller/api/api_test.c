@@ -481,6 +481,11 @@ START_TEST(node_pools)
         {"\"provider\":\"process\",\"template\":{\"memory\":\"1Gi\",\"cpu\":\"2\",\"labels\":{\"no "
          "blanks\":\"1\"}}",
          "spec.template.labels"},
+        {"\"provider\":\"process\",\"template\":{\"memory\":\"1Gi\",\"cpu\":\"2\",\"taints\":[{\"key\":\"a\","
+         "\"effect\":\"NoExecute\"}]}",
+         "spec.template.taints[0].effect"},
+        {"\"provider\":\"process\",\"template\":{\"memory\":\"1Gi\",\"cpu\":\"2\",\"taints\":[{\"key\":\"/\"}]}",
+         "spec.template.taints"},
     };
 
     begin(NULL);

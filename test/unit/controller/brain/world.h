@@ -50,6 +50,10 @@ struct agent {
     bool cordoned;
     bool closed; /* the core wants its channel closed */
 };
+struct asked {
+    enum provider_verb verb;
+    char pool[64], node[64];
+};
 struct world {
     struct core *core;
     uint64_t now, next_peer, next_slot, next_ticket;
@@ -61,8 +65,11 @@ struct world {
     char finalized[16][64];
     size_t finalized_count;
     unsigned published, unpublished;
-    unsigned queries; /* for external metrics */
-    char query[64];   /* the last one */
+    unsigned queries;       /* for external metrics */
+    char query[64];         /* the last one */
+    struct asked asked[32]; /* of providers of nodes */
+    size_t asked_count;
+    char object_status[1024]; /* the last one */
 };
 
 static inline struct core_config world_config(void)
@@ -330,6 +337,14 @@ static inline void take_actions(struct world *w, struct actions *out)
             snprintf(w->query, sizeof(w->query), "%s", a->query.text);
             break;
         case ACTION_OBJECT_STATUS:
+            snprintf(w->object_status, sizeof(w->object_status), "%s", a->stored.status);
+            break;
+        case ACTION_PROVIDER:
+            ck_assert_uint_lt(w->asked_count, 32);
+            w->asked[w->asked_count].verb = a->provider->verb;
+            snprintf(w->asked[w->asked_count].pool, 64, "%s", a->provider->pool->name);
+            snprintf(w->asked[w->asked_count++].node, 64, "%s", a->provider->node);
+            break;
         case ACTION_LOG:
             break;
         }

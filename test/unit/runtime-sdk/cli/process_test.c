@@ -169,11 +169,11 @@ START_TEST(one_at_a_time)
     int first, second;
 
     make_state();
-    first = daemons_lock(dir);
+    first = daemons_lock(dir, 0);
     ck_assert_int_ge(first, 0);
-    ck_assert_int_eq(daemons_lock(dir), -EWOULDBLOCK);
+    ck_assert_int_eq(daemons_lock(dir, 0), -EWOULDBLOCK);
     close(first);
-    second = daemons_lock(dir);
+    second = daemons_lock(dir, 0);
     ck_assert_int_ge(second, 0);
     close(second);
     file_remove_tree(dir);
