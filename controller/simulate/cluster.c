@@ -82,7 +82,8 @@ static struct function *make_function(const struct cluster *c, uint32_t index, u
     f->cpu_millis = 500;
     f->timeout_ms = 3600 * 1000;
     f->concurrency = c->config.concurrency;
-    f->scaling = (struct autoscaler_spec){.max = 1000, .idle_timeout_ns = c->config.idle_timeout};
+    f->scaling = (struct autoscaler_spec){
+        .max = 1000, .idle_timeout_ns = c->config.idle_timeout, .predictive = c->config.predictive};
     return f;
 }
 

@@ -7,6 +7,7 @@
 #pragma once
 #include "simulate/outcome.h"
 #include "simulate/trace.h"
+#include <stdbool.h>
 
 struct cluster_config {
     uint64_t seed;
@@ -16,6 +17,7 @@ struct cluster_config {
     uint32_t functions;   /* of the trace */
     uint32_t concurrency; /* of all of them */
     uint64_t idle_timeout;
+    bool predictive;
     uint64_t start; /* ns: sandbox and runtime, the median; deviation 0.4 of its logarithm */
     uint64_t init;  /* ns: the same of the function's own initialisation; deviation 1.0; 0: none */
     uint64_t end;   /* ns of the trace */

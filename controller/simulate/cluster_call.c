@@ -3,6 +3,18 @@
 
 #include <stdlib.h>
 
+static bool nothing_is_ready(const struct sim_function *f)
+{
+    list_for_each(it, &f->all)
+    {
+        const struct sim_instance *i = list_entry(it, struct sim_instance, all_link);
+
+        if (i->ready && !i->removed)
+            return false;
+    }
+    return true;
+}
+
 static void hand_in(struct cluster *c, struct sim_call *k)
 {
     struct actions out = {0};
@@ -34,6 +46,7 @@ void call_arrives(struct cluster *c, const struct trace_call *t)
     k->function = t->function;
     k->at = c->now;
     k->duration = t->duration;
+    k->cold = nothing_is_ready(f);
     hand_in(c, k);
 }
 
@@ -61,7 +74,7 @@ void call_answered(struct cluster *c, uint64_t ticket, const struct grant *g)
     s = map_entry(m, struct sim_slot, by_id);
     map_del(&c->slots, m);
     s->instance->offered--;
-    outcome_began(c->out, c->now - k->at, s->instance->ready_at >= k->at);
+    outcome_began(c->out, c->now - k->at, k->cold);
     instance_begin(c, s->instance, k->duration);
     free(s);
     free(k);

@@ -56,6 +56,7 @@ struct sim_call {
     uint64_t ticket;
     uint32_t function, attempt;
     uint64_t at, duration;
+    bool cold;
 };
 struct sim_slot {
     struct map_node by_id;

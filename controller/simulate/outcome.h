@@ -6,7 +6,7 @@
 enum { WAIT_BUCKETS = 400 };
 
 struct outcome {                   /* zero-initialised: nothing happened */
-    uint64_t calls, cold, refused; /* cold: waited for the start of an instance */
+    uint64_t calls, cold, refused; /* cold: found no instance that was ready */
     uint64_t starts;
     uint64_t waits[WAIT_BUCKETS];
     double instance_s, busy_s;      /* seconds that instances were there; that they had work */
@@ -15,7 +15,7 @@ struct outcome {                   /* zero-initialised: nothing happened */
     uint64_t turns, core_ns;        /* of the core alone: decisions, and processor time for them */
 };
 
-/* A call whose work began so long after it came; `cold`: because something had to be started. */
+/* A call whose work began so long after it came; `cold`: see above. */
 void outcome_began(struct outcome *o, uint64_t waited_ns, bool cold);
 /* One instance more or less, of so many MiB, and its whole life when it ends. */
 void outcome_start(struct outcome *o, uint32_t memory);

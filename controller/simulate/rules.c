@@ -194,16 +194,25 @@ static struct unit *soonest(struct subject *s)
     return best;
 }
 
+static bool nothing_is_ready(const struct subject *s, uint64_t now)
+{
+    for (size_t k = 0; k < s->count; k++)
+        if (s->units[k].ready <= now)
+            return false;
+    return true;
+}
+
 /* `concurrency` calls share an instance's time evenly here, which is all that its numbers need. */
 static void call(struct run *r, struct subject *s, uint32_t memory, const struct trace_call *t)
 {
     struct unit *u = soonest(s);
+    bool cold = nothing_is_ready(s, t->at);
     uint64_t took = t->duration / r->config.concurrency, begin;
 
     if (!u || (r->config.rule == RULE_KEEPALIVE && u->free_at > t->at && s->count < INSTANCES_MAX))
         u = unit_start(r, s, memory, t->at);
     begin = u->free_at > t->at ? u->free_at : t->at;
-    outcome_began(r->out, begin - t->at, u->ready > t->at);
+    outcome_began(r->out, begin - t->at, cold);
     u->free_at = begin + took;
     u->busy += took;
     s->last_active = t->at;

@@ -34,9 +34,10 @@ static const char help[] =
     "  --idle-timeout DURATION  spec.scaling.idleTimeout (60s)\n"
     "  --start DURATION         until a runtime is there, the median (3ms)\n"
     "  --init DURATION          until the function's code is loaded, the median (100ms)\n"
-    "  --only NAME              one row: rouse, knative, hpa, keepalive\n"
+    "  --only NAME              one row: rouse, predictive (the same with\n"
+    "                           spec.scaling.predictive), knative, hpa, keepalive\n"
     "\n"
-    "columns  cold: calls that waited for a start; wait: until work began; refused; starts; instance-h and their\n"
+    "columns  cold: calls that found no instance ready; wait: until work began; refused; starts; instance-h and their\n"
     "         idle share; GiB-h; the most GiB at once; nodes: of --node-memory, as the most GiB need them\n"
     "\n"
     "example: rouse-controller simulate --functions 10000 --nodes 100 --time 24h\n";
@@ -133,7 +134,9 @@ static void print(const struct options *o, const char *name, const struct outcom
         fprintf(stderr, "%s: %.1f s\n", name, took);
 }
 
-static int one(const struct options *o, int rule)
+enum { ROW_PREDICTIVE = RULE_COUNT, ROW_ROUSE, ROWS };
+
+static int one(const struct options *o, int row)
 {
     const struct trace_config tc = {.seed = o->seed,
                                     .functions = (uint32_t)o->functions,
@@ -146,17 +149,20 @@ static int one(const struct options *o, int rule)
                                       .functions = tc.functions,
                                       .concurrency = (uint32_t)o->concurrency,
                                       .idle_timeout = o->idle_timeout,
+                                      .predictive = row == ROW_PREDICTIVE,
                                       .start = o->start,
                                       .init = o->init,
                                       .end = o->time};
-    const struct rule_config rc = {.rule = (enum rule)rule,
+    const struct rule_config rc = {.rule = (enum rule)row,
                                    .seed = o->seed,
                                    .functions = tc.functions,
                                    .concurrency = cc.concurrency,
                                    .start = o->start,
                                    .init = o->init,
                                    .end = o->time};
-    const char *name = rule == RULE_COUNT ? "rouse" : rule_name(rc.rule);
+    const char *name = row == ROW_ROUSE        ? "rouse"
+                       : row == ROW_PREDICTIVE ? "predictive"
+                                               : rule_name(rc.rule);
     uint64_t since = clock_monotonic_ns();
     struct outcome r;
     struct trace *t;
@@ -167,7 +173,7 @@ static int one(const struct options *o, int rule)
     e = trace_new(&tc, &t);
     if (e < 0)
         return e;
-    e = rule == RULE_COUNT ? cluster_run(&cc, t, &r) : rule_run(&rc, t, &r);
+    e = row >= RULE_COUNT ? cluster_run(&cc, t, &r) : rule_run(&rc, t, &r);
     trace_free(t);
     if (e == 0)
         print(o, name, &r, (double)(clock_monotonic_ns() - since) / NS_PER_S);
@@ -192,8 +198,8 @@ int simulate_main(int argc, char **argv)
         return EXIT_USAGE;
     printf("%-10s %10s %8s %8s %9s %8s %9s %11s %6s %9s %9s %6s\n", "", "calls", "cold", "wait p99",
            "p99.9 ms", "refused", "starts", "instance-h", "idle", "GiB-h", "most GiB", "nodes");
-    for (int rule = RULE_COUNT; e == 0 && rule >= 0; rule--)
-        e = one(&o, rule);
+    for (int row = ROWS; e == 0 && row-- > 0;)
+        e = one(&o, row);
     if (e < 0)
         fprintf(stderr, "rouse-controller simulate: %s\n", strerror(-e));
     return e < 0 ? 1 : 0;
