@@ -83,8 +83,7 @@ def test_from_one_node_to_four_and_back():
         wait_until("instances on all of them",
                    lambda: len({i["spec"]["node"] for i in p.instances("f") if i["status"]["state"] == "Ready"}) == 4,
                    seconds=30)
-        s = status(p)
-        assert (s["nodes"], s["ready"], s["desired"]) == (3, 3, 3), s
+        wait_until("the pool to say so", lambda: [status(p)[k] for k in ("nodes", "ready", "desired")] == [3, 3, 3])
         many.stop()
         wait_until("one node again", lambda: len(ready_nodes(p)) == 1, seconds=90)
         always.stop()
