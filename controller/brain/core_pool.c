@@ -120,7 +120,8 @@ static const struct pool_need *starts(void *user, size_t *ret_count)
         {
             const struct fn *f = map_entry(n, struct fn, node);
 
-            if (fn_live(f))
+            /* One that runs has its room, here or where it is moved to. */
+            if (fn_live(f) && !revision_tally(v->core, f->active).counted)
                 *more(&v->starts, &v->starts_count, &v->starts_capacity) = need_of(f->latest, 1);
         }
     }

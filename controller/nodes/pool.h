@@ -48,7 +48,7 @@ struct pool_input {
     size_t pending_count;
     /* Called for nodes that might be emptied: its instances, good until the next call. */
     const struct pool_need *(*needs_of)(void *user, size_t node, size_t *ret_count);
-    /* One instance of each function: what must be able to start again from zero. */
+    /* One instance of each function that has none: what must be able to start from zero. */
     const struct pool_need *(*starts)(void *user, size_t *ret_count);
     /* Runtime, labels, taints, architecture; not the size. */
     bool (*suits_node)(void *user, const void *who, size_t node);
