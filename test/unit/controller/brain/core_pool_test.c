@@ -168,7 +168,7 @@ START_TEST(a_little_used_node_is_emptied_and_given_back)
     ck_assert_uint_eq(asked(PROVIDER_DELETE), 0); /* min */
     set_pool(spec_of(0, 4096 * MI));
     pass(w, S(70));
-    ck_assert(!a->cordoned); /* it fits nowhere else */
+    ck_assert(!a->cordoned);        /* it fits nowhere else */
     b = come(1, "other", 256 * MI); /* for these two and no third, which nobody asked for */
     pass(w, S(3));
     ck_assert(a->cordoned);
