@@ -337,8 +337,12 @@ def test_a_frozen_process_can_be_killed(platform):
     # Its successor leaves the same mark.
     wait_until("the end of its processes", lambda: not set(pids) & set(marked("killed")))
     assert pids
+
+    def told():
+        return first not in [i["metadata"]["name"] for i in platform.instances("killed") if i["status"]["state"] != "Failed"]
+
+    wait_until("its agent to have told of it", told)
     assert call(platform, "killed")[0] == 1
-    assert first not in [i["metadata"]["name"] for i in platform.instances("killed") if i["status"]["state"] != "Failed"]
     platform.delete("killed")
 
 
