@@ -108,6 +108,9 @@ static inline struct request *request_of(struct access_request *q)
 }
 void respond(struct request *r, int status, const char *headers, const void *body, size_t n);
 void respond_json(struct request *r, int status, const struct buffer *body);
+/* Why what was asked of `name` was not written: conflict, not found, or what the registry said. */
+int failure_of_write(struct failure *f, const struct request *r, const char *name,
+                     const struct access_request *q);
 void respond_failure(struct request *r, const struct failure *f);
 void respond_object(struct request *r, int status, const struct object *o,
                     const char *headers); /* or its Table */

@@ -61,13 +61,7 @@ static void on_written(struct access_request *q)
     }
     if (!q->error)
         respond_object(r, 200, q->object, NULL);
-    else if (q->error == -EAGAIN)
-        failure_conflict(&f, r->kind->plural, r->api->schema->group, r->name);
-    else if (q->error == -ENOENT)
-        failure_not_found(&f, r->kind->plural, r->api->schema->group, r->name);
-    else
-        failure_errno(&f, q->error, q->message);
-    if (f.code)
+    else if (failure_of_write(&f, r, r->name, q) < 0)
         respond_failure(r, &f);
     access_request_done(q);
     request_release(r);

@@ -305,6 +305,18 @@ void respond_text(struct request *r, int status, const char *text)
     respond(r, status, "Content-Type: text/plain; charset=utf-8\r\n", text, strlen(text));
 }
 
+int failure_of_write(struct failure *f, const struct request *r, const char *name,
+                     const struct access_request *q)
+{
+    const char *plural = r->kind->plural, *group = r->api->schema->group;
+
+    if (q->error == -EAGAIN)
+        return failure_conflict(f, plural, group, name);
+    if (q->error == -ENOENT)
+        return failure_not_found(f, plural, group, name);
+    return failure_errno(f, q->error, q->message);
+}
+
 void respond_failure(struct request *r, const struct failure *f)
 {
     cleanup_buffer struct buffer b = {0};

@@ -84,12 +84,8 @@ static void on_written(struct access_request *q)
     } else if (q->error == -EEXIST) {
         failure_exists(&f, r->kind->plural, r->api->schema->group, w->a.name_text,
                        q->object->content->deleting);
-    } else if (q->error == -EAGAIN) {
-        failure_conflict(&f, r->kind->plural, r->api->schema->group, w->a.name_text);
-    } else if (q->error == -ENOENT) {
-        failure_not_found(&f, r->kind->plural, r->api->schema->group, w->a.name_text);
     } else {
-        failure_errno(&f, q->error, q->message);
+        failure_of_write(&f, r, w->a.name_text, q);
     }
     if (f.code)
         fail(r, &f);
@@ -155,10 +151,7 @@ static void on_status(struct access_request *q)
     if (!q->error) {
         answer(r, q->object, false);
     } else {
-        if (q->error == -ENOENT)
-            failure_not_found(&f, r->kind->plural, r->api->schema->group, r->name);
-        else
-            failure_errno(&f, q->error, q->message);
+        failure_of_write(&f, r, r->name, q);
         fail(r, &f);
     }
     access_request_done(q);
