@@ -222,6 +222,18 @@ static inline void bench_close(struct bench *b)
     file_remove_tree(b->dir);
 }
 
+/* Where this machine sets no limits: says so, closes the bench, and the case is skipped. */
+static inline bool bench_without_limits(struct bench *b)
+{
+    const char *warning = launcher_warning(b->launcher);
+
+    if (!warning || !strstr(warning, "not limited"))
+        return false;
+    printf("skipped: %s\n", warning);
+    bench_close(b);
+    return true;
+}
+
 static inline void run_until(struct bench *b, char want)
 {
     b->want = want;
