@@ -68,20 +68,13 @@ struct adopted *adopt_find(struct server *s, const char *id)
     return n ? map_entry(n, struct adopted, node) : NULL;
 }
 
-static void watch_close(struct adopted *a, struct loop_watch *w)
-{
-    if (w->events)
-        loop_watch_cancel(a->server->loop, w);
-    close_fd(&w->fd);
-}
-
 static void adopted_free(struct adopted *a)
 {
     struct server *s = a->server;
 
     loop_timer_cancel(s->loop, &a->timer);
-    watch_close(a, &a->process);
-    watch_close(a, &a->attach);
+    loop_watch_close(s->loop, &a->process);
+    loop_watch_close(s->loop, &a->attach);
     map_del(&s->adopted, &a->node);
     free(a);
     server_sandbox_gone(s);
@@ -234,7 +227,7 @@ static void on_attached(struct loop_watch *w, uint32_t events)
     if (waitpid(a->helper, &status, WNOHANG) != a->helper)
         return;
     a->helper = 0;
-    watch_close(a, w);
+    loop_watch_close(a->server->loop, w);
     if (a->state == ADOPT_ENDED) {
         begin_remove(a);
     } else if (a->state == ADOPT_KILLED) {

@@ -31,15 +31,6 @@ struct builder {
     struct loop_timer late;
 };
 
-static void watch_close(struct builders *b, struct loop_watch *w)
-{
-    if (w->events)
-        loop_watch_cancel(b->loop, w);
-    if (w->fd >= 0)
-        close(w->fd);
-    w->fd = -1;
-}
-
 static void leave_ready(struct builder *p)
 {
     if (list_empty(&p->link))
@@ -56,8 +47,8 @@ static void builder_free(struct builder *p)
     if (!p->ready)
         b->coming--;
     loop_timer_cancel(b->loop, &p->late);
-    watch_close(b, &p->sock);
-    watch_close(b, &p->process);
+    loop_watch_close(b->loop, &p->sock);
+    loop_watch_close(b->loop, &p->process);
     list_del(&p->of_all);
     free(p);
 }
@@ -180,7 +171,7 @@ static void on_sock(struct loop_watch *w, uint32_t events)
     (void)events;
     if (read_sock(p))
         return;
-    watch_close(p->all, &p->sock);
+    loop_watch_close(p->all->loop, &p->sock);
     leave_ready(p);
     /* One that was born ends with its process. */
     if (!p->pid)

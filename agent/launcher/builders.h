@@ -3,6 +3,8 @@
 #include "sandbox/builder.h"
 #include "launcher/nursery.h"
 
+#define BUILDERS_MAX 8u /* the ready ones and those on the way, that park_pump() wants */
+
 struct server;
 struct zygote;
 

@@ -144,9 +144,7 @@ static void forget(struct nursery *n)
 {
     if (n->watch.fd < 0)
         return;
-    loop_watch_cancel(n->loop, &n->watch);
-    close(n->watch.fd);
-    n->watch.fd = -1;
+    loop_watch_close(n->loop, &n->watch);
     kill(n->pid, SIGKILL);
     while (waitpid(n->pid, NULL, 0) < 0 && errno == EINTR)
         ;

@@ -3,20 +3,15 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "launcher/kind.h"
-#include "sandbox/message.h"
 #include "launcher/sandbox.h"
+#include "launcher/wish.h"
 #include "launcher/zygotes.h"
+#include "sandbox/message.h"
 
 #include <errno.h>
-#include <stdio.h>
-#include <string.h>
+#include <stdlib.h>
 
-#define KINDS_MAX       256u
-#define BUILDERS_SPARE  4u /* ready at all times */
-#define BUILDERS_MAX    8u
-#define OF_ZYGOTE_SPARE 2u /* of each */
-#define AHEAD_MAX       2u /* builds at once, of what nobody waits for */
-#define WAITED_FOR_MAX  6u
+#define KINDS_MAX 256u
 /* From a take until what is made ahead goes on: a start to its answer, where there is time for that. */
 #define PAUSE_FEW_NS         (3 * NS_PER_MS)
 #define PAUSE_NS             (6 * NS_PER_MS)
@@ -24,189 +19,12 @@
 #define BACK_OFF_MIN_NS      (100 * NS_PER_MS)
 #define BACK_OFF_MAX_NS      (10 * NS_PER_S)
 
-struct wish {
-    struct map_node node; /* by id */
-    struct list link;     /* in kind.waiting */
-    struct kind *kind;
-    uint64_t arrived;
-    unsigned lost; /* how often what was built for it was lost */
-    char id[64];
-    size_t size;
-    uint8_t bytes[]; /* the CREATE message */
-};
-
 struct cgroup_limits limits_of(const struct sandbox_spec *spec)
 {
     return (struct cgroup_limits){.memory = spec->memory,
                                   .cpu_millis = spec->cpu_millis,
                                   .pids = (spec->pids ? spec->pids : SANDBOX_PIDS) +
                                           1}; /* and the init */
-}
-
-/* ---- wishes */
-static void wish_leave(struct wish *w)
-{
-    map_del(&w->kind->server->park.wishes, &w->node);
-    list_del(&w->link);
-    w->kind->waiting_count--;
-}
-
-static void wish_fail(struct wish *w, const struct err *e)
-{
-    struct kind *k = w->kind;
-
-    server_send_failed(k->server, w->id, e);
-    wish_leave(w);
-    free(w);
-}
-
-static struct wish *first_wish(const struct kind *k)
-{
-    return list_empty(&k->waiting) ? NULL : list_entry(k->waiting.next, struct wish, link);
-}
-
-static int wish_new(struct kind *k, const char *id, const void *bytes, size_t size, uint64_t arrived)
-{
-    struct wish *w = malloc(sizeof(*w) + size);
-    int r;
-
-    if (!w)
-        return -ENOMEM;
-    *w = (struct wish){.kind = k, .arrived = arrived, .size = size};
-    snprintf(w->id, sizeof(w->id), "%s", id);
-    memcpy(w->bytes, bytes, size);
-    r = map_put(&k->server->park.wishes, &w->node, w->id, strlen(w->id));
-    if (r < 0) {
-        free(w);
-        return r;
-    }
-    list_push_back(&k->waiting, &w->link);
-    k->waiting_count++;
-    return 0;
-}
-
-static struct wish *wish_find(const struct server *s, const char *id)
-{
-    struct map_node *n = map_get_str(&s->park.wishes, id);
-
-    return n ? map_entry(n, struct wish, node) : NULL;
-}
-
-/* ---- building */
-static bool may_build_ahead(const struct server *s, const struct kind *k, uint64_t now, uint64_t *at)
-{
-    uint64_t from = k->not_before > s->park.quiet_until ? k->not_before : s->park.quiet_until;
-
-    if (k->parked_count + k->building >= k->wanted + k->waiting_count || zygote_awaited(s, &k->kind))
-        return false;
-    if (from > now) {
-        *at = from < *at ? from : *at;
-        return false;
-    }
-    return s->park.building < AHEAD_MAX;
-}
-
-/* Who waits comes first; among equals, the kind that was built for longest ago. *at: when to look again. */
-static struct kind *next_kind(struct server *s, uint64_t now, uint64_t *at)
-{
-    struct kind *ahead = NULL;
-
-    list_for_each(it, &s->park.order)
-    {
-        struct kind *k = list_entry(it, struct kind, link);
-
-        if (!zygote_builders(s, &k->kind)->ready_count)
-            continue;
-        if (k->waiting_count > k->building && s->park.building < WAITED_FOR_MAX)
-            return k;
-        if (!ahead && may_build_ahead(s, k, now, at))
-            ahead = k;
-    }
-    return ahead;
-}
-
-static void build(struct kind *k)
-{
-    struct server *s = k->server;
-    struct wish *w = first_wish(k);
-    struct message m = {0};
-    const struct sandbox_spec *first = NULL;
-
-    list_del(&k->link);
-    list_push_back(&s->park.order, &k->link);
-    k->building++;
-    s->park.building++;
-    if (w && message_decode(w->bytes, w->size, &m) == 0)
-        first = &m.spec;
-    sandbox_build(s, k, first);
-    message_done(&m);
-}
-
-static unsigned waiting_in_all(const struct server *s)
-{
-    return (unsigned)s->park.wishes.count;
-}
-
-/* The builders cannot even be made: who waits hears why. */
-static void fail_waiting(struct server *s)
-{
-    struct err e = s->builders.error;
-
-    s->builders.error.code = 0;
-    list_for_each(it, &s->park.order)
-    {
-        struct kind *k = list_entry(it, struct kind, link);
-        struct wish *w;
-
-        while ((w = first_wish(k)))
-            wish_fail(w, &e);
-        kind_free_if_unused(k);
-    }
-}
-
-/* Spare ones are made when it is quiet: what starts now has the cpus first. */
-static void want_builders(struct server *s, uint64_t now, uint64_t *at)
-{
-    unsigned waiting = waiting_in_all(s), building = s->park.building;
-    unsigned missing = waiting > building ? waiting - building : 0;
-    unsigned spare = BUILDERS_SPARE;
-
-    if (now < s->park.quiet_until) {
-        spare = 0;
-        *at = s->park.quiet_until < *at ? s->park.quiet_until : *at;
-    }
-    if (missing > BUILDERS_MAX - BUILDERS_SPARE)
-        missing = BUILDERS_MAX - BUILDERS_SPARE;
-    zygotes_want(s, missing + (spare ? OF_ZYGOTE_SPARE : 0));
-    builders_want(&s->builders, missing + spare);
-}
-
-static void pump_once(struct server *s)
-{
-    uint64_t now = clock_monotonic_ns(), at = UINT64_MAX;
-    struct kind *k;
-
-    while ((k = next_kind(s, now, &at)))
-        build(k);
-    if (s->builders.error.code && !s->builders.ready_count && waiting_in_all(s))
-        fail_waiting(s);
-    want_builders(s, now, &at);
-    if (at != UINT64_MAX)
-        loop_timer_set(s->loop, &s->park.timer, at);
-}
-
-void park_pump(struct server *s)
-{
-    if (s->closing || s->park.pumping)
-        return;
-    s->park.pumping = true;
-    pump_once(s);
-    s->park.pumping = false;
-}
-
-static void on_timer(struct loop_timer *t)
-{
-    park_pump(container_of(t, struct server, park.timer));
 }
 
 static void built(struct kind *k)
@@ -359,7 +177,7 @@ void park_box_ready(struct sandbox *b)
 {
     struct kind *k = b->kind;
     struct server *s = k->server;
-    struct wish *w = first_wish(k);
+    struct wish *w = wish_first(k);
 
     built(k);
     if (w) {
@@ -376,7 +194,7 @@ void park_box_ready(struct sandbox *b)
 /* Nobody's fault: somebody killed its builder. All that were ready may have been. */
 static bool forgive(struct kind *k)
 {
-    struct wish *w = first_wish(k);
+    struct wish *w = wish_first(k);
 
     return w && ++w->lost <= BUILDERS_MAX;
 }
@@ -399,7 +217,7 @@ static void back_off(struct kind *k)
 void park_build_failed(struct kind *k, const struct err *e)
 {
     struct server *s = k->server;
-    struct wish *w = first_wish(k);
+    struct wish *w = wish_first(k);
 
     built(k);
     back_off(k);
@@ -435,7 +253,7 @@ void park_box_gone(struct sandbox *b)
 void park_init(struct server *s)
 {
     list_init(&s->park.order);
-    s->park.timer.fn = on_timer;
+    s->park.timer.fn = park_on_timer;
     s->park.news.fn = kinds_on_news;
     park_pump(s);
 }

@@ -40,6 +40,7 @@ void park_create(struct server *s, const struct message *m, const void *bytes, s
 int park_again(struct server *s, const char *id, const void *bytes, size_t size, uint64_t arrived);
 bool park_cancel(struct server *s, const char *id); /* one that still waits */
 void park_pump(struct server *s);                   /* builds what is due */
+void park_on_timer(struct loop_timer *t);           /* the same */
 /* Nothing is made ahead until then, after one of that kind was asked for; `before` is what held until now. */
 uint64_t park_quiet_until(const struct kind *k, uint64_t before, uint64_t now);
 

@@ -42,13 +42,6 @@ struct sandbox *sandbox_find(struct server *s, const char *id)
     return n ? map_entry(n, struct sandbox, node) : NULL;
 }
 
-void sandbox_watch_close(struct server *s, struct loop_watch *w)
-{
-    if (w->events)
-        loop_watch_cancel(s->loop, w);
-    close_fd(&w->fd);
-}
-
 /* ---- what the child says */
 static void tell_started(struct sandbox *b)
 {
@@ -136,7 +129,7 @@ static void read_channel(struct sandbox *b)
             continue;
         }
         /* Its end is closed; the process's end follows and decides. */
-        sandbox_watch_close(b->server, &b->channel);
+        loop_watch_close(b->server->loop, &b->channel);
         return;
     }
 }
@@ -161,8 +154,8 @@ static void on_process(struct loop_watch *w, uint32_t events)
     if (!b->exited)
         b->status = status;
     b->pid = 0;
-    sandbox_watch_close(b->server, &b->process);
-    sandbox_watch_close(b->server, &b->channel);
+    loop_watch_close(b->server->loop, &b->process);
+    loop_watch_close(b->server->loop, &b->channel);
     sandbox_end_if_over(b);
 }
 

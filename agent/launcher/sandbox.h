@@ -53,13 +53,6 @@ struct sandbox {
     struct cgroup_total total; /* once all is over */
 };
 
-static inline void close_fd(int *fd)
-{
-    if (*fd >= 0)
-        close(*fd);
-    *fd = -1;
-}
-
 /* ---- sandbox_build.c */
 /* Orders one from a builder that is ready. `first` is who will probably get it, or NULL. What goes wrong is told
  * by park_box_gone(). */
@@ -79,7 +72,6 @@ void sandbox_take(struct sandbox *b, const struct sandbox_spec *spec, uint64_t a
 bool sandbox_alive(const struct sandbox *b);
 void sandbox_discard(struct sandbox *b, const struct err *e); /* not taken, and never to be */
 void sandbox_turn(struct sandbox *b, enum sandbox_state to);
-void sandbox_watch_close(struct server *s, struct loop_watch *w);
 /* The callbacks of an order, which is the sandbox. */
 void sandbox_on_cloned(void *order, pid_t pid, int pidfd);
 void sandbox_on_failed(void *order, const struct err *e);

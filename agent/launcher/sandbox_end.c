@@ -32,8 +32,8 @@ static void sandbox_free(struct sandbox *b)
     struct server *s = b->server;
 
     loop_timer_cancel(s->loop, &b->timer);
-    sandbox_watch_close(s, &b->channel);
-    sandbox_watch_close(s, &b->process);
+    loop_watch_close(s->loop, &b->channel);
+    loop_watch_close(s->loop, &b->process);
     close_fds(b);
     if (*b->id)
         map_del(&s->sandboxes, &b->node);

@@ -18,15 +18,6 @@
 #define START_TIME_NS  (20 * NS_PER_S)
 #define SPEECH_MAX     2048 /* bytes of what one says, for the log */
 
-static void close_watch(struct zygote *z, struct loop_watch *w)
-{
-    if (w->events)
-        loop_watch_cancel(z->loop, w);
-    if (w->fd >= 0)
-        close(w->fd);
-    w->fd = -1;
-}
-
 static void pause_then_start(struct zygote *z)
 {
     uint64_t now = clock_monotonic_ns();
@@ -48,9 +39,9 @@ static void tried(struct zygote *z)
 static void forget_process(struct zygote *z)
 {
     z->serves = false;
-    close_watch(z, &z->process);
-    close_watch(z, &z->orders);
-    close_watch(z, &z->words);
+    loop_watch_close(z->loop, &z->process);
+    loop_watch_close(z->loop, &z->orders);
+    loop_watch_close(z->loop, &z->words);
     buffer_done(&z->said);
     z->pid = 0;
     if (z->cgroup[0])
@@ -78,7 +69,7 @@ static void on_words(struct loop_watch *w, uint32_t events)
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (n <= 0) {
-        close_watch(z, w);
+        loop_watch_close(z->loop, w);
         return;
     }
     if (buffer_size(&z->said) + (size_t)n > SPEECH_MAX)
@@ -100,7 +91,7 @@ static void on_orders(struct loop_watch *w, uint32_t events)
         return;
     }
     z->serves = false; /* its end, which the process's follows */
-    close_watch(z, w);
+    loop_watch_close(z->loop, w);
 }
 
 static void on_process(struct loop_watch *w, uint32_t events)

@@ -152,13 +152,6 @@ static int make_output(int ret_pipe[2])
     return pipe2(ret_pipe, O_CLOEXEC) < 0 || fchmod(ret_pipe[1], 0666) < 0 ? -errno : 0;
 }
 
-static void close_fd(int *fd)
-{
-    if (*fd >= 0)
-        close(*fd);
-    *fd = -1;
-}
-
 static int send_outputs(const struct forked *f, const struct instance *i, const int fds[2])
 {
     union {

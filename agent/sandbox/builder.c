@@ -90,16 +90,6 @@ static int take_order(int sock, struct work *w, struct err *e)
 }
 
 /* ---- what it does */
-static int write_proc(pid_t pid, const char *file, const char *text, struct err *e)
-{
-    char path[64];
-    int r;
-
-    snprintf(path, sizeof(path), "/proc/%d/%s", pid, file);
-    r = file_poke(AT_FDCWD, path, text);
-    return r < 0 ? err_errno(e, -r, "write %s to %s", text, path) : 0;
-}
-
 /* The child mounts the same detached tree, as it is by its go. */
 static void map_tree(int tree, pid_t pid)
 {
@@ -120,7 +110,7 @@ static int equip(const struct work *w, pid_t pid, int go, struct err *e)
     const struct builder_order *o = &w->order;
     struct child_go word = {0};
     /* The score first: who has changed its ids is no longer ours to write to. */
-    int r = write_proc(pid, "oom_score_adj", OOM_SCORE, e);
+    int r = proc_write(pid, "oom_score_adj", OOM_SCORE, e);
 
     if (r == 0)
         r = idmap_write(o->ids, o->uid, o->gid, pid, e);

@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static int write_proc(pid_t pid, const char *file, const char *text, struct err *e)
+int proc_write(pid_t pid, const char *file, const char *text, struct err *e)
 {
     char path[64];
     int r;
@@ -62,10 +62,10 @@ int idmap_write(enum idmap_kind kind, uid_t uid, gid_t gid, pid_t pid, struct er
     } else {
         snprintf(uids, sizeof(uids), "%u %u 1", SANDBOX_UID, uid);
         snprintf(gids, sizeof(gids), "%u %u 1", SANDBOX_UID, gid);
-        r = write_proc(pid, "setgroups", "deny", e);
+        r = proc_write(pid, "setgroups", "deny", e);
         if (r < 0)
             return r;
     }
-    r = write_proc(pid, "uid_map", uids, e);
-    return r < 0 ? r : write_proc(pid, "gid_map", gids, e);
+    r = proc_write(pid, "uid_map", uids, e);
+    return r < 0 ? r : proc_write(pid, "gid_map", gids, e);
 }

@@ -16,3 +16,5 @@ enum idmap_kind {
 };
 /* `uid` and `gid` are the node's, the first of them. */
 int idmap_write(enum idmap_kind kind, uid_t uid, gid_t gid, pid_t pid, struct err *e);
+/* What is written from outside, too: `text` to /proc/PID/FILE. */
+int proc_write(pid_t pid, const char *file, const char *text, struct err *e);

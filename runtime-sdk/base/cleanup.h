@@ -12,6 +12,13 @@ static inline void cleanup_close_fd(const int *fd)
     if (*fd >= 0)
         close(*fd);
 }
+/* The same before the scope ends: -1 then. */
+static inline void close_fd(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
 #define cleanup_free __attribute__((cleanup(cleanup_free_ptr)))
 #define cleanup_fd   __attribute__((cleanup(cleanup_close_fd)))
 

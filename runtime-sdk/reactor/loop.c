@@ -3,6 +3,7 @@
  * Everything here runs on the loop's thread except loop_post() and loop_stop(),
  * which touch `mails`, `stopping` and the eventfd and nothing else. */
 #include "reactor/internal.h"
+#include "base/cleanup.h"
 #include "base/clock.h"
 
 #include <errno.h>
@@ -113,6 +114,12 @@ void loop_watch_cancel(struct loop *l, struct loop_watch *w)
         early_cancel(l, w);
     else
         l->backend->watch_cancel(l, w);
+}
+
+void loop_watch_close(struct loop *l, struct loop_watch *w)
+{
+    loop_watch_cancel(l, w);
+    close_fd(&w->fd);
 }
 
 bool loop_early_told(const struct loop *l)

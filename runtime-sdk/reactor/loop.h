@@ -69,6 +69,8 @@ bool loop_early_told(const struct loop *l);
 int loop_watch_set(struct loop *l, struct loop_watch *w, uint32_t events);
 /* Before the fd is closed, which then really ends it: within a run, when the run ends at the latest. */
 void loop_watch_cancel(struct loop *l, struct loop_watch *w);
+/* Cancels and closes; fd is -1 then. One whose fd is -1 already: nothing. */
+void loop_watch_close(struct loop *l, struct loop_watch *w);
 
 /* ---- mail: work from any thread, first in, first out per sender */
 struct mail {

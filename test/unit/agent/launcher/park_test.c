@@ -230,28 +230,31 @@ START_TEST(broken_ones_are_replaced)
 }
 END_TEST
 
+static size_t kill_children(const char *name)
+{
+    pid_t pids[8];
+    size_t n = find_children(name, pids, ARRAY_LEN(pids));
+
+    for (size_t i = 0; i < n; i++)
+        kill(pids[i], SIGKILL);
+    return n;
+}
+
 /* Whoever dies of the launcher's helpers, a sandbox that is asked for then is made. */
 START_TEST(helpers_are_replaced)
 {
-    pid_t pids[8];
     struct bench b;
     struct sandbox_spec s;
-    size_t n;
 
     NEED();
     bench_open(&b);
     s = spec_of(&b, nothing);
     free(run_script(&b, &s, "exit 0"));
-    n = find_children("rouse-builder", pids, 8);
-    ck_assert_uint_gt(n, 0);
-    for (size_t i = 0; i < n; i++)
-        kill(pids[i], SIGKILL);
+    ck_assert_uint_gt(kill_children("rouse-builder"), 0);
     free(run_script(&b, &s, "exit 0"));
-    ck_assert_uint_eq(find_children("rouse-nursery", pids, 8), 1);
-    kill(pids[0], SIGKILL);
-    n = find_children("rouse-builder", pids, 8);
-    for (size_t i = 0; i < n; i++)
-        kill(pids[i], SIGKILL);
+    /* A builder is called like the nursery until it has renamed itself. */
+    ck_assert_uint_gt(kill_children("rouse-nursery"), 0);
+    kill_children("rouse-builder");
     free(run_script(&b, &s, "exit 0"));
     ck_assert_int_eq(b.exit.code, 0);
     park(&b, &s, 1);
