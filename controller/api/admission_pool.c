@@ -1,17 +1,11 @@
 /* admission_pool.c - names that leave room for those of nodes, a provider that is there and stays. */
 #include "api/admission_pool.h"
+#include "base/json.h"
 
 #include "scheduler/traits.h"
 
 #include <stdio.h>
 #include <string.h>
-
-static struct json_object *get(struct json_object *o, const char *name)
-{
-    struct json_object *v;
-
-    return json_object_object_get_ex(o, name, &v) ? v : NULL;
-}
 
 static void check_provider(struct admission *a, const char *provider, struct problems *p)
 {
@@ -32,10 +26,10 @@ static void check_provider(struct admission *a, const char *provider, struct pro
         problems_add(
             p, PROBLEM_FORBIDDEN, "spec.provider",
             "Forbidden: this controller has no directory of hooks (its flag --node-hooks is not set)");
-    if (hook && !get(a->spec, "hook"))
+    if (hook && !json_get(a->spec, "hook"))
         problems_add(p, PROBLEM_REQUIRED, "spec.hook",
                      "Required value: the program of provider hook");
-    if (!hook && get(a->spec, "hook"))
+    if (!hook && json_get(a->spec, "hook"))
         problems_add(p, PROBLEM_FORBIDDEN, "spec.hook", "Forbidden: the provider is process");
 }
 
@@ -64,8 +58,8 @@ static void check_taints(struct json_object *taints, struct problems *p)
     for (size_t i = 0; taints && i < json_object_array_length(taints); i++) {
         struct json_object *o = json_object_array_get_idx(taints, i);
 
-        check_pair("spec.template.taints", json_object_get_string(get(o, "key")),
-                   json_object_get_string(get(o, "value")), p);
+        check_pair("spec.template.taints", json_object_get_string(json_get(o, "key")),
+                   json_object_get_string(json_get(o, "value")), p);
     }
 }
 
@@ -77,7 +71,7 @@ void admission_check_pool(struct admission *a, struct problems *p)
                      POOL_NAME_MAX);
     /* What goes on when the pool is on its way out must not be refused for a flag that changed. */
     if (!a->old || !a->old->content->deleting)
-        check_provider(a, json_object_get_string(get(a->spec, "provider")), p);
-    check_labels(get(get(a->spec, "template"), "labels"), p);
-    check_taints(get(get(a->spec, "template"), "taints"), p);
+        check_provider(a, json_object_get_string(json_get(a->spec, "provider")), p);
+    check_labels(json_get(json_get(a->spec, "template"), "labels"), p);
+    check_taints(json_get(json_get(a->spec, "template"), "taints"), p);
 }

@@ -2,32 +2,18 @@
 
 #include "autoscaler/schedule.h"
 #include "base/cleanup.h"
+#include "base/json.h"
 #include "base/quantity.h"
 
 #include <inttypes.h>
-#include <json-c/json.h>
 #include <stdio.h>
 #include <string.h>
 
 enum { FIELD_MAX = 128 };
 
-static struct json_object *get(struct json_object *o, const char *name)
-{
-    struct json_object *v;
-
-    return json_object_object_get_ex(o, name, &v) ? v : NULL;
-}
-
-static const char *text(struct json_object *o, const char *name)
-{
-    struct json_object *v = get(o, name);
-
-    return v ? json_object_get_string(v) : "";
-}
-
 static int64_t number(struct json_object *o, const char *name)
 {
-    struct json_object *v = get(o, name);
+    struct json_object *v = json_get(o, name);
 
     return v ? json_object_get_int64(v) : 0;
 }
@@ -48,8 +34,8 @@ static struct json_object *member(struct json_object *o, const char *at, struct 
     char field[FIELD_MAX];
 
     for (size_t i = 0; i < ARRAY_LEN(types); i++) {
-        struct json_object *v = get(o, names[i]);
-        bool asked = !strcmp(text(o, "type"), types[i]);
+        struct json_object *v = json_get(o, names[i]);
+        bool asked = !strcmp(json_string(o, "type"), types[i]);
 
         snprintf(field, sizeof(field), "%.64s.%s", at, names[i]);
         if (asked && !v)
@@ -69,8 +55,8 @@ static void check_target(struct json_object *target, const char *at, struct prob
     char field[FIELD_MAX];
 
     for (size_t i = 0; i < ARRAY_LEN(types); i++) {
-        struct json_object *v = get(target, names[i]);
-        bool asked = !strcmp(text(target, "type"), types[i]);
+        struct json_object *v = json_get(target, names[i]);
+        bool asked = !strcmp(json_string(target, "type"), types[i]);
 
         snprintf(field, sizeof(field), "%.64s.target.%s", at, names[i]);
         if (asked && !v)
@@ -78,20 +64,22 @@ static void check_target(struct json_object *target, const char *at, struct prob
         else if (!asked && v)
             problems_add(p, PROBLEM_FORBIDDEN, field, "Forbidden: only with type %s", types[i]);
         else if (asked && i &&
-                 (quantity_number(text(target, names[i]), &thousandths) < 0 || !thousandths))
+                 (quantity_number(json_string(target, names[i]), &thousandths) < 0 || !thousandths))
             problems_add(p, PROBLEM_INVALID, field, "Invalid value: \"%.64s\": must be positive",
-                         text(target, names[i]));
+                         json_string(target, names[i]));
     }
 }
 
 /* There is one window and one panic of each. */
 static bool is_again(struct json_object *list, size_t i)
 {
-    const char *name = text(get(get(json_object_array_get_idx(list, i), "pods"), "metric"), "name");
+    const char *name =
+        json_string(json_get(json_get(json_object_array_get_idx(list, i), "pods"), "metric"), "name");
 
     for (size_t k = 0; k < i && *name; k++)
-        if (!strcmp(name,
-                    text(get(get(json_object_array_get_idx(list, k), "pods"), "metric"), "name")))
+        if (!strcmp(name, json_string(json_get(json_get(json_object_array_get_idx(list, k), "pods"),
+                                               "metric"),
+                                      "name")))
             return true;
     return false;
 }
@@ -108,15 +96,15 @@ static void check_metrics(struct json_object *list, bool no_external, struct pro
         m = member(o, at, p);
         for (size_t k = 0; m && k < ARRAY_LEN(names); k++) {
             snprintf(field, sizeof(field), "%.64s.%s", at, names[k]);
-            if (m == get(o, names[k]))
-                check_target(get(m, "target"), field, p);
+            if (m == json_get(o, names[k]))
+                check_target(json_get(m, "target"), field, p);
         }
         if (is_again(list, i)) {
             snprintf(field, sizeof(field), "%s.pods.metric.name", at);
             problems_add(p, PROBLEM_DUPLICATE, field, "Duplicate value: \"%s\"",
-                         text(get(get(o, "pods"), "metric"), "name"));
+                         json_string(json_get(json_get(o, "pods"), "metric"), "name"));
         }
-        if (m && m == get(o, "external") && no_external) {
+        if (m && m == json_get(o, "external") && no_external) {
             snprintf(field, sizeof(field), "%s.external", at);
             problems_add(p, PROBLEM_FORBIDDEN, field,
                          "Forbidden: this controller asks no Prometheus: it was started without "
@@ -141,15 +129,16 @@ static void check_cron(struct json_object *o, const char *name, const char *at, 
     struct cron c;
     char why[CRON_WHY_MAX], field[FIELD_MAX];
 
-    if (cron_parse(text(o, name), &c, why) == 0)
+    if (cron_parse(json_string(o, name), &c, why) == 0)
         return;
     snprintf(field, sizeof(field), "%.64s.%s", at, name);
-    problems_add(p, PROBLEM_INVALID, field, "Invalid value: \"%.64s\": %s", text(o, name), why);
+    problems_add(p, PROBLEM_INVALID, field, "Invalid value: \"%.64s\": %s", json_string(o, name),
+                 why);
 }
 
 static void check_provisioned(struct json_object *scaling, struct problems *p)
 {
-    struct json_object *list = get(scaling, "provisioned");
+    struct json_object *list = json_get(scaling, "provisioned");
 
     for (size_t i = 0; i < length(list); i++) {
         struct json_object *o = json_object_array_get_idx(list, i);
@@ -167,17 +156,17 @@ static void check_windows(struct json_object *scaling, struct problems *p)
 {
     uint64_t stable, panic;
 
-    if (get(scaling, "window") && get(scaling, "panicWindow") &&
-        quantity_duration(text(scaling, "window"), &stable) == 0 &&
-        quantity_duration(text(scaling, "panicWindow"), &panic) == 0 && panic > stable)
+    if (json_get(scaling, "window") && json_get(scaling, "panicWindow") &&
+        quantity_duration(json_string(scaling, "window"), &stable) == 0 &&
+        quantity_duration(json_string(scaling, "panicWindow"), &panic) == 0 && panic > stable)
         problems_add(p, PROBLEM_INVALID, "spec.scaling.panicWindow",
                      "Invalid value: \"%.32s\": must not be longer than spec.scaling.window",
-                     text(scaling, "panicWindow"));
+                     json_string(scaling, "panicWindow"));
 }
 
 void check_scaling(struct json_object *scaling, bool no_external, struct problems *p)
 {
-    check_metrics(get(scaling, "metrics"), no_external, p);
+    check_metrics(json_get(scaling, "metrics"), no_external, p);
     check_at_most_max(scaling, scaling, "initial", "spec.scaling.initial", p);
     check_at_most_max(scaling, scaling, "activation", "spec.scaling.activation", p);
     check_provisioned(scaling, p);

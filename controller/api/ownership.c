@@ -4,6 +4,7 @@
 
 #include "api/patch.h"
 #include "base/cleanup.h"
+#include "base/json.h"
 
 #include <errno.h>
 #include <string.h>
@@ -59,13 +60,6 @@ static int walk_object(struct json_object *o, leaf_fn fn, void *user)
     return r;
 }
 
-static const char *text_of(struct json_object *o, const char *name)
-{
-    struct json_object *v;
-
-    return json_object_object_get_ex(o, name, &v) ? json_object_get_string(v) ?: "" : "";
-}
-
 static struct json_object *fields_of(struct json_object *entry)
 {
     struct json_object *v = NULL;
@@ -115,7 +109,7 @@ static struct json_object *find_entry(struct json_object *owners, const char *ma
     for (size_t i = 0; i < json_object_array_length(owners); i++) {
         struct json_object *e = json_object_array_get_idx(owners, i);
 
-        if (strcmp(text_of(e, "manager"), manager) == 0 && strcmp(text_of(e, "op"), op) == 0)
+        if (strcmp(json_string(e, "manager"), manager) == 0 && strcmp(json_string(e, "op"), op) == 0)
             return e;
     }
     return NULL;
@@ -225,8 +219,8 @@ static int on_config(void *user, const char *pointer, struct json_object *value)
         if (e == a->mine || !has_field(e, pointer))
             continue;
         c = json_object_new_object();
-        json_object_object_add(c, "manager", json_object_new_string(text_of(e, "manager")));
-        json_object_object_add(c, "op", json_object_new_string(text_of(e, "op")));
+        json_object_object_add(c, "manager", json_object_new_string(json_string(e, "manager")));
+        json_object_object_add(c, "op", json_object_new_string(json_string(e, "op")));
         json_object_object_add(c, "field", json_object_new_string(pointer));
         json_object_array_add(a->conflicts, c);
         if (a->force)
@@ -302,7 +296,7 @@ bool ownership_equal(struct json_object *a, struct json_object *b)
         return false;
     for (size_t i = 0; i < json_object_array_length(a); i++) {
         struct json_object *e = json_object_array_get_idx(a, i), *fields = fields_of(e);
-        struct json_object *other = find_entry(b, text_of(e, "manager"), text_of(e, "op"));
+        struct json_object *other = find_entry(b, json_string(e, "manager"), json_string(e, "op"));
 
         if (!other || json_object_array_length(fields) != json_object_array_length(fields_of(other)))
             return false;
@@ -338,14 +332,14 @@ struct json_object *ownership_managed_fields(struct json_object *owners, const c
     for (size_t i = 0; i < json_object_array_length(owners); i++) {
         struct json_object *e = json_object_array_get_idx(owners, i), *o, *fields;
 
-        if (strcmp(text_of(e, "op"), "Apply") != 0)
+        if (strcmp(json_string(e, "op"), "Apply") != 0)
             continue;
         o = json_object_new_object();
         fields = json_object_new_object();
-        json_object_object_add(o, "manager", json_object_new_string(text_of(e, "manager")));
+        json_object_object_add(o, "manager", json_object_new_string(json_string(e, "manager")));
         json_object_object_add(o, "operation", json_object_new_string("Apply"));
         json_object_object_add(o, "apiVersion", json_object_new_string(api_version));
-        json_object_object_add(o, "time", json_object_new_string(text_of(e, "time")));
+        json_object_object_add(o, "time", json_object_new_string(json_string(e, "time")));
         json_object_object_add(o, "fieldsType", json_object_new_string("FieldsV1"));
         for (size_t f = 0; f < json_object_array_length(fields_of(e)); f++)
             add_fields_v1(fields, json_object_get_string(json_object_array_get_idx(fields_of(e), f)));

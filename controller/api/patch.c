@@ -2,6 +2,7 @@
 #include "api/patch.h"
 
 #include "base/cleanup.h"
+#include "base/json.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -316,19 +317,10 @@ static int transfer(struct json_object **root, const char *from, const char *pat
     return r;
 }
 
-static const char *text_of(struct json_object *o, const char *name)
-{
-    struct json_object *v;
-
-    return json_object_object_get_ex(o, name, &v) && json_object_is_type(v, json_type_string)
-               ? json_object_get_string(v)
-               : NULL;
-}
-
 static int operate(struct json_object **root, struct json_object *operation, size_t *copied)
 {
-    const char *op = text_of(operation, "op"), *path = text_of(operation, "path"),
-               *from = text_of(operation, "from");
+    const char *op = json_text(operation, "op"), *path = json_text(operation, "path"),
+               *from = json_text(operation, "from");
     struct json_object *value = NULL;
     bool has_value = json_object_object_get_ex(operation, "value", &value);
     int found;
@@ -371,12 +363,12 @@ int patch_json(struct json_object **target, struct json_object *operations, stru
         struct json_object *o = json_object_array_get_idx(operations, i);
         int r = json_object_is_type(o, json_type_object) ? operate(target, o, &copied) : -EINVAL;
 
-        if (r == -ENOENT && text_of(o, "op") && strcmp(text_of(o, "op"), "test") == 0)
+        if (r == -ENOENT && json_text(o, "op") && strcmp(json_text(o, "op"), "test") == 0)
             return err_set(e, ENOENT, "operation %zu: testing path \"%.200s\" failed", i,
-                           text_of(o, "path"));
+                           json_text(o, "path"));
         if (r == -ENOENT)
             return err_set(e, ENOENT, "operation %zu: path \"%.200s\" does not exist", i,
-                           text_of(o, "path"));
+                           json_text(o, "path"));
         if (r < 0)
             return err_set(e, -r,
                            "operation %zu is not one of add, remove, replace, move, copy, test "

@@ -2,19 +2,11 @@
 #include "api/publish.h"
 
 #include "base/cleanup.h"
+#include "base/json.h"
 
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-
-static const char *text_of(struct json_object *o, const char *name)
-{
-    struct json_object *v;
-
-    return json_object_object_get_ex(o, name, &v) && json_object_is_type(v, json_type_string)
-               ? json_object_get_string(v)
-               : NULL;
-}
 
 static void add_rule(struct json_object *o, const char *rule, const char *message)
 {
@@ -32,7 +24,7 @@ static void add_rule(struct json_object *o, const char *rule, const char *messag
 /* Empty is what an unsupported field may be. */
 static void bound_to_nothing(struct json_object *o, const char *why)
 {
-    const char *type = text_of(o, "type"), *description = text_of(o, "description");
+    const char *type = json_text(o, "type"), *description = json_text(o, "description");
     const char *bound = type && strcmp(type, "array") == 0    ? "maxItems"
                         : type && strcmp(type, "object") == 0 ? "maxProperties"
                                                               : "maxLength";
@@ -73,8 +65,8 @@ static void add_reserved(struct json_object *o, struct json_object *reserved)
 
 static void add_range(struct json_object *o)
 {
-    const char *format = text_of(o, "x-rouse-format"), *low = text_of(o, "x-rouse-minimum");
-    const char *high = text_of(o, "x-rouse-maximum");
+    const char *format = json_text(o, "x-rouse-format"), *low = json_text(o, "x-rouse-minimum");
+    const char *high = json_text(o, "x-rouse-maximum");
     char rule[256], message[128];
 
     if (!format || strcmp(format, "duration") != 0 || !low || !high)
@@ -90,7 +82,7 @@ static void add_range(struct json_object *o)
 /* "[[:space:]]" is POSIX; everybody else writes \s. */
 static void portable_pattern(struct json_object *o)
 {
-    const char *pattern = text_of(o, "pattern");
+    const char *pattern = json_text(o, "pattern");
 
     if (pattern && strcmp(pattern, "^[^[:space:]]+$") == 0)
         json_object_object_add(o, "pattern", json_object_new_string("^[^\\s]+$"));
@@ -99,7 +91,7 @@ static void portable_pattern(struct json_object *o)
 static void publish(struct json_object *o)
 {
     struct json_object *v;
-    const char *why = text_of(o, "x-rouse-unsupported");
+    const char *why = json_text(o, "x-rouse-unsupported");
 
     if (why)
         bound_to_nothing(o, why);

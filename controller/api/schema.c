@@ -3,6 +3,7 @@
 #include "api/schema.h"
 
 #include "base/cleanup.h"
+#include "base/json.h"
 #include "base/quantity.h"
 #include "brain/object.h"
 
@@ -42,15 +43,6 @@ int schema_format_value(enum schema_format f, const char *text, int64_t *ret)
     if (r == 0)
         *ret = (int64_t)v;
     return r;
-}
-
-static const char *text_of(struct json_object *o, const char *name)
-{
-    struct json_object *v;
-
-    return json_object_object_get_ex(o, name, &v) && json_object_is_type(v, json_type_string)
-               ? json_object_get_string(v)
-               : NULL;
 }
 
 static struct json_object *array_of(struct json_object *o, const char *name)
@@ -103,7 +95,7 @@ static int read_type(struct json_object *o, struct schema *s)
                  {"string", SCHEMA_STRING},
                  {"integer", SCHEMA_INTEGER},
                  {"boolean", SCHEMA_BOOLEAN}};
-    const char *name = text_of(o, "type");
+    const char *name = json_text(o, "type");
 
     if (!name) {
         s->type = flag_of(o, "x-kubernetes-int-or-string") ? SCHEMA_INT_OR_STRING : SCHEMA_ANY;
@@ -119,10 +111,10 @@ static int read_type(struct json_object *o, struct schema *s)
 
 static int read_format(struct json_object *o, struct schema *s)
 {
-    const char *name = text_of(o, "x-rouse-format");
+    const char *name = json_text(o, "x-rouse-format");
 
-    s->minimum_text = text_of(o, "x-rouse-minimum");
-    s->maximum_text = text_of(o, "x-rouse-maximum");
+    s->minimum_text = json_text(o, "x-rouse-minimum");
+    s->maximum_text = json_text(o, "x-rouse-maximum");
     if (!name)
         return 0;
     s->format = strcmp(name, "memory") == 0       ? FORMAT_MEMORY
@@ -156,7 +148,7 @@ static void read_sizes(struct json_object *o, struct schema *s)
 
 static void read_list(struct json_object *o, struct schema *s)
 {
-    const char *list = text_of(o, "x-kubernetes-list-type");
+    const char *list = json_text(o, "x-kubernetes-list-type");
     struct json_object *keys = array_of(o, "x-kubernetes-list-map-keys");
 
     if (list && strcmp(list, "set") == 0)
@@ -213,7 +205,7 @@ static int compile(struct json_object *o, struct schema **ret)
     s->choices = array_of(o, "enum");
     s->reserved = array_of(o, "x-rouse-reserved");
     s->ordered = array_of(o, "x-rouse-ordered");
-    s->unsupported = text_of(o, "x-rouse-unsupported");
+    s->unsupported = json_text(o, "x-rouse-unsupported");
     s->preserve_unknown = flag_of(o, "x-kubernetes-preserve-unknown-fields") ||
                           (s->type == SCHEMA_OBJECT && s->unsupported);
     if (json_object_object_get_ex(o, "default", &v))
@@ -222,7 +214,7 @@ static int compile(struct json_object *o, struct schema **ret)
         s->has_minimum = true;
     if (number_of(o, "maximum", &s->maximum))
         s->has_maximum = true;
-    pattern = text_of(o, "pattern");
+    pattern = json_text(o, "pattern");
     if (pattern && regcomp(&s->regex, pattern, REG_EXTENDED | REG_NOSUB) == 0)
         s->pattern = pattern;
     if (pattern && !s->pattern)
@@ -239,7 +231,7 @@ static int compile(struct json_object *o, struct schema **ret)
 
 static int compile_kind(struct json_object *o, struct schema_set *set)
 {
-    const char *name = text_of(o, "kind");
+    const char *name = json_text(o, "kind");
     struct json_object *schema, *scale;
 
     for (int k = 0; name && k < KIND_COUNT; k++) {
@@ -249,8 +241,8 @@ static int compile_kind(struct json_object *o, struct schema_set *set)
             continue;
         kind->kind = (enum object_kind)k;
         kind->name = name;
-        kind->plural = text_of(o, "plural");
-        kind->singular = text_of(o, "singular");
+        kind->plural = json_text(o, "plural");
+        kind->singular = json_text(o, "singular");
         kind->short_names = array_of(o, "shortNames");
         kind->categories = array_of(o, "categories");
         kind->columns = array_of(o, "x-rouse-columns");
@@ -275,8 +267,8 @@ int schema_load(struct schema_set **ret, struct err *e)
     if (!set)
         return err_errno(e, ENOMEM, "schema");
     set->source = json_tokener_parse(schema_data_begin);
-    set->group = text_of(set->source, "group");
-    set->version = text_of(set->source, "version");
+    set->group = json_text(set->source, "group");
+    set->version = json_text(set->source, "version");
     kinds = array_of(set->source, "kinds");
     if (set->group && set->version && kinds && json_object_array_length(kinds) == KIND_COUNT)
         r = 0;

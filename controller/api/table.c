@@ -2,6 +2,7 @@
 #include "api/table.h"
 
 #include "base/cleanup.h"
+#include "base/json.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -89,13 +90,6 @@ struct json_object *table_path(struct json_object *o, const char *path)
 }
 
 /* ---------------------------------------------------------------- the table */
-static const char *text_of(struct json_object *o, const char *name)
-{
-    struct json_object *v;
-
-    return json_object_object_get_ex(o, name, &v) ? json_object_get_string(v) ?: "" : "";
-}
-
 static void add_text(struct buffer *out, const char *text)
 {
     buffer_puts(out, "\"");
@@ -128,8 +122,8 @@ int table_begin(const struct schema_kind *k, const char *metadata, bool columns,
 
         json_object_object_get_ex(c, "priority", &priority);
         buffer_puts(out, ",");
-        add_column(out, text_of(c, "name"), text_of(c, "type"), "", text_of(c, "description"),
-                   json_object_get_int(priority));
+        add_column(out, json_string(c, "name"), json_string(c, "type"), "",
+                   json_string(c, "description"), json_object_get_int(priority));
     }
     return buffer_puts(out, "],\"rows\":[");
 }
@@ -152,13 +146,14 @@ static void add_date(struct buffer *out, const char *text, uint64_t now_s)
 static void add_cell(struct json_object *column, struct json_object *o, uint64_t now_s,
                      struct buffer *out)
 {
-    struct json_object *v = table_path(o, text_of(column, "jsonPath"));
+    struct json_object *v = table_path(o, json_string(column, "jsonPath"));
 
     if (!v)
-        buffer_puts(out, strcmp(text_of(column, "type"), "string") == 0 ? "\"\"" : "null");
-    else if (strcmp(text_of(column, "type"), "date") == 0)
+        buffer_puts(out, strcmp(json_string(column, "type"), "string") == 0 ? "\"\"" : "null");
+    else if (strcmp(json_string(column, "type"), "date") == 0)
         add_date(out, json_object_get_string(v), now_s);
-    else if (json_object_is_type(v, json_type_int) && strcmp(text_of(column, "type"), "integer") == 0)
+    else if (json_object_is_type(v, json_type_int) &&
+             strcmp(json_string(column, "type"), "integer") == 0)
         buffer_puts(out, json_object_get_string(v));
     else
         add_text(out, json_object_get_string(v));

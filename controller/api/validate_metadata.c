@@ -2,6 +2,7 @@
 #include "api/validate.h"
 
 #include "base/cleanup.h"
+#include "base/json.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -89,16 +90,9 @@ bool validate_qualified_name(const char *s)
     return label_chars(s, strlen(s));
 }
 
-static struct json_object *get(struct json_object *o, const char *name)
-{
-    struct json_object *v;
-
-    return json_object_object_get_ex(o, name, &v) ? v : NULL;
-}
-
 static void check_name(struct json_object *metadata, const char *field, struct problems *p)
 {
-    struct json_object *v = get(metadata, field);
+    struct json_object *v = json_get(metadata, field);
     cleanup_free char *path = NULL;
     const char *name;
 
@@ -191,11 +185,11 @@ void validate_metadata(struct json_object *metadata, bool namespaced, struct pro
     check_name(metadata, "name", p);
     if (namespaced)
         check_name(metadata, "namespace", p);
-    if ((v = get(metadata, "labels")))
+    if ((v = json_get(metadata, "labels")))
         check_labels(v, p);
-    if ((v = get(metadata, "annotations")))
+    if ((v = json_get(metadata, "annotations")))
         check_annotations(v, p);
-    if ((v = get(metadata, "finalizers")))
+    if ((v = json_get(metadata, "finalizers")))
         check_finalizers(v, p);
 }
 

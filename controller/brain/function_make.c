@@ -9,32 +9,19 @@
 #include "base/buffer.h"
 #include "base/clock.h"
 #include "base/hex.h"
+#include "base/json.h"
 #include "base/quantity.h"
 
 #include <errno.h>
 #include <inttypes.h>
-#include <json-c/json.h>
 #include <openssl/sha.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const char *text_of(struct json_object *o, const char *name)
-{
-    struct json_object *v;
-
-    if (!json_object_object_get_ex(o, name, &v))
-        return NULL;
-    /* Numbers too: a quantity may be written as one. */
-    return json_object_is_type(v, json_type_string) || json_object_is_type(v, json_type_int) ||
-                   json_object_is_type(v, json_type_double)
-               ? json_object_get_string(v)
-               : NULL;
-}
-
 static int copy_text(struct json_object *o, const char *name, char **ret)
 {
-    const char *text = text_of(o, name);
+    const char *text = json_scalar(o, name);
 
     if (!text)
         return -EINVAL;
@@ -58,8 +45,8 @@ static int read_u32(struct json_object *o, const char *name, uint32_t *ret)
 
 static int read_metadata(struct json_object *metadata, struct function *f)
 {
-    const char *ns = text_of(metadata, "namespace"), *name = text_of(metadata, "name");
-    const char *uid = text_of(metadata, "uid");
+    const char *ns = json_scalar(metadata, "namespace"), *name = json_scalar(metadata, "name");
+    const char *uid = json_scalar(metadata, "uid");
     struct json_object *v;
     size_t n;
 
@@ -77,7 +64,7 @@ static int read_metadata(struct json_object *metadata, struct function *f)
     memcpy(f->uid, uid, strlen(uid) + 1);
     f->generation =
         json_object_object_get_ex(metadata, "generation", &v) ? json_object_get_int64(v) : 1;
-    f->deleting = text_of(metadata, "deletionTimestamp") != NULL;
+    f->deleting = json_scalar(metadata, "deletionTimestamp") != NULL;
     return 0;
 }
 
@@ -98,7 +85,7 @@ static int read_env(struct json_object *spec, struct function *f)
         struct env_var *e = &f->env[f->env_count++];
 
         r = copy_text(v, "name", &e->name);
-        if (r == 0 && !(e->value = strdup(text_of(v, "value") ?: "")))
+        if (r == 0 && !(e->value = strdup(json_scalar(v, "value") ?: "")))
             r = -ENOMEM;
     }
     return r;
@@ -160,11 +147,11 @@ static int read_sizes(struct json_object *spec, struct function *f)
 
     if (!json_object_object_get_ex(spec, "scaling", &scaling))
         return -EINVAL;
-    r = quantity_memory(text_of(spec, "memory") ?: "", &f->memory);
+    r = quantity_memory(json_scalar(spec, "memory") ?: "", &f->memory);
     if (r == 0)
-        r = quantity_cpu(text_of(spec, "cpu") ?: "", &f->cpu_millis);
+        r = quantity_cpu(json_scalar(spec, "cpu") ?: "", &f->cpu_millis);
     if (r == 0)
-        r = quantity_duration(text_of(spec, "timeout") ?: "", &timeout_ns);
+        r = quantity_duration(json_scalar(spec, "timeout") ?: "", &timeout_ns);
     if (r == 0)
         r = read_u32(spec, "concurrency", &f->concurrency);
     if (r == 0)
@@ -213,7 +200,7 @@ static int read_lifecycle(struct json_object *spec, struct function *f)
         r = copy_optional(o, "afterFork", &l->after_fork);
     if (r < 0 || (!l->initializer && !l->after_fork))
         return r;
-    r = quantity_duration(text_of(o, "initializerTimeout") ?: "", &ns);
+    r = quantity_duration(json_scalar(o, "initializerTimeout") ?: "", &ns);
     if (r == 0 && ns / NS_PER_MS > UINT32_MAX)
         r = -ERANGE;
     if (r == 0)
@@ -239,7 +226,7 @@ static int by_key(const void *a, const void *b)
 
 static int read_selector(struct json_object *o, struct function_placement *p)
 {
-    const char *architecture = text_of(o, "architecture");
+    const char *architecture = json_scalar(o, "architecture");
     struct json_object *terms = NULL;
     int r = 0;
 
@@ -275,11 +262,11 @@ static int read_tolerations(struct json_object *o, struct function_placement *p)
     while (p->toleration_count < n) {
         struct json_object *from = json_object_array_get_idx(list, p->toleration_count);
         struct toleration *t = &p->tolerations[p->toleration_count++];
-        const char *operator= text_of(from, "operator");
+        const char *operator= json_scalar(from, "operator");
 
         t->exists = operator&& strcmp(operator, "Exists") == 0;
-        t->key = strdup(text_of(from, "key") ?: "");
-        t->value = strdup(text_of(from, "value") ?: "");
+        t->key = strdup(json_scalar(from, "key") ?: "");
+        t->value = strdup(json_scalar(from, "value") ?: "");
         if (!t->key || !t->value)
             return -ENOMEM;
     }
@@ -294,7 +281,7 @@ static int read_placement(struct json_object *spec, struct function *f)
 
     if (!json_object_object_get_ex(spec, "placement", &o))
         return 0;
-    policy = text_of(o, "policy");
+    policy = json_scalar(o, "policy");
     f->placement.pack = policy && strcmp(policy, "pack") == 0;
     r = read_selector(o, &f->placement);
     return r < 0 ? r : read_tolerations(o, &f->placement);
@@ -377,9 +364,9 @@ int function_make(struct json_object *metadata, struct json_object *spec, const 
         return -ENOMEM;
     f->refs = 1;
     f->created_ms = created_ms;
-    network = text_of(spec, "network");
+    network = json_scalar(spec, "network");
     f->network_none = network && strcmp(network, "none") == 0;
-    start = text_of(spec, "start");
+    start = json_scalar(spec, "start");
     f->fork = start && strcmp(start, "fork") == 0;
     r = read_metadata(metadata, f);
     if (r == 0)

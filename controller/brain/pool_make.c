@@ -1,40 +1,23 @@
 /* pool_make.c - reads an admitted NodePool. */
 #include "brain/pool_make.h"
 
+#include "base/json.h"
 #include "base/quantity.h"
 
 #include <errno.h>
-#include <json-c/json.h>
 #include <stdlib.h>
 #include <string.h>
 
-static struct json_object *get(struct json_object *o, const char *name)
-{
-    struct json_object *v;
-
-    return json_object_object_get_ex(o, name, &v) ? v : NULL;
-}
-
-/* Numbers too: a quantity may be written as one. */
-static const char *text_of(struct json_object *o, const char *name)
-{
-    struct json_object *v = get(o, name);
-
-    return v && !json_object_is_type(v, json_type_object) && !json_object_is_type(v, json_type_array)
-               ? json_object_get_string(v)
-               : NULL;
-}
-
 static int duration(struct json_object *o, const char *name, uint64_t *ret)
 {
-    const char *text = text_of(o, name);
+    const char *text = json_scalar(o, name);
 
     return text ? quantity_duration(text, ret) : -EINVAL;
 }
 
 static int u32(struct json_object *o, const char *name, uint32_t *ret)
 {
-    struct json_object *v = get(o, name);
+    struct json_object *v = json_get(o, name);
     int64_t n = json_object_get_int64(v);
 
     if (!json_object_is_type(v, json_type_int) || n < 0 || n > UINT32_MAX)
@@ -87,8 +70,8 @@ static int read_taints(struct json_object *list, struct pool_template *t)
         struct json_object *o = json_object_array_get_idx(list, i);
         struct trait *to = &t->taints[t->taint_count++];
 
-        r = copy(text_of(o, "key"), &to->key);
-        r = r < 0 ? r : copy(text_of(o, "value"), &to->value);
+        r = copy(json_scalar(o, "key"), &to->key);
+        r = r < 0 ? r : copy(json_scalar(o, "value"), &to->value);
     }
     return r;
 }
@@ -96,7 +79,7 @@ static int read_taints(struct json_object *list, struct pool_template *t)
 static int read_template(struct json_object *o, struct pool_spec *s)
 {
     struct pool_template *t = &s->template;
-    const char *memory = text_of(o, "memory"), *cpu = text_of(o, "cpu");
+    const char *memory = json_scalar(o, "memory"), *cpu = json_scalar(o, "cpu");
     uint32_t millis;
     int r = memory && cpu ? quantity_memory(memory, &t->memory) : -EINVAL;
 
@@ -105,11 +88,11 @@ static int read_template(struct json_object *o, struct pool_spec *s)
     if (r < 0)
         return r;
     t->cpu = millis;
-    r = copy(text_of(o, "architecture"), &t->architecture);
+    r = copy(json_scalar(o, "architecture"), &t->architecture);
     if (r == 0)
-        r = read_labels(get(o, "labels"), t);
+        r = read_labels(json_get(o, "labels"), t);
     if (r == 0)
-        r = read_taints(get(o, "taints"), t);
+        r = read_taints(json_get(o, "taints"), t);
     if (r == 0)
         r = copy(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN |
                                                        JSON_C_TO_STRING_NOSLASHESCAPE),
@@ -119,7 +102,7 @@ static int read_template(struct json_object *o, struct pool_spec *s)
 
 static int read_provider(struct json_object *spec, struct pool_spec *s)
 {
-    const char *provider = text_of(spec, "provider"), *command;
+    const char *provider = json_scalar(spec, "provider"), *command;
     uint64_t ns;
     int r;
 
@@ -129,18 +112,18 @@ static int read_provider(struct json_object *spec, struct pool_spec *s)
         return provider && !strcmp(provider, "process") ? 0 : -EINVAL;
     }
     s->provider = POOL_HOOK;
-    command = text_of(get(spec, "hook"), "command");
+    command = json_scalar(json_get(spec, "hook"), "command");
     if (!command || strlen(command) > POOL_HOOK_MAX)
         return -EINVAL;
     strcpy(s->hook, command);
-    r = duration(get(spec, "hook"), "timeout", &ns);
+    r = duration(json_get(spec, "hook"), "timeout", &ns);
     s->hook_timeout_ms = (uint32_t)(ns / 1000000);
     return r;
 }
 
 static int read_scaling(struct json_object *spec, struct pool_spec *s)
 {
-    struct json_object *up = get(spec, "scaleUp"), *down = get(spec, "scaleDown");
+    struct json_object *up = json_get(spec, "scaleUp"), *down = json_get(spec, "scaleDown");
     int r = u32(up, "utilization", &s->up.utilization);
 
     r = r < 0 ? r : duration(up, "window", &s->up.window_ns);
@@ -159,7 +142,7 @@ static int read_scaling(struct json_object *spec, struct pool_spec *s)
 int pool_make(struct json_object *metadata, struct json_object *spec, struct pool_spec **ret)
 {
     struct pool_spec *s = calloc(1, sizeof(*s));
-    const char *name = text_of(metadata, "name");
+    const char *name = json_scalar(metadata, "name");
     int r = -EINVAL;
 
     if (!s)
@@ -169,15 +152,16 @@ int pool_make(struct json_object *metadata, struct json_object *spec, struct poo
         strcpy(s->name, name);
         r = read_provider(spec, s);
     }
-    s->generation =
-        get(metadata, "generation") ? json_object_get_int64(get(metadata, "generation")) : 1;
-    s->deleting = text_of(metadata, "deletionTimestamp") != NULL;
+    s->generation = json_get(metadata, "generation")
+                        ? json_object_get_int64(json_get(metadata, "generation"))
+                        : 1;
+    s->deleting = json_scalar(metadata, "deletionTimestamp") != NULL;
     if (r == 0)
         r = u32(spec, "min", &s->min);
     if (r == 0)
         r = u32(spec, "max", &s->max);
     if (r == 0)
-        r = read_template(get(spec, "template"), s);
+        r = read_template(json_get(spec, "template"), s);
     if (r == 0)
         r = read_scaling(spec, s);
     if (r < 0) {

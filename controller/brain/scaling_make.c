@@ -1,30 +1,16 @@
 #include "brain/scaling_make.h"
 
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/quantity.h"
 
 #include <errno.h>
-#include <json-c/json.h>
 #include <stdlib.h>
 #include <string.h>
 
-static struct json_object *get(struct json_object *o, const char *name)
-{
-    struct json_object *v;
-
-    return json_object_object_get_ex(o, name, &v) ? v : NULL;
-}
-
-static const char *text(struct json_object *o, const char *name)
-{
-    struct json_object *v = get(o, name);
-
-    return v ? json_object_get_string(v) : "";
-}
-
 static int number(struct json_object *o, const char *name, uint32_t *ret)
 {
-    struct json_object *v = get(o, name);
+    struct json_object *v = json_get(o, name);
     int64_t n = v ? json_object_get_int64(v) : 0;
 
     if (!v)
@@ -39,9 +25,9 @@ static int seconds(struct json_object *o, const char *name, uint32_t *ret)
 {
     uint64_t ns;
 
-    if (!get(o, name))
+    if (!json_get(o, name))
         return 0;
-    if (quantity_duration(text(o, name), &ns) < 0 || ns / NS_PER_S > UINT32_MAX)
+    if (quantity_duration(json_string(o, name), &ns) < 0 || ns / NS_PER_S > UINT32_MAX)
         return -EINVAL;
     *ret = (uint32_t)(ns / NS_PER_S);
     return 0;
@@ -52,7 +38,7 @@ static int seconds(struct json_object *o, const char *name, uint32_t *ret)
 static int target(struct json_object *o, double unit, const struct function *f,
                   struct autoscaler_metric *m)
 {
-    const char *type = text(o, "type");
+    const char *type = json_string(o, "type");
     uint64_t thousandths = 0;
     uint32_t percent = 0;
     int r;
@@ -66,7 +52,7 @@ static int target(struct json_object *o, double unit, const struct function *f,
         bool value = !strcmp(type, "Value");
 
         m->of.target = value ? HPA_VALUE : HPA_AVERAGE;
-        r = quantity_number(text(o, value ? "value" : "averageValue"), &thousandths);
+        r = quantity_number(json_string(o, value ? "value" : "averageValue"), &thousandths);
         m->of.value = (double)thousandths / 1000 * unit;
     }
     return r < 0 || m->of.value <= 0 ? -EINVAL : 0;
@@ -76,20 +62,21 @@ static int metric(struct json_object *o, const struct function *f, struct autosc
 {
     struct json_object *v;
 
-    if ((v = get(o, "resource"))) {
-        m->kind = strcmp(text(v, "name"), "cpu") == 0 ? METRIC_CPU : METRIC_MEMORY;
-        return target(get(v, "target"), m->kind == METRIC_CPU ? 1000 : 1, f, m);
+    if ((v = json_get(o, "resource"))) {
+        m->kind = strcmp(json_string(v, "name"), "cpu") == 0 ? METRIC_CPU : METRIC_MEMORY;
+        return target(json_get(v, "target"), m->kind == METRIC_CPU ? 1000 : 1, f, m);
     }
-    if ((v = get(o, "pods"))) {
-        m->kind = strcmp(text(get(v, "metric"), "name"), "concurrency") == 0 ? METRIC_CONCURRENCY
-                                                                             : METRIC_REQUESTS;
-        return target(get(v, "target"), 1, f, m);
+    if ((v = json_get(o, "pods"))) {
+        m->kind = strcmp(json_string(json_get(v, "metric"), "name"), "concurrency") == 0
+                      ? METRIC_CONCURRENCY
+                      : METRIC_REQUESTS;
+        return target(json_get(v, "target"), 1, f, m);
     }
-    if (!(v = get(o, "external")))
+    if (!(v = json_get(o, "external")))
         return -EINVAL;
     m->kind = METRIC_EXTERNAL;
-    m->query = strdup(text(get(v, "metric"), "query"));
-    return m->query ? target(get(v, "target"), 1, f, m) : -ENOMEM;
+    m->query = strdup(json_string(json_get(v, "metric"), "query"));
+    return m->query ? target(json_get(v, "target"), 1, f, m) : -ENOMEM;
 }
 
 static int metrics(struct json_object *list, struct function *f)
@@ -125,7 +112,8 @@ static int policies(struct json_object *list, struct behavior_rules *to)
     for (size_t i = 0; i < n && r == 0; i++) {
         struct json_object *o = json_object_array_get_idx(list, i);
 
-        to->policies[i] = (struct behavior_policy){.percent = !strcmp(text(o, "type"), "Percent")};
+        to->policies[i] =
+            (struct behavior_policy){.percent = !strcmp(json_string(o, "type"), "Percent")};
         r = number(o, "value", &to->policies[i].value);
         if (r == 0)
             r = number(o, "periodSeconds", &to->policies[i].period_s);
@@ -135,19 +123,19 @@ static int policies(struct json_object *list, struct behavior_rules *to)
 
 static int rules(struct json_object *o, struct behavior_rules *to)
 {
-    const char *select = text(o, "selectPolicy");
+    const char *select = json_string(o, "selectPolicy");
     uint64_t thousandths;
     int r = number(o, "stabilizationWindowSeconds", &to->stabilization_s);
 
     to->select = !strcmp(select, "Min")        ? SELECT_MIN
                  : !strcmp(select, "Disabled") ? SELECT_DISABLED
                                                : SELECT_MAX;
-    if (r == 0 && get(o, "tolerance")) {
-        r = quantity_number(text(o, "tolerance"), &thousandths);
+    if (r == 0 && json_get(o, "tolerance")) {
+        r = quantity_number(json_string(o, "tolerance"), &thousandths);
         if (r == 0)
             to->tolerance = (double)thousandths / 1000;
     }
-    return r < 0 ? r : policies(get(o, "policies"), to);
+    return r < 0 ? r : policies(json_get(o, "policies"), to);
 }
 
 /* An empty one is none: kubectl sends it to take the fields away. */
@@ -162,10 +150,10 @@ static int behavior(struct json_object *o, struct function *f)
     if (!b)
         return -ENOMEM;
     *b = behavior_defaults;
-    if (get(o, "scaleUp"))
-        r = rules(get(o, "scaleUp"), &b->up);
-    if (r == 0 && get(o, "scaleDown"))
-        r = rules(get(o, "scaleDown"), &b->down);
+    if (json_get(o, "scaleUp"))
+        r = rules(json_get(o, "scaleUp"), &b->up);
+    if (r == 0 && json_get(o, "scaleDown"))
+        r = rules(json_get(o, "scaleDown"), &b->down);
     return r;
 }
 
@@ -186,9 +174,9 @@ static int provisioned(struct json_object *list, struct function *f)
         struct json_object *o = json_object_array_get_idx(list, i);
         struct schedule_window *w = &f->scaling.provisioned[f->scaling.provisioned_count++];
 
-        r = cron_parse(text(o, "start"), &w->start, why);
+        r = cron_parse(json_string(o, "start"), &w->start, why);
         if (r == 0)
-            r = cron_parse(text(o, "end"), &w->end, why);
+            r = cron_parse(json_string(o, "end"), &w->end, why);
         if (r == 0)
             r = number(o, "min", &w->min);
     }
@@ -198,29 +186,29 @@ static int provisioned(struct json_object *list, struct function *f)
 int scaling_make(struct json_object *o, struct function *f)
 {
     struct autoscaler_spec *s = &f->scaling;
-    int r = !get(o, "min") || !get(o, "max") ? -EINVAL : number(o, "min", &s->min);
+    int r = !json_get(o, "min") || !json_get(o, "max") ? -EINVAL : number(o, "min", &s->min);
 
     if (r == 0)
         r = number(o, "max", &s->max);
     if (r == 0)
-        r = quantity_duration(text(o, "idleTimeout"), &s->idle_timeout_ns);
+        r = quantity_duration(json_string(o, "idleTimeout"), &s->idle_timeout_ns);
     if (r == 0)
         r = number(o, "initial", &s->initial);
     if (r == 0)
         r = number(o, "activation", &s->activation);
-    if (r == 0 && get(o, "scaleDownDelay"))
-        r = quantity_duration(text(o, "scaleDownDelay"), &s->delay_ns);
+    if (r == 0 && json_get(o, "scaleDownDelay"))
+        r = quantity_duration(json_string(o, "scaleDownDelay"), &s->delay_ns);
     if (r == 0)
         r = seconds(o, "window", &s->stable_seconds);
     if (r == 0)
         r = seconds(o, "panicWindow", &s->panic_seconds);
-    s->exponential = !strcmp(text(o, "average"), "exponential");
-    s->predictive = get(o, "predictive") && json_object_get_boolean(get(o, "predictive"));
+    s->exponential = !strcmp(json_string(o, "average"), "exponential");
+    s->predictive = json_get(o, "predictive") && json_object_get_boolean(json_get(o, "predictive"));
     if (r == 0)
-        r = metrics(get(o, "metrics"), f);
+        r = metrics(json_get(o, "metrics"), f);
     if (r == 0)
-        r = behavior(get(o, "behavior"), f);
+        r = behavior(json_get(o, "behavior"), f);
     if (r == 0)
-        r = provisioned(get(o, "provisioned"), f);
+        r = provisioned(json_get(o, "provisioned"), f);
     return r;
 }

@@ -1,18 +1,11 @@
 /* prometheus_parse.c - the JSON of Prometheus' HTTP API, /api/v1/query. */
 #include "external/prometheus.h"
+#include "base/json.h"
 
 #include <errno.h>
-#include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static struct json_object *get(struct json_object *o, const char *name)
-{
-    struct json_object *v;
-
-    return json_object_object_get_ex(o, name, &v) ? v : NULL;
-}
 
 /* [time, "value"] */
 static int add(struct json_object *pair, double *sum, char why[PROMETHEUS_WHY_MAX])
@@ -37,7 +30,7 @@ static int add(struct json_object *pair, double *sum, char why[PROMETHEUS_WHY_MA
 
 static int sum_of(struct json_object *data, double *ret, char why[PROMETHEUS_WHY_MAX])
 {
-    struct json_object *type = get(data, "resultType"), *result = get(data, "result");
+    struct json_object *type = json_get(data, "resultType"), *result = json_get(data, "result");
     const char *name =
         json_object_is_type(type, json_type_string) ? json_object_get_string(type) : "";
     double sum = 0;
@@ -53,7 +46,7 @@ static int sum_of(struct json_object *data, double *ret, char why[PROMETHEUS_WHY
         return -ENODATA;
     } else {
         for (size_t i = 0; i < json_object_array_length(result) && r == 0; i++)
-            r = add(get(json_object_array_get_idx(result, i), "value"), &sum, why);
+            r = add(json_get(json_object_array_get_idx(result, i), "value"), &sum, why);
     }
     if (r == 0)
         *ret = sum;
@@ -68,8 +61,8 @@ int prometheus_parse(const char *text, size_t n, double *ret, char why[PROMETHEU
     int r = -EBADMSG;
 
     json_tokener_free(t);
-    status = get(o, "status");
-    error = get(o, "error");
+    status = json_get(o, "status");
+    error = json_get(o, "error");
     if (!json_object_is_type(o, json_type_object) || !json_object_is_type(status, json_type_string))
         snprintf(why, PROMETHEUS_WHY_MAX, "its answer is not that of a Prometheus");
     else if (strcmp(json_object_get_string(status), "success") != 0)
@@ -77,7 +70,7 @@ int prometheus_parse(const char *text, size_t n, double *ret, char why[PROMETHEU
                  json_object_is_type(error, json_type_string) ? json_object_get_string(error)
                                                               : "the query failed");
     else
-        r = sum_of(get(o, "data"), ret, why);
+        r = sum_of(json_get(o, "data"), ret, why);
     json_object_put(o);
     return r;
 }
