@@ -20,7 +20,7 @@ MODULES := proto \
   $(addprefix runtime-sdk/,base sched curl reactor http wire invoke control flow package sdk local cli) \
   $(addprefix agent/,shard router launcher sandbox network cgroup pool runtime code report) \
   $(addprefix controller/,brain api store activator autoscaler scheduler nodes metrics external simulate) \
-  test/bench/load
+  test/bench/load test/bench/agents
 
 R := runtime-sdk
 DEPS_proto           :=
@@ -56,6 +56,7 @@ DEPS_controller/metrics    := $(R)/base
 DEPS_controller/external   := $(R)/reactor $(R)/base
 DEPS_controller/brain      := controller/activator controller/autoscaler controller/external controller/scheduler controller/nodes controller/store controller/metrics proto $(R)/package $(R)/control $(R)/http $(R)/reactor $(R)/flow $(R)/base
 DEPS_controller/simulate   := controller/brain controller/activator controller/autoscaler proto $(R)/flow $(R)/base
+DEPS_test/bench/agents     := $(R)/control proto $(R)/reactor $(R)/base
 DEPS_controller/api        := controller/brain controller/autoscaler controller/store controller/metrics $(R)/package $(R)/http $(R)/reactor $(R)/base
 
 LIBS_$(R)/reactor          := -luring
@@ -271,19 +272,19 @@ endif
 
 # ---------------------------------------------------------------- programs of the benchmarks
 # A test/bench/NAME.c with a line "/* module: runtime-sdk/http */", or "/* libs: -luv */" for one that uses
-# nothing of ours, becomes build/<variant>/bench/NAME. test/bench/load is a module with unit tests.
+# nothing of ours, becomes build/<variant>/bench/NAME. test/bench/load and test/bench/agents are modules with a main.c.
 BENCH_SRC := $(shell grep -lE '^/\* (module|libs): ' test/bench/*.c 2>/dev/null)
-BENCH_BIN := $(BENCH_SRC:test/bench/%.c=$(B)/bench/%) $(B)/bench/load
+BENCH_BIN := $(BENCH_SRC:test/bench/%.c=$(B)/bench/%) $(B)/bench/load $(B)/bench/agents
 bench_line = $(shell sed -n 's|^/\* $(1): *\([^*]*[^* ]\) *\*/|\1|p' test/bench/$(2).c)
 bench_module = $(call bench_line,module,$(1))
-$(B)/obj/test/bench/%.c.o: test/bench/%.c
+$(B)/obj/test/bench/%.c.o: test/bench/%.c | $(PB_H)
 	@mkdir -p $(@D)
 	$(call say,CC)
 	$(COMPILE) $(call roots_of,$(or $(call bench_module,$*),test)) -c $< -o $@
-$(B)/bench/load: $(B)/obj/test/bench/load/main.c.o $(call archives_of,test/bench/load)
+$(B)/bench/load $(B)/bench/agents: $(B)/bench/%: $(B)/obj/test/bench/%/main.c.o $$(call archives_of,test/bench/$$*)
 	@mkdir -p $(@D)
 	$(call say,LINK)
-	$(link) -o $@
+	$(link) $(call libs_of,test/bench/$*) -o $@
 $(B)/bench/%: $(B)/obj/test/bench/%.c.o $$(call archives_of,$$(call bench_module,$$*))
 	@mkdir -p $(@D)
 	$(call say,LINK)
