@@ -36,7 +36,16 @@ const char *autoscaler_reason_name(enum autoscaler_reason r)
         "External",    "MetricMissing",     "Idle",        "Active",
         "Predicted",   "Delayed",           "Stabilized",  "RateLimited",
         "Activation",  "Initial",           "Provisioned", "MinReached",
-        "MaxReached"};
+        "MaxReached",  "Waiting",           "CrashLoop",   "MadeRoom",
+        "Adopted"};
+
+    return names[r];
+}
+
+const char *autoscaler_rule_name(enum autoscaler_rule r)
+{
+    static const char *const names[AUTOSCALER_RULES] = {"metrics",  "idle",   "delay",
+                                                        "behavior", "floors", "max"};
 
     return names[r];
 }
@@ -333,7 +342,7 @@ static uint32_t provisioned(struct autoscaler *a, const struct autoscaler_spec *
     return a->provisioned;
 }
 
-static void bounds(struct autoscaler *a, const struct autoscaler_spec *s,
+static void floors(struct autoscaler *a, const struct autoscaler_spec *s,
                    const struct autoscaler_input *in, struct number *to)
 {
     if (to->n)
@@ -341,15 +350,13 @@ static void bounds(struct autoscaler *a, const struct autoscaler_spec *s,
     at_least(to, in->initial, REASON_INITIAL);
     at_least(to, provisioned(a, s, in->epoch_s), REASON_PROVISIONED);
     at_least(to, s->min, REASON_MIN);
-    if (to->n > s->max)
-        *to = (struct number){s->max, REASON_MAX};
 }
 
 void autoscaler_decide(struct autoscaler *a, const struct autoscaler_config *c,
                        const struct autoscaler_spec *s, const struct autoscaler_input *in,
                        uint64_t now_ns, struct autoscaler_decision *ret)
 {
-    struct autoscaler_decision d = {0};
+    struct autoscaler_decision d = {.at_ns = now_ns, .before = in->current};
     struct wishes w = ask(a, c, s, in, now_ns, &d);
     struct number resources = {w.resources, w.resources_reason}, to = {w.load, w.load_reason};
 
@@ -358,6 +365,7 @@ void autoscaler_decide(struct autoscaler *a, const struct autoscaler_config *c,
     at_least(&to, resources.n, resources.reason);
     if (!to.n && goes_by_hpa(s))
         to.reason = resources.reason;
+    d.after[RULE_METRICS] = to.n;
     if (asleep(s, in, &w, now_ns)) {
         to = (struct number){0, REASON_IDLE};
         memset(a->kpa, 0, sizeof(a->kpa));
@@ -367,14 +375,20 @@ void autoscaler_decide(struct autoscaler *a, const struct autoscaler_config *c,
     } else if (in->plan.known && in->plan.wake_ns) {
         at_least(&to, 1, REASON_PREDICTED);
     }
-    d.desired = to.n;
+    d.desired = d.after[RULE_IDLE] = to.n;
     delay(a, in, now_ns, &to);
+    d.after[RULE_DELAY] = to.n;
     if (a->behavior && s->behavior) {
         if (in->current > a->last) /* woken meanwhile: not to be taken back at once */
             extremes_record(&a->behavior->down, now_ns, in->current);
         behave(a, in, now_ns, &to);
     }
-    bounds(a, s, in, &to);
+    d.after[RULE_BEHAVIOR] = to.n;
+    floors(a, s, in, &to);
+    d.after[RULE_FLOORS] = to.n;
+    if (to.n > s->max)
+        to = (struct number){s->max, REASON_MAX};
+    d.after[RULE_MAX] = to.n;
     if (a->behavior)
         behavior_note(a->behavior, now_ns, to.n);
     a->last = d.requested = to.n;

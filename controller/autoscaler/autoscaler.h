@@ -98,20 +98,39 @@ enum autoscaler_reason {
     REASON_PROVISIONED,
     REASON_MIN,
     REASON_MAX,
+    /* what decides beside the autoscaler's tick */
+    REASON_WAITING,    /* requests wait and nothing serves */
+    REASON_CRASH_LOOP, /* its instances do not get up */
+    REASON_MADE_ROOM,  /* an idle one went for another function's requests */
+    REASON_ADOPTED,    /* they ran when the controller came back */
     REASON_COUNT
 };
 const char *autoscaler_reason_name(enum autoscaler_reason r);
+
+enum autoscaler_rule {               /* in their order */
+                       RULE_METRICS, /* the largest of what the metrics want */
+                       RULE_IDLE,    /* zero, or one at least */
+                       RULE_DELAY,   /* scaleDownDelay */
+                       RULE_BEHAVIOR,
+                       RULE_FLOORS, /* activation, initial, provisioned, min */
+                       RULE_MAX,
+                       AUTOSCALER_RULES
+};
+const char *autoscaler_rule_name(enum autoscaler_rule r);
 
 struct autoscaler_load {
     double target, stable, panic; /* target 0: not a metric of it */
 };
 struct autoscaler_decision {
+    uint64_t at_ns;                /* 0: none yet */
     uint32_t desired;              /* what the metrics want, or zero */
     uint32_t requested;            /* after delay, behavior, floors and bounds */
     enum autoscaler_reason reason; /* what had the last word */
     bool panic;
     struct autoscaler_load loads[METRIC_LOADS];
-    uint32_t wishes[METRIC_KINDS]; /* 0: no such metric, or it is missing */
+    uint32_t wishes[METRIC_KINDS];    /* 0: no such metric, or it is missing */
+    uint32_t before;                  /* what was requested until then */
+    uint32_t after[AUTOSCALER_RULES]; /* ... and after each rule: the last one is `requested` */
 };
 
 struct autoscaler;

@@ -360,15 +360,15 @@ struct presence *fn_presence(struct fn *f, struct node *n, bool make)
 
 /* ---- status */
 
-/* Reasons must be static: those of instances come from their agents. */
-static const char *known_reason(const char *reason)
+/* Reasons must be static and few: those of instances come from their agents. */
+const char *revision_reason(const struct revision *r)
 {
     static const char *const known[] = {
         "InitFailed", "OOMKilled",   "Error",     "FetchFailed",        "SandboxFailed",
         "Timeout",    "InitTimeout", "Completed", "InitializerTimeout", "CrashLoop"};
 
     for (size_t i = 0; i < ARRAY_LEN(known); i++)
-        if (!strcmp(reason, known[i]))
+        if (!strcmp(r->reason, known[i]))
             return known[i];
     return "CrashLoop";
 }
@@ -396,7 +396,7 @@ static void degraded(const struct core *c, const struct fn *f, struct condition 
 
         if ((r != f->latest && r != f->active) || (!failing && !r->impossible))
             continue;
-        condition(to, "Degraded", true, failing ? known_reason(r->reason) : "NoCapacity");
+        condition(to, "Degraded", true, failing ? revision_reason(r) : "NoCapacity");
         if (failing)
             snprintf(to->message, sizeof(to->message), "%s", r->message);
         else

@@ -193,7 +193,7 @@ int instance_adopt(struct core *c, struct revision *r, struct node *n, const Ins
         fn_sampled(c, r->fn);
         autoscaler_adopt(r->fn->scaler, t.ready, c->now);
         if (r->fn->requested < t.counted)
-            r->fn->requested = t.counted;
+            scale_to(c, r->fn, t.counted, REASON_ADOPTED);
     }
     fn_dirty(c, r->fn);
     fn_status_dirty(c, r->fn, instance_serves(i));
@@ -380,7 +380,7 @@ static void failed(struct core *c, struct instance *i, enum instance_state was)
     if (!revision_backing_off(c, r) || t.ready || r != r->fn->active)
         return;
     if (!t.counted)
-        r->fn->requested = r->fn->spec->scaling.min;
+        scale_to(c, r->fn, r->fn->spec->scaling.min, REASON_CRASH_LOOP);
     if (init)
         tickets_refuse_all(c, r->fn, REFUSED_INIT_FAILED,
                            "the function could not be initialised; its Degraded condition says more");

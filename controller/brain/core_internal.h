@@ -69,6 +69,14 @@ enum refusal {
     REFUSED_COUNT
 };
 
+/* Why an instance found no node. */
+enum unplaced {
+    UNPLACED_NO_NODE,  /* none takes new ones */
+    UNPLACED_FULL,     /* now */
+    UNPLACED_UNSUITED, /* none would do even when it is empty */
+    UNPLACED_COUNT
+};
+
 /* Why an instance is on its way out. */
 enum leaving {
     LEAVING_NOT,
@@ -135,8 +143,10 @@ struct fn {               /* a function */
     /* scaling */
     struct autoscaler *scaler; /* while it is sampled, else NULL */
     struct autoscaler_decision decision;
-    double panic; /* concurrency over the panic window */
-    uint32_t requested;
+    double panic;               /* concurrency over the panic window */
+    uint32_t requested;         /* scale_to() alone sets it */
+    enum autoscaler_reason why; /* it was set last, and when; 0: never */
+    uint64_t scaled_at;
     uint32_t initial; /* instances of a new revision before its first request; 0: that is over */
     uint64_t initial_until; /* when it is; 0: they are not there yet */
     uint32_t queue_before;  /* at the last sample */
@@ -246,6 +256,7 @@ struct core {
     struct histogram wait;
     uint64_t refused[REFUSED_COUNT];
     uint64_t decisions[REASON_COUNT]; /* that changed what is requested */
+    uint64_t placed, unplaced[UNPLACED_COUNT];
     uint64_t pool_steps[POOL_GONE + 1], pool_failures;
 };
 
@@ -322,7 +333,8 @@ struct tally {
 };
 struct tally revision_tally(const struct core *c, const struct revision *r);
 bool revision_backing_off(const struct core *c, const struct revision *r);
-void revision_settle(struct revision *r); /* forgives */
+void revision_settle(struct revision *r);              /* forgives */
+const char *revision_reason(const struct revision *r); /* of its last failure */
 
 /* ---- core_agent.c */
 void agents_tick(struct core *c); /* leases */
@@ -367,6 +379,8 @@ void scale_respec(struct core *c, struct fn *f); /* its spec is new, or another 
 void scale_rest(struct fn *f);                   /* it is not sampled any more */
 void scale_called(struct core *c, struct fn *f); /* a request came, or runs */
 bool scale_clocked(const struct fn *f);          /* may wake without a request */
+/* The one place where what is requested changes, so that each change has a reason and is counted. */
+void scale_to(struct core *c, struct fn *f, uint32_t n, enum autoscaler_reason why);
 struct autoscaler_input scale_input(const struct core *c, const struct fn *f);
 
 /* ---- core_scale.c */

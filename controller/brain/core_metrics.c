@@ -35,6 +35,72 @@ static struct scale_sample sample(const struct core *c, const struct fn *f)
     return s;
 }
 
+static struct rule_sample rules(const struct fn *f)
+{
+    const struct autoscaler_decision *d = &f->decision;
+    struct rule_sample s = {.ns = f->spec->ns,
+                            .function = f->spec->name,
+                            .reason = f->scaled_at ? autoscaler_reason_name(f->why) : NULL};
+
+    for (size_t k = 0; k < METRIC_KINDS; k++) {
+        if (!d->wishes[k] && (k >= METRIC_LOADS || d->loads[k].target == 0))
+            continue;
+        s.wishes[s.wish_count].name = autoscaler_reason_name((enum autoscaler_reason)k);
+        s.wishes[s.wish_count++].instances = d->wishes[k];
+    }
+    if (d->at_ns) {
+        s.rules[s.rule_count].name = "before";
+        s.rules[s.rule_count++].instances = d->before;
+    }
+    for (size_t k = 0; d->at_ns && k < AUTOSCALER_RULES; k++) {
+        s.rules[s.rule_count].name = autoscaler_rule_name((enum autoscaler_rule)k);
+        s.rules[s.rule_count++].instances = d->after[k];
+    }
+    return s;
+}
+
+static void rule_figures(const struct core *c, struct buffer *out)
+{
+    cleanup_free struct rule_sample *s = calloc(c->functions.count + 1, sizeof(*s));
+    size_t n = 0;
+
+    _Static_assert((int)METRIC_KINDS <= (int)WISHES_MAX && (int)AUTOSCALER_RULES < (int)RULES_MAX,
+                   "room for all of them");
+    list_for_each(it, &c->active)
+    {
+        const struct fn *f = list_entry(it, struct fn, active_link);
+
+        if (s && f->scaler && n < SCALE_SAMPLES_MAX)
+            s[n++] = rules(f);
+    }
+    rule_metrics(out, s, n);
+}
+
+static void crash_figures(const struct core *c, struct buffer *out)
+{
+    cleanup_free struct crash_sample *s = calloc(SCALE_SAMPLES_MAX, sizeof(*s));
+    size_t n = 0;
+
+    list_for_each(it, &c->backoff)
+    {
+        const struct revision *r = list_entry(it, struct revision, backoff_link);
+
+        if (s && n < SCALE_SAMPLES_MAX && fn_live(r->fn) && (r == r->fn->active || r == r->fn->latest))
+            s[n++] = (struct crash_sample){r->spec->ns, r->spec->name, revision_reason(r)};
+    }
+    crash_metrics(out, s, n);
+}
+
+static void placement_figures(const struct core *c, struct buffer *out)
+{
+    static const char *const names[UNPLACED_COUNT] = {"NoNode", "NoRoom", "NoSuitableNode"};
+    struct placement_sample s[UNPLACED_COUNT + 1] = {{"Placed", c->placed}};
+
+    for (size_t k = 0; k < UNPLACED_COUNT; k++)
+        s[k + 1] = (struct placement_sample){names[k], c->unplaced[k]};
+    placement_metrics(out, s, ARRAY_LEN(s));
+}
+
 static void decision_figures(const struct core *c, struct buffer *out)
 {
     struct decision_sample d[REASON_COUNT];
@@ -58,12 +124,17 @@ void core_metrics(struct core *c, uint64_t now, struct buffer *out)
     c->now = now;
     map_for_each(m, &c->functions) if (scales) scales[n++] = sample(c, map_entry(m, struct fn, node));
     scale_metrics(out, scales, n);
+    rule_figures(c, out);
     decision_figures(c, out);
+    crash_figures(c, out);
+    placement_figures(c, out);
     for (size_t k = 0; k < REFUSED_COUNT; k++)
         refused[k] = (struct refusal_sample){reasons[k], c->refused[k]};
     activator_metrics(out,
                       &(struct activator_sample){.tickets = activator_stats(c->activator)->tickets,
                                                  .held_bytes = activator_stats(c->activator)->held,
+                                                 .tickets_limit = c->config.queue_total,
+                                                 .held_limit = c->config.held_total,
                                                  .wait = &c->wait,
                                                  .refused = refused,
                                                  .refused_count = REFUSED_COUNT});

@@ -146,7 +146,7 @@ static bool make_room(struct core *c, const struct placement_request *q, const s
             return false;
         on = i->host;
         if (i->rev->fn->requested)
-            i->rev->fn->requested--;
+            scale_to(c, i->rev->fn, i->rev->fn->requested - 1, REASON_MADE_ROOM);
         fn_dirty(c, i->rev->fn);
         instance_leave(c, i);
         if (will_fit(q, on)) {
@@ -187,6 +187,9 @@ static void no_room(struct core *c, struct placing *p, struct revision *r,
     bool absent =
         !nodes_count(c->nodes) || core_adopting(c) || nodes_in_state(c->nodes, NODE_NOT_READY) > 0;
 
+    c->unplaced[why == -ENOENT   ? UNPLACED_NO_NODE
+                : why == -ENOSPC ? UNPLACED_FULL
+                                 : UNPLACED_UNSUITED]++;
     if (!r->unplaced)
         r->unplaced_since = c->now;
     r->unplaced = r->deficit;
@@ -224,6 +227,7 @@ static void place_one(struct core *c, struct placing *p, struct revision *r)
         r->deficit = 0;
         return;
     }
+    c->placed++;
     if (!--r->deficit) {
         r->unplaced = 0;
         r->impossible = false;

@@ -368,6 +368,19 @@ static uint32_t desired_of(const struct pool_status *s)
     return s->desired;
 }
 
+static uint32_t limited(const struct pool_status *s)
+{
+    return s->limited;
+}
+static uint32_t backing_off(const struct pool_status *s)
+{
+    return s->backing_off;
+}
+static uint32_t halted(const struct pool_status *s)
+{
+    return s->halted;
+}
+
 static void sample(void *user, const struct pool_spec *spec, const struct pool_status *s)
 {
     struct figure *f = user;
@@ -383,7 +396,13 @@ void pools_metrics(struct core *c, struct buffer *out)
     } families[] = {
         {"rouse_pool_nodes", "Nodes that a pool has, coming and going ones among them.", nodes_of},
         {"rouse_pool_ready_nodes", "... whose agents are connected.", ready_of},
-        {"rouse_pool_desired_nodes", "... that it should have.", desired_of}};
+        {"rouse_pool_desired_nodes", "... that it should have.", desired_of},
+        {"rouse_pool_limited", "1 while a pool is at its max and more nodes would be of use.",
+         limited},
+        {"rouse_pool_backing_off", "1 while a pool asks for no node, since its provider failed.",
+         backing_off},
+        {"rouse_pool_halted", "1 while too many nodes are unready for any to be added or removed.",
+         halted}};
     static const struct {
         enum pool_verb verb;
         const char *step;

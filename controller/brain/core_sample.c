@@ -170,6 +170,16 @@ static void decide(struct core *c, struct fn *f, struct autoscaler_input *in)
     autoscaler_decide(f->scaler, &c->config.autoscaler, s, in, c->now, &f->decision);
 }
 
+void scale_to(struct core *c, struct fn *f, uint32_t n, enum autoscaler_reason why)
+{
+    if (f->requested == n)
+        return;
+    f->requested = n;
+    f->why = why;
+    f->scaled_at = c->now;
+    c->decisions[why]++;
+}
+
 /* An instance that has been ready for long enough shows that the crashes are over. */
 static void forgive(struct core *c, struct revision *r)
 {
@@ -189,12 +199,10 @@ static void forgive(struct core *c, struct revision *r)
 
 static void request(struct core *c, struct fn *f, const struct autoscaler_input *in)
 {
-    if (fn_live(f) && (f->decision.requested > f->requested || !core_adopting(c)))
-        f->requested = f->decision.requested;
     if ((f->active->start_failures || f->active->crashes) && !in->ready && !in->waiting)
-        f->requested = f->spec->scaling.min; /* it does not get up and nobody asks for it */
-    if (f->requested != in->current)
-        c->decisions[f->decision.reason]++;
+        scale_to(c, f, f->spec->scaling.min, REASON_CRASH_LOOP); /* and nobody asks for it */
+    else if (fn_live(f) && (f->decision.requested > f->requested || !core_adopting(c)))
+        scale_to(c, f, f->decision.requested, f->decision.reason);
 }
 
 static void tick(struct core *c, struct fn *f)

@@ -14,7 +14,7 @@ static void poke(struct core *c, struct fn *f, const struct tally *t)
     if (f->active->start_failures || f->active->crashes)
         want = want ? 1 : 0; /* one try at a time, until it works */
     if (f->requested < want)
-        f->requested = want;
+        scale_to(c, f, want, REASON_WAITING);
 }
 
 /* A new revision's instances before its first request: until they have been there for the idle
@@ -33,7 +33,7 @@ static void begin(struct core *c, struct fn *f)
         return;
     }
     if (f->requested < f->initial)
-        f->requested = f->initial;
+        scale_to(c, f, f->initial, REASON_INITIAL);
     if (!f->initial_until && revision_tally(c, r).ready >= f->initial) {
         f->last_active = c->now; /* the idle time-out begins now */
         f->initial_until = c->now + f->spec->scaling.idle_timeout_ns;
@@ -129,9 +129,9 @@ static void reconcile(struct core *c, struct fn *f, struct list *needy)
         return;
     }
     if (f->requested < f->spec->scaling.min)
-        f->requested = f->spec->scaling.min;
+        scale_to(c, f, f->spec->scaling.min, REASON_MIN);
     if (f->requested > f->spec->scaling.max && !core_adopting(c))
-        f->requested = f->spec->scaling.max;
+        scale_to(c, f, f->spec->scaling.max, REASON_MAX);
     list_for_each(it, &f->revisions) list_entry(it, struct revision, link)->wanted = 0;
     begin(c, f);
     t = revision_tally(c, f->active);

@@ -108,6 +108,57 @@ void scale_metrics(struct buffer *out, const struct scale_sample *s, size_t n)
     }
 }
 
+void rule_metrics(struct buffer *out, const struct rule_sample *s, size_t n)
+{
+    static const char wish[] = "rouse_autoscaler_wish_instances";
+    static const char rule[] = "rouse_autoscaler_rule_instances";
+    static const char reason[] = "rouse_autoscaler_reason";
+
+    if (n > SCALE_SAMPLES_MAX)
+        n = SCALE_SAMPLES_MAX;
+    metrics_family(out, wish, "gauge", "Instances that each metric wants; the largest counts.");
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < s[i].wish_count; k++)
+            metrics_sample(out, wish, s[i].wishes[k].instances, "namespace", s[i].ns, "function",
+                           s[i].function, "metric", s[i].wishes[k].name, NULL);
+    metrics_family(out, rule, "gauge",
+                   "Instances of the last decision: before it, and after each of its rules in their "
+                   "order: metrics, idle, delay, behavior, floors, max.");
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < s[i].rule_count; k++)
+            metrics_sample(out, rule, s[i].rules[k].instances, "namespace", s[i].ns, "function",
+                           s[i].function, "rule", s[i].rules[k].name, NULL);
+    metrics_family(out, reason, "gauge",
+                   "1: what had the last word in the last change of instances.");
+    for (size_t i = 0; i < n; i++)
+        if (s[i].reason)
+            metrics_sample(out, reason, 1, "namespace", s[i].ns, "function", s[i].function,
+                           "reason", s[i].reason, NULL);
+}
+
+void crash_metrics(struct buffer *out, const struct crash_sample *s, size_t n)
+{
+    static const char name[] = "rouse_function_crash_loop";
+
+    if (n > SCALE_SAMPLES_MAX)
+        n = SCALE_SAMPLES_MAX;
+    metrics_family(out, name, "gauge",
+                   "1: the function's instances fail and it waits for the next try.");
+    for (size_t i = 0; i < n; i++)
+        metrics_sample(out, name, 1, "namespace", s[i].ns, "function", s[i].function, "reason",
+                       s[i].reason, NULL);
+}
+
+void placement_metrics(struct buffer *out, const struct placement_sample *s, size_t n)
+{
+    static const char name[] = "rouse_scheduler_placements_total";
+
+    metrics_family(out, name, "counter",
+                   "Instances that were to be placed: Placed, or why no node was found.");
+    for (size_t i = 0; i < n; i++)
+        metrics_sample(out, name, (double)s[i].count, "outcome", s[i].outcome, NULL);
+}
+
 void decision_metrics(struct buffer *out, const struct decision_sample *s, size_t n)
 {
     metrics_family(out, "rouse_autoscaler_decisions_total", "counter",
@@ -124,6 +175,12 @@ void activator_metrics(struct buffer *out, const struct activator_sample *s)
     metrics_family(out, "rouse_activator_held_bytes", "gauge",
                    "Bytes that entries hold for waiting requests.");
     metrics_sample(out, "rouse_activator_held_bytes", (double)s->held_bytes, NULL);
+    metrics_family(out, "rouse_activator_tickets_limit", "gauge",
+                   "So many requests may wait, of all functions together.");
+    metrics_sample(out, "rouse_activator_tickets_limit", (double)s->tickets_limit, NULL);
+    metrics_family(out, "rouse_activator_held_bytes_limit", "gauge",
+                   "So many bytes may be held for them.");
+    metrics_sample(out, "rouse_activator_held_bytes_limit", (double)s->held_limit, NULL);
     metrics_family(out, "rouse_activator_wait_seconds", "histogram",
                    "How long granted requests waited for a slot.");
     metrics_histogram(out, "rouse_activator_wait_seconds", s->wait, NULL);

@@ -21,18 +21,41 @@ struct scale_sample { /* one function; the texts live until the call returns */
 };
 void scale_metrics(struct buffer *out, const struct scale_sample *s, size_t n);
 
+/* The last decision of a function that is awake: those that sleep have none. */
+enum { WISHES_MAX = 8, RULES_MAX = 8 };
+struct rule_sample {
+    const char *ns, *function, *reason; /* reason NULL: nothing has changed yet */
+    struct {
+        const char *name;
+        uint32_t instances;
+    } wishes[WISHES_MAX], rules[RULES_MAX]; /* by metric; before, and after each rule in their order */
+    size_t wish_count, rule_count;
+};
+void rule_metrics(struct buffer *out, const struct rule_sample *s, size_t n);
+
 struct decision_sample {
     const char *reason;
     uint64_t count;
 };
 void decision_metrics(struct buffer *out, const struct decision_sample *s, size_t n);
 
+struct crash_sample { /* a function whose instances do not get up, until the next try */
+    const char *ns, *function, *reason;
+};
+void crash_metrics(struct buffer *out, const struct crash_sample *s, size_t n);
+
+struct placement_sample {
+    const char *outcome;
+    uint64_t count;
+};
+void placement_metrics(struct buffer *out, const struct placement_sample *s, size_t n);
+
 struct refusal_sample {
     const char *reason;
     uint64_t count;
 };
 struct activator_sample {
-    uint64_t tickets, held_bytes;
+    uint64_t tickets, held_bytes, tickets_limit, held_limit;
     const struct histogram *wait;
     const struct refusal_sample *refused;
     size_t refused_count;

@@ -433,7 +433,8 @@ void pools_decide(struct pools *p, struct pool_input *in, uint64_t now, struct p
 
 static void status_of(const struct pools *p, const struct pool *q, struct pool_status *s)
 {
-    *s = (struct pool_status){.ok = true, .limited = q->limited};
+    *s = (struct pool_status){
+        .ok = true, .limited = q->limited, .backing_off = q->backing_off, .halted = p->halted};
     list_for_each(it, (struct list *)&q->members)
     {
         const struct member *m = list_entry(it, struct member, link);

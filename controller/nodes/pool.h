@@ -78,7 +78,7 @@ struct pool_wishes { /* zero-initialise; free(items) */
 
 struct pool_status {
     uint32_t nodes, ready, desired;
-    bool ok, limited;
+    bool ok, limited, backing_off, halted;
     char reason[32], message[256]; /* of Ready */
     char limited_reason[32], limited_message[128];
 };

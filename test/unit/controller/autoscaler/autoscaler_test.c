@@ -260,6 +260,44 @@ START_TEST(bounds_and_floors)
 }
 END_TEST
 
+START_TEST(each_rule_tells_what_it_left)
+{
+    struct autoscaler_spec s = {
+        .min = 0, .max = 6, .activation = 5, .delay_ns = AT(30), .idle_timeout_ns = AT(60)};
+    struct autoscaler *a = autoscaler_new(config, &s);
+    struct autoscaler_input in = input(20, 1060);
+    struct autoscaler_decision d;
+
+    load(a, 1000, 1060, 100, 0, 0);
+    d = decide(a, &s, &in, 1060);
+    ck_assert_uint_eq(d.before, 20);
+    ck_assert_uint_eq(d.wishes[METRIC_CONCURRENCY], 143);
+    ck_assert_uint_eq(d.after[RULE_METRICS], 143);
+    ck_assert_uint_eq(d.after[RULE_FLOORS], 143);
+    ck_assert_uint_eq(d.after[RULE_MAX], 6);
+    in = input(6, 1062);
+    in.running = 0;
+    in.last_active_ns = 0;
+    d = decide(a, &s, &in, 1062);
+    ck_assert_uint_eq(d.after[RULE_IDLE], 0);
+    ck_assert_uint_eq(d.after[RULE_DELAY], 143);
+    ck_assert_uint_eq(d.after[RULE_BEHAVIOR], 143);
+    d = decide(a, &s, &in, 1100);
+    ck_assert_uint_eq(d.after[RULE_DELAY], 0);
+    ck_assert_uint_eq(d.after[RULE_FLOORS], 0); /* activation wakes nothing */
+    in.current = 0;
+    in.initial = 2;
+    d = decide(a, &s, &in, 1102);
+    ck_assert_uint_eq(d.after[RULE_BEHAVIOR], 0);
+    ck_assert_uint_eq(d.after[RULE_FLOORS], 2);
+    for (int r = 0; r < AUTOSCALER_RULES; r++)
+        ck_assert_ptr_nonnull(autoscaler_rule_name((enum autoscaler_rule)r));
+    for (int r = 0; r < REASON_COUNT; r++)
+        ck_assert_ptr_nonnull(autoscaler_reason_name((enum autoscaler_reason)r));
+    autoscaler_free(a);
+}
+END_TEST
+
 START_TEST(delayed)
 {
     struct autoscaler_spec s = spec_of(0);
@@ -548,5 +586,5 @@ END_TEST
 UNIT_MAIN("autoscaler", concurrency_without_metrics, the_largest_wins, cpu_and_memory,
           default_behavior_is_for_resources, behavior_that_is_asked_for,
           to_zero_after_the_idle_timeout, one_stays_until_idle_and_zero_stays_zero,
-          bounds_and_floors, delayed, provisioned, predicted, outside, poke, windows_of_its_own,
-          within_bounds, monotone_in_load, no_flapping_under_steady_load)
+          bounds_and_floors, each_rule_tells_what_it_left, delayed, provisioned, predicted, outside,
+          poke, windows_of_its_own, within_bounds, monotone_in_load, no_flapping_under_steady_load)

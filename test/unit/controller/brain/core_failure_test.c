@@ -32,7 +32,10 @@ START_TEST(init_fails)
     ck_assert_ptr_null(strstr(answer_of(w, t)->message, "SyntaxError"));
     ck_assert_str_eq(w->status.conditions[2].message, "SyntaxError: invalid ? syntax \xc3\xa9");
     ck_assert_int_eq(w->status.conditions[2].status, CONDITION_TRUE);
+    ck_assert(in_metrics(w, "rouse_function_crash_loop{namespace=\"default\",function=\"hello\","
+                            "reason=\"InitFailed\"} 1\n"));
     pass(w, S(11));
+    ck_assert(!in_metrics(w, "rouse_function_crash_loop{"));
     ck_assert_uint_eq(a->count, 0); /* nobody asks: no try */
     for (int i = 0; i < 5; i++)
         ticket(w, a, KEY);

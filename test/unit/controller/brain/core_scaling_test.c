@@ -298,5 +298,60 @@ START_TEST(predictive)
 }
 END_TEST
 
-UNIT_MAIN("core_scaling", initial_instances, initial_is_not_for_a_restart, activation,
-          requests_per_second, cpu, memory, external, provisioned_by_the_clock, predictive)
+/* Whatever changes what is requested is counted with its reason, and said while it is awake. */
+START_TEST(each_change_has_a_reason)
+{
+    struct autoscaler_spec s = {.max = 2, .idle_timeout_ns = S(20)};
+    struct agent *a = begin(&s);
+
+    ck_assert(!in_metrics(w, "rule_instances{")); /* it sleeps */
+    ticket(w, a, KEY);
+    settle(w);
+    ck_assert(!in_metrics(w, "rule_instances{")); /* it was woken, and the tick is yet to come */
+    ck_assert(in_metrics(w, "rouse_autoscaler_decisions_total{reason=\"Waiting\"} 1\n"));
+    ck_assert(in_metrics(
+        w, "rouse_autoscaler_reason{namespace=\"default\",function=\"f\",reason=\"Waiting\"} 1\n"));
+    ck_assert(in_metrics(w, "rouse_scheduler_placements_total{outcome=\"Placed\"} 1\n"));
+    run(a, 10, &(struct used){.concurrency = 9, .requests = 9});
+    ck_assert(in_metrics(w, "rouse_autoscaler_decisions_total{reason=\"MaxReached\"} 1\n"));
+    ck_assert(in_metrics(
+        w,
+        "rouse_autoscaler_rule_instances{namespace=\"default\",function=\"f\",rule=\"before\"} 2\n"));
+    ck_assert(in_metrics(
+        w,
+        "rouse_autoscaler_rule_instances{namespace=\"default\",function=\"f\",rule=\"metrics\"} 15\n"));
+    ck_assert(in_metrics(
+        w, "rouse_autoscaler_rule_instances{namespace=\"default\",function=\"f\",rule=\"max\"} 2\n"));
+    ck_assert(in_metrics(
+        w,
+        "rouse_autoscaler_wish_instances{namespace=\"default\",function=\"f\",metric=\"Concurrency\"} 15\n"));
+    run(a, 60, &(struct used){0});
+    ck_assert(in_metrics(w, "rouse_autoscaler_decisions_total{reason=\"Idle\"} 1\n"));
+    ck_assert(!in_metrics(w, "rule_instances{"));
+    world_done(w);
+}
+END_TEST
+
+START_TEST(who_finds_no_room_is_counted)
+{
+    struct autoscaler_spec s = {.max = 100, .idle_timeout_ns = S(20), .min = 8};
+    struct agent *a;
+
+    world_init(w, NULL);
+    apply(w, NULL, with(&s, "r1"));
+    settle(w);
+    ck_assert(in_metrics(w, "rouse_scheduler_placements_total{outcome=\"NoNode\"} 1\n"));
+    a = join(w, 0, 512 * MI);
+    ready_all(w, a);
+    settle(w);
+    ck_assert(in_metrics(w, "rouse_scheduler_placements_total{outcome=\"Placed\"} 4\n"));
+    ck_assert(!in_metrics(w, "rouse_scheduler_placements_total{outcome=\"NoRoom\"} 0\n"));
+    ck_assert(in_metrics(w, "rouse_scheduler_placements_total{outcome=\"NoSuitableNode\"} 0\n"));
+    ck_assert(in_metrics(w, "rouse_autoscaler_decisions_total{reason=\"MinReached\"} 1\n"));
+    world_done(w);
+}
+END_TEST
+
+UNIT_MAIN("core_scaling", each_change_has_a_reason, who_finds_no_room_is_counted, initial_instances,
+          initial_is_not_for_a_restart, activation, requests_per_second, cpu, memory, external,
+          provisioned_by_the_clock, predictive)

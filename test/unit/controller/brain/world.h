@@ -718,3 +718,17 @@ static inline struct core_counts counts(struct world *w, const char *key)
     ck_assert_msg(core_count(w->core, key, &n), "%s is not there", key);
     return n;
 }
+
+/* Whether the core's figures have that line, or the beginning of one. */
+static inline bool in_metrics(struct world *w, const char *line)
+{
+    struct buffer b = {0};
+    bool found;
+    char *text;
+
+    core_metrics(w->core, w->now, &b);
+    text = buffer_take_string(&b);
+    found = strstr(text, line) != NULL;
+    free(text);
+    return found;
+}

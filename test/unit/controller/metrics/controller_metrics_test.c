@@ -24,13 +24,29 @@ static char *all(void)
     struct histogram wait;
     struct buffer b = {0};
 
+    static const struct rule_sample rules[] = {{.ns = "default",
+                                                .function = "a",
+                                                .reason = "MaxReached",
+                                                .wishes = {{"CPU", 5}},
+                                                .wish_count = 1,
+                                                .rules = {{"before", 1}, {"max", 2}},
+                                                .rule_count = 2},
+                                               {.ns = "default", .function = "b"}};
+    static const struct placement_sample placements[] = {{"Placed", 6}, {"NoRoom", 1}};
+
     histogram_init(&wait, histogram_seconds);
     histogram_observe(&wait, 0.02);
     scale_metrics(&b, functions, 2);
-    activator_metrics(
-        &b,
-        &(struct activator_sample){
-            .tickets = 7, .held_bytes = 900, .wait = &wait, .refused = refused, .refused_count = 2});
+    rule_metrics(&b, rules, 2);
+    placement_metrics(&b, placements, 2);
+    crash_metrics(&b, &(struct crash_sample){"default", "c", "InitFailed"}, 1);
+    activator_metrics(&b, &(struct activator_sample){.tickets = 7,
+                                                     .held_bytes = 900,
+                                                     .tickets_limit = 10,
+                                                     .held_limit = 1000,
+                                                     .wait = &wait,
+                                                     .refused = refused,
+                                                     .refused_count = 2});
     node_metrics(&b, nodes, 2, true);
     return buffer_take_string(&b);
 }
@@ -52,6 +68,14 @@ START_TEST(names_and_labels)
         "rouse_autoscaler_target_concurrency_per_instance{namespace=\"default\",function=\"a\",revision=\"r1\"} "
         "0.7\n",
         "rouse_autoscaler_panic_mode{namespace=\"default\",function=\"a\",revision=\"r1\"} 1\n",
+        "rouse_autoscaler_wish_instances{namespace=\"default\",function=\"a\",metric=\"CPU\"} 5\n",
+        "rouse_autoscaler_rule_instances{namespace=\"default\",function=\"a\",rule=\"before\"} 1\n",
+        "rouse_autoscaler_rule_instances{namespace=\"default\",function=\"a\",rule=\"max\"} 2\n",
+        "rouse_autoscaler_reason{namespace=\"default\",function=\"a\",reason=\"MaxReached\"} 1\n",
+        "rouse_function_crash_loop{namespace=\"default\",function=\"c\",reason=\"InitFailed\"} 1\n",
+        "rouse_activator_tickets_limit 10\n",
+        "rouse_activator_held_bytes_limit 1000\n",
+        "rouse_scheduler_placements_total{outcome=\"NoRoom\"} 1\n",
         "\nrouse_activator_tickets 7\n",
         "\nrouse_activator_held_bytes 900\n",
         "rouse_activator_wait_seconds_count 1\n",
@@ -74,6 +98,7 @@ START_TEST(one_family_once)
     ck_assert_ptr_nonnull(first);
     ck_assert_ptr_null(strstr(first + 1, "# TYPE rouse_autoscaler_ready_instances"));
     ck_assert_ptr_nonnull(strstr(text, "# HELP rouse_activator_wait_seconds "));
+    ck_assert_ptr_null(strstr(text, "reason{namespace=\"default\",function=\"b\""));
     free(text);
 }
 END_TEST
