@@ -5,9 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Virtual time begins here: the core takes 0 for "never". */
-#define BEGIN (1000 * NS_PER_S)
-
 enum { NODES_MAX = 10000, FUNCTIONS_TURN = 1000 };
 
 uint64_t cluster_start_time(struct draw *d, uint64_t start, uint64_t init)
@@ -22,10 +19,12 @@ uint64_t cluster_start_time(struct draw *d, uint64_t start, uint64_t init)
 void cluster_carry_out(struct cluster *c, struct actions *out)
 {
     for (struct action *a = out->first; a; a = a->next) {
-        if (a->kind == ACTION_SEND && a->send.peer && a->send.peer <= c->config.nodes)
-            node_message(c, &c->nodes[a->send.peer - 1], a->send.message);
+        if (a->kind == ACTION_SEND && a->send.peer && a->send.peer <= c->node_count)
+            node_message(c, c->nodes[a->send.peer - 1], a->send.message);
         else if (a->kind == ACTION_ANSWER)
             call_answered(c, a->answer.ticket, a->answer.grant);
+        else if (a->kind == ACTION_PROVIDER)
+            provider_asked(c, a->provider);
     }
     actions_done(out);
 }
@@ -109,28 +108,14 @@ static void apply_functions(struct cluster *c, const struct trace *t)
     decide(c);
 }
 
-static void make_nodes(struct cluster *c)
-{
-    for (uint32_t k = 0; k < c->config.nodes; k++) {
-        struct sim_node *n = &c->nodes[k];
-
-        snprintf(n->name, sizeof(n->name), "node-%u", k);
-        n->peer = k + 1;
-        list_init(&n->told);
-        node_hello(c, n);
-    }
-    decide(c);
-}
-
 static int make(struct cluster *c)
 {
     struct core_config core = core_defaults;
 
     core.incarnation = c->config.seed + 1;
     core.adopt_ns = 1;
-    c->nodes = calloc(c->config.nodes, sizeof(*c->nodes));
     c->functions = calloc(c->config.functions, sizeof(*c->functions));
-    if (!c->nodes || !c->functions)
+    if (!c->functions)
         return -ENOMEM;
     return core_new(&core, c->now, &c->core);
 }
@@ -143,7 +128,8 @@ static void done(struct cluster *c)
         struct sim_instance *i = map_entry(m, struct sim_instance, by_id);
 
         instance_count(c, i);
-        outcome_end(c->out, i->function->memory, c->now - i->created, i->busy);
+        outcome_end(c->out, i->function->memory, i->created - CLUSTER_BEGIN, c->now - CLUSTER_BEGIN,
+                    i->busy);
         free(i);
     }
     map_for_each(m, &c->calls) free(map_entry(m, struct sim_call, by_ticket));
@@ -154,7 +140,7 @@ static void done(struct cluster *c)
     map_done(&c->calls);
     map_done(&c->slots);
     events_done(&c->events);
-    free(c->nodes);
+    nodes_end(c);
     free(c->functions);
     c->core = core_free(c->core);
 }
@@ -185,17 +171,23 @@ static void happens(struct cluster *c, const struct event *e)
     case CLUSTER_ACK:
         nodes_acknowledge(c);
         break;
+    case CLUSTER_NODE:
+        node_comes(c, e->what);
+        break;
+    case CLUSTER_ANSWER:
+        provider_answers(c, e->what, (enum provider_verb)e->extra);
+        break;
     }
 }
 
 static void run(struct cluster *c, struct trace *t)
 {
-    uint64_t end = BEGIN + c->config.end;
+    uint64_t end = CLUSTER_BEGIN + c->config.end;
     struct trace_call next;
 
     trace_next(t, &next);
     while (c->now < end) {
-        uint64_t call = BEGIN + next.at, at = UINT64_MAX, due = core_due(c->core);
+        uint64_t call = CLUSTER_BEGIN + next.at, at = UINT64_MAX, due = core_due(c->core);
 
         events_first(&c->events, &at);
         at = due < at ? due : at;
@@ -224,19 +216,23 @@ static void run(struct cluster *c, struct trace *t)
 
 int cluster_run(const struct cluster_config *config, struct trace *t, struct outcome *ret)
 {
-    struct cluster c = {.config = *config, .now = BEGIN, .out = ret, .draw = {config->seed}};
+    struct cluster c = {.config = *config, .now = CLUSTER_BEGIN, .out = ret, .draw = {config->seed}};
     int r;
 
-    if (!config->nodes || config->nodes > NODES_MAX)
+    if (config->nodes > NODES_MAX || config->node_max > NODES_MAX ||
+        config->node_min > config->node_max || (!config->nodes && !config->node_max))
         return -EINVAL;
     *ret = (struct outcome){0};
+    outcome_begin(ret, config->end);
     r = make(&c);
     if (r == 0) {
         c.now += 2;
-        make_nodes(&c); /* first: what is applied then is one message for all of them */
+        nodes_begin(&c);
+        decide(&c);
         apply_functions(&c, t);
         run(&c, t);
     }
     done(&c);
+    outcome_close(ret);
     return r;
 }

@@ -2,8 +2,9 @@
  *
  * The core, with its activator, autoscaler and scheduler, is the one that the controller runs. What is imitated is
  * the rest: a node starts what its Desired names, after a time that is drawn, offers slots as SlotWanted says, and
- * reports each second; one entry, which is the controller's front, gives a call to a free slot of a routed instance
- * or hands in a ticket. Messages take no time. */
+ * reports each second; one entry, which has the routes as any node but no room for instances, gives a call to a free
+ * slot of a routed instance or hands in a ticket; a NodePool's provider makes a node in a time that is drawn, and takes
+ * it away at once. Messages take no time. */
 #pragma once
 #include "simulate/outcome.h"
 #include "simulate/trace.h"
@@ -11,7 +12,9 @@
 
 struct cluster_config {
     uint64_t seed;
-    uint32_t nodes;       /* 1 to 10,000 */
+    uint32_t nodes; /* that are always there, up to 10,000; 0: a NodePool's */
+    uint32_t node_min, node_max;
+    uint64_t node_create; /* ns from its creation to its Hello, the median; deviation 0.4 of its logarithm */
     uint64_t node_memory; /* bytes */
     uint32_t node_cpu;    /* thousandths, overcommit included */
     uint32_t functions;   /* of the trace */

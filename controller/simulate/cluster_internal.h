@@ -1,4 +1,4 @@
-/* cluster_internal.h - what cluster.c, cluster_node.c and cluster_call.c share. */
+/* cluster_internal.h - what the cluster*.c files share. */
 #pragma once
 #include "base/clock.h"
 #include "base/list.h"
@@ -8,6 +8,9 @@
 #include "simulate/draw.h"
 #include "simulate/events.h"
 
+/* Virtual time begins here: the core takes 0 for "never". */
+#define CLUSTER_BEGIN (1000 * NS_PER_S)
+
 enum cluster_event {
     CLUSTER_READY,   /* of an instance: it has started */
     CLUSTER_DONE,    /* ... a call has ended */
@@ -15,15 +18,20 @@ enum cluster_event {
     CLUSTER_LEASE,   /* extra: a slot's id; its lease is over */
     CLUSTER_STOPPED, /* ... it has drained */
     CLUSTER_REPORT,  /* of a node */
-    CLUSTER_ACK      /* all nodes have the routes that were sent */
+    CLUSTER_ACK,     /* all nodes have the routes that were sent */
+    CLUSTER_NODE,    /* of a node: it has come */
+    CLUSTER_ANSWER   /* ... extra: an enum provider_verb, answered */
 };
 
 struct sim_node {
-    char name[24];
+    char name[64];
     uint64_t peer;    /* the index and one */
     struct list told; /* instances with something to report */
     uint64_t routes;  /* sequence */
     bool reports;     /* one is on its way */
+    bool there, gone; /* its agent has said Hello; its machine is no more */
+    uint64_t asked;   /* for it */
+    uint32_t instances;
 };
 struct sim_function {
     char key[24];
@@ -72,7 +80,8 @@ struct cluster {
     uint64_t now, next_slot, next_ticket, incarnation;
     bool touched; /* the core has something to decide */
     bool ack_due;
-    struct sim_node *nodes;
+    struct sim_node **nodes; /* all there ever were; the first is the entry */
+    size_t node_count, node_capacity, nodes_now;
     struct sim_function *functions;
     struct map instances, calls, slots;
     struct outcome *out;
@@ -82,6 +91,15 @@ struct cluster {
 /* One message of a node's agent. */
 void cluster_tell(struct cluster *c, const struct sim_node *n, const AgentMessage *m);
 void cluster_carry_out(struct cluster *c, struct actions *a);
+
+/* ---- cluster_pool.c */
+struct sim_node *node_make(struct cluster *c, const char *name);
+/* The first nodes: those that stay, or the pool's. Before any function: what is applied then is one message for all. */
+void nodes_begin(struct cluster *c);
+void provider_asked(struct cluster *c, const struct provider_request *q);
+void provider_answers(struct cluster *c, struct sim_node *n, enum provider_verb verb);
+void node_comes(struct cluster *c, struct sim_node *n);
+void nodes_end(struct cluster *c); /* of the time: those that are there have been until then */
 
 /* ---- cluster_node.c */
 void node_hello(struct cluster *c, struct sim_node *n);

@@ -21,8 +21,8 @@ void node_hello(struct cluster *c, struct sim_node *n)
                                     *runtimes[] = {&runtime};
 
     runtime.name = "simulated";
-    r.memory = c->config.node_memory;
-    r.cpu = c->config.node_cpu;
+    r.memory = n == c->nodes[0] ? 1 : c->config.node_memory;
+    r.cpu = n == c->nodes[0] ? 1 : c->config.node_cpu;
     h.protocol = 1;
     h.node = n->name;
     h.incarnation = 1;
@@ -56,17 +56,19 @@ static void tell_state(struct cluster *c, struct sim_instance *i, enum instance_
 void nodes_acknowledge(struct cluster *c)
 {
     c->ack_due = false;
-    for (uint32_t k = 0; k < c->config.nodes; k++) {
+    for (size_t k = 0; k < c->node_count; k++) {
         AgentMessage m = ROUSE__CONTROL__V1__AGENT_MESSAGE__INIT;
         Ack ack = ROUSE__CONTROL__V1__ACK__INIT;
         Epoch routes = ROUSE__CONTROL__V1__EPOCH__INIT;
 
+        if (!c->nodes[k]->there)
+            continue;
         routes.incarnation = c->incarnation;
-        routes.sequence = c->nodes[k].routes;
+        routes.sequence = c->nodes[k]->routes;
         ack.routes = &routes;
         m.body_case = ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_ACK;
         m.ack = &ack;
-        cluster_tell(c, &c->nodes[k], &m);
+        cluster_tell(c, c->nodes[k], &m);
     }
 }
 
@@ -198,7 +200,9 @@ void instance_stopped(struct cluster *c, struct sim_instance *i)
 {
     instance_count(c, i);
     tell_state(c, i, STATE_STOPPED);
-    outcome_end(c->out, i->function->memory, c->now - i->created, i->busy);
+    outcome_end(c->out, i->function->memory, i->created - CLUSTER_BEGIN, c->now - CLUSTER_BEGIN,
+                i->busy);
+    i->node->instances--;
     list_del(&i->free_link);
     list_del(&i->all_link);
     list_del(&i->told_link);
@@ -301,7 +305,8 @@ static void start(struct cluster *c, struct sim_node *n, const DesiredInstance *
     list_push_back(&i->function->all, &i->all_link);
     if (map_put(&c->instances, &i->by_id, i->id, strlen(i->id)) < 0)
         abort();
-    outcome_start(c->out, i->function->memory);
+    n->instances++;
+    outcome_start(c->out);
     events_put(&c->events, c->now + cluster_start_time(&c->draw, c->config.start, c->config.init),
                CLUSTER_READY, i, 0);
 }
@@ -322,7 +327,7 @@ static void desired(struct cluster *c, struct sim_node *n, const Desired *d)
     }
 }
 
-/* All nodes hear the same: the first one's word is the entry's. */
+/* All nodes hear the same: what is said to the entry counts. */
 static void routes(struct cluster *c, struct sim_node *n, const Routes *r)
 {
     n->routes = r->epoch->sequence;
@@ -330,7 +335,7 @@ static void routes(struct cluster *c, struct sim_node *n, const Routes *r)
     if (!c->ack_due)
         events_put(&c->events, c->now + NS_PER_MS, CLUSTER_ACK, NULL, 0);
     c->ack_due = true;
-    if (n != c->nodes)
+    if (n != c->nodes[0])
         return;
     for (size_t k = 0; k < r->n_removed_endpoints; k++) {
         struct sim_instance *i = find(c, r->removed_endpoints[k]);

@@ -50,7 +50,7 @@ const char *rule_name(enum rule r)
 
 /* ---- instances */
 
-static struct unit *unit_start(struct run *r, struct subject *s, uint32_t memory, uint64_t now)
+static struct unit *unit_start(struct run *r, struct subject *s, uint64_t now)
 {
     struct unit *u;
 
@@ -63,13 +63,13 @@ static struct unit *unit_start(struct run *r, struct subject *s, uint32_t memory
     u = &s->units[s->count++];
     *u = (struct unit){.created = now};
     u->ready = u->free_at = now + cluster_start_time(&r->draw, r->config.start, r->config.init);
-    outcome_start(r->out, memory);
+    outcome_start(r->out);
     return u;
 }
 
 static void unit_end(struct run *r, struct subject *s, struct unit *u, uint32_t memory, uint64_t now)
 {
-    outcome_end(r->out, memory, now > u->created ? now - u->created : 0, u->busy);
+    outcome_end(r->out, memory, u->created, now, u->busy);
     *u = s->units[--s->count];
 }
 
@@ -77,7 +77,7 @@ static void unit_end(struct run *r, struct subject *s, struct unit *u, uint32_t 
 static void resize(struct run *r, struct subject *s, uint32_t memory, uint32_t wanted, uint64_t now)
 {
     while (s->count < wanted)
-        unit_start(r, s, memory, now);
+        unit_start(r, s, now);
     for (size_t k = s->count; k-- > 0 && s->count > wanted;)
         if (s->units[k].free_at <= now)
             unit_end(r, s, &s->units[k], memory, now);
@@ -146,15 +146,22 @@ static void count(struct subject *s, uint64_t to)
     s->counted_at = to;
 }
 
-/* Nothing is there and nothing runs: no second of it is worth a look. */
-static bool dormant(const struct subject *s)
+/* Nothing is there and nothing runs, or, of what has no zero, nothing would change: no second of it is worth a look. */
+static bool dormant(const struct run *r, const struct subject *s)
 {
-    return !s->count && !s->running.count;
+    if (s->running.count)
+        return false;
+    if (r->config.rule != RULE_HPA)
+        return !s->count;
+    for (size_t k = 0; k < HPA_STABLE; k++)
+        if (s->down[k] > 1)
+            return false;
+    return s->count <= 1 && s->hpa_area <= 0 && s->area <= 0;
 }
 
 static void advance(struct run *r, struct subject *s, uint32_t memory, uint64_t to)
 {
-    while (s->second <= to && !dormant(s)) {
+    while (s->second <= to && !dormant(r, s)) {
         uint64_t done;
 
         while (events_first(&s->running, &done) && done <= s->second) {
@@ -203,28 +210,26 @@ static bool nothing_is_ready(const struct subject *s, uint64_t now)
 }
 
 /* `concurrency` calls share an instance's time evenly here, which is all that its numbers need. */
-static void call(struct run *r, struct subject *s, uint32_t memory, const struct trace_call *t)
+static void call(struct run *r, struct subject *s, const struct trace_call *t)
 {
     struct unit *u = soonest(s);
     bool cold = nothing_is_ready(s, t->at);
     uint64_t took = t->duration / r->config.concurrency, begin;
 
     if (!u || (r->config.rule == RULE_KEEPALIVE && u->free_at > t->at && s->count < INSTANCES_MAX))
-        u = unit_start(r, s, memory, t->at);
+        u = unit_start(r, s, t->at);
     begin = u->free_at > t->at ? u->free_at : t->at;
+    if (begin - t->at > RULE_PATIENCE_NS) {
+        r->out->refused++;
+        s->last_active = t->at;
+        events_put(&s->running, t->at + RULE_PATIENCE_NS, 0, NULL, 0); /* so long it was seen to wait */
+        return;
+    }
     outcome_began(r->out, begin - t->at, cold);
     u->free_at = begin + took;
     u->busy += took;
     s->last_active = t->at;
     events_put(&s->running, u->free_at, 0, NULL, 0);
-}
-
-static int subject_init(const struct run *r, struct subject *s)
-{
-    s->second = NS_PER_S;
-    if (r->config.rule != RULE_KNATIVE)
-        return 0;
-    return window_new(autoscaler_defaults.stable_seconds, &s->window);
 }
 
 int rule_run(const struct rule_config *config, struct trace *t, struct outcome *ret)
@@ -235,17 +240,22 @@ int rule_run(const struct rule_config *config, struct trace *t, struct outcome *
     int e = all ? 0 : -ENOMEM;
 
     *ret = (struct outcome){0};
+    outcome_begin(ret, config->end);
     for (uint32_t i = 0; e == 0 && i < config->functions; i++) {
-        e = subject_init(&r, &all[i]);
-        if (e == 0 && config->rule == RULE_HPA)
+        all[i].second = NS_PER_S;
+        if (config->rule == RULE_HPA)
             resize(&r, &all[i], trace_function(t, i)->memory, 1, 0);
     }
     for (trace_next(t, &next); e == 0 && next.at < config->end; trace_next(t, &next)) {
         struct subject *s = &all[next.function];
-        uint32_t memory = trace_function(t, next.function)->memory;
 
-        advance(&r, s, memory, next.at);
-        call(&r, s, memory, &next);
+        /* Of most functions a long trace calls few. */
+        if (config->rule == RULE_KNATIVE && !s->window)
+            e = window_new(autoscaler_defaults.stable_seconds, &s->window);
+        if (e < 0)
+            break;
+        advance(&r, s, trace_function(t, next.function)->memory, next.at);
+        call(&r, s, &next);
     }
     for (uint32_t i = 0; all && i < config->functions; i++) {
         uint32_t memory = trace_function(t, i)->memory;
@@ -258,5 +268,6 @@ int rule_run(const struct rule_config *config, struct trace *t, struct outcome *
         free(all[i].units);
     }
     free(all);
+    outcome_close(ret);
     return e;
 }

@@ -7,10 +7,13 @@
  *   keepalive  an instance for whoever finds none free, until it was idle for ten minutes
  *
  * A call goes to the instance that can take it first; with the first two it waits there, as behind a proxy of the
- * instance's. Starts take what they take in cluster.h. */
+ * instance's. One whose turn does not come within RULE_PATIENCE_NS counts as refused, and is not run: that is how long
+ * a call waits at ours. Starts take what they take in cluster.h. */
 #pragma once
 #include "simulate/outcome.h"
 #include "simulate/trace.h"
+
+#define RULE_PATIENCE_NS (30ull * 1000 * 1000 * 1000)
 
 enum rule { RULE_KNATIVE, RULE_HPA, RULE_KEEPALIVE, RULE_COUNT };
 const char *rule_name(enum rule r);

@@ -1,10 +1,9 @@
-#include "simulate/trace.h"
-#include "simulate/draw.h"
-#include "simulate/events.h"
+#include "simulate/trace_internal.h"
 #include "base/clock.h"
 
 #include <errno.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 
 enum { FUNCTIONS_MAX = 4000000, MEMORY_MIN = 32, MEMORY_MAX = 4096 };
@@ -16,17 +15,6 @@ enum { FUNCTIONS_MAX = 4000000, MEMORY_MIN = 32, MEMORY_MAX = 4096 };
 #define WAVE 0.4
 /* A call's duration around its function's average. */
 #define CALL_SIGMA 0.5
-
-struct source {
-    struct trace_function f;
-    uint32_t left; /* calls of the burst that is going on */
-};
-struct trace {
-    struct draw draw;
-    struct source *sources;
-    uint32_t count;
-    struct events events; /* the next call of each; extra: its function */
-};
 
 /* Calls a day, as the share of functions that are called at most so often: between these points the logarithm of
  * the rate is uniform. */
@@ -66,7 +54,7 @@ static double within(double v, double low, double high)
     return v < low ? low : v > high ? high : v;
 }
 
-static void describe(struct trace *t, const struct trace_config *c, struct trace_function *f)
+void trace_describe(struct trace *t, const struct trace_config *c, struct trace_function *f)
 {
     f->trigger = draw_trigger(&t->draw);
     f->rate = within(draw_rate(&t->draw), 0, c->rate_max);
@@ -129,7 +117,7 @@ int trace_new(const struct trace_config *c, struct trace **ret)
     for (uint32_t i = 0; i < t->count; i++) {
         struct trace_function *f = &t->sources[i].f;
 
-        describe(t, c, f);
+        trace_describe(t, c, f);
         /* The trace looks into a life that goes on: the first call comes after a part of a gap. */
         plan(t, i, 0,
              draw_uniform(&t->draw) *
@@ -144,9 +132,19 @@ struct trace *trace_free(struct trace *t)
     if (!t)
         return NULL;
     events_done(&t->events);
+    if (t->recorded) {
+        free(t->recorded->counts);
+        free(t->recorded->percentiles);
+    }
+    free(t->recorded);
     free(t->sources);
     free(t);
     return NULL;
+}
+
+uint32_t trace_functions(const struct trace *t)
+{
+    return t->count;
 }
 
 const struct trace_function *trace_function(const struct trace *t, uint32_t i)
@@ -154,16 +152,66 @@ const struct trace_function *trace_function(const struct trace *t, uint32_t i)
     return &t->sources[i].f;
 }
 
+/* ---- recorded */
+
+#define MINUTE_NS (60 * NS_PER_S)
+
+/* A minute's calls, when the last ones' have come. */
+static void plan_minute(struct trace *t)
+{
+    struct recorded *r = t->recorded;
+    uint64_t begin = r->next * MINUTE_NS;
+
+    for (size_t k = r->minute[r->next]; k < r->minute[r->next + 1]; k++) {
+        const struct count *c = &r->counts[k];
+        bool even = t->sources[c->function].f.trigger == TRACE_TIMER;
+
+        for (uint32_t n = 0; n < c->calls; n++) {
+            double at = even ? (double)n / c->calls : draw_uniform(&t->draw);
+
+            events_put(&t->events, begin + (uint64_t)(at * MINUTE_NS), 0, NULL, c->function);
+        }
+    }
+    r->next++;
+}
+
+static double between_percentiles(struct trace *t, const float *p)
+{
+    static const double shares[TRACE_PERCENTILES] = {0, 0.01, 0.25, 0.5, 0.75, 0.99, 1};
+    double u = draw_uniform(&t->draw);
+    size_t i = 1;
+
+    while (u > shares[i])
+        i++;
+    return ((double)p[i - 1] +
+            (u - shares[i - 1]) / (shares[i] - shares[i - 1]) * ((double)p[i] - (double)p[i - 1])) /
+           1000;
+}
+
+static double duration_of(struct trace *t, uint32_t i)
+{
+    /* So that the mean of the log-normal is the function's average. */
+    double mu = log(t->sources[i].f.duration) - CALL_SIGMA * CALL_SIGMA / 2;
+
+    if (t->recorded && t->recorded->percentiles && t->recorded->percentiles[i][0] >= 0)
+        return between_percentiles(t, t->recorded->percentiles[i]);
+    return draw_lognormal(&t->draw, mu, CALL_SIGMA);
+}
+
 void trace_next(struct trace *t, struct trace_call *ret)
 {
-    struct event e = events_pop(&t->events);
-    uint32_t i = (uint32_t)e.extra;
-    struct source *s = &t->sources[i];
-    /* So that the mean of the log-normal is the function's average. */
-    double mu = log(s->f.duration) - CALL_SIGMA * CALL_SIGMA / 2;
+    struct event e;
+    uint32_t i;
 
-    *ret = (struct trace_call){.at = e.at,
-                               .function = i,
-                               .duration = nanoseconds(draw_lognormal(&t->draw, mu, CALL_SIGMA))};
-    plan(t, i, e.at, gap(t, s, e.at));
+    while (t->recorded && !t->events.count && t->recorded->next < TRACE_MINUTES)
+        plan_minute(t);
+    if (!t->events.count) {
+        *ret = (struct trace_call){.at = TRACE_NEVER};
+        return;
+    }
+    e = events_pop(&t->events);
+    i = (uint32_t)e.extra;
+    *ret = (struct trace_call){.at = e.at, .function = i, .duration = nanoseconds(duration_of(t, i))};
+    if (!t->recorded)
+        plan(t, i, e.at, gap(t, &t->sources[i], e.at));
 }
