@@ -7,6 +7,8 @@
 #include <string.h>
 
 #define SETTLE_NS (10 * NS_PER_S) /* so long after a request nothing is predicted */
+#define KEEP_NS                                                                                    \
+    (20 * NS_PER_S) /* what a poke asked for: its load is not yet in the windows, and comes again */
 
 const struct autoscaler_config autoscaler_defaults = {
     .stable_seconds = 60,
@@ -26,7 +28,9 @@ struct autoscaler {
     struct behavior rules;           /* of `behavior` */
     uint64_t minute;                 /* `provisioned` is of this minute of the wall clock */
     uint32_t provisioned;
-    uint32_t last; /* requested last */
+    uint32_t last;  /* requested last */
+    uint32_t poked; /* by the last poke for more, at poked_at */
+    uint64_t poked_at;
 };
 
 const char *autoscaler_reason_name(enum autoscaler_reason r)
@@ -377,6 +381,8 @@ void autoscaler_decide(struct autoscaler *a, const struct autoscaler_config *c,
     }
     d.desired = d.after[RULE_IDLE] = to.n;
     delay(a, in, now_ns, &to);
+    if (to.n && a->poked && now_ns - a->poked_at < KEEP_NS)
+        at_least(&to, a->poked, REASON_WAITING);
     d.after[RULE_DELAY] = to.n;
     if (a->behavior && s->behavior) {
         if (in->current > a->last) /* woken meanwhile: not to be taken back at once */
@@ -400,10 +406,13 @@ uint32_t autoscaler_poke(struct autoscaler *a, const struct autoscaler_config *c
                          const struct autoscaler_spec *s, const struct autoscaler_input *in,
                          uint64_t now_ns)
 {
-    uint32_t concurrency = in->concurrency ? in->concurrency : 1;
-    uint32_t least = s->activation ? s->activation : 1;
-    uint32_t want =
-        within(ceiling((double)in->waiting / concurrency), least, ceiling(c->kpa.max_scale_up_rate));
+    struct crowd crowd = in->crowd;
+    uint32_t least = s->activation ? s->activation : 1, have = crowd.serving + crowd.starting, want;
+
+    crowd.waiting = in->waiting;
+    crowd.concurrency = in->concurrency ? in->concurrency : 1;
+    want = within((double)have + crowd_more(&crowd), least,
+                  c->kpa.max_scale_up_rate * (crowd.serving ? crowd.serving : 1));
 
     if (s->behavior && a->behavior) {
         uint32_t most;
@@ -413,5 +422,10 @@ uint32_t autoscaler_poke(struct autoscaler *a, const struct autoscaler_config *c
         most = most > least ? most : least;
         want = want < most ? want : most;
     }
-    return within(want, s->min, s->max);
+    want = within(want, s->min, s->max);
+    if (want > have) {
+        a->poked = want;
+        a->poked_at = now_ns;
+    }
+    return want;
 }

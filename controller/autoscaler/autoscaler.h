@@ -10,6 +10,7 @@
  * instance. */
 #pragma once
 #include "autoscaler/behavior.h"
+#include "autoscaler/crowd.h"
 #include "autoscaler/histogram.h"
 #include "autoscaler/hpa.h"
 #include "autoscaler/kpa.h"
@@ -78,6 +79,7 @@ struct autoscaler_input {
     uint32_t live, measured, settled, missing, unready;
     double memory;
     const struct autoscaler_external *external; /* as spec.metrics; NULL: nothing is known */
+    struct crowd crowd; /* for the poke; its `waiting` and `concurrency` are those above */
 };
 
 enum autoscaler_reason {
@@ -99,7 +101,7 @@ enum autoscaler_reason {
     REASON_MIN,
     REASON_MAX,
     /* what decides beside the autoscaler's tick */
-    REASON_WAITING,    /* requests wait and nothing serves */
+    REASON_WAITING,    /* requests wait, or did a moment ago: what was started for them is kept */
     REASON_CRASH_LOOP, /* its instances do not get up */
     REASON_MADE_ROOM,  /* an idle one went for another function's requests */
     REASON_ADOPTED,    /* they ran when the controller came back */
@@ -110,7 +112,7 @@ const char *autoscaler_reason_name(enum autoscaler_reason r);
 enum autoscaler_rule {               /* in their order */
                        RULE_METRICS, /* the largest of what the metrics want */
                        RULE_IDLE,    /* zero, or one at least */
-                       RULE_DELAY,   /* scaleDownDelay */
+                       RULE_DELAY,   /* scaleDownDelay, and what is kept of a poke */
                        RULE_BEHAVIOR,
                        RULE_FLOORS, /* activation, initial, provisioned, min */
                        RULE_MAX,
@@ -156,8 +158,8 @@ double autoscaler_panic_load(const struct autoscaler *a, uint64_t now_ns); /* co
 void autoscaler_decide(struct autoscaler *a, const struct autoscaler_config *c,
                        const struct autoscaler_spec *s, const struct autoscaler_input *in,
                        uint64_t now_ns, struct autoscaler_decision *ret);
-/* The immediate poke: `waiting` requests and nothing that serves. At least 1, within what behavior's
- * policies allow and the bounds. */
+/* The immediate poke: requests wait. What there is and what crowd.h adds to it; at least 1, within what
+ * behavior's policies allow and the bounds. */
 uint32_t autoscaler_poke(struct autoscaler *a, const struct autoscaler_config *c,
                          const struct autoscaler_spec *s, const struct autoscaler_input *in,
                          uint64_t now_ns);

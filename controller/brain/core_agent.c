@@ -152,6 +152,18 @@ static void hello(struct core *c, uint64_t peer, const Hello *h)
 
 /* ---- the rest of what they say */
 
+/* Little's law: the mean time of a call is the seconds of calls by the calls. */
+static void took(struct core *c, struct fn *f, double area, uint64_t begun)
+{
+    if (c->now - f->run_at >= RUN_NS) {
+        f->run_area /= 2;
+        f->run_begun /= 2;
+        f->run_at = c->now;
+    }
+    f->run_area += area;
+    f->run_begun += (double)begun;
+}
+
 static void report_load(struct core *c, struct node *n, const Rouse__Control__V1__FunctionLoad *l,
                         double seconds)
 {
@@ -166,6 +178,7 @@ static void report_load(struct core *c, struct node *n, const Rouse__Control__V1
     p->cpu += (double)l->cpu_us / 1000 / seconds;
     p->memory += l->memory;
     p->reported_at = c->now;
+    took(c, f, l->concurrency > 0 ? l->concurrency * seconds : 0, l->requests);
     if (l->requests || l->concurrency > 0)
         scale_called(c, f);
 }

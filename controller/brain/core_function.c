@@ -169,6 +169,7 @@ static int fn_new(struct core *c, struct function *spec, struct fn **ret)
     list_init(&f->dirty_link);
     list_init(&f->needy_link);
     list_init(&f->wanted_link);
+    list_init(&f->crowd_link);
     list_init(&f->status_link);
     activator_queue_init(&f->queue, c->now);
     f->last_active = c->now;
@@ -201,6 +202,7 @@ void fn_free(struct core *c, struct fn *f)
     list_del(&f->dirty_link);
     list_del(&f->needy_link);
     list_del(&f->wanted_link);
+    list_del(&f->crowd_link);
     list_del(&f->status_link);
     scale_rest(f);
     free(f->history);

@@ -62,6 +62,7 @@ struct tally revision_tally(const struct core *c, const struct revision *r)
             continue;
         t.counted++;
         t.ready += instance_serves(i);
+        t.serving += instance_serves(i) && i->host->peer;
         if (instance_suspect(c, i))
             t.suspect++;
         else if (instance_moves(i))
@@ -125,6 +126,7 @@ int instance_create(struct core *c, struct revision *r, struct node *n, uint64_t
     if (e < 0)
         return e;
     i->schedule_us = schedule_us;
+    i->created_ns = c->now;
     list_push_back(&c->added, &i->added_link);
     node_dirty(c, n);
     publish_instance(c, i);
@@ -179,6 +181,8 @@ int instance_adopt(struct core *c, struct revision *r, struct node *n, const Ins
     i->state = (enum instance_state)s->state;
     if (instance_serves(i)) {
         i->ready_ns = c->now;
+        if (!r->start_ns)
+            r->start_ns = (i->fetch_us + i->sandbox_us + i->runtime_us + i->init_us) * NS_PER_US;
         set_endpoint(c, i, true);
     } else if (i->state == STATE_DRAINING) {
         i->leaving = LEAVING_REMOVED;
@@ -403,6 +407,12 @@ static bool reachable(enum instance_state from, enum instance_state to)
     return seen[to];
 }
 
+/* A mean of some last ones. */
+static void took_to_start(struct revision *r, uint64_t ns)
+{
+    r->start_ns = r->start_ns ? r->start_ns - r->start_ns / 4 + ns / 4 : ns;
+}
+
 static void became(struct core *c, struct instance *i, enum instance_state was)
 {
     struct fn *f = i->rev->fn;
@@ -411,6 +421,8 @@ static void became(struct core *c, struct instance *i, enum instance_state was)
     if (instance_serves(i)) {
         if (!served) {
             i->ready_ns = c->now;
+            if (i->created_ns)
+                took_to_start(i->rev, c->now - i->created_ns);
             i->rev->start_failures = 0;
             i->rev->init_failed = false;
             if (!i->rev->crashes)

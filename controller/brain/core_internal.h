@@ -55,6 +55,8 @@ enum {
                                    */
 #define CROWDED_NS       (30 * NS_PER_S) /* with no idle instance, before one that is at work leaves */
 #define REPORT_NS        (2500 * NS_PER_MS) /* a node's load report is good for */
+#define RUN_NS           (10 * NS_PER_S)    /* after which what calls took counts for half */
+#define START_GUESS_NS   (100 * NS_PER_MS)  /* of a revision that was never seen to start */
 #define EXTERNAL_NS      (15 * NS_PER_S)    /* between two questions for an external metric */
 #define EXTERNAL_GOOD_NS (60 * NS_PER_S)    /* its answer is good for */
 
@@ -100,6 +102,7 @@ struct revision {
     bool impossible;        /* ... and no node could ever take one */
     uint64_t unplaced_since;
     uint64_t ready_since; /* the first ready instance of an update; 0: none */
+    uint64_t start_ns;    /* from its placement until it is ready, a mean; 0: not known */
     /* crash loop */
     uint32_t start_failures, crashes; /* in a row: before it was ready; soon after */
     uint64_t backoff_ns, retry_at;    /* 0: none */
@@ -150,6 +153,12 @@ struct fn {               /* a function */
     uint32_t initial; /* instances of a new revision before its first request; 0: that is over */
     uint64_t initial_until; /* when it is; 0: they are not there yet */
     uint32_t queue_before;  /* at the last sample */
+    /* where all is busy: what calls take, and since when nobody was served at once */
+    double run_area, run_begun; /* seconds of calls, and calls, as reported; halved at run_at */
+    uint64_t run_at;
+    uint64_t waited_from, freed_at;
+    struct list crowd_link; /* core.crowded: looked at again at crowd_at */
+    uint64_t crowd_at;
     uint64_t last_active;
     uint64_t last_called;           /* of last_active only what were requests; 0: never */
     struct idle_histogram *history; /* scaling.predictive, else NULL */
@@ -201,7 +210,7 @@ struct instance {
     uint64_t dead_until;
     uint64_t memory, cpu; /* reserved for it */
     uint32_t slots, in_flight;
-    uint64_t idle_since_ms, ready_at_ms, ready_ns;
+    uint64_t idle_since_ms, ready_at_ms, ready_ns, created_ns; /* the last one 0: adopted */
     uint64_t schedule_us, fetch_us, sandbox_us, runtime_us, init_us;
     uint64_t change;
     int exit_code, signal;
@@ -235,7 +244,8 @@ struct core {
     struct pools *pools;
     struct activator *activator;
     struct list active, dirty, status, deleting, leaving, added, dead, backoff, slots, nodes_dirty,
-        wanted;
+        wanted, crowded;
+    uint64_t crowd_due;    /* the first of the crowded ones' times; 0: none */
     struct list gone;      /* functions that only drain (their active_link) */
     bool nodes_changed;    /* some are to be published */
     bool halted;           /* too many nodes are silent: nothing leaves, nothing is replaced */
@@ -329,7 +339,7 @@ bool instance_suspect(const struct core *c, const struct instance *i);
 struct tally {
     uint32_t counted, ready, suspect, all; /* suspect: of the counted; all: those that drain, too */
     uint32_t moving, settled;              /* on draining nodes; ready elsewhere (no suspects) */
-    uint32_t running;
+    uint32_t running, serving; /* calls; instances that do, and whose node is not silent */
 };
 struct tally revision_tally(const struct core *c, const struct revision *r);
 bool revision_backing_off(const struct core *c, const struct revision *r);
@@ -384,7 +394,8 @@ void scale_to(struct core *c, struct fn *f, uint32_t n, enum autoscaler_reason w
 struct autoscaler_input scale_input(const struct core *c, const struct fn *f);
 
 /* ---- core_scale.c */
-void scale_turn(struct core *c); /* reconciles what is dirty */
+uint64_t scale_crowd_due(const struct core *c); /* 0: nobody waits where all is busy */
+void scale_turn(struct core *c);                /* reconciles what is dirty */
 
 /* ---- core_shrink.c */
 /* Lets n of its instances leave, only idle ones unless `busy`; how many did not. */

@@ -1,20 +1,88 @@
 /* core_scale.c - from the number that is requested to instances: which revision has how many. */
 #include "brain/core_internal.h"
 
+/* ---- requests wait */
+
+static uint64_t since(const struct core *c, uint64_t at)
+{
+    return c->now > at ? c->now - at : 0;
+}
+
+static struct crowd crowd_of(const struct core *c, const struct fn *f, const struct tally *t)
+{
+    uint32_t there = t->counted - t->suspect;
+    struct crowd w = {.waiting = f->queue.count,
+                      .concurrency = f->spec->concurrency ? f->spec->concurrency : 1,
+                      .serving = t->serving,
+                      .starting = (there > f->requested ? there : f->requested) - t->serving,
+                      .start_ns = f->active->start_ns ? f->active->start_ns : START_GUESS_NS,
+                      .waited_ns = since(c, f->waited_from)};
+
+    /* Not a single one that began: then they take longer than all that was reported. */
+    if (f->run_area > 0)
+        w.run_ns = (uint64_t)(f->run_area / (f->run_begun > 1 ? f->run_begun : 1) * (double)NS_PER_S);
+    w.still_ns = since(c, f->freed_at > f->waited_from ? f->freed_at : f->waited_from);
+    return w;
+}
+
+/* To be looked at again, though nothing happens. Where more is wanted than may be, the tick does it. */
+static void crowded(struct core *c, struct fn *f, uint64_t in)
+{
+    if (!in || in == UINT64_MAX) {
+        list_del(&f->crowd_link);
+        return;
+    }
+    f->crowd_at = c->now + in;
+    if (list_empty(&f->crowd_link))
+        list_push_back(&c->crowded, &f->crowd_link);
+    if (!c->crowd_due || f->crowd_at < c->crowd_due)
+        c->crowd_due = f->crowd_at;
+}
+
+uint64_t scale_crowd_due(const struct core *c)
+{
+    return list_empty(&c->crowded) ? 0 : c->crowd_due;
+}
+
+static void crowds_due(struct core *c)
+{
+    uint64_t first = 0;
+
+    if (!c->crowd_due || c->crowd_due > c->now)
+        return;
+    list_for_each(it, &c->crowded)
+    {
+        struct fn *f = list_entry(it, struct fn, crowd_link);
+
+        if (f->crowd_at <= c->now) {
+            list_del(&f->crowd_link);
+            fn_dirty(c, f);
+        } else if (!first || f->crowd_at < first) {
+            first = f->crowd_at;
+        }
+    }
+    c->crowd_due = first;
+}
+
 static void poke(struct core *c, struct fn *f, const struct tally *t)
 {
     struct autoscaler_input in;
     uint32_t want;
 
-    if (!f->queue.count || t->ready > t->suspect)
+    if (!f->queue.count) {
+        list_del(&f->crowd_link);
         return;
+    }
     fn_sampled(c, f);
     in = scale_input(c, f);
+    in.crowd = crowd_of(c, f, t);
     want = autoscaler_poke(f->scaler, &c->config.autoscaler, &f->spec->scaling, &in, c->now);
-    if (f->active->start_failures || f->active->crashes)
-        want = want ? 1 : 0; /* one try at a time, until it works */
+    if ((f->active->start_failures || f->active->crashes) && want > in.crowd.serving)
+        want = in.crowd.serving + 1; /* one try at a time, until it works */
     if (f->requested < want)
         scale_to(c, f, want, REASON_WAITING);
+    in.crowd = crowd_of(c, f, t);
+    crowded(c, f, crowd_patience(&in.crowd));
 }
 
 /* A new revision's instances before its first request: until they have been there for the idle
@@ -151,6 +219,7 @@ void scale_turn(struct core *c)
 
     list_init(&needy);
     list_init(&turn);
+    crowds_due(c);
     while ((l = list_pop_front(&c->dirty)))
         list_push_back(&turn, l);
     list_for_each(it, &turn) reconcile(c, list_entry(it, struct fn, dirty_link), &needy);

@@ -176,6 +176,7 @@ void slot_free(struct core *c, struct node *n, const SlotFree *m)
 
     if (!i || i->dead || i->host != n)
         return;
+    f->freed_at = c->now;
     if (p) { /* whatever becomes of it, its node has one less to offer */
         p->offered = true;
         fn_wanted(c, f);
@@ -288,6 +289,8 @@ static void submit(struct core *c, const struct ticket_in *in)
         refuse_full(c, f, in->key);
         return;
     }
+    if (f->queue.count == 1)
+        f->waited_from = c->now;
     scale_called(c, f);
     fn_sampled(c, f);
     fn_dirty(c, f);
