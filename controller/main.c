@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "base/thread.h"
 #include "brain/brain.h"
 #include "brain/brain_entry.h"
 #include "brain/options.h"
@@ -232,16 +233,16 @@ static void *run_api(void *user)
 
 static int start(struct controller *c, struct err *e)
 {
-    int r = pthread_create(&c->brain_thread, NULL, run_brain, c);
+    int r = thread_start(&c->brain_thread, run_brain, c);
 
     c->brain_runs = r == 0;
     if (r == 0)
-        r = pthread_create(&c->front_thread, NULL, run_front, c);
+        r = thread_start(&c->front_thread, run_front, c);
     c->front_runs = c->brain_runs && r == 0;
     if (r == 0)
-        r = pthread_create(&c->api_thread, NULL, run_api, c);
+        r = thread_start(&c->api_thread, run_api, c);
     c->api_runs = c->front_runs && r == 0;
-    return r ? err_errno(e, r, "start a thread") : 0;
+    return r < 0 ? err_errno(e, -r, "start a thread") : 0;
 }
 
 /* Those who ask stop before the brain, which answers. */
@@ -295,7 +296,7 @@ static void raise_descriptor_limit(void)
     }
 }
 
-/* Every thread inherits the mask, so that only sigwait() sees them. */
+/* So that only sigwait() sees them. */
 static void block_signals(sigset_t *ret)
 {
     sigemptyset(ret);

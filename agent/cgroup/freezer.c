@@ -3,6 +3,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/thread.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -119,7 +120,6 @@ void freezer_metrics(struct freezer *f, struct buffer *out)
 int freezer_new(const struct cgroups *c, struct freezer **ret)
 {
     struct freezer *f = calloc(1, sizeof(*f));
-    sigset_t all, old;
     int r;
 
     if (!f)
@@ -130,13 +130,10 @@ int freezer_new(const struct cgroups *c, struct freezer **ret)
     histogram_init(&f->thaw_seconds, bounds);
     pthread_mutex_init(&f->lock, NULL);
     pthread_cond_init(&f->wake, NULL);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    r = pthread_create(&f->thread, NULL, writer, f);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    if (r) {
+    r = thread_start(&f->thread, writer, f);
+    if (r < 0) {
         free(f);
-        return -r;
+        return r;
     }
     *ret = f;
     return 0;

@@ -1,9 +1,9 @@
 #include "code/workers.h"
 #include "base/cleanup.h"
+#include "base/thread.h"
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 
 enum { WORKERS = 2 };
@@ -86,18 +86,17 @@ static int start_one(struct workers *w)
     if (!p)
         return -ENOMEM;
     *p = (struct place){.workers = w, .chores = w->count > 0};
-    r = pthread_create(&w->threads[w->count], NULL, work, p);
-    if (r)
+    r = thread_start(&w->threads[w->count], work, p);
+    if (r < 0)
         free(p);
     else
         w->count++;
-    return -r;
+    return r;
 }
 
 int workers_new(struct loop *loop, struct workers **ret)
 {
     struct workers *w = calloc(1, sizeof(*w));
-    sigset_t all, old;
     int r = 0;
 
     if (!w)
@@ -107,12 +106,8 @@ int workers_new(struct loop *loop, struct workers **ret)
     list_init(&w->chores);
     pthread_mutex_init(&w->lock, NULL);
     pthread_cond_init(&w->wake, NULL);
-    /* Signals are the main thread's. */
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
     while (w->count < WORKERS && r == 0)
         r = start_one(w);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (r < 0) {
         workers_free(w);
         return r;

@@ -3,6 +3,7 @@
 #include "base/cleanup.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "base/thread.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -95,7 +96,6 @@ static void *writer(void *user)
 int log_writer_new(struct log_writer **ret)
 {
     struct log_writer *w = calloc(1, sizeof(*w));
-    sigset_t all, old;
     int r;
 
     if (!w)
@@ -103,13 +103,10 @@ int log_writer_new(struct log_writer **ret)
     pthread_mutex_init(&w->lock, NULL);
     pthread_cond_init(&w->wake, NULL);
     list_init(&w->queue);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    r = pthread_create(&w->thread, NULL, writer, w);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    if (r) {
+    r = thread_start(&w->thread, writer, w);
+    if (r < 0) {
         free(w);
-        return -r;
+        return r;
     }
     *ret = w;
     return 0;

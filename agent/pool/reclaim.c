@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/thread.h"
 #include "pool/memory.h"
 
 #include <errno.h>
@@ -151,19 +152,13 @@ static void *watcher(void *user)
 static int start(struct reclaim *r)
 {
     pthread_condattr_t monotonic;
-    sigset_t all, old;
-    int e;
 
     pthread_mutex_init(&r->lock, NULL);
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&r->wake, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    e = pthread_create(&r->thread, NULL, watcher, r);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    return -e;
+    return thread_start(&r->thread, watcher, r);
 }
 
 static void release(struct reclaim *r)

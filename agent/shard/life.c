@@ -6,13 +6,13 @@
  * last letter ends the loop: so every letter is delivered before the loops are
  * freed. */
 #include "pool/log_writer.h"
+#include "base/thread.h"
 #include "report/report.h"
 #include "router/gateway.h"
 #include "router/peer.h"
 #include "router/routes.h"
 #include "shard/internal.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -83,21 +83,17 @@ static void on_last(struct letter *l, bool late)
 
 int shards_start(struct shards *all, struct err *e)
 {
-    sigset_t every, old;
     int r = 0;
 
-    sigfillset(&every); /* signals are the main thread's */
-    pthread_sigmask(SIG_SETMASK, &every, &old);
     for (unsigned i = 1; r == 0 && i < all->config.count; i++) {
         struct shard *s = shard_at(all, i);
 
-        r = pthread_create(&s->thread, NULL, run, s);
+        r = thread_start(&s->thread, run, s);
         s->running = r == 0;
-        if (r)
-            err_errno(e, r, "loop %u: its thread", i);
+        if (r < 0)
+            err_errno(e, -r, "loop %u: its thread", i);
     }
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    return -r;
+    return r;
 }
 
 /* ---------------------------------------------------------------- drain */

@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/thread.h"
 #include "brain/brain.h"
 #include "package/package.h"
 
@@ -200,7 +201,7 @@ struct loop *api_loop(struct api *a)
 
 int api_run(struct api *a)
 {
-    int r = -pthread_create(&a->disk_thread, NULL, disk_thread, a);
+    int r = thread_start(&a->disk_thread, disk_thread, a);
 
     if (r < 0)
         return r;

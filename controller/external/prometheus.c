@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/thread.h"
 #include "reactor/loop.h"
 
 #include <curl/curl.h>
@@ -242,7 +243,7 @@ int prometheus_new(const struct prometheus_config *c, struct prometheus **ret)
     p->curl = curl_easy_init();
     r = p->url && p->curl ? loop_new(&p->loop) : -ENOMEM;
     if (r == 0)
-        r = -pthread_create(&p->thread, NULL, run, p);
+        r = thread_start(&p->thread, run, p);
     p->runs = r == 0;
     if (r < 0) {
         prometheus_free(p);

@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/list.h"
+#include "base/thread.h"
 #include "nodes/provider_run.h"
 
 #include <errno.h>
@@ -220,7 +221,7 @@ int providers_new(const struct providers_config *c, struct providers **ret)
     if (p->stop < 0)
         r = -errno;
     for (; r == 0 && p->thread_count < PROVIDER_THREADS; p->thread_count += r == 0)
-        r = -pthread_create(&p->threads[p->thread_count], NULL, work, p);
+        r = thread_start(&p->threads[p->thread_count], work, p);
     if (r < 0) {
         providers_free(p);
         return r;

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "store/store.h"
 
 #include <errno.h>
@@ -392,7 +393,7 @@ int store_open_sqlite(const char *dir, struct store **ret, struct err *e)
     if (r == 0 && (r = loop_new(&s->loop)) < 0)
         err_errno(e, -r, "store: loop");
     if (r == 0) {
-        r = -pthread_create(&s->thread, NULL, store_thread, s);
+        r = thread_start(&s->thread, store_thread, s);
         if (r < 0)
             err_errno(e, -r, "store: thread");
         s->running = r == 0;

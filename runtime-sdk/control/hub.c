@@ -1,9 +1,9 @@
 #include "control/hub.h"
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/thread.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -73,15 +73,10 @@ static void *hub_main(void *arg)
 
 int hub_start(struct hub *h)
 {
-    sigset_t all, before;
-    int r;
+    int r = thread_start(&h->thread, hub_main, h);
 
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    r = pthread_create(&h->thread, NULL, hub_main, h);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     h->running = r == 0;
-    return -r;
+    return r;
 }
 
 void hub_stop(struct hub *h)

@@ -5,14 +5,15 @@
  * that is told and a port found by one loop can be shared by the next. A loop is
  * made, run and freed by its own thread, as an io_uring wants it. */
 #include "reactor/serve_internal.h"
+#include "base/thread.h"
 
 #include <errno.h>
 #include <limits.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { LOOPS_MAX = 1024 };
 
@@ -130,20 +131,16 @@ static void *loop_thread(void *arg)
 /* Starts the threads of all loops but the first; returns how many there are then. */
 static unsigned start_threads(struct rouse_server *s)
 {
-    sigset_t all, before;
     unsigned i;
 
-    sigfillset(&all);
     for (i = 1; i < s->loop_count && !s->error.code; i++) {
         struct serve_loop *sl = &s->loops[i];
         int r;
 
         /* Signals are the caller's: they interrupt its thread, not one it does not know. */
-        pthread_sigmask(SIG_SETMASK, &all, &before);
-        r = pthread_create(&sl->thread, NULL, loop_thread, sl);
-        pthread_sigmask(SIG_SETMASK, &before, NULL);
-        if (r) {
-            serve_fail(s, r, "thread of a loop", NULL);
+        r = thread_start(&sl->thread, loop_thread, sl);
+        if (r < 0) {
+            serve_fail(s, -r, "thread of a loop", NULL);
             break;
         }
         await(s, &s->ready, i);
