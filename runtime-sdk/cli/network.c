@@ -77,16 +77,25 @@ static void veth_of(const struct platform *p, const struct platform_node *n, cha
     snprintf(out, 32, "rv%.8s-%u", p->id, number_of(n));
 }
 
+/* Addresses come again with another node, and a bridge takes the lowest of its links' unless it was given one: with the
+ * same hardware address behind each of them, always, nobody sends to one that is gone until it notices. */
+static void hardware_of(const struct platform *p, unsigned host, char out[18])
+{
+    snprintf(out, 18, "02:%.2s:%.2s:%.2s:%.2s:%02x", p->id, p->id + 2, p->id + 4, p->id + 6,
+             host & 0xff);
+}
+
 static int make_node(const struct platform *p, const struct platform_node *n, const char *prefix,
                      struct err *e)
 {
     cleanup_buffer struct buffer host = {0}, inside = {0};
-    char veth[32];
+    char veth[32], hardware[18];
     int r;
 
     veth_of(p, n, veth);
-    buffer_printf(&host, "netns add %s\nlink add %s type veth peer name eth0 netns %s\n", n->netns,
-                  veth, n->netns);
+    hardware_of(p, 10 + number_of(n), hardware);
+    buffer_printf(&host, "netns add %s\nlink add %s type veth peer name eth0 address %s netns %s\n",
+                  n->netns, veth, hardware, n->netns);
     buffer_printf(&host, "link set %s master %s up\n", veth, p->bridge);
     buffer_printf(&inside,
                   "link set lo up\naddr add %s%u/24 dev eth0\nlink set eth0 up\nroute add "
@@ -99,10 +108,13 @@ static int make_node(const struct platform *p, const struct platform_node *n, co
 int network_make(const struct platform *p, const char *prefix, struct err *e)
 {
     cleanup_buffer struct buffer host = {0};
+    char hardware[18];
     int r;
 
-    buffer_printf(&host, "link add %s type bridge\naddr add %s1/24 dev %s\nlink set %s up\n",
-                  p->bridge, prefix, p->bridge, p->bridge);
+    hardware_of(p, 1, hardware);
+    buffer_printf(&host,
+                  "link add %s address %s type bridge\naddr add %s1/24 dev %s\nlink set %s up\n",
+                  p->bridge, hardware, prefix, p->bridge, p->bridge);
     r = run_ip(NULL, &host, e);
     for (unsigned i = 0; i < p->node_count && r == 0; i++)
         r = make_node(p, &p->nodes[i], prefix, e);
