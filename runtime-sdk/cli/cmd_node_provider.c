@@ -129,6 +129,8 @@ static int create(struct ask *a)
     daemon_agent_name(n, name);
     if (strcmp(n->pool, a->pool) != 0)
         return fail("there is a node %s already, and it is not the pool's", a->node);
+    if (n->leaving)
+        return fail("the node %s is being deleted", a->node);
     if (process_running(a->state, name))
         return EXIT_DONE;
     if (network_add(&a->p, n, &e) < 0 || daemons_start_agent(a->state, &a->p, n, &e) < 0)
@@ -152,7 +154,11 @@ static int delete (struct ask *a)
     if (strcmp(a->p.nodes[at].pool, a->pool) != 0)
         return fail("the node %s is not the pool's", a->node);
     daemon_agent_name(&a->p.nodes[at], name);
-    /* The others need not wait for its last requests. */
+    a->p.nodes[at].leaving = true;
+    r = save(a);
+    if (r != EXIT_DONE)
+        return r;
+    /* The others need not wait for its last requests; an `up` that comes in between leaves it alone. */
     close(TAKE_FD(held));
     r = daemon_stop(a->state, name, STOP_SECONDS);
     if (r < 0)

@@ -217,7 +217,8 @@ static int start_missing(struct up *u, unsigned *ret_started)
         char name[80];
 
         daemon_agent_name(n, name);
-        if (process_running(u->state, name) || (u->only && strcmp(u->only, n->name) != 0))
+        if (n->leaving || process_running(u->state, name) ||
+            (u->only && strcmp(u->only, n->name) != 0))
             continue;
         r = daemons_start_agent(u->state, &u->p, n, &e);
         ++*ret_started;

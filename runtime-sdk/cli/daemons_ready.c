@@ -77,7 +77,7 @@ int daemons_wait_ready(const char *state, const struct platform *p, const char *
         char name[80];
 
         daemon_agent_name(&p->nodes[i], name);
-        if (process_read(state, name, &process) == 0)
+        if (!p->nodes[i].leaving && process_read(state, name, &process) == 0)
             r = wait_one(state, name, p->nodes[i].metrics, token, deadline);
     }
     return r;

@@ -42,6 +42,7 @@ int platform_text(const struct platform *p, struct buffer *ret)
         if (n->pool[0]) {
             put(node, "pool", n->pool);
             put(node, "flags", n->flags);
+            json_object_object_add(node, "leaving", json_object_new_boolean(n->leaving));
         }
         json_object_array_add(nodes, node);
     }
@@ -77,6 +78,7 @@ static bool parse_nodes(struct json_object *nodes, struct platform *p)
             return false;
         if (json_object_object_get_ex(o, "pool", NULL) && (!GET(o, to, pool) || !GET(o, to, flags)))
             return false;
+        to->leaving = json_object_get_boolean(json_object_object_get(o, "leaving"));
     }
     p->node_count = (unsigned)n;
     return true;

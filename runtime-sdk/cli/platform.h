@@ -13,6 +13,7 @@ struct platform_node {
     char netns[64];                                         /* "": the host's own network */
     char pool[64];                                          /* "": it was started by `rouse up` */
     char flags[NODE_FLAGS_MAX]; /* of its agent, beside those that all have: a word a line */
+    bool leaving;               /* it is being deleted: nobody starts its agent again */
 };
 struct platform {
     char id[16]; /* derived from the state directory */

@@ -29,6 +29,9 @@ START_TEST(there_and_back)
     struct platform p = three(), q;
     cleanup_buffer struct buffer b = {0};
 
+    strcpy(p.nodes[1].pool, "small");
+    strcpy(p.nodes[2].pool, "small");
+    p.nodes[2].leaving = true;
     ck_assert_int_eq(platform_text(&p, &b), 0);
     ck_assert_int_eq(platform_parse((const char *)buffer_bytes(&b), buffer_size(&b), &q), 0);
     ck_assert_uint_eq(q.node_count, 3);
@@ -36,6 +39,7 @@ START_TEST(there_and_back)
     ck_assert_str_eq(q.api, p.api);
     ck_assert_str_eq(q.local_api, p.local_api);
     ck_assert_str_eq(q.id, p.id);
+    ck_assert(!q.nodes[1].leaving && q.nodes[2].leaving);
 }
 END_TEST
 
