@@ -173,6 +173,7 @@ static int fn_new(struct core *c, struct function *spec, struct fn **ret)
     list_init(&f->status_link);
     activator_queue_init(&f->queue, c->now);
     f->last_active = c->now;
+    f->found = c->now == c->started;
     if (map_put(&c->functions, &f->node, f->spec->key, strlen(f->spec->key)) < 0) {
         function_unref(f->spec);
         free(f);

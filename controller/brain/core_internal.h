@@ -134,6 +134,7 @@ struct fn {               /* a function */
     struct map_node node; /* core.functions by spec->key */
     struct function *spec;
     bool gone;                              /* finalised; its last instances are draining */
+    bool found;                             /* was there when the controller started */
     uint64_t delete_sequence, delete_until; /* the Routes that unrouted it; 0: not yet sent */
     bool finalized;
     struct list delete_link; /* core.deleting */

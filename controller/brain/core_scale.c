@@ -151,13 +151,16 @@ static void converge(struct core *c, struct revision *r, struct list *needy)
         t.counted - t.suspect; /* those of a silent node are replaced only if requests wait */
     uint32_t have = f->queue.count && r == f->active ? here : t.counted;
 
+    /* What nobody waits for may be on a node that has not told of it yet. */
+    bool unheard = core_adopting(c) && f->found && !f->queue.count;
+
     /* Those on draining nodes serve on, but others are started for them. */
     here -= t.moving;
     have -= t.moving;
     r->deficit = 0;
     if (have < r->wanted) {
         have += returned(c, r, r->wanted - have);
-        if (!r->foreign && !revision_backing_off(c, r))
+        if (!r->foreign && !revision_backing_off(c, r) && !unheard)
             r->deficit = r->wanted - have;
         if (r->deficit && list_empty(&f->needy_link))
             list_push_back(needy, &f->needy_link);

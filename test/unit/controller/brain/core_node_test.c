@@ -225,6 +225,52 @@ START_TEST(controller_restarts)
 }
 END_TEST
 
+static void apply_four(void)
+{
+    struct function *f = make_function(KEY, "r1", NULL, NULL);
+
+    f->scaling.min = 4;
+    apply(w, NULL, f);
+}
+
+/* What has a minimum is on nodes that have not told of it yet: nothing is started for it before they could have. */
+START_TEST(controller_restarts_before_its_nodes)
+{
+    struct core_config c = world_config();
+    struct agent *a, *b;
+
+    world_init(w, NULL);
+    a = join(w, 0, 4096 * MI);
+    b = join(w, 1, 4096 * MI);
+    apply_four();
+    settle(w);
+    ready_all(w, a);
+    ready_all(w, b);
+    settle(w);
+    ck_assert_uint_eq(a->count, 2);
+    ck_assert_uint_eq(b->count, 2);
+    core_free(w->core);
+
+    c.incarnation = 4712;
+    c.adopt_ns = S(2);
+    ck_assert_int_eq(core_new(&c, w->now, &w->core), 0);
+    apply_four();
+    join(w, 0, 0);
+    settle(w);
+    ck_assert_uint_eq(a->count, 2);
+    join(w, 1, 0);
+    pass(w, S(1));
+    apply_simple(w, "default/new", "r1"); /* nobody can have this one already */
+    ticket(w, a, "default/new");
+    settle(w);
+    ck_assert_uint_eq(a->count + b->count, 5);
+    pass(w, S(3));
+    ck_assert_uint_eq(counts(w, KEY).ready, 4);
+    ck_assert_uint_eq(counts(w, KEY).instances, 4);
+    world_done(w);
+}
+END_TEST
+
 START_TEST(controller_restarts_in_an_update)
 {
     struct core_config c = world_config();
@@ -308,4 +354,5 @@ END_TEST
 
 UNIT_MAIN("core_node", a_node_that_comes_gets_what_waits, node_lost, node_leaves, node_blinks,
           agent_comes_back_empty, name_taken_over, controller_restarts,
-          controller_restarts_in_an_update, entry_gone, nodes_know_where_the_others_listen)
+          controller_restarts_before_its_nodes, controller_restarts_in_an_update, entry_gone,
+          nodes_know_where_the_others_listen)
