@@ -259,10 +259,12 @@ def function(name, code=None, path=None, runtime="python3", handler="index.handl
 
 
 class Load:
-    """Threads that call one path until stopped; every answer's status is kept."""
+    """Threads that call one path until stopped; every answer's status is kept, and when it was asked for and had.
+
+    A path that is callable is asked for each request's own."""
 
     def __init__(self, platform, path, threads=4, nodes=(0,), timeout=40.0):
-        self.answers, self.errors = [], []
+        self.answers, self.errors, self.times = [], [], []
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._threads = [threading.Thread(target=self._run, args=(platform.nodes[nodes[i % len(nodes)]]["gateway"],
@@ -278,11 +280,13 @@ class Load:
             try:
                 if conn is None:
                     conn = http.client.HTTPConnection(host, int(port), timeout=timeout)
-                conn.request("GET", path)
+                begun = time.monotonic()
+                conn.request("GET", path() if callable(path) else path)
                 r = conn.getresponse()
                 body = r.read()
                 with self._lock:
                     self.answers.append((r.status, body))
+                    self.times.append((begun, time.monotonic()))
                 if r.will_close:
                     conn.close()
                     conn = None

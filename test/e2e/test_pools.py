@@ -2,9 +2,11 @@
 import contextlib
 import json
 import os
+import pathlib
 import shutil
 import signal
 import stat
+import subprocess
 import textwrap
 import time
 
@@ -59,6 +61,14 @@ def status(p, name="extra"):
 def ready_nodes(p):
     return sorted(n["metadata"]["name"] for n in p.api("GET", "/apis/rouse.dev/v1/nodes").json["items"]
                   if n["status"]["state"] == "Ready")
+
+
+def hardware(p):
+    """Of the bridge, and of the second address of its network."""
+    nodes = [n["netns"] for n in json.loads((p.state / "platform.json").read_text())["nodes"] if n["netns"].endswith("-2")]
+    bridge = pathlib.Path("/sys/class/net", p.info["bridge"])
+    shown = subprocess.run(["ip", "-n", nodes[0], "-j", "link", "show", "eth0"], text=True, capture_output=True, check=True)
+    return (bridge / "address").read_text().strip(), json.loads(shown.stdout)[0]["address"]
 
 
 def agents(p):
@@ -125,6 +135,77 @@ def test_a_controller_killed_in_the_middle_of_a_creation_leaves_no_orphan():
         wait_until("nothing else", lambda: agents(p) == set(ready_nodes(p)) and len(agents(p)) == 3, seconds=60)
         p.rouse("delete", "nodepool", "extra")
         wait_until("the first one alone", lambda: agents(p) == {"node-1"}, seconds=60)
+
+
+def test_a_controller_killed_while_a_pool_is_removed_leaves_no_orphan():
+    """Its nodes are emptied first, by this controller or the next: no request fails."""
+    with small_platform() as p:
+        p.apply(pool(min=2))
+        wait_until("two nodes beside the first", lambda: status(p)["ready"] == 2, seconds=60)
+        p.apply(function("f", SLEEPER, memory="64Mi", scaling={"min": 2, "max": 2}))
+        wait_until("two of them", lambda: p.ready("f") == 2, seconds=30)
+        assert {i["spec"]["node"] for i in p.instances("f")} != {"node-1"}
+        load = Load(p, "/f", threads=2)
+        p.api("DELETE", "/apis/rouse.dev/v1/nodepools/extra")
+
+        def emptied():
+            nodes = p.api("GET", "/apis/rouse.dev/v1/nodes").json["items"]
+            return any(n["spec"].get("unschedulable") for n in nodes)
+
+        for what, phase in (("a node to be emptied", emptied), ("a node to be gone", lambda: len(agents(p)) <= 2)):
+            wait_until(what, phase, seconds=30)
+            os.kill(p.pid("controller"), signal.SIGKILL)
+            p.rouse("up", "--bridge")
+        wait_until("the first one alone", lambda: agents(p) == {"node-1"} == set(ready_nodes(p)), seconds=60)
+        wait_until("the pool's end", lambda: status(p) is None)
+        load.stop()
+        assert set(load.statuses()) == {200} and not load.errors, (load.statuses(), load.errors[:3])
+        assert {i["spec"]["node"] for i in p.instances("f")} == {"node-1"}
+
+
+def test_an_address_keeps_its_hardware():
+    """Who comes and goes changes nothing for the others: where a request goes is not asked anew of a link that is gone."""
+    with small_platform() as p:
+        def second():
+            wait_until("a second node", lambda: len(ready_nodes(p)) == 2, seconds=30)
+            return hardware(p)
+
+        p.apply(pool(min=1))
+        first = second()
+        p.rouse("delete", "nodepool", "extra")
+        wait_until("the first one alone", lambda: agents(p) == {"node-1"}, seconds=40)
+        p.apply(pool(min=3, name="other"))
+        assert second() == first
+        wait_until("four nodes", lambda: len(ready_nodes(p)) == 4, seconds=30)
+        assert hardware(p) == first
+
+
+def test_up_leaves_a_node_alone_that_is_being_deleted():
+    with small_platform() as p:
+        p.apply(pool(min=1))
+        wait_until("a second node", lambda: len(ready_nodes(p)) == 2, seconds=30)
+        name = (agents(p) - {"node-1"}).pop()
+        agent = p.pid(name)
+        provider = subprocess.Popen([BIN / "rouse", "node-provider", "--state", p.state], text=True,
+                                    stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        os.kill(agent, signal.SIGSTOP)    # it ends when the provider stands still
+        try:
+            provider.stdin.write(json.dumps({"protocol": "rouse.provider.v1", "verb": "delete", "pool": "extra", "node": name}))
+            provider.stdin.close()
+            wait_until("its SIGTERM", lambda: int(next(
+                line for line in pathlib.Path(f"/proc/{agent}/status").read_text().splitlines()
+                if line.startswith("ShdPnd")).split()[1], 16) & 1 << signal.SIGTERM - 1)
+            os.kill(provider.pid, signal.SIGSTOP)
+        finally:
+            os.kill(agent, signal.SIGCONT)
+        wait_until("the agent's end", lambda: name not in agents(p))
+        try:
+            p.rouse("up", "--bridge")
+            assert name not in agents(p)
+        finally:
+            os.kill(provider.pid, signal.SIGCONT)
+        assert json.loads(provider.stdout.read()) == {} and provider.wait() == 0
+        assert name not in agents(p)
 
 
 HOOK = """\
