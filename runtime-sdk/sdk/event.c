@@ -2,7 +2,6 @@
 #include "sdk/event.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 static int on_body(struct invocation *i, const uint8_t *data, size_t n, bool fin)
@@ -35,24 +34,8 @@ static int queue_answer(struct invocation *i)
                              buffer_bytes(&resp->body), buffer_size(&resp->body));
 }
 
-static void run(struct invocation *i)
-{
-    const struct handler *h = i->server->handler;
-    int r = i->result = h->call(i, h->fn);
-
-    fflush(stdout);
-    invocation_leave(i);
-    if (r || i->context.failure.failed) {
-        invocation_fail(i);
-    } else {
-        r = queue_answer(i);
-        if (r < 0)
-            server_end(i->server, r);
-    }
-    invocation_flush(i);
-}
-
-const struct handler_ops event_ops = {.on_invoke = on_body, .on_body = on_body, .run = run};
+const struct handler_ops event_ops = {
+    .on_invoke = on_body, .on_body = on_body, .answer = queue_answer};
 
 void event_free_result(struct invocation *i, void *result)
 {

@@ -15,8 +15,8 @@ struct handler_ops {
     int (*on_body)(struct invocation *i, const uint8_t *data, size_t n, bool fin);
     int (*on_credit)(struct invocation *i, uint32_t bytes);
     void (*on_cancel)(struct invocation *i);
-    /* Its task: calls the handler and answers. */
-    void (*run)(struct invocation *i);
+    /* Its task, once the handler has returned 0: queues what is left of the answer. -errno */
+    int (*answer)(struct invocation *i);
     void (*stream_free)(struct stream *s);
 };
 struct handler {

@@ -112,21 +112,9 @@ static void on_cancel(struct invocation *i)
 
 /* ---- the handler's task */
 
-static void run(struct invocation *i)
+static int end_response(struct invocation *i)
 {
-    const struct handler *h = i->server->handler;
-    int r = i->result = h->call(i, h->fn);
-
-    fflush(stdout);
-    invocation_leave(i);
-    if (r || i->context.failure.failed) {
-        invocation_fail(i);
-    } else {
-        r = http_response_end(i->stream);
-        if (r < 0)
-            server_end(i->server, r);
-    }
-    invocation_flush(i);
+    return http_response_end(i->stream);
 }
 
 /* What was read may come again, once it is worth a frame. */
@@ -178,7 +166,7 @@ static const struct handler_ops http_ops = {.http = true,
                                             .on_body = on_body,
                                             .on_credit = on_credit,
                                             .on_cancel = on_cancel,
-                                            .run = run,
+                                            .answer = end_response,
                                             .stream_free = stream_free};
 
 static int call(struct invocation *i, any_fn *fn)

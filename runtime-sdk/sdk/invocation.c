@@ -161,28 +161,34 @@ void invocations_done(struct server *s)
 
 /* ---- its task */
 
-static void run_hook(struct invocation *i)
+static int call(struct invocation *i)
 {
-    int r = i->result = i->hook(&i->context);
+    const struct handler *h = i->server->handler;
 
-    fflush(stdout);
-    invocation_leave(i);
-    if (r || i->context.failure.failed)
-        invocation_fail(i);
-    else if (outbox_queue(&i->server->outbox, FRAME_END, 0, i->context.id, NULL, 0) < 0)
-        server_end(i->server, -ENOMEM);
-    invocation_flush(i);
+    return i->hook ? i->hook(&i->context) : h->call(i, h->fn);
+}
+
+static int answer(struct invocation *i)
+{
+    if (i->hook)
+        return outbox_queue(&i->server->outbox, FRAME_END, 0, i->context.id, NULL, 0);
+    return i->server->handler->ops->answer(i);
 }
 
 static void invocation_task(void *arg)
 {
     struct invocation *i = arg;
+    int r;
 
     crash_running(i->context.id);
-    if (i->hook)
-        run_hook(i);
-    else
-        i->server->handler->ops->run(i);
+    i->result = call(i);
+    fflush(stdout);
+    invocation_leave(i);
+    if (i->result || i->context.failure.failed)
+        invocation_fail(i);
+    else if ((r = answer(i)) < 0)
+        server_end(i->server, r);
+    invocation_flush(i);
     invocation_drop(i);
 }
 
