@@ -269,6 +269,19 @@ static bool on_log(struct frames *f, const struct frame *fr)
     return true;
 }
 
+static bool on_metric(struct frames *f, const struct frame *fr)
+{
+    const char *name;
+    size_t n;
+    double value;
+
+    if (fr->id || frame_metric_parse(fr, &name, &n, &value) < 0)
+        return frames_violate(f, "a METRIC of %u bytes for %llu", fr->length,
+                              (unsigned long long)fr->id);
+    link_metric(f->link, name, n, value);
+    return true;
+}
+
 static bool on_frame(struct frames *f, const struct frame *fr)
 {
     if (!f->hello && fr->type != FRAME_HELLO)
@@ -292,6 +305,8 @@ static bool on_frame(struct frames *f, const struct frame *fr)
         return on_error(f, fr);
     case FRAME_LOG:
         return on_log(f, fr);
+    case FRAME_METRIC:
+        return on_metric(f, fr);
     case FRAME_INVOKE:
     case FRAME_CANCEL:
     case FRAME_HOOK:

@@ -19,6 +19,7 @@
 enum {
     RESPONSE_MAX = (6 << 20) + 100, /* Lambda's own */
     ERROR_MAX = 1 << 20,
+    METRICS_MAX = 8 << 10, /* sixteen of them, generously spaced */
     POLLERS_SPARE = 8, /* waiting GETs beyond the concurrency, e.g. of a client that came again */
     CONNECTIONS_SPARE = 16, /* beside one that polls and one that answers for each call */
     LAST_ID_MAX = 129,
@@ -41,7 +42,7 @@ struct poller {
     struct lambda *api;
     struct http_exchange *x;
 };
-enum post_kind { POST_RESPONSE, POST_ERROR, POST_INIT_ERROR, POST_REGISTER };
+enum post_kind { POST_RESPONSE, POST_ERROR, POST_INIT_ERROR, POST_REGISTER, POST_METRICS };
 struct post {
     struct lambda *api;
     struct http_exchange *x;
@@ -360,6 +361,19 @@ static void finish_register(struct post *p)
     buffer_done(&b);
 }
 
+static void finish_metrics(struct post *p)
+{
+    char why[LINK_WHY_MAX];
+    int r = link_metrics(p->api->link, buffer_bytes(&p->body), buffer_size(&p->body), why);
+
+    if (r == 0)
+        respond_accepted(p->x);
+    else if (r == -EINVAL)
+        respond_error(p->x, 400, "InvalidMetric", why);
+    else
+        respond_error(p->x, 500, "Runtime.OutOfMemory", "out of memory");
+}
+
 static void finish_too_large(struct post *p, struct runtime_call *c)
 {
     struct lambda *a = p->api;
@@ -375,11 +389,13 @@ static void finish_post(struct post *p)
     struct runtime_call *c;
 
     p->answered = true;
-    if (p->kind == POST_INIT_ERROR || p->kind == POST_REGISTER) {
+    if (p->kind != POST_RESPONSE && p->kind != POST_ERROR) {
         if (p->too_large)
             respond_error(p->x, 413, "RequestEntityTooLarge", "the body is over the limit");
         else if (p->kind == POST_REGISTER)
             finish_register(p);
+        else if (p->kind == POST_METRICS)
+            finish_metrics(p);
         else
             finish_init_error(p);
         return;
@@ -445,8 +461,12 @@ static void on_post(struct lambda *a, struct http_exchange *x, enum post_kind ki
         respond_error(x, 400, "InvalidRequestID", "no such invocation runs");
         return;
     }
-    *p = (struct post){
-        .api = a, .x = x, .kind = kind, .limit = kind == POST_RESPONSE ? RESPONSE_MAX : ERROR_MAX};
+    *p = (struct post){.api = a,
+                       .x = x,
+                       .kind = kind,
+                       .limit = kind == POST_RESPONSE  ? RESPONSE_MAX
+                                : kind == POST_METRICS ? METRICS_MAX
+                                                       : ERROR_MAX};
     memcpy(p->request_id, request_id.at, request_id.n);
     http_set_owner(x, &post_ops, p);
     /* What names no invocation is refused before its body takes memory. */
@@ -527,6 +547,9 @@ static void on_request(struct http_exchange *x, void *user)
     } else if (str_eq(path, "/2020-01-01/extension/event/next")) {
         if (is_get(x))
             on_extension_next(a, x);
+    } else if (str_eq(path, "/rouse/v1/metrics")) {
+        if (is_post(x))
+            on_post(a, x, POST_METRICS, STR(""));
     } else {
         respond_error(x, 404, "NotFound", "no such resource");
     }

@@ -257,6 +257,7 @@ struct runtime_link *runtime_link_free(struct runtime_link *l)
     l->frames = frames_free(l->frames);
     map_for_each(it, &l->calls) link_untrack(l, container_of(it, struct runtime_call, node));
     map_done(&l->calls);
+    free(l->gauges);
     buffer_done(&l->head.headers);
     buffer_done(&l->environment);
     free((char *)l->config.function);

@@ -12,7 +12,7 @@
 #include "invoke/failure.h"
 #include "invoke/result.h"
 #include "reactor/loop.h"
-#include "wire/frame.h"
+#include "wire/gauge.h"
 
 #include <sys/types.h>
 
@@ -64,6 +64,9 @@ struct runtime_link_ops {
     void (*on_no_fork)(void *user, uint64_t id, const struct function_error *e);
     void (*on_log)(void *user, const char *request_id, const char *line,
                    size_t n); /* request_id: NULL not known */
+    /* A metric has another value; or, with `refused`, it is not taken for that reason, and what its name has
+     * that cannot be shown is '?'. NULL: nobody wants to hear. */
+    void (*on_metric)(void *user, const char *name, double value, const char *refused);
     /* The connection is over; open calls stay open until dropped. `violation`: what the runtime did
      * that it may not, or NULL: it hung up. */
     void (*on_closed)(void *user, const char *violation);
@@ -119,6 +122,8 @@ int runtime_link_hook(struct runtime_link *l, enum frame_hook_kind hook, const c
 int runtime_link_fork(struct runtime_link *l, uint64_t *ret_id);
 /* From here on what it has to say is another's. No call is open. */
 void runtime_link_hand_over(struct runtime_link *l, const struct runtime_link_ops *ops, void *user);
+/* What it said of itself; never NULL, and the link's. */
+const struct gauges *runtime_link_gauges(const struct runtime_link *l);
 /* An HTTP server did not answer as many in a row as it may have at once: it may be stuck for all. */
 bool runtime_link_stuck(const struct runtime_link *l);
 /* Within a callback: what it tells was the first that came with the loop's present event, so that

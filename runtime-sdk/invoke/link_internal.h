@@ -26,6 +26,7 @@ struct runtime_link {
     bool takes_http;         /* the runtime's HELLO said so */
     struct list blocked;     /* HTTP calls whose request's body waits for room */
     struct answer_head head; /* the one being told; its buffer is reused */
+    struct gauges *gauges;   /* NULL: it has not said any */
     struct frames *frames;
     struct lambda *lambda;
     struct http_link *http;
@@ -52,6 +53,13 @@ void link_no_fork(struct runtime_link *l, uint64_t id, const uint8_t *data, size
 void link_init_error(struct runtime_link *l, const uint8_t *data, size_t n, const char *type);
 /* Keeps a part of the result, or notes that it is too large. */
 void link_keep(struct runtime_link *l, struct runtime_call *c, const uint8_t *data, size_t n);
+
+/* ---- metrics.c */
+/* One that is refused is told of and dropped. */
+void link_metric(struct runtime_link *l, const char *name, size_t n, double value);
+/* {"name": value, ...}: all of it or nothing. -EINVAL, with why in `why`; -ENOMEM. */
+enum { LINK_WHY_MAX = 192 };
+int link_metrics(struct runtime_link *l, const uint8_t *json, size_t n, char why[LINK_WHY_MAX]);
 
 int frames_new(struct runtime_link *l, int listen_fd, struct frames **ret);
 struct frames *frames_free(struct frames *f);

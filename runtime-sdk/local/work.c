@@ -142,6 +142,23 @@ static void on_log(void *user, const char *request_id, const char *line, size_t 
     console_line(i->config.console, request_id, line, n);
 }
 
+/* Each new value of it, as far as its outputs' budget goes: nobody scales by it here. */
+static void on_metric(void *user, const char *name, double value, const char *refused)
+{
+    struct instance *i = user;
+    char text[128];
+    int n;
+
+    if (!log_budget_left(&i->budget, loop_now(i->config.loop)))
+        return;
+    n = snprintf(text, sizeof(text), "metric %s = %.15g", name, value);
+    log_budget_spend(&i->budget, (size_t)n, 1);
+    if (refused)
+        console_error(i->config.console, NULL, "metric %s was refused: %s", name, refused);
+    else
+        console_line(i->config.console, NULL, text, (size_t)n);
+}
+
 static void on_closed(void *user, const char *violation)
 {
     struct instance *i = user;
@@ -161,6 +178,7 @@ static const struct runtime_link_ops link_ops = {
     .on_too_large = on_too_large,
     .on_error = on_error,
     .on_log = on_log,
+    .on_metric = on_metric,
     .on_closed = on_closed,
     .on_hook = on_hook,
     .on_head = on_head,

@@ -8,10 +8,11 @@
 // With $ROUSE_PARKED it is started before there is a function for it: what functions are likely to need is
 // loaded, and then it waits in HELLO for the answer, which brings the function's environment.
 
-const HELLO = 1, INVOKE = 2, BODY = 3, END = 4, RESPONSE = 5, ERROR = 6, CREDIT = 7, HOOK = 9, LOG = 10;
+const HELLO = 1, INVOKE = 2, BODY = 3, END = 4, RESPONSE = 5, ERROR = 6, CREDIT = 7, HOOK = 9, LOG = 10, METRIC = 12;
 const FIN = 1, TEXT = 2, BYTES = 4, ANSWER = 8, FATAL = 16;
 const HEADER = 16, INVOKE_FIXED = 16, HOOK_FIXED = 16;
 const PAYLOAD_MAX = 1 << 20, LOG_LINE_MAX = 64 << 10, ERROR_TEXT_MAX = 64 << 10;
+const METRICS_MAX = 16, METRIC_VALUE_MAX = 1e18;
 
 // ---------------------------------------------------------------- frames
 
@@ -178,8 +179,10 @@ function loadErrorType(error) {
 /** The second argument of a handler. */
 class Context {
   #log;
-  constructor(hello, invoke, log) {
+  #metric;
+  constructor(hello, invoke, log, metric) {
     this.#log = log;
+    this.#metric = metric;
     this.requestId = this.awsRequestId = invoke.requestId;
     this.traceId = invoke.trace;
     this.deadline = Number(invoke.deadline); // epoch milliseconds
@@ -196,6 +199,12 @@ class Context {
   /** Writes to the log under this invocation's request id. */
   log(...words) {
     this.#log(require('util').format(...words));
+  }
+
+  /** Sets a gauge of this instance, at any time: the last value wins. RangeError names the limit that it is over:
+   * at most 16 names of the form [a-z_][a-z0-9_]{0,62}, values from 0 to 1e18. */
+  metric(name, value) {
+    this.#metric(name, value);
   }
 }
 
@@ -218,6 +227,8 @@ class Runtime {
     this.handler = null;
     this.bodies = new Map(); // id -> {invoke, chunks}: the event is not complete yet
     this.active = new Set(); // ids whose answer is owed
+    this.metrics = new Map(); // as the agent has them
+    this.setMetric = (name, value) => this.metric(name, value);
     this.local = null; // above concurrency 1: whose console line is it?
     this.ended = false;
   }
@@ -271,7 +282,8 @@ class Runtime {
     try {
       const hook = await load('hook', name, this.taskRoot);
       stage = undefined;
-      await hook(new Context(this.hello, { requestId: '', trace: '', deadline }, (line) => this.log(id, line)));
+      await hook(new Context(this.hello, { requestId: '', trace: '', deadline }, (line) => this.log(id, line),
+        this.setMetric));
     } catch (e) {
       failure = errorPayload(e, stage);
     }
@@ -321,6 +333,22 @@ class Runtime {
       this.send(LOG, 0, id, data.subarray(at, at + LOG_LINE_MAX));
   }
 
+  metric(name, value) {
+    if (typeof name !== 'string' || !/^[a-z_][a-z0-9_]{0,62}$/.test(name))
+      throw new RangeError(`a metric's name is [a-z_][a-z0-9_]{0,62}, not ${name}`);
+    if (name === 'concurrency' || name === 'requests_per_second')
+      throw new RangeError(`${name} is the platform's own`);
+    if (typeof value !== 'number' || !(value >= 0 && value <= METRIC_VALUE_MAX))
+      throw new RangeError(`a metric's value is a number from 0 to 1e18, not ${value}`);
+    if (!this.metrics.has(name) && this.metrics.size >= METRICS_MAX)
+      throw new RangeError('an instance has at most 16 metrics');
+    if (this.metrics.get(name) === value) return;
+    this.metrics.set(name, value);
+    const number = Buffer.alloc(8);
+    number.writeDoubleLE(value);
+    this.send(METRIC, 0, 0, Buffer.concat([number, Buffer.from(name)]));
+  }
+
   run(id, invoke, body) {
     if (!this.local) return this.invoke(id, invoke, body, null);
     const current = { id, partial: '' };
@@ -333,7 +361,7 @@ class Runtime {
     try {
       const event = body.length ? JSON.parse(body.toString()) : null;
       stage = undefined;
-      result = await this.handler(event, new Context(this.hello, invoke, (line) => this.log(id, line)));
+      result = await this.handler(event, new Context(this.hello, invoke, (line) => this.log(id, line), this.setMetric));
       stage = 'Runtime.MarshalError';
       [flags, result] = encodeResult(result);
     } catch (e) {

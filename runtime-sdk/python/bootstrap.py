@@ -16,11 +16,12 @@ import _socket
 import _struct
 import _thread
 
-HELLO, INVOKE, BODY, END, RESPONSE, ERROR, CREDIT, CANCEL, HOOK, LOG, FORK = range(1, 12)
+HELLO, INVOKE, BODY, END, RESPONSE, ERROR, CREDIT, CANCEL, HOOK, LOG, FORK, METRIC = range(1, 13)
 FIN, TEXT, BYTES, ANSWER, FATAL = 1, 2, 4, 8, 16
 PAYLOAD_MAX = 1 << 20
 LOG_LINE_MAX = 64 << 10
 ERROR_TEXT_MAX = 64 << 10
+METRICS_MAX, METRIC_NAME_MAX, METRIC_VALUE_MAX = 16, 63, 1e18
 
 HEADER = _struct.Struct("<IBBHQ")
 INVOKE_FIXED = _struct.Struct("<QHHI")
@@ -243,6 +244,16 @@ class Context:
         """Writes to the log under this invocation's request id, from any thread."""
         self._runtime.log(self._id, " ".join(map(str, words)))
 
+    def metric(self, name, value):
+        """Sets a gauge of this instance, from any thread and at any time: the last value wins. ValueError names the
+        limit that it is over: at most 16 names of the form [a-z_][a-z0-9_]{0,62}, values from 0 to 1e18."""
+        self._runtime.metric(name, value)
+
+
+def is_metric_name(name):
+    plain = isinstance(name, str) and name.isascii() and 0 < len(name) <= METRIC_NAME_MAX
+    return plain and name.isidentifier() and name == name.lower()
+
 
 class LogStream:
     """sys.stdout and sys.stderr above concurrency 1: a line becomes a LOG frame of the thread's invocation."""
@@ -419,6 +430,8 @@ class Runtime:
         self.work = None
         self.threads = 0
         self.children = None  # of a template
+        self.metrics = {}  # as the agent has them
+        self.metrics_lock = _thread.allocate_lock()
 
     def load(self):
         sys.path.insert(0, self.task_root)
@@ -456,6 +469,21 @@ class Runtime:
         data = line.encode("utf-8", "replace")
         for at in range(0, len(data) or 1, LOG_LINE_MAX):
             self.channel.send(encode(LOG, 0, ident, data[at : at + LOG_LINE_MAX]))
+
+    def metric(self, name, value):
+        number = float(value)
+        if not is_metric_name(name):
+            raise ValueError(f"a metric's name is [a-z_][a-z0-9_]{{0,62}}, not {name!r}")
+        if name in ("concurrency", "requests_per_second"):
+            raise ValueError(f"{name} is the platform's own")
+        if not 0 <= number <= METRIC_VALUE_MAX:
+            raise ValueError(f"a metric's value is a number from 0 to 1e18, not {value!r}")
+        with self.metrics_lock:
+            if name not in self.metrics and len(self.metrics) >= METRICS_MAX:
+                raise ValueError("an instance has at most 16 metrics")
+            if self.metrics.get(name) != number:
+                self.channel.send(encode(METRIC, 0, 0, _struct.pack("<d", number) + name.encode()))
+                self.metrics[name] = number
 
     def serve(self):
         while True:
@@ -519,6 +547,7 @@ class Runtime:
         """A connection, outputs and an environment of the child's own. False: it is not wanted any more."""
         self.channel.close()
         self.channel = Channel(self.channel.path)
+        self.metrics = {}  # those were the template's
         hello = {"protocol": 1, "runtime": "python3", "pid": self.pid, "fork": ident}
         self.channel.send(encode(HELLO, 0, 0, to_json(hello)))
         header, outputs = self.channel.receive_outputs()

@@ -3,6 +3,7 @@
 #include "sched/scope.h"
 #include "sdk/crash.h"
 #include "sdk/invocation.h"
+#include "sdk/metric.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -44,8 +45,11 @@ static int run(struct server *s)
         r = -ENOMEM;
     if (r == 0)
         r = say_hello(s);
-    if (r == 0)
+    if (r == 0) {
+        metric_open(&s->outbox);
         r = rouse_run(server_task, s);
+        metric_close();
+    }
     crash_done();
     invocations_done(s);
     scope_free(s->reader_scope);

@@ -177,7 +177,7 @@ const char *frame_type_name(uint8_t type)
         [FRAME_HELLO] = "HELLO",       [FRAME_INVOKE] = "INVOKE", [FRAME_BODY] = "BODY",
         [FRAME_END] = "END",           [FRAME_ERROR] = "ERROR",   [FRAME_CREDIT] = "CREDIT",
         [FRAME_RESPONSE] = "RESPONSE", [FRAME_CANCEL] = "CANCEL", [FRAME_HOOK] = "HOOK",
-        [FRAME_LOG] = "LOG",           [FRAME_FORK] = "FORK",
+        [FRAME_LOG] = "LOG",           [FRAME_FORK] = "FORK",     [FRAME_METRIC] = "METRIC",
     };
 
     return type && type < sizeof(names) / sizeof(names[0]) ? names[type] : "?";

@@ -28,6 +28,7 @@ enum frame_type {
     FRAME_LOG = 10,   /* runtime -> agent: a line of that invocation's log */
     FRAME_FORK =
         11, /* agent -> runtime: fork a child for that id; to the child: JSON, and its outputs */
+    FRAME_METRIC = 12, /* runtime -> agent, id 0: a gauge of the instance (wire/gauge.h) */
 };
 enum frame_flag {
     FRAME_FIN = 1,   /* INVOKE, RESPONSE, BODY: the body ends with this frame */
@@ -69,7 +70,7 @@ struct frame_hook {
 
 /* 1: *ret is a frame of `*ret_size` bytes (header included) at the start of `in`; 0: more is needed;
  * -EBADMSG: the zero field is not zero, or the type is 0; -EMSGSIZE: length over the limit. Unknown types
- * from 12 to 255 are frames: the receiver skips them. */
+ * from 13 to 255 are frames: the receiver skips them. */
 int frame_parse(const uint8_t *in, size_t n, struct frame *ret, size_t *ret_size);
 int frame_append(struct buffer *to, enum frame_type type, uint8_t flags, uint64_t id,
                  const void *payload, size_t n);

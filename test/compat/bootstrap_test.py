@@ -24,6 +24,7 @@ NODE_BOOTSTRAP = ROOT / "runtime-sdk" / "nodejs" / "bootstrap.js"
 C_EXAMPLE = ROOT / "build" / os.environ.get("VARIANT", "release") / "examples" / "hello-c" / "bootstrap"
 
 HELLO, INVOKE, BODY, END, RESPONSE, ERROR, CREDIT, CANCEL, HOOK, LOG = range(1, 11)
+METRIC = 12
 FIN, TEXT, BYTES, ANSWER, FATAL = 1, 2, 4, 8, 16
 MIB = 1 << 20
 
@@ -160,6 +161,14 @@ def handler(event, context):
     if what == "exit": print("bye"); sys.exit(3)
     if what == "print": print("out"); print("err", file=sys.stderr); print("half", end=""); return "done"
     if what == "log": context.log("a", 1); return "done"
+    if what == "metric":
+        context.metric("queue_length", 12.5); context.metric("queue_length", 12.5); return "done"
+    if what == "metrics":
+        refused = []
+        for name, value in event["all"]:
+            try: context.metric(name, value)
+            except ValueError as e: refused.append(f"{type(e).__name__}: {e}")
+        return refused
     if what == "echo": return event["text"]
     if what == "big": return b"x" * event["size"]
     if what == "context":
@@ -185,6 +194,14 @@ exports.handler = async (event, context) => {
     case 'exit': console.log('bye'); process.exit(3);
     case 'print': console.log('out'); console.error('err'); process.stdout.write('half'); return 'done';
     case 'log': context.log('a', 1); return 'done';
+    case 'metric': context.metric('queue_length', 12.5); context.metric('queue_length', 12.5); return 'done';
+    case 'metrics': {
+      const refused = [];
+      for (const [name, value] of event.all) {
+        try { context.metric(name, value); } catch (e) { refused.push(`${e.name}: ${e.message}`); }
+      }
+      return refused;
+    }
     case 'echo': return event.text;
     case 'big': return Buffer.alloc(event.size, 'x');
     case 'context':
@@ -405,6 +422,32 @@ def test_output_comes_before_the_answer(start, language):
     for stream, expected in [(instance.process.stdout, b"out\nhalf"), (instance.process.stderr, b"err\n")]:
         os.set_blocking(stream.fileno(), False)
         assert os.read(stream.fileno(), 100) == expected
+
+
+def metric(name, value):
+    return Frame(METRIC, 0, 0, struct.pack("<d", value) + name.encode())
+
+
+def test_metric(start, language):
+    instance = start(language, OBEY[language]).ready(1)
+    instance.invoke(1, b'"metric"')
+    assert instance.receive() == metric("queue_length", 12.5)  # once: the same again is no news
+    assert instance.result() == (TEXT, b"done")
+    bad = [["A", 1], ["", 1], ["0a", 1], ["a-b", 1], ["é", 1], ["x" * 64, 1], ["concurrency", 1],
+           ["requests_per_second", 1], ["a", -1], ["a", 1.1e18]]
+    instance.invoke(2, json.dumps({"do": "metrics", "all": bad}).encode())
+    refused = json.loads(instance.result()[1])
+    assert len(refused) == len(bad)
+    kind = {"python": "ValueError", "node": "RangeError"}[language]
+    assert all(text.startswith(f"{kind}: a metric's name is [a-z_][a-z0-9_]{{0,62}}, not ") for text in refused[:6])
+    assert refused[6:8] == [f"{kind}: {name} is the platform's own" for name in ("concurrency", "requests_per_second")]
+    assert all(text.startswith(f"{kind}: a metric's value is a number from 0 to 1e18, not ") for text in refused[8:])
+    many = [[f"m{i}", i] for i in range(17)] + [["queue_length", 0]]
+    instance.invoke(3, json.dumps({"do": "metrics", "all": many}).encode())
+    for name, value in many[:15] + many[-1:]:
+        assert instance.receive() == metric(name, value)
+    assert json.loads(instance.result()[1]) == [f"{kind}: an instance has at most 16 metrics"] * 2
+    assert instance.end()[0] == 0
 
 
 def test_log(start, language):

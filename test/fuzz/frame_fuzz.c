@@ -1,7 +1,7 @@
 /* module: runtime-sdk/wire */
 /* frame_fuzz.c - any bytes as a stream of frames: what parses is encoded again to the same bytes.
  */
-#include "wire/frame.h"
+#include "wire/gauge.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -14,10 +14,31 @@ static void same(const struct buffer *b, const uint8_t *data, size_t n)
         abort();
 }
 
+/* What is taken is within the limits, and is encoded to the same bytes. */
+static void metric(const struct frame *f, struct gauges *g)
+{
+    uint8_t bytes[FRAME_METRIC_MAX];
+    const struct gauge *found;
+    const char *name;
+    double value;
+    size_t size;
+
+    if (frame_metric_parse(f, &name, &size, &value) < 0 || gauges_set(g, name, size, value, NULL))
+        return;
+    found = gauges_find(g, name, size);
+    if (!found || found->value != value || g->count > GAUGES_MAX ||
+        !(value >= 0 && value <= GAUGE_VALUE_MAX))
+        abort();
+    if (frame_metric_put(bytes, name, size, value) != f->length ||
+        memcmp(bytes + 8, name, size) != 0 || (value > 0 && memcmp(bytes, f->payload, 8) != 0))
+        abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     struct buffer b = {0};
     struct frame_invoke inv;
+    struct gauges gauges = {0};
     struct frame_hook hook;
     struct frame f;
     size_t size;
@@ -41,6 +62,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
                 abort();
             same(&b, data, size);
         }
+        metric(&f, &gauges);
         data += size;
         n -= size;
     }

@@ -7,6 +7,7 @@
 
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -106,6 +107,14 @@ static void on_log(void *user, const char *request_id, const char *line, size_t 
 {
     (void)user, (void)request_id, (void)line, (void)n;
 }
+static void on_metric(void *user, const char *name, double value, const char *refused)
+{
+    const struct gauge *g = gauges_find(runtime_link_gauges(l), name, strlen(name));
+
+    (void)user;
+    if (closed || (!refused && (!g || g->value != value || gauge_refusal(name, strlen(name), value))))
+        abort();
+}
 static void on_closed(void *user, const char *violation)
 {
     (void)user, (void)violation;
@@ -126,6 +135,7 @@ static const struct runtime_link_ops ops = {
     .on_hook = on_hook,
     .on_no_fork = on_no_fork,
     .on_log = on_log,
+    .on_metric = on_metric,
     .on_closed = on_closed,
 };
 

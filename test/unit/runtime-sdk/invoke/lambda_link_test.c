@@ -321,7 +321,70 @@ START_TEST(whoever_speaks_first_wins)
 }
 END_TEST
 
-UNIT_MAIN("lambda_link", lambda_has_no_hooks, lambda_whole_way, lambda_error_types,
+static void expect_metrics(const char *body, const char *status, const char *part)
+{
+    char text[12000], *answer;
+
+    snprintf(text, sizeof(text),
+             "POST /rouse/v1/metrics HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n\r\n%s",
+             strlen(body), body);
+    http_ask(&rt, text);
+    answer = http_take(&rt);
+    expect_text(answer, status);
+    expect_text(answer, part);
+    free(answer);
+}
+
+START_TEST(lambda_metrics)
+{
+    static const struct {
+        const char *body, *part;
+    } refused[] = {
+        {"{\"a\":1,\"B\":2}", "metric B: a metric's name is [a-z_][a-z0-9_]{0,62}"},
+        {"{\"a\":1,\"b\":-1}", "metric b: a metric's value is a number from 0 to 1e18"},
+        {"{\"a\":1,\"b\":1e19}", "from 0 to 1e18"},
+        {"{\"a\":1,\"b\":\"1\"}", "metric b: a metric's value is a number"},
+        {"{\"a\":1,\"b\":null}", "metric b: a metric's value is a number"},
+        {"{\"a\":1,\"requests_per_second\":1}", "the platform's own"},
+        {"{\"a\":1,\"\\u0000\":1}", "metric : a metric's name"},
+        {"{\"a\":NaN}", "not a JSON object of numbers"},
+        {"{\"a\":{\"b\":{}}}", "not a JSON object of numbers"},
+        {"[1]", "not a JSON object of numbers"},
+        {"", "not a JSON object of numbers"},
+        {"{\"a\":1", "not a JSON object of numbers"},
+    };
+    char big[9000];
+
+    begin(false, true, 1);
+    peer_connect_tcp(&rt, port);
+    expect_metrics("{\"queue_length\": 12, \"lag_seconds\": 0.5}", "HTTP/1.1 202",
+                   "{\"status\":\"OK\"}");
+    expect_said("hello\nmetric queue_length 12: -\nmetric lag_seconds 0.5: -\n");
+    said[0] = '\0';
+    expect_metrics("{\"queue_length\": 12, \"lag_seconds\": 1}", "HTTP/1.1 202", "");
+    ck_assert_str_eq(said, "metric lag_seconds 1: -\n");
+    said[0] = '\0';
+    expect_metrics("{}", "HTTP/1.1 202", "");
+    for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+        expect_metrics(refused[i].body, "HTTP/1.1 400", "InvalidMetric");
+        expect_metrics(refused[i].body, "HTTP/1.1 400", refused[i].part);
+    }
+    memset(big, ' ', sizeof(big) - 1);
+    big[sizeof(big) - 1] = '\0';
+    expect_metrics(big, "HTTP/1.1 413", "RequestEntityTooLarge");
+    ck_assert_str_eq(said, ""); /* nothing of what was refused was taken */
+    ck_assert_uint_eq(runtime_link_gauges(l)->count, 2);
+    peer_close(&rt);
+    peer_connect_tcp(&rt, port);
+    http_ask(&rt, "GET /rouse/v1/metrics HTTP/1.1\r\nHost: x\r\n\r\n");
+    free(http_take(&rt));
+    http_ask(&rt, NEXT);
+    expect_said("credit 1\n");
+    end();
+}
+END_TEST
+
+UNIT_MAIN("lambda_link", lambda_metrics, lambda_has_no_hooks, lambda_whole_way, lambda_error_types,
           lambda_chunked_with_trailers, lambda_limits_and_modes, lambda_posts_to_nobody,
           lambda_init_error_and_extension, lambda_unknown_paths, lambda_several_pollers,
           whoever_speaks_first_wins)

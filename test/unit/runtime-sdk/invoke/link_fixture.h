@@ -65,6 +65,11 @@ static void on_log(void *user, const char *request_id, const char *line, size_t 
     (void)user;
     say("log %s: %.*s\n", request_id ? request_id : "-", (int)n, line);
 }
+static void on_metric(void *user, const char *name, double value, const char *refused)
+{
+    (void)user;
+    say("metric %s %g: %s\n", name, value, refused ? refused : "-");
+}
 static void on_hook(void *user, enum frame_hook_kind hook, const struct function_error *e)
 {
     (void)user;
@@ -108,6 +113,7 @@ static const struct runtime_link_ops ops = {
     .on_body = on_body,
     .on_room = on_room,
     .on_log = on_log,
+    .on_metric = on_metric,
     .on_closed = on_closed,
 };
 

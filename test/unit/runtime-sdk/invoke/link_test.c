@@ -325,6 +325,58 @@ START_TEST(frames_parked_or_not)
 }
 END_TEST
 
+static void send_metric(const char *name, size_t n, double value)
+{
+    uint8_t payload[8 + 200];
+
+    ck_assert_uint_le(n, 200);
+    frame_send(&rt, FRAME_METRIC, 0, 0, payload, frame_metric_put(payload, name, n, value));
+}
+
+static void set_metric(const char *name, double value, const char *wanted)
+{
+    said[0] = '\0';
+    send_metric(name, strlen(name), value);
+    expect_said(wanted);
+    ck_assert_str_eq(said, wanted);
+}
+
+START_TEST(frames_metrics)
+{
+    static char longer[201];
+    char name[8], wanted[64];
+
+    begin(true, false, 1);
+    ck_assert_uint_eq(runtime_link_gauges(l)->count, 0);
+    peer_connect_unix(&rt, path);
+    frame_hello(&rt);
+    set_metric("a", 12.5, "metric a 12.5: -\n"); /* before it is ready */
+    frame_send_credit(&rt, 1);
+    expect_said("credit");
+    said[0] = '\0';
+    send_metric("a", 1, 12.5); /* the same again is nothing new */
+    set_metric("a", 3, "metric a 3: -\n");
+    set_metric("concurrency", 1,
+               "metric concurrency 1: concurrency and requests_per_second are the platform's own\n");
+    set_metric("a", -1, "metric a -1: a metric's value is a number from 0 to 1e18\n");
+    ck_assert_double_eq(gauges_find(runtime_link_gauges(l), "a", 1)->value, 3);
+    set_metric("a\n\"\\\x1b\xff", 1, "metric a????? 1: a metric's name is [a-z_][a-z0-9_]{0,62}\n");
+    memset(longer, 'x', 200);
+    said[0] = '\0';
+    send_metric(longer, 200, 1);
+    expect_said("xxx 1: a metric's name is [a-z_][a-z0-9_]{0,62}\n");
+    ck_assert_uint_lt(strlen(said), 130);
+    for (int i = 1; i < 16; i++) {
+        snprintf(name, sizeof(name), "m%d", i);
+        snprintf(wanted, sizeof(wanted), "metric m%d %d: -\n", i, i);
+        set_metric(name, i, wanted);
+    }
+    set_metric("m16", 1, "metric m16 1: an instance has at most 16 metrics\n");
+    ck_assert_uint_eq(runtime_link_gauges(l)->count, 16);
+    end();
+}
+END_TEST
+
 /* Each of them ends the connection with a reason that names the fault. */
 static const struct {
     bool hello; /* HELLO was exchanged; then a call of id 1 runs, and one of id 2 answers */
@@ -350,6 +402,9 @@ static const struct {
     {true, FRAME_INVOKE, FRAME_FIN, 1, "0123456789abcdef", "INVOKE from a runtime"},
     {true, FRAME_CANCEL, 0, 1, "", "CANCEL from a runtime"},
     {true, FRAME_HOOK, 0, 1, "1", "HOOK from a runtime"},
+    {true, FRAME_METRIC, 0, 0, "12345678", "METRIC of 8 bytes"},
+    {true, FRAME_METRIC, 0, 1, "12345678a", "METRIC of 9 bytes for 1"},
+    {false, FRAME_METRIC, 0, 0, "12345678a", "METRIC before HELLO"},
 };
 
 START_TEST(frames_violations)
@@ -475,4 +530,4 @@ UNIT_MAIN("link", frames_whole_way, frames_out_of_order_and_in_parts, frames_lar
           frames_errors_and_cancel, frames_init_error, frames_hooks, frames_forks_that_cannot_be,
           frames_parked, frames_parked_largest, frames_parked_or_not, frames_violations,
           frames_garbage_and_unknown, one_connection_only, frames_unfinished_results,
-          a_runtime_that_does_not_read)
+          a_runtime_that_does_not_read, frames_metrics)

@@ -1,6 +1,9 @@
 /* rouse_start() in a forked function, driven by an agent that this test plays. */
 #include "runtime-sdk/sdk/agent.h"
 
+#include "wire/gauge.h"
+
+#include <math.h>
 #include <pthread.h>
 
 enum { BIG = 3 << 20 };
@@ -30,6 +33,35 @@ static void *log_line(void *ctx)
 {
     rouse_log(ctx, "from a thread");
     return NULL;
+}
+
+static void *set_metric(void *unused)
+{
+    rouse_metric_set("of_thread", 3);
+    return unused;
+}
+
+/* 0: each limit was named. */
+static int metric_limits(void)
+{
+    static const char longer[] = "a234567890123456789012345678901234567890123456789012345678901234";
+    static const double values[] = {-1, 1.1e18, INFINITY, NAN};
+    static const char *const names[] = {
+        "", "A", "0", "a-b", longer, "concurrency", "requests_per_second"};
+    char name[8];
+
+    for (size_t i = 0; i < ARRAY_LEN(values); i++)
+        if (rouse_metric_set("a", values[i]) != -EINVAL)
+            return -ERANGE;
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        if (rouse_metric_set(names[i], 1) != -EINVAL)
+            return -EDOM;
+    for (int i = 0; i < 16; i++) {
+        snprintf(name, sizeof(name), "m%d", i);
+        if (rouse_metric_set(name, i) < 0)
+            return -ENODATA;
+    }
+    return rouse_metric_set("m16", 1) == -ENOSPC && rouse_metric_set("m15", 1) == 0 ? 0 : -E2BIG;
 }
 
 /* The event names what to do. */
@@ -77,6 +109,21 @@ static int obey(const struct rouse_event *event, struct rouse_response *resp,
         pthread_join(t, NULL);
         return 0;
     }
+    if (!strcmp(what, "metric")) {
+        int r = rouse_metric_set("queue_length", 12.5);
+
+        return r < 0 ? r : rouse_metric_set("queue_length", 12.5); /* told once */
+    }
+    if (!strcmp(what, "metric thread")) {
+        pthread_t t;
+
+        if (pthread_create(&t, NULL, set_metric, NULL))
+            return -EAGAIN;
+        pthread_join(t, NULL);
+        return 0;
+    }
+    if (!strcmp(what, "metric limits"))
+        return metric_limits();
     if (!strcmp(what, "log and wait")) {
         rouse_log(ctx, "waiting");
         return rouse_sleep(ROUSE_NEVER);
@@ -303,6 +350,54 @@ START_TEST(no_agent)
 }
 END_TEST
 
+static void expect_metric(const char *name, double value)
+{
+    struct frame f;
+    const char *got;
+    double is;
+    size_t n;
+
+    expect(&f, FRAME_METRIC, 0, 0);
+    ck_assert_int_eq(frame_metric_parse(&f, &got, &n, &is), 0);
+    ck_assert_msg(n == strlen(name) && !memcmp(got, name, n), "%.*s", (int)n, got);
+    ck_assert_double_eq(is, value);
+}
+
+START_TEST(metrics)
+{
+    ck_assert_int_eq(rouse_metric_set("a", 1), -ENOTCONN); /* here, where nothing was started */
+    begin(obey);
+    greet();
+    for (int i = 0; i < 2; i++) {
+        call("metric");
+        if (!i)
+            expect_metric("queue_length", 12.5);
+        expect_text(FRAME_RESPONSE, FRAME_FIN, 5, "null");
+    }
+    call("metric thread");
+    expect_metric("of_thread", 3);
+    expect_text(FRAME_RESPONSE, FRAME_FIN, 5, "null");
+    ck_assert_int_eq(end(), 0);
+}
+END_TEST
+
+START_TEST(metrics_limits)
+{
+    char name[8];
+
+    begin(obey);
+    greet();
+    call("metric limits");
+    for (int i = 0; i < 16; i++) {
+        snprintf(name, sizeof(name), "m%d", i);
+        expect_metric(name, i);
+    }
+    expect_metric("m15", 1);
+    expect_text(FRAME_RESPONSE, FRAME_FIN, 5, "null");
+    ck_assert_int_eq(end(), 0);
+}
+END_TEST
+
 int main(void)
 {
     SRunner *r;
@@ -314,6 +409,8 @@ int main(void)
     tcase_add_test(tc, failures);
     tcase_add_test(tc, big_bodies);
     tcase_add_test(tc, other_frames);
+    tcase_add_test(tc, metrics);
+    tcase_add_test(tc, metrics_limits);
     tcase_add_loop_test(tc, broken_agents, 0, 7);
     tcase_add_test(tc, two_at_once_is_refused);
     tcase_add_test(tc, forked_child);

@@ -53,6 +53,7 @@ static const struct expected {
     {"credit-body", 7, 0, 5, TEXT("\0\0\x01\0")},
     {"cancel", 8, 0, 6, TEXT("")},
     {"log", 10, 0, 1, TEXT("a line")},
+    {"metric", 12, 0, 0, TEXT("\0\0\0\0\0\0\x29\x40queue_length")},
     {"fork", 11, 0, 13, TEXT("")},
     {"fork-child", 11, 0, 13, TEXT("{\"environment\":{\"ROUSE_INSTANCE\":\"i1\"}}")},
     {"response-http-open", 5, 32, 11,
@@ -325,7 +326,8 @@ START_TEST(names)
     ck_assert_str_eq(frame_type_name(FRAME_LOG), "LOG");
     ck_assert_str_eq(frame_type_name(0), "?");
     ck_assert_str_eq(frame_type_name(FRAME_FORK), "FORK");
-    ck_assert_str_eq(frame_type_name(12), "?");
+    ck_assert_str_eq(frame_type_name(FRAME_METRIC), "METRIC");
+    ck_assert_str_eq(frame_type_name(13), "?");
     ck_assert_str_eq(frame_type_name(255), "?");
 }
 END_TEST
