@@ -54,10 +54,10 @@ DEPS_controller/nodes      := controller/scheduler proto $(R)/reactor $(R)/base
 DEPS_controller/activator  := proto $(R)/invoke $(R)/http $(R)/wire $(R)/reactor $(R)/flow $(R)/base
 DEPS_controller/metrics    := $(R)/base
 DEPS_controller/external   := $(R)/reactor $(R)/base
-DEPS_controller/brain      := controller/activator controller/autoscaler controller/external controller/scheduler controller/nodes controller/store controller/metrics proto $(R)/package $(R)/control $(R)/http $(R)/reactor $(R)/flow $(R)/base
+DEPS_controller/brain      := controller/activator controller/autoscaler controller/external controller/scheduler controller/nodes controller/store controller/metrics proto $(R)/package $(R)/control $(R)/http $(R)/wire $(R)/reactor $(R)/flow $(R)/base
 DEPS_controller/simulate   := controller/brain controller/activator controller/autoscaler proto $(R)/flow $(R)/base
 DEPS_test/bench/agents     := $(R)/control proto $(R)/reactor $(R)/base
-DEPS_controller/api        := controller/brain controller/autoscaler controller/store controller/metrics $(R)/package $(R)/http $(R)/reactor $(R)/base
+DEPS_controller/api        := controller/brain controller/autoscaler controller/store controller/metrics $(R)/package $(R)/http $(R)/wire $(R)/reactor $(R)/base
 
 LIBS_$(R)/reactor          := -luring
 LIBS_$(R)/curl             := -lcurl

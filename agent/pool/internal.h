@@ -13,6 +13,7 @@
  * slots.c      free, leased to the activator, taken
  * status.c     InstanceStatus, Hello, load
  * outside.c    launcher and code cache: called, or asked across a bridge
+ * gauges.c     the metrics that functions report of themselves
  * environment.c  what the function finds in its environment
  * parking.c    whether an interpreter that has started already can be it
  * kind.c       what of a sandbox follows from its Runtime */
@@ -270,6 +271,11 @@ struct tombstone *status_tombstone(struct pool *p, const char *id);
 void status_tell(struct pool *p, struct tombstone *t);
 struct tombstone *tombstone_free(struct pool *p, struct tombstone *t);
 void status_fill_load(void *user, Rouse__Control__V1__Report *m);
+
+/* ---- gauges.c */
+/* The instance's metrics as a message has them; gauges_untell() frees. Without memory: none. */
+size_t gauges_tell(const struct instance *i, Rouse__Control__V1__Metric ***ret);
+void gauges_untell(size_t n, Rouse__Control__V1__Metric **list);
 
 /* ---- outside.c: on the far side of the bridge, if there is one */
 int outside_attach(struct pool *p);

@@ -87,6 +87,8 @@ void pool_untold(struct pool *p, const char *instance);
 void pool_hello(struct pool *p, Rouse__Control__V1__Hello *hello);
 void pool_hello_done(struct pool *p, Rouse__Control__V1__Hello *hello);
 
+/* For Prometheus: the metrics that functions report, summed over a function's instances here. */
+void pool_function_metrics(const struct pool *p, struct buffer *out);
 size_t pool_instances(const struct pool *p); /* ended ones too, until they are reaped */
 
 /* ---- from the router */

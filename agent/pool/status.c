@@ -40,6 +40,7 @@ static void fill(struct instance *i, Rouse__Control__V1__InstanceStatus *s,
     s->phases = t;
     s->ready_at_ms = i->ready_at_ms;
     s->idle_since_ms = i->idle_since_ms;
+    s->n_metrics = gauges_tell(i, &s->metrics);
 }
 
 void status_send(struct instance *i)
@@ -50,6 +51,7 @@ void status_send(struct instance *i)
     fill(i, &s, &t);
     if (send_status(i->pool, &s) == 0 && instance_state_final(i->state))
         i->end_told = true;
+    gauges_untell(s.n_metrics, s.metrics);
 }
 
 /* ---------------------------------------------------------------- tombstones */
@@ -187,6 +189,8 @@ void pool_hello(struct pool *p, Rouse__Control__V1__Hello *hello)
 void pool_hello_done(struct pool *p, Rouse__Control__V1__Hello *hello)
 {
     (void)p;
+    for (size_t k = 0; k < hello->n_instances; k++)
+        gauges_untell(hello->instances[k]->n_metrics, hello->instances[k]->metrics);
     if (hello->n_instances)
         free(container_of(hello->instances[0], struct hello_entry, status));
     free(hello->instances);
@@ -234,6 +238,7 @@ static void add_load(struct instance *i, Rouse__Control__V1__Report *m)
     }
     l->in_flight = i->in_flight;
     l->idle_since_ms = i->idle_since_ms;
+    l->n_metrics = gauges_tell(i, &l->metrics);
     m->instances[m->n_instances++] = l;
 }
 

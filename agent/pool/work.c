@@ -203,6 +203,18 @@ static void on_log(void *user, const char *request_id, const char *line, size_t 
     write_line(i, request_id, line, n);
 }
 
+static void on_metric(void *user, const char *name, double value, const char *refused)
+{
+    char text[200];
+    int n;
+
+    (void)value; /* the link keeps it */
+    if (!refused)
+        return;
+    n = snprintf(text, sizeof(text), "[rouse] metric %s was refused: %s", name, refused);
+    on_log(user, NULL, text, (size_t)n);
+}
+
 static void on_closed(void *user, const char *violation)
 {
     struct instance *i = user;
@@ -232,6 +244,7 @@ static const struct runtime_link_ops link_ops = {
     .on_hook = on_hook,
     .on_no_fork = on_no_fork,
     .on_log = on_log,
+    .on_metric = on_metric,
     .on_closed = on_closed,
 };
 

@@ -82,6 +82,7 @@ static void ask_metrics(struct shard *s, struct buffer *out)
     snprintf(name, sizeof(name), "%u", s->index);
     loop_sample_take(s->loop, name, &loop);
     report_metrics(s->report, out);
+    pool_function_metrics(s->pool, out);
     gateway_metrics(s->gateway, out);
     peer_server_metrics(s->peer, out);
     client_metrics(s, out);

@@ -168,7 +168,7 @@ void admission_check_function(struct admission *a, struct problems *p)
     check_lifecycle(a, p);
     check_start(a, p);
     check_placement(a, p);
-    check_scaling(json_get(a->spec, "scaling"), a->no_external, p);
+    check_scaling(json_get(a->spec, "scaling"), a->no_external, json_get(a->spec, "port"), p);
     if (!p->count)
         find_package(a, p);
 }

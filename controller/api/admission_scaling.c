@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/quantity.h"
+#include "wire/gauge.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -113,6 +114,22 @@ static void check_metrics(struct json_object *list, bool no_external, struct pro
     }
 }
 
+/* What the platform does not measure itself the function must be able to report. */
+static void check_none_own(struct json_object *list, struct problems *p)
+{
+    for (size_t i = 0; i < length(list); i++) {
+        struct json_object *pods = json_get(json_object_array_get_idx(list, i), "pods");
+        const char *name = json_string(json_get(pods, "metric"), "name");
+        char field[FIELD_MAX];
+
+        if (!pods || gauge_is_platforms(name, strlen(name)))
+            continue;
+        snprintf(field, sizeof(field), "spec.scaling.metrics[%zu].pods.metric.name", i);
+        problems_add(p, PROBLEM_FORBIDDEN, field,
+                     "Forbidden: a program that listens on spec.port reports no metrics of its own");
+    }
+}
+
 /* ---- the rest */
 
 static void check_at_most_max(struct json_object *scaling, struct json_object *o, const char *name,
@@ -164,9 +181,12 @@ static void check_windows(struct json_object *scaling, struct problems *p)
                      json_string(scaling, "panicWindow"));
 }
 
-void check_scaling(struct json_object *scaling, bool no_external, struct problems *p)
+void check_scaling(struct json_object *scaling, bool no_external, struct json_object *port,
+                   struct problems *p)
 {
     check_metrics(json_get(scaling, "metrics"), no_external, p);
+    if (port)
+        check_none_own(json_get(scaling, "metrics"), p);
     check_at_most_max(scaling, scaling, "initial", "spec.scaling.initial", p);
     check_at_most_max(scaling, scaling, "activation", "spec.scaling.activation", p);
     check_provisioned(scaling, p);

@@ -7,4 +7,5 @@
 struct json_object;
 
 /* `scaling` has passed the schema. `no_external`: this controller asks no Prometheus. */
-void check_scaling(struct json_object *scaling, bool no_external, struct problems *p);
+void check_scaling(struct json_object *scaling, bool no_external, struct json_object *port,
+                   struct problems *p);

@@ -35,13 +35,17 @@ struct autoscaler {
 
 const char *autoscaler_reason_name(enum autoscaler_reason r)
 {
-    static const char *const names[REASON_COUNT] = {
-        "Concurrency", "RequestsPerSecond", "CPU",         "Memory",
-        "External",    "MetricMissing",     "Idle",        "Active",
-        "Predicted",   "Delayed",           "Stabilized",  "RateLimited",
-        "Activation",  "Initial",           "Provisioned", "MinReached",
-        "MaxReached",  "Waiting",           "CrashLoop",   "MadeRoom",
-        "Adopted"};
+    static const char *const names[REASON_COUNT] = {"Concurrency",   "RequestsPerSecond",
+                                                    "CPU",           "Memory",
+                                                    "External",      "Custom",
+                                                    "MetricMissing", "Idle",
+                                                    "Active",        "Predicted",
+                                                    "Delayed",       "Stabilized",
+                                                    "RateLimited",   "Activation",
+                                                    "Initial",       "Provisioned",
+                                                    "MinReached",    "MaxReached",
+                                                    "Waiting",       "CrashLoop",
+                                                    "MadeRoom",      "Adopted"};
 
     return names[r];
 }
@@ -73,7 +77,10 @@ static bool asks_for(const struct autoscaler_spec *s, enum autoscaler_metric_kin
 
 static bool goes_by_hpa(const struct autoscaler_spec *s)
 {
-    return asks_for(s, METRIC_CPU) || asks_for(s, METRIC_MEMORY) || asks_for(s, METRIC_EXTERNAL);
+    for (size_t i = 0; i < s->metric_count; i++)
+        if (s->metrics[i].kind >= METRIC_LOADS)
+            return true;
+    return false;
 }
 
 static void want_window(struct window **w, bool wanted, bool same_size, uint32_t seconds)
@@ -219,10 +226,13 @@ static void by_load(struct autoscaler *a, const struct autoscaler_config *c,
     w->load_reason = (enum autoscaler_reason)kind;
 }
 
-/* What the instances of which something is known use, if all that live use the same. */
+/* Of cpu and memory: what the instances of which something is known use, if all that live use the same. */
 static struct hpa_sample sample(const struct autoscaler *a, const struct autoscaler_input *in,
-                                enum autoscaler_metric_kind kind, uint64_t now_ns)
+                                enum autoscaler_metric_kind kind, size_t at, uint64_t now_ns)
 {
+    if (kind == METRIC_CUSTOM)
+        return in->custom ? in->custom[at] : (struct hpa_sample){0};
+
     uint32_t n = kind == METRIC_CPU ? in->settled : in->measured;
     double used = kind == METRIC_CPU
                       ? window_average(a->windows[METRIC_CPU], now_ns, a->resource_seconds)
@@ -250,7 +260,7 @@ static void by_resource(const struct autoscaler *a, const struct autoscaler_inpu
         n = hpa_of_outside(&m->of, in->external[at].value, in->ready, in->current, &t);
         w->outside = w->outside || (n && in->external[at].value > 0);
     } else {
-        struct hpa_sample s = sample(a, in, m->kind, now_ns);
+        struct hpa_sample s = sample(a, in, m->kind, at, now_ns);
 
         if (hpa_of_instances(&m->of, &s, in->current, &t, &n) < 0) {
             w->missing = true;

@@ -4,8 +4,8 @@
  * Pure: observations, spec and now go in, a decision comes out; what it must
  * remember is a struct autoscaler, which a function has while it is awake.
  * Concurrency (what runs, counted by the owners of the slots, plus what waits,
- * counted by the activator) and requests per second go by kpa.h, cpu, memory
- * and what is outside by hpa.h. Zero is the platform's own: a function goes
+ * counted by the activator) and requests per second go by kpa.h, cpu, memory,
+ * what is outside and what the function reports by hpa.h. Zero is the platform's own: a function goes
  * there after idleTimeout without a request, and until then keeps one
  * instance. */
 #pragma once
@@ -33,6 +33,7 @@ enum autoscaler_metric_kind {
     METRIC_CPU,      /* thousandths */
     METRIC_MEMORY,   /* bytes */
     METRIC_EXTERNAL,
+    METRIC_CUSTOM, /* a gauge that the function's instances report */
     METRIC_KINDS,
     METRIC_LOADS = METRIC_CPU, /* those before go by kpa.h */
 };
@@ -40,7 +41,7 @@ enum { SCALING_METRICS_MAX = 16 };
 struct autoscaler_metric {
     enum autoscaler_metric_kind kind;
     struct hpa_metric of; /* concurrency and requests: HPA_AVERAGE */
-    char *query;          /* METRIC_EXTERNAL: PromQL */
+    char *query;          /* METRIC_EXTERNAL: PromQL; METRIC_CUSTOM: its name */
 };
 
 struct autoscaler_spec { /* the function's; all zero but max: the defaults */
@@ -54,7 +55,7 @@ struct autoscaler_spec { /* the function's; all zero but max: the defaults */
     bool predictive;
     struct autoscaler_metric *metrics; /* metric_count 0: concurrency, to the platform's utilization */
     size_t metric_count;
-    struct behavior *behavior; /* NULL: the defaults, for cpu, memory and external alone */
+    struct behavior *behavior; /* NULL: the defaults, for what goes by hpa.h alone */
     struct schedule_window *provisioned;
     size_t provisioned_count;
 };
@@ -79,6 +80,7 @@ struct autoscaler_input {
     uint32_t live, measured, settled, missing, unready;
     double memory;
     const struct autoscaler_external *external; /* as spec.metrics; NULL: nothing is known */
+    const struct hpa_sample *custom;            /* as spec.metrics; NULL: there are no such */
     struct crowd crowd; /* for the poke; its `waiting` and `concurrency` are those above */
 };
 
@@ -87,7 +89,8 @@ enum autoscaler_reason {
     REASON_REQUESTS,
     REASON_CPU,
     REASON_MEMORY,
-    REASON_EXTERNAL,   /* these five: the metric that asked for most */
+    REASON_EXTERNAL,
+    REASON_CUSTOM,     /* these six: the metric that asked for most */
     REASON_MISSING,    /* of a metric: nothing is taken away */
     REASON_IDLE,       /* zero */
     REASON_ACTIVE,     /* one stays until the idle time-out */

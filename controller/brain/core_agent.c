@@ -207,6 +207,7 @@ static void report(struct core *c, struct node *n, const Report *m)
         if (i->rev->excess)
             fn_dirty(c, i->rev->fn);
         i->idle_since_ms = m->instances[k]->idle_since_ms;
+        instance_metrics(i, m->instances[k]->n_metrics, m->instances[k]->metrics);
         if (i->in_flight)
             scale_called(c, i->rev->fn);
     }

@@ -166,6 +166,7 @@ static void take_fields(struct instance *i, const InstanceStatus *s)
         i->runtime_us = s->phases->runtime;
         i->init_us = s->phases->init;
     }
+    instance_metrics(i, s->n_metrics, s->metrics);
     copy_text(i->reason, sizeof(i->reason), s->reason);
     copy_text(i->message, sizeof(i->message), s->message);
 }
@@ -238,6 +239,7 @@ void instance_free(struct core *c, struct instance *i)
     list_del(&i->dead_link);
     list_del(&i->rev_link);
     map_del(&c->instances, &i->node);
+    free(i->gauges);
     free(i);
 }
 

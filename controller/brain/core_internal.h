@@ -8,6 +8,7 @@
  *   core_instance.c   instances, crash loops, leaving
  *   core_ticket.c     tickets, slots, grants
  *   core_sample.c     load, the autoscaler's tick
+ *   core_gauge.c      metrics that instances report of themselves
  *   core_scale.c      how many
  *   core_shrink.c     who leaves
  *   core_place.c      where, and who makes way
@@ -27,6 +28,7 @@
 #include "instance_state.h"
 #include "nodes/nodes.h"
 #include "nodes/pool.h"
+#include "wire/gauge.h"
 
 #include <errno.h>
 #include <string.h>
@@ -214,6 +216,7 @@ struct instance {
     uint64_t idle_since_ms, ready_at_ms, ready_ns, created_ns; /* the last one 0: adopted */
     uint64_t schedule_us, fetch_us, sandbox_us, runtime_us, init_us;
     uint64_t change;
+    struct gauges *gauges; /* what it said of itself; NULL: nothing */
     int exit_code, signal;
     char reason[32];
     char message[INSTANCE_MESSAGE_MAX + 1];
@@ -393,6 +396,11 @@ bool scale_clocked(const struct fn *f);          /* may wake without a request *
 /* The one place where what is requested changes, so that each change has a reason and is counted. */
 void scale_to(struct core *c, struct fn *f, uint32_t n, enum autoscaler_reason why);
 struct autoscaler_input scale_input(const struct core *c, const struct fn *f);
+
+/* ---- core_gauge.c */
+void instance_metrics(struct instance *i, size_t n, Rouse__Control__V1__Metric *const *list);
+/* As scaling.metrics: what its instances said of each METRIC_CUSTOM. False: there is none. */
+bool scale_custom(const struct fn *f, struct hpa_sample samples[SCALING_METRICS_MAX]);
 
 /* ---- core_scale.c */
 uint64_t scale_crowd_due(const struct core *c); /* 0: nobody waits where all is busy */

@@ -162,11 +162,13 @@ static void decide(struct core *c, struct fn *f, struct autoscaler_input *in)
 {
     const struct autoscaler_spec *s = &f->spec->scaling;
     struct autoscaler_external outside[SCALING_METRICS_MAX] = {0};
+    struct hpa_sample custom[SCALING_METRICS_MAX];
 
     for (size_t i = 0; f->externals && i < s->metric_count && i < ARRAY_LEN(outside); i++)
         if (f->externals[i].at && c->now - f->externals[i].at < EXTERNAL_GOOD_NS)
             outside[i] = (struct autoscaler_external){true, f->externals[i].value};
     in->external = f->externals ? outside : NULL;
+    in->custom = scale_custom(f, custom) ? custom : NULL;
     autoscaler_decide(f->scaler, &c->config.autoscaler, s, in, c->now, &f->decision);
 }
 

@@ -67,9 +67,14 @@ static int metric(struct json_object *o, const struct function *f, struct autosc
         return target(json_get(v, "target"), m->kind == METRIC_CPU ? 1000 : 1, f, m);
     }
     if ((v = json_get(o, "pods"))) {
-        m->kind = strcmp(json_string(json_get(v, "metric"), "name"), "concurrency") == 0
-                      ? METRIC_CONCURRENCY
-                      : METRIC_REQUESTS;
+        const char *name = json_string(json_get(v, "metric"), "name");
+
+        m->kind = !strcmp(name, "concurrency")           ? METRIC_CONCURRENCY
+                  : !strcmp(name, "requests_per_second") ? METRIC_REQUESTS
+                                                         : METRIC_CUSTOM;
+        m->query = m->kind == METRIC_CUSTOM ? strdup(name) : NULL;
+        if (!*name || (m->kind == METRIC_CUSTOM && !m->query))
+            return *name ? -ENOMEM : -EINVAL;
         return target(json_get(v, "target"), 1, f, m);
     }
     if (!(v = json_get(o, "external")))

@@ -34,4 +34,5 @@ const struct gauge *gauges_find(const struct gauges *g, const char *name, size_t
  * Returns its size. */
 size_t frame_metric_put(uint8_t to[FRAME_METRIC_MAX], const char *name, size_t n, double value);
 /* The name is a view; neither it nor the value was looked at. -EBADMSG: shorter than a value and a name. */
-int frame_metric_parse(const struct frame *f, const char **ret_name, size_t *ret_n, double *ret_value);
+int frame_metric_parse(const struct frame *f, const char **ret_name, size_t *ret_n,
+                       double *ret_value);

@@ -12,6 +12,7 @@
 #include "report/report.h"
 #include "runtime/runtimes.h"
 #include "launcher/launcher.h"
+#include "wire/gauge.h"
 #include "unit.h"
 
 #include <stdarg.h>
@@ -53,6 +54,9 @@ static int on_send(void *user, const Rouse__Control__V1__AgentMessage *m)
              instance_state_name((enum instance_state)m->instance_status->state),
              m->instance_status->reason, m->instance_status->slots, m->instance_status->exit_code,
              m->instance_status->signal);
+        for (size_t i = 0; i < m->instance_status->n_metrics; i++)
+            note("metric %s %s %g\n", m->instance_status->id, m->instance_status->metrics[i]->name,
+                 m->instance_status->metrics[i]->value);
         if (m->instance_status->phases)
             last_phases = *m->instance_status->phases;
         snprintf(last_message, sizeof(last_message), "%s", m->instance_status->message);

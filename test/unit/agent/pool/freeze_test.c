@@ -375,8 +375,28 @@ START_TEST(what_is_frozen_is_not_looked_at_again)
 }
 END_TEST
 
-UNIT_MAIN("freeze", idle_is_frozen_and_the_next_request_thaws, what_runs_is_not_frozen,
-          a_lease_is_claimed_from_a_frozen_one, a_leased_slot_is_not_frozen,
+/* Of a frozen one there is no load: its status has what it said, and so has Hello. */
+START_TEST(metrics_of_what_is_frozen)
+{
+    Rouse__Control__V1__Hello hello = ROUSE__CONTROL__V1__HELLO__INIT;
+    uint8_t payload[FRAME_METRIC_MAX];
+    struct box *b = ready(NULL);
+
+    frame_send(&b->rt, FRAME_METRIC, 0, 0, payload, frame_metric_put(payload, "jobs", 4, 7));
+    expect_sent("status i-1 Frozen  slots=");
+    expect_sent("metric i-1 jobs 7\n");
+    pool_hello(pool, &hello);
+    ck_assert_uint_eq(hello.n_instances, 1);
+    ck_assert_uint_eq(hello.instances[0]->n_metrics, 1);
+    ck_assert_str_eq(hello.instances[0]->metrics[0]->name, "jobs");
+    ck_assert_double_eq(hello.instances[0]->metrics[0]->value, 7);
+    pool_hello_done(pool, &hello);
+    end();
+}
+END_TEST
+
+UNIT_MAIN("freeze", metrics_of_what_is_frozen, idle_is_frozen_and_the_next_request_thaws,
+          what_runs_is_not_frozen, a_lease_is_claimed_from_a_frozen_one, a_leased_slot_is_not_frozen,
           pre_freeze_comes_first_and_alone, pre_freeze_that_fails_or_is_late,
           a_late_answer_while_it_drains, one_that_is_gone_is_not_frozen, a_stop_during_pre_freeze,
           a_stop_thaws_first, one_that_hangs_up_is_thawed, one_that_ends_while_it_is_frozen,

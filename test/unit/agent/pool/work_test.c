@@ -462,8 +462,86 @@ START_TEST(a_file_keeps_it)
 }
 END_TEST
 
-UNIT_MAIN("work", results_of_each_kind, errors_are_for_the_trusted, a_raw_event_is_json,
-          body_limits, a_long_body, timeout_with_one_at_a_time_kills, raw_timeout_has_lambdas_form,
-          timeout_with_several_cancels_first, a_client_that_leaves_keeps_the_slot_taken,
-          lines_belong_to_the_request_that_wrote_them, tail_and_follow,
-          a_function_that_is_not_here_has_no_log, long_lines_and_the_bound_of_a_ring, a_file_keeps_it)
+static void set_metric(struct box *b, const char *name, double value)
+{
+    uint8_t payload[FRAME_METRIC_MAX];
+
+    frame_send(&b->rt, FRAME_METRIC, 0, 0, payload,
+               frame_metric_put(payload, name, strlen(name), value));
+}
+
+static char shown[4096]; /* what Prometheus is shown */
+
+static bool shows(void *user)
+{
+    struct buffer m = {0};
+
+    pool_function_metrics(pool, &m);
+    buffer_append(&m, "", 1);
+    snprintf(shown, sizeof(shown), "%s", (const char *)buffer_bytes(&m));
+    buffer_done(&m);
+    return strstr(shown, user) != NULL;
+}
+
+static bool log_has(void *user)
+{
+    sent[0] = '\0';
+    log_request(1, 4, false, false);
+    return has_sent(user);
+}
+
+static double told(const Rouse__Control__V1__Report *m, const char *id, const char *name)
+{
+    for (size_t i = 0; i < m->n_instances; i++)
+        for (size_t k = 0; k < m->instances[i]->n_metrics; k++)
+            if (!strcmp(m->instances[i]->id, id) && !strcmp(m->instances[i]->metrics[k]->name, name))
+                return m->instances[i]->metrics[k]->value;
+    return -1;
+}
+
+START_TEST(metrics_of_instances)
+{
+    Rouse__Control__V1__Report m;
+    struct box *one, *two;
+
+    begin();
+    ck_assert_int_eq(desire(NULL, "i-1 i-2", "", 0), 0);
+    one = box_ready("i-1", 1);
+    two = box_ready("i-2", 1);
+    ck_assert(!shows((void *)"rouse_function_metric{"));
+    set_metric(one, "jobs", 7);
+    set_metric(two, "jobs", 5);
+    set_metric(two, "lag", 0.5);
+    wait_for(
+        shows,
+        (void *)"rouse_function_metric{namespace=\"default\",function=\"hello\",metric=\"jobs\"} 12\n");
+    wait_for(shows, (void *)"metric=\"lag\"} 0.5\n");
+    report_load(the_report, clock_monotonic_ns(), &m);
+    ck_assert_double_eq(told(&m, "i-1", "jobs"), 7);
+    ck_assert_double_eq(told(&m, "i-2", "jobs"), 5);
+    ck_assert_double_eq(told(&m, "i-1", "lag"), -1);
+    report_load_done(&m);
+    set_metric(one, "jobs", 3); /* the last value wins */
+    wait_for(shows, (void *)"metric=\"jobs\"} 8\n");
+    /* One that is over the limit is named in the log, and nothing else comes of it. */
+    set_metric(one, "Jobs", 1);
+    sent[0] = '\0';
+    wait_for(log_has, (void *)"metric Jobs was refused: a metric's name is [a-z_][a-z0-9_]{0,62}\n");
+    /* What is gone says nothing any more. */
+    box_exit(two, 1, 0, false);
+    wait_for(shows, (void *)"metric=\"jobs\"} 3\n");
+    ck_assert_ptr_null(strstr(shown, "lag"));
+    report_load(the_report, clock_monotonic_ns(), &m);
+    ck_assert_double_eq(told(&m, "i-2", "jobs"), -1);
+    ck_assert_double_eq(told(&m, "i-1", "jobs"), 3);
+    report_load_done(&m);
+    end();
+}
+END_TEST
+
+UNIT_MAIN("work", metrics_of_instances, results_of_each_kind, errors_are_for_the_trusted,
+          a_raw_event_is_json, body_limits, a_long_body, timeout_with_one_at_a_time_kills,
+          raw_timeout_has_lambdas_form, timeout_with_several_cancels_first,
+          a_client_that_leaves_keeps_the_slot_taken, lines_belong_to_the_request_that_wrote_them,
+          tail_and_follow, a_function_that_is_not_here_has_no_log,
+          long_lines_and_the_bound_of_a_ring, a_file_keeps_it)

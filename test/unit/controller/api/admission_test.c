@@ -226,9 +226,11 @@ START_TEST(bounds_and_types)
              "\"metrics\":[{\"type\":\"Resource\",\"resource\":{\"name\":\"cpu\",\"target\":{\"type\":\"AverageValue\",\"averageValue\":\"x\"}}}]"),
          "spec.scaling.metrics[0].resource.target.averageValue", "should match"},
         {SCALING(
-             "\"metrics\":[{\"type\":\"Pods\",\"pods\":{\"metric\":{\"name\":\"own\"},\"target\":{\"type\":\"AverageValue\",\"averageValue\":\"1\"}}}]"),
+             "\"metrics\":[{\"type\":\"Pods\",\"pods\":{\"metric\":{\"name\":\"Own\"},\"target\":{\"type\":\"AverageValue\",\"averageValue\":\"1\"}}}]"),
+         "spec.scaling.metrics[0].pods.metric.name", "should match '^[a-z_][a-z0-9_]{0,62}$'"},
+        {SERVER("bin/server") ",\"scaling\":{\"metrics\":[{\"type\":\"Pods\",\"pods\":{\"metric\":{\"name\":\"own\"},\"target\":{\"type\":\"AverageValue\",\"averageValue\":\"1\"}}}]}",
          "spec.scaling.metrics[0].pods.metric.name",
-         "supported values: \"concurrency\", \"requests_per_second\""},
+         "a program that listens on spec.port reports no metrics of its own"},
         {SCALING(
              "\"metrics\":[{\"type\":\"Pods\",\"pods\":{\"metric\":{\"name\":\"concurrency\"},\"target\":{\"type\":\"AverageValue\",\"averageValue\":\"1\"}}},{\"type\":\"Pods\",\"pods\":{\"metric\":{\"name\":\"concurrency\"},\"target\":{\"type\":\"AverageValue\",\"averageValue\":\"2\"}}}]"),
          "spec.scaling.metrics[1].pods.metric.name", "Duplicate value"},

@@ -409,6 +409,36 @@ START_TEST(outside)
 }
 END_TEST
 
+/* What instances report: by hpa.h's rule, with those that have not reported as missing. */
+START_TEST(custom)
+{
+    struct autoscaler_spec s = spec_of(2);
+    struct hpa_sample said[2] = {{0}, {.usage = 45, .ready = 3}};
+    struct autoscaler *a;
+    struct autoscaler_input in = input(3, 1060);
+
+    metrics[0] = (struct autoscaler_metric){METRIC_CONCURRENCY, {HPA_AVERAGE, 5, 0}, NULL};
+    metrics[1] = (struct autoscaler_metric){METRIC_CUSTOM, {HPA_AVERAGE, 10, 0}, (char *)"jobs"};
+    a = autoscaler_new(config, &s);
+    in.custom = said;
+    expect(decide(a, &s, &in, 1060), 5, REASON_CUSTOM);
+    ck_assert_uint_eq(decide(a, &s, &in, 1060).wishes[METRIC_CUSTOM], 5);
+    in = input(5, 1400);
+    in.custom = said;
+    said[1] = (struct hpa_sample){.usage = 15, .ready = 4, .missing = 1}; /* and 10 of the one */
+    expect(decide(a, &s, &in, 1400), 3, REASON_CUSTOM);
+    said[1] = (struct hpa_sample){.usage = 0, .ready = 0, .missing = 5}; /* nobody says anything */
+    expect(decide(a, &s, &in, 1800), 5, REASON_MISSING);
+    in.custom = NULL;
+    expect(decide(a, &s, &in, 1802), 5, REASON_MISSING);
+    in.custom = said;
+    said[1] = (struct hpa_sample){.usage = 1000, .ready = 5};
+    in.running = 0; /* nobody calls it: the metric alone does not keep it awake */
+    expect(decide(a, &s, &in, 2600), 0, REASON_IDLE);
+    autoscaler_free(a);
+}
+END_TEST
+
 START_TEST(poke)
 {
     static const struct {
@@ -585,6 +615,6 @@ END_TEST
 
 UNIT_MAIN("autoscaler", concurrency_without_metrics, the_largest_wins, cpu_and_memory,
           default_behavior_is_for_resources, behavior_that_is_asked_for,
-          to_zero_after_the_idle_timeout, one_stays_until_idle_and_zero_stays_zero,
-          bounds_and_floors, each_rule_tells_what_it_left, delayed, provisioned, predicted, outside,
-          poke, windows_of_its_own, within_bounds, monotone_in_load, no_flapping_under_steady_load)
+          to_zero_after_the_idle_timeout, one_stays_until_idle_and_zero_stays_zero, bounds_and_floors,
+          each_rule_tells_what_it_left, delayed, provisioned, predicted, outside, custom, poke,
+          windows_of_its_own, within_bounds, monotone_in_load, no_flapping_under_steady_load)

@@ -48,6 +48,10 @@ static struct function *with(const struct autoscaler_spec *s, const char *revisi
     struct function *f = make_function(KEY, revision, NULL, NULL);
 
     f->scaling = *s;
+    if (s->behavior) {
+        f->scaling.behavior = malloc(sizeof(*s->behavior));
+        *f->scaling.behavior = *s->behavior;
+    }
     if (s->metric_count) {
         f->scaling.metrics = calloc(s->metric_count, sizeof(*s->metrics));
         memcpy(f->scaling.metrics, s->metrics, s->metric_count * sizeof(*s->metrics));
@@ -246,6 +250,107 @@ START_TEST(external)
 }
 END_TEST
 
+/* Each instance that is ready there says that value of itself; NULL: nothing but that it lives. */
+static void say_metric(struct agent *a, const char *name, double value)
+{
+    AgentMessage m = ROUSE__CONTROL__V1__AGENT_MESSAGE__INIT;
+    Report r = ROUSE__CONTROL__V1__REPORT__INIT;
+    Rouse__Control__V1__InstanceLoad all[64], *list[64];
+    Rouse__Control__V1__Metric metric = ROUSE__CONTROL__V1__METRIC__INIT, *metrics[] = {&metric};
+    struct fake_instance *i;
+
+    metric.name = (char *)name;
+    metric.value = value;
+    for (size_t k = 0; k < 64 && (i = nth(a, STATE_READY, k)); k++) {
+        rouse__control__v1__instance_load__init(&all[k]);
+        all[k].id = i->id;
+        all[k].metrics = metrics;
+        all[k].n_metrics = name != NULL;
+        list[r.n_instances++] = &all[k];
+    }
+    r.interval_ms = 1000;
+    r.instances = list;
+    m.body_case = ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_REPORT;
+    m.report = &r;
+    send_message(w, a->peer, &m);
+}
+
+static void run_metric(struct agent *a, unsigned seconds, const char *name, double value)
+{
+    while (seconds--) {
+        say_metric(a, name, value);
+        run(a, 1, &(struct used){.concurrency = 0.1, .requests = 1});
+    }
+}
+
+START_TEST(custom)
+{
+    struct autoscaler_metric m = {METRIC_CUSTOM, {HPA_AVERAGE, 10, 0}, (char *)"jobs"};
+    struct behavior b = behavior_defaults;
+    struct autoscaler_spec s = {.max = 50, .idle_timeout_ns = S(20), .metrics = &m, .metric_count = 1};
+    struct agent *a;
+
+    b.down.stabilization_s = 0;
+    s.behavior = &b;
+    a = begin(&s);
+    ticket(w, a, KEY);
+    settle(w);
+    run(a, 1, &(struct used){0});
+    offer(w, a, nth(a, STATE_READY, 0));
+    run_metric(a, 6, NULL, 0); /* it has not said anything: as it is */
+    ck_assert_uint_eq(counts(w, KEY).ready, 1);
+    run_metric(a, 6, "other", 100);
+    ck_assert_uint_eq(counts(w, KEY).ready, 1);
+    run_metric(a, 1, "jobs", 30);
+    run_metric(a, 3, NULL, 0);
+    ck_assert_uint_eq(counts(w, KEY).ready, 3);
+    run_metric(a, 6, NULL, 0); /* the new ones have not said it: 30 of 3 is on target */
+    ck_assert_uint_eq(counts(w, KEY).ready, 3);
+    run_metric(a, 10, "jobs", 10);
+    ck_assert_uint_eq(counts(w, KEY).ready, 3);
+    run_metric(a, 10, "jobs", 4);
+    ck_assert_uint_eq(counts(w, KEY).ready, 1);
+    run_metric(a, 1, "jobs", 20);
+    run_metric(a, 3, NULL, 0);
+    ck_assert_uint_eq(counts(w, KEY).ready, 2);
+    run(a, 30, &(struct used){0}); /* nobody calls: it sleeps, whatever was said */
+    ck_assert_uint_eq(counts(w, KEY).ready, 0);
+    world_done(w);
+}
+END_TEST
+
+/* After Hello all that was said is known again: what is frozen says it no more. */
+START_TEST(custom_of_hello)
+{
+    struct autoscaler_metric m = {METRIC_CUSTOM, {HPA_AVERAGE, 10, 0}, (char *)"jobs"};
+    struct autoscaler_spec s = {.max = 50, .idle_timeout_ns = S(60), .metrics = &m, .metric_count = 1};
+    Rouse__Control__V1__Metric metric = ROUSE__CONTROL__V1__METRIC__INIT, *metrics[] = {&metric};
+    Rouse__Control__V1__InstanceStatus status = ROUSE__CONTROL__V1__INSTANCE_STATUS__INIT;
+    AgentMessage message = ROUSE__CONTROL__V1__AGENT_MESSAGE__INIT;
+    struct agent *a = begin(&s);
+
+    ticket(w, a, KEY);
+    settle(w);
+    run(a, 1, &(struct used){0});
+    offer(w, a, nth(a, STATE_READY, 0));
+    metric.name = (char *)"jobs";
+    metric.value = 40;
+    status.id = nth(a, STATE_READY, 0)->id;
+    status.function_key = (char *)KEY;
+    status.revision = (char *)"r1";
+    status.state = ROUSE__CONTROL__V1__INSTANCE_STATE__INSTANCE_FROZEN;
+    status.slots = 1;
+    status.metrics = metrics;
+    status.n_metrics = 1;
+    message.body_case = ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_INSTANCE_STATUS;
+    message.instance_status = &status;
+    send_message(w, a->peer, &message);
+    pass(w, S(4));
+    ck_assert_uint_eq(counts(w, KEY).instances, 4);
+    world_done(w);
+}
+END_TEST
+
 START_TEST(provisioned_by_the_clock)
 {
     struct schedule_window window = {.min = 2};
@@ -363,4 +468,4 @@ END_TEST
 
 UNIT_MAIN("core_scaling", each_change_has_a_reason, who_finds_no_room_is_counted, initial_instances,
           initial_is_not_for_a_restart, activation, requests_per_second, cpu, memory, external,
-          provisioned_by_the_clock, predictive)
+          custom, custom_of_hello, provisioned_by_the_clock, predictive)

@@ -211,6 +211,20 @@ START_TEST(scaling)
     ck_assert_int_eq(try_scaling(",\"behavior\":{},\"metrics\":[]", &f), 0);
     ck_assert_ptr_null(f->scaling.behavior);
     function_unref(f);
+    ck_assert_int_eq(
+        try_scaling(",\"metrics\":[{\"type\":\"Pods\",\"pods\":{\"metric\":{\"name\":\"jobs\"},"
+                    "\"target\":{\"type\":\"AverageValue\",\"averageValue\":\"10\"}}}]",
+                    &f),
+        0);
+    ck_assert_int_eq(f->scaling.metrics[0].kind, METRIC_CUSTOM);
+    ck_assert_str_eq(f->scaling.metrics[0].query, "jobs");
+    ck_assert_double_eq(f->scaling.metrics[0].of.value, 10);
+    function_unref(f);
+    ck_assert_int_lt(try_scaling(",\"metrics\":[{\"type\":\"Pods\",\"pods\":{\"metric\":{},"
+                                 "\"target\":{\"type\":\"AverageValue\",\"averageValue\":\"10\"}}}]",
+                                 &f),
+                     0);
+    function_unref(f);
     ck_assert_int_lt(try_scaling(",\"metrics\":[{}]", &f), 0);
     function_unref(f);
     ck_assert_int_lt(try_scaling(",\"provisioned\":[{}]", &f), 0);

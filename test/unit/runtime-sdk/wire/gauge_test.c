@@ -18,7 +18,8 @@ static const char *refusal(const char *name, double value)
 START_TEST(names)
 {
     static const char *const good[] = {"a", "_", "queue_length", "a0", "z_9_", LONGEST};
-    static const char *const bad[] = {"", "0a", "A", "a-b", "a b", "a.b", "\xc3\xa9", LONGEST "4", "aB"};
+    static const char *const bad[] = {"",    "0a",       "A",         "a-b", "a b",
+                                      "a.b", "\xc3\xa9", LONGEST "4", "aB"};
 
     for (size_t i = 0; i < ARRAY_LEN(good); i++)
         ck_assert_msg(!refusal(good[i], 1), "%s", good[i]);
