@@ -120,7 +120,7 @@ def test_initial_and_activation(platform):
 
 def test_explained_and_refused(platform):
     out = platform.rouse("apply", "-f", "-", check=False,
-                         input=json.dumps(small("no", HELLO, metrics=[pods("own", "1")])))
+                         input=json.dumps(small("no", HELLO, metrics=[pods("Own", "1")])))
     assert out.returncode and "spec.scaling.metrics[0].pods.metric.name" in out.stderr, out
     schema = platform.api("GET", "/openapi/v3/apis/rouse.dev/v1").text
     assert "what it does not say has the defaults of autoscaling/v2" in schema
