@@ -295,7 +295,7 @@ START_TEST(custom)
     a = begin(&s);
     ticket(w, a, KEY);
     settle(w);
-    run(a, 1, &(struct used){0});
+    ready_all(w, a);
     offer(w, a, nth(a, STATE_READY, 0));
     run_metric(a, 6, NULL, 0); /* it has not said anything: as it is */
     ck_assert_uint_eq(counts(w, KEY).ready, 1);
@@ -331,7 +331,7 @@ START_TEST(custom_of_hello)
 
     ticket(w, a, KEY);
     settle(w);
-    run(a, 1, &(struct used){0});
+    ready_all(w, a);
     offer(w, a, nth(a, STATE_READY, 0));
     metric.name = (char *)"jobs";
     metric.value = 40;
