@@ -77,6 +77,14 @@ ControllerMessage *actions_send(struct actions *a, uint64_t peer)
     return it->send.message;
 }
 
+void actions_send_too(struct actions *a, uint64_t peer, ControllerMessage *m)
+{
+    struct action *it = actions_add(a, ACTION_SEND);
+
+    it->send.peer = peer;
+    it->send.message = m;
+}
+
 void actions_done(struct actions *a)
 {
     for (struct action *it = a->first; it; it = it->next)

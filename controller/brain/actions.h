@@ -75,3 +75,5 @@ char *actions_printf(struct actions *a, const char *fmt, ...) __attribute__((for
 struct action *actions_add(struct actions *a, enum action_kind kind);
 /* An ACTION_SEND whose message has been initialised. */
 ControllerMessage *actions_send(struct actions *a, uint64_t peer);
+/* The same message to one more: in a row it is packed once. */
+void actions_send_too(struct actions *a, uint64_t peer, ControllerMessage *m);

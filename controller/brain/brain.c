@@ -30,12 +30,32 @@ static void stamp_desired(const struct brain *b, const ControllerMessage *m)
         m->desired->instances[k]->schedule_us += us;
 }
 
+/* What goes to many nodes stands in a row, and is packed once for all of them. The last of the row. */
+static const struct action *send_row(struct brain *b, const struct action *a)
+{
+    uint64_t peers[256];
+    const struct action *last = a;
+    size_t n = 0;
+
+    peers[n++] = a->send.peer;
+    while (n < ARRAY_LEN(peers) && last->next && last->next->kind == ACTION_SEND &&
+           last->next->send.message == a->send.message) {
+        last = last->next;
+        peers[n++] = last->send.peer;
+    }
+    if (n > 1 && b->control) {
+        control_server_send_all(b->control, peers, n, a->send.message);
+    } else {
+        stamp_desired(b, a->send.message);
+        brain_send(b, a->send.peer, a->send.message);
+    }
+    return last;
+}
+
 static void carry_out(struct brain *b, const struct action *a)
 {
     switch (a->kind) {
-    case ACTION_SEND:
-        stamp_desired(b, a->send.message);
-        brain_send(b, a->send.peer, a->send.message);
+    case ACTION_SEND: /* send_row() */
         break;
     case ACTION_CLOSE:
         if (b->control)
@@ -88,7 +108,10 @@ static void turn(struct brain *b)
     now = b->actions;
     b->actions = (struct actions){0};
     for (const struct action *a = now.first; a; a = a->next)
-        carry_out(b, a);
+        if (a->kind == ACTION_SEND)
+            a = send_row(b, a);
+        else
+            carry_out(b, a);
     actions_done(&now);
     if (!b->turn_due) {
         uint64_t due = core_due(b->core);

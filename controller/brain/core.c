@@ -46,6 +46,7 @@ int core_new(const struct core_config *config, uint64_t now, struct core **ret)
     list_init(&c->backoff);
     list_init(&c->slots);
     list_init(&c->nodes_dirty);
+    list_init(&c->nodes_fresh);
     list_init(&c->wanted);
     list_init(&c->crowded);
     list_init(&c->gone);
@@ -210,6 +211,7 @@ uint64_t core_due(const struct core *c)
     earlier(&at, agents_due(c));
     earlier(&at, fn_statuses_due(c));
     earlier(&at, scale_crowd_due(c));
+    earlier(&at, spread_due(c));
     if (!core_adopting(c)) /* whose end is due, too */
         earlier(&at, pools_due(c->pools) < c->now ? c->now : pools_due(c->pools));
     list_for_each(it, &c->backoff)

@@ -103,6 +103,9 @@ static void levels_of_hello(struct core *c, struct node *n, const Hello *h, bool
         r->sequence <= c->routes_sequence) {
         n->routes_sent = n->routes_acked = r->sequence;
         n->routes_due = false;
+        c->round_again = true;
+    } else {
+        spread_fresh(c, n);
     }
     list_for_each(it, &n->instances)
     {
@@ -318,6 +321,7 @@ static void forget(struct core *c, struct node *n)
     list_for_each(it, &c->gone) forget_presence(list_entry(it, struct fn, active_link), n);
     unpublish_node(c, n);
     addresses_changed(c, n, true);
+    c->round_again = true; /* those behind it moved up, one past where the round is */
     nodes_forget(c->nodes, n);
 }
 

@@ -15,6 +15,7 @@
  *   core_drain.c      cordon and drain
  *   core_pool.c       node pools
  *   core_sync.c       Desired, Routes, SlotWanted
+ *   core_spread.c     which nodes are told of the routes when
  *   core_publish.c    objects for the API
  *   core_metrics.c    figures */
 #pragma once
@@ -265,6 +266,12 @@ struct core {
     size_t change_first, change_count;
     uint64_t changes_from; /* deltas since this sequence or later can be made */
     uint64_t pass;
+    /* ... and who was told of them */
+    struct list nodes_fresh; /* of nothing yet */
+    uint64_t fresh_due, round_due;
+    size_t round_next; /* of the nodes, in a round */
+    bool rounding, round_again;
+    size_t last_behind; /* with its acknowledgement */
     /* figures */
     size_t slot_count;
     struct histogram wait;
@@ -419,9 +426,19 @@ void revision_impossible_text(const struct core *c, const struct revision *r, ch
 void sync_change_route(struct core *c, struct fn *f);
 void sync_change_endpoint(struct core *c, struct instance *i);
 void sync_change_key(struct core *c, bool endpoint, const char *key);
-uint64_t sync_next_sequence(const struct core *c);        /* of the change that is being made */
-bool sync_acked(const struct core *c, uint64_t sequence); /* by every agent that is there */
+uint64_t sync_next_sequence(const struct core *c);  /* of the change that is being made */
+bool sync_acked(struct core *c, uint64_t sequence); /* by every agent that is there */
+struct routes_part {
+    struct routes_part *next;
+    ControllerMessage message;
+};
+struct routes_part *routes_full(struct core *c);                  /* as many messages as it takes */
+struct routes_part *routes_delta(struct core *c, uint64_t since); /* NULL: only all would do */
+
+/* ---- core_spread.c */
 void sync_routes(struct core *c);
+void spread_fresh(struct core *c, struct node *n); /* knows nothing yet */
+uint64_t spread_due(const struct core *c);         /* 0: no matter when */
 
 /* ---- core_address.c */
 void addresses_tell(struct core *c, const struct node *to); /* of all other nodes */

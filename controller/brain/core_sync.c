@@ -1,5 +1,5 @@
-/* core_sync.c - levels to the agents: Routes for all, Desired for each, SlotWanted for those with
- * instances.
+/* core_sync.c - levels to the agents: Routes for all (to whom when: core_spread.c), Desired for each, SlotWanted for those
+ * with instances.
  *
  * Changes of the routes go into a log, in the order of their sequences. A
  * delta since S is what the log names after S, as it is now; an agent whose
@@ -63,11 +63,17 @@ uint64_t sync_next_sequence(const struct core *c)
     return c->routes_sequence + (c->routes_changed ? 1 : 0);
 }
 
-bool sync_acked(const struct core *c, uint64_t sequence)
+/* Who was behind the last time is asked first: many ask for the same before the last node has acknowledged. */
+bool sync_acked(struct core *c, uint64_t sequence)
 {
-    for (size_t i = 0; i < nodes_count(c->nodes); i++) {
-        const struct node *n = nodes_at(c->nodes, i);
+    size_t count = nodes_count(c->nodes);
 
+    for (size_t k = 0; k < count; k++, c->last_behind++) {
+        const struct node *n;
+
+        if (c->last_behind >= count)
+            c->last_behind = 0;
+        n = nodes_at(c->nodes, c->last_behind);
         if (n->peer && n->routes_acked < sequence)
             return false;
     }
@@ -167,9 +173,19 @@ static Routes *routes_new(struct core *c, size_t items)
     return m;
 }
 
+static struct routes_part *routes_part(struct core *c, Routes *m)
+{
+    struct routes_part *p = actions_alloc(c->out, sizeof(*p));
+
+    rouse__control__v1__controller_message__init(&p->message);
+    p->message.body_case = ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_ROUTES;
+    p->message.routes = m;
+    return p;
+}
+
 /* NULL: too much for one message, and it must be one, as a path may pass from one function to another
  * in it. */
-static Routes *routes_delta(struct core *c, uint64_t since)
+struct routes_part *routes_delta(struct core *c, uint64_t since)
 {
     size_t from = c->change_count, bytes = 0;
     Routes *m;
@@ -201,100 +217,49 @@ static Routes *routes_delta(struct core *c, uint64_t since)
                 return NULL;
         }
     }
-    return m;
-}
-
-static void send_routes(struct core *c, struct node *n, Routes *m)
-{
-    ControllerMessage *cm = actions_send(c->out, n->peer);
-
-    cm->body_case = ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_ROUTES;
-    cm->routes = m;
+    return routes_part(c, m);
 }
 
 /* The rest of a full send is a delta on the same epoch. */
-static Routes *next_part(struct core *c, struct node *n, Routes *m, size_t *bytes)
+static struct routes_part *next_part(struct core *c, struct routes_part *p, size_t *bytes)
 {
+    Routes *m = p->message.routes;
+
     if (m->n_routes + m->n_endpoints < ROUTES_PART && *bytes < ROUTES_PART_BYTES)
-        return m;
+        return p;
     *bytes = 0;
-    send_routes(c, n, m);
     m = routes_new(c, ROUTES_PART);
     m->since = epoch(c, c->routes_sequence);
-    return m;
+    return p->next = routes_part(c, m);
 }
 
-static void send_all_routes(struct core *c, struct node *n)
+struct routes_part *routes_full(struct core *c)
 {
-    Routes *m = routes_new(c, ROUTES_PART);
+    struct routes_part *first = routes_part(c, routes_new(c, ROUTES_PART)), *p = first;
     size_t bytes = 0;
 
     map_for_each(it, &c->functions)
     {
         struct fn *f = map_entry(it, struct fn, node);
+        Routes *m = p->message.routes;
 
         if (!fn_live(f))
             continue;
         m->routes[m->n_routes++] = route(c, f);
         bytes += route_bytes(f);
-        m = next_part(c, n, m, &bytes);
+        p = next_part(c, p, &bytes);
     }
     map_for_each(it, &c->instances)
     {
         struct instance *i = map_entry(it, struct instance, node);
+        Routes *m = p->message.routes;
 
         if (!i->endpoint)
             continue;
         m->endpoints[m->n_endpoints++] = endpoint(c, i);
-        m = next_part(c, n, m, &bytes);
+        p = next_part(c, p, &bytes);
     }
-    send_routes(c, n, m);
-}
-
-/* An agent that still serves by another controller's routes keeps them while the instances are
- * being adopted. */
-static bool held_back(const struct core *c, const struct node *n)
-{
-    return n->routes_kept && core_adopting(c);
-}
-
-struct delta {
-    bool made;
-    uint64_t since;
-    Routes *message;
-};
-
-/* What n lacks, mostly the same for all; NULL: it is sent everything. */
-static Routes *delta_for(struct core *c, const struct node *n, struct delta *d)
-{
-    if (!n->routes_sent || n->routes_sent < c->changes_from)
-        return NULL;
-    if (!d->made || d->since != n->routes_sent)
-        *d = (struct delta){true, n->routes_sent, routes_delta(c, n->routes_sent)};
-    return d->message;
-}
-
-void sync_routes(struct core *c)
-{
-    struct delta delta = {0};
-
-    if (c->routes_changed)
-        c->routes_sequence++;
-    c->routes_changed = false;
-    for (size_t k = 0; k < nodes_count(c->nodes); k++) {
-        struct node *n = nodes_at(c->nodes, k);
-        Routes *m;
-
-        if (!n->peer || (!n->routes_due && n->routes_sent == c->routes_sequence) || held_back(c, n))
-            continue;
-        m = delta_for(c, n, &delta);
-        if (m)
-            send_routes(c, n, m);
-        else
-            send_all_routes(c, n);
-        n->routes_sent = c->routes_sequence;
-        n->routes_due = n->routes_kept = false;
-    }
+    return first;
 }
 
 /* ---- Desired */

@@ -52,6 +52,7 @@ struct node {
     struct list dirty_link;             /* has a Desired to be sent */
     uint64_t desired_sequence;          /* sent */
     bool desired_full;                  /* the next one replaces everything */
+    struct list fresh_link;             /* waits for all routes */
     bool routes_due;                    /* has not been sent the routes since its Hello */
     bool routes_kept;                   /* serves by those of another controller's life */
     uint64_t routes_sent, routes_acked; /* sequences; 0: none of this incarnation */

@@ -35,6 +35,9 @@ void control_server_address(const struct control_server *s, char out[128]);
 uint64_t control_server_refused(const struct control_server *s); /* upgrades; any thread */
 /* Packs on the caller's thread. -ENOTCONN; -ENOBUFS: the peer is closed, it does not keep up. */
 int control_server_send(struct control_server *s, uint64_t peer, const ControllerMessage *m);
+/* The same to each of n peers, packed once and held once; those that are not there or do not keep up are passed over. */
+int control_server_send_all(struct control_server *s, const uint64_t *peers, size_t n,
+                            const ControllerMessage *m);
 void control_server_close(struct control_server *s, uint64_t peer, const char *reason);
 struct control_server *control_server_free(struct control_server *s); /* joins the thread */
 

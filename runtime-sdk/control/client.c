@@ -288,19 +288,15 @@ int control_client_new(const struct control_client_options *o, struct control_cl
 
 int control_client_queue(struct control_client *c, const AgentMessage *m)
 {
-    struct packet *p;
-    int r = packet_pack(&m->base, &p);
+    struct packed *p;
+    int r = packed_make(&m->base, &p);
 
     if (r < 0)
         return r;
     pthread_mutex_lock(&c->hub->lock);
-    if (c->link) {
-        r = link_send(c->link, p);
-    } else {
-        packet_free(p);
-        r = -ENOTCONN;
-    }
+    r = c->link ? link_send(c->link, p) : -ENOTCONN;
     pthread_mutex_unlock(&c->hub->lock);
+    packed_unref(p);
     return r;
 }
 

@@ -19,11 +19,71 @@ _Static_assert((int)ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_BATCH ==
                    (int)ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_BATCH,
                "one way to write both");
 
-struct packet {
-    struct packet *next;
+struct packed { /* never changes but for LWS_PRE, which is libwebsockets' while it writes: on one thread */
+    atomic_uint refs;
     size_t size;
     uint8_t bytes[]; /* LWS_PRE, then the message */
 };
+struct packet { /* in one link's queue */
+    struct packet *next;
+    struct packed *packed;
+};
+
+/* ---- messages */
+
+static struct packed *packed_new(size_t n)
+{
+    struct packed *p = malloc(sizeof(*p) + LWS_PRE + n);
+
+    if (p) {
+        atomic_init(&p->refs, 1);
+        p->size = n;
+    }
+    return p;
+}
+
+struct packed *packed_unref(struct packed *p)
+{
+    if (p && atomic_fetch_sub(&p->refs, 1) == 1)
+        free(p);
+    return NULL;
+}
+
+int packed_make(const ProtobufCMessage *m, struct packed **ret)
+{
+    size_t n = protobuf_c_message_get_packed_size(m);
+    struct packed *p;
+
+    if (n > CONTROL_MESSAGE_MAX)
+        return -EMSGSIZE;
+    p = packed_new(n);
+    if (!p)
+        return -ENOMEM;
+    protobuf_c_message_pack(m, p->bytes + LWS_PRE);
+    *ret = p;
+    return 0;
+}
+
+/* Takes over the reference, also when it returns NULL: no memory. */
+static struct packet *packet_new(struct packed *of)
+{
+    struct packet *p = malloc(sizeof(*p));
+
+    if (p)
+        *p = (struct packet){NULL, of};
+    else
+        packed_unref(of);
+    return p;
+}
+
+static struct packet *packet_free(struct packet *p)
+{
+    packed_unref(p->packed);
+    free(p);
+    return NULL;
+}
+
+/* ---- life */
 
 struct link *link_new(struct hub *h, uint64_t id)
 {
@@ -71,48 +131,30 @@ struct link *link_unref(struct link *l)
 
 /* ---- sending */
 
-struct packet *packet_free(struct packet *p)
-{
-    free(p);
-    return NULL;
-}
-
-int packet_pack(const ProtobufCMessage *m, struct packet **ret)
-{
-    size_t n = protobuf_c_message_get_packed_size(m);
-    struct packet *p;
-
-    if (n > CONTROL_MESSAGE_MAX)
-        return -EMSGSIZE;
-    p = malloc(sizeof(*p) + LWS_PRE + n);
-    if (!p)
-        return -ENOMEM;
-    p->next = NULL;
-    p->size = n;
-    protobuf_c_message_pack(m, p->bytes + LWS_PRE);
-    *ret = p;
-    return 0;
-}
-
 static void mark_dirty(struct link *l)
 {
     if (list_empty(&l->dirty))
         list_push_back(&l->hub->dirty, &l->dirty);
 }
 
-int link_send(struct link *l, struct packet *p)
+int link_send(struct link *l, struct packed *of)
 {
-    if (!l->open || l->closing) {
-        packet_free(p);
+    struct packet *p;
+
+    if (!l->open || l->closing)
         return -ENOTCONN;
-    }
-    if (p->size > CONTROL_PENDING_MAX - l->pending) {
-        packet_free(p);
+    if (of->size > CONTROL_PENDING_MAX - l->pending) {
         link_close(l, LWS_CLOSE_STATUS_POLICY_VIOLATION, true,
                    "the peer does not keep up: 32 MiB are pending");
         return -ENOBUFS;
     }
-    l->pending += p->size;
+    atomic_fetch_add(&of->refs, 1);
+    p = packet_new(of);
+    if (!p) {
+        link_close(l, LWS_CLOSE_STATUS_UNEXPECTED_CONDITION, true, "out of memory");
+        return -ENOMEM;
+    }
+    l->pending += of->size;
     if (l->tail)
         l->tail->next = p;
     else
@@ -147,7 +189,7 @@ static struct packet *take_packet(struct link *l)
     l->head = p->next;
     if (!l->head)
         l->tail = NULL;
-    l->pending -= p->size;
+    l->pending -= p->packed->size;
     return p;
 }
 
@@ -155,10 +197,11 @@ static struct packet *take_packet(struct link *l)
 static struct packet *take_batch(struct link *l)
 {
     struct packet *first = l->head ? take_packet(l) : NULL, *last = first;
-    size_t size = first ? first->size : 0;
+    size_t size = first ? first->packed->size : 0;
 
-    for (unsigned n = 1; l->head && n < BATCH_MESSAGES && size + l->head->size <= BATCH_SIZE; n++) {
-        size += l->head->size;
+    for (unsigned n = 1;
+         l->head && n < BATCH_MESSAGES && size + l->head->packed->size <= BATCH_SIZE; n++) {
+        size += l->head->packed->size;
         last = last->next = take_packet(l);
     }
     if (last)
@@ -185,38 +228,42 @@ static uint8_t *put_field(uint8_t *to, unsigned field, size_t size)
 }
 
 /* Several packed messages as one AgentMessage or ControllerMessage with a batch of them: the fields have
- * the same numbers on both sides. Frees the list; the first alone is the packet itself. */
-static struct packet *join(struct packet *first)
+ * the same numbers on both sides. Frees the list; the first alone is the message itself. NULL: no memory, it is there
+ * still. */
+static struct packed *join(struct packet *first)
 {
     size_t inner = 0;
-    struct packet *all;
+    struct packed *all;
     uint8_t *to;
 
-    if (!first || !first->next)
-        return first;
+    if (!first->next) {
+        all = first->packed;
+        free(first);
+        return all;
+    }
     for (struct packet *p = first; p; p = p->next)
-        inner += 1 + varint_size(p->size) + p->size;
-    all = malloc(sizeof(*all) + LWS_PRE + 1 + varint_size(inner) + inner);
+        inner += 1 + varint_size(p->packed->size) + p->packed->size;
+    all = packed_new(1 + varint_size(inner) + inner);
     if (!all)
         return NULL;
     to = put_field(all->bytes + LWS_PRE, FIELD_BATCH, inner);
     while (first) {
         struct packet *p = first;
+        size_t n = p->packed->size;
 
         first = p->next;
-        to = put_field(to, FIELD_MESSAGES, p->size);
-        memcpy(to, p->bytes + LWS_PRE, p->size);
-        to += p->size;
+        to = put_field(to, FIELD_MESSAGES, n);
+        memcpy(to, p->packed->bytes + LWS_PRE, n);
+        to += n;
         packet_free(p);
     }
-    all->next = NULL;
-    all->size = (size_t)(to - all->bytes - LWS_PRE);
     return all;
 }
 
 int link_writable(struct link *l)
 {
-    struct packet *batch, *p;
+    struct packet *batch;
+    struct packed *p;
     bool closing, more;
     int r = 0;
 
@@ -225,19 +272,20 @@ int link_writable(struct link *l)
     more = l->head != NULL;
     closing = l->closing;
     pthread_mutex_unlock(&l->hub->lock);
-    p = join(batch);
+    p = batch ? join(batch) : NULL;
     if (batch && !p) { /* no memory: a stream with a hole is of no use */
         while (batch) {
-            p = batch->next;
+            struct packet *next = batch->next;
+
             packet_free(batch);
-            batch = p;
+            batch = next;
         }
         return -1;
     }
     if (p) {
         if (lws_write(l->wsi, p->bytes + LWS_PRE, p->size, LWS_WRITE_BINARY) < 0)
             r = -1;
-        packet_free(p);
+        packed_unref(p);
     }
     if (r == 0 && !more && closing)
         return say_close(l);

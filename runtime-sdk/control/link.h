@@ -11,6 +11,7 @@
 
 enum { LINK_REASON = 124 }; /* a close frame holds 123 bytes of text */
 
+struct packed;
 struct packet;
 struct link {
     atomic_uint refs;
@@ -37,14 +38,15 @@ struct link *link_ref(struct link *l);
 struct link *link_unref(struct link *l);
 
 /* ---- any thread; hub->lock is held */
-/* Takes over `p`. -ENOTCONN, -ENOBUFS (closed: it does not keep up); `p` is freed then. */
-int link_send(struct link *l, struct packet *p);
+/* The caller keeps its reference. -ENOTCONN; closed: -ENOMEM, -ENOBUFS (it does not keep up). */
+int link_send(struct link *l, struct packed *p);
 /* What was sent before still goes out first, within 2 s; an empty queue with `drop`. */
 void link_close(struct link *l, uint16_t status, bool drop, const char *reason);
 
-/* Packs with the headroom that libwebsockets wants. -EMSGSIZE over the limit. */
-int packet_pack(const ProtobufCMessage *m, struct packet **ret);
-struct packet *packet_free(struct packet *p);
+/* Packs with the headroom that libwebsockets wants, once for as many links as it is sent on. One reference. -EMSGSIZE
+ * over the limit, -ENOMEM. */
+int packed_make(const ProtobufCMessage *m, struct packed **ret);
+struct packed *packed_unref(struct packed *p); /* NULL is a no-op */
 
 /* ---- the hub's thread */
 /* Bytes of a frame. true: l->in is a whole message (clear it after); false: more follows, or the

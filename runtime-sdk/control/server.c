@@ -317,24 +317,41 @@ static struct link *find(struct control_server *s, uint64_t peer)
 
 int control_server_send(struct control_server *s, uint64_t peer, const ControllerMessage *m)
 {
-    struct packet *p;
+    struct packed *p;
     struct link *l;
-    int r = packet_pack(&m->base, &p);
+    int r = packed_make(&m->base, &p);
 
     if (r < 0)
         return r;
     pthread_mutex_lock(&s->hub->lock);
     l = find(s, peer);
-    if (l) {
-        r = link_send(l, p);
-    } else {
-        packet_free(p);
-        r = -ENOTCONN;
-    }
+    r = l ? link_send(l, p) : -ENOTCONN;
     pthread_mutex_unlock(&s->hub->lock);
+    packed_unref(p);
     if (r != -ENOTCONN)
         hub_wake(s->hub);
     return r;
+}
+
+int control_server_send_all(struct control_server *s, const uint64_t *peers, size_t n,
+                            const ControllerMessage *m)
+{
+    struct packed *p;
+    int r = packed_make(&m->base, &p);
+
+    if (r < 0)
+        return r;
+    pthread_mutex_lock(&s->hub->lock);
+    for (size_t i = 0; i < n; i++) {
+        struct link *l = find(s, peers[i]);
+
+        if (l)
+            link_send(l, p);
+    }
+    pthread_mutex_unlock(&s->hub->lock);
+    packed_unref(p);
+    hub_wake(s->hub);
+    return 0;
 }
 
 void control_server_close(struct control_server *s, uint64_t peer, const char *reason)

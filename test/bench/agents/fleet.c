@@ -188,19 +188,15 @@ int fleet_new(const char *address, unsigned agents, struct loop *loop, const str
 
 int fleet_queue(struct fleet *f, unsigned agent, const AgentMessage *m)
 {
-    struct packet *p;
-    int r = packet_pack(&m->base, &p);
+    struct packed *p;
+    int r = packed_make(&m->base, &p);
 
     if (r < 0)
         return r;
     pthread_mutex_lock(&f->hub->lock);
-    if (f->lines[agent].link) {
-        r = link_send(f->lines[agent].link, p);
-    } else {
-        packet_free(p);
-        r = -ENOTCONN;
-    }
+    r = f->lines[agent].link ? link_send(f->lines[agent].link, p) : -ENOTCONN;
     pthread_mutex_unlock(&f->hub->lock);
+    packed_unref(p);
     return r;
 }
 
