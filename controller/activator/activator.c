@@ -154,15 +154,24 @@ double activator_queue_mean(struct activator_queue *q, uint64_t now)
     return mean;
 }
 
-/* By age: a ticket that comes back after a refused grant goes where it was. */
+static uint64_t age_of(const struct list *l)
+{
+    return list_entry(l, struct ticket, link)->since_ns;
+}
+
+/* By age: a ticket that comes back after a refused grant goes where it was. Looked for from both ends, since a new one
+ * belongs at one and one that comes back near the other. */
 static void enqueue(struct activator *a, struct activator_queue *q, struct ticket *t, uint64_t now)
 {
-    struct list *at = &q->tickets;
+    struct list *after = &q->tickets, *before = q->tickets.next;
 
-    while (at->prev != &q->tickets &&
-           list_entry(at->prev, struct ticket, link)->since_ns > t->since_ns)
-        at = at->prev;
-    list_add_before(at, &t->link);
+    while (after->prev != &q->tickets && age_of(after->prev) > t->since_ns &&
+           before != &q->tickets && age_of(before) <= t->since_ns) {
+        after = after->prev;
+        before = before->next;
+    }
+    list_add_before(
+        after->prev == &q->tickets || age_of(after->prev) <= t->since_ns ? after : before, &t->link);
     count_area(q, now);
     if (!q->count++) {
         list_push_back(&a->queues, &q->link);

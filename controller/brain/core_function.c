@@ -194,6 +194,7 @@ void fn_free(struct core *c, struct fn *f)
     {
         struct slot *s = list_entry(it, struct slot, link);
 
+        list_del(&s->own_link);
         list_del(&s->all_link);
         free(s);
     }

@@ -101,6 +101,7 @@ static int instance_new(struct core *c, struct revision *r, struct node *n, cons
     i->cpu = r->spec->cpu_millis;
     list_push_back(&r->instances, &i->rev_link);
     list_push_back(&n->instances, &i->host_link);
+    list_init(&i->leased);
     list_init(&i->leaving_link);
     list_init(&i->added_link);
     list_init(&i->dead_link);
@@ -297,7 +298,7 @@ void instance_leave(struct core *c, struct instance *i)
 
 bool instance_return(struct core *c, struct instance *i)
 {
-    if (i->dead || i->leaving != LEAVING_UNROUTED || instance_moves(i))
+    if (i->dead || i->taken || i->leaving != LEAVING_UNROUTED || instance_moves(i))
         return false;
     leaving_counts(i, false);
     i->leaving = LEAVING_NOT;

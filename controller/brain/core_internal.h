@@ -11,7 +11,8 @@
  *   core_gauge.c      metrics that instances report of themselves
  *   core_scale.c      how many
  *   core_shrink.c     who leaves
- *   core_place.c      where, and who makes way
+ *   core_place.c      where, and whose turn it is
+ *   core_room.c       who makes way when all is full
  *   core_drain.c      cordon and drain
  *   core_pool.c       node pools
  *   core_sync.c       Desired, Routes, SlotWanted
@@ -204,8 +205,10 @@ struct instance {
     struct list host_link;
     enum instance_state state;
     enum leaving leaving;
+    bool taken;               /* for another function's sake: it does not come back */
     struct list leaving_link; /* core.leaving */
     uint64_t leaving_sequence, leaving_until;
+    struct list leased;     /* slots that the activator has and has not yet granted */
     struct list added_link; /* core.added: new in its node's Desired */
     bool reported;          /* its agent has spoken of it */
     bool endpoint;          /* in the routes */
@@ -225,6 +228,7 @@ struct instance {
 
 struct slot {
     struct list link;     /* fn.slots */
+    struct list own_link; /* instance.leased */
     struct list all_link; /* core.slots */
     struct instance *instance;
     uint64_t id, until;
@@ -421,6 +425,12 @@ uint32_t revision_shrink(struct core *c, struct revision *r, uint32_t n, bool bu
 void place_needy(struct core *c, struct list *needy); /* functions with a deficit */
 /* Why no node could ever take an instance of it. */
 void revision_impossible_text(const struct core *c, const struct revision *r, char out[128]);
+
+/* ---- core_room.c */
+uint64_t fn_held(const struct core *c, const struct fn *f); /* memory of its instances */
+/* For the instances of r that found no room. `promised`: the nodes' promised_memory is this turn's. */
+void rooms_make(struct core *c, struct revision *r, const struct placement_request *q,
+                bool *promised);
 
 /* ---- core_sync.c */
 void sync_change_route(struct core *c, struct fn *f);

@@ -1,17 +1,10 @@
-/* core_place.c - where new instances go, and who makes way for requests that wait when all is full.
- */
+/* core_place.c - where new instances go, and whose turn it is. */
 #include "brain/core_internal.h"
 
 #include <stdio.h>
 
 enum {
     KNOWN_SCAN = 4 * PLACEMENT_LOOK, /* nodes of a function that are gone through for `known` */
-    VICTIMS = 64,                    /* a large one may need the room of many */
-    ROOMS = 64,                      /* that are made for one revision in a turn */
-};
-
-struct placing {
-    bool counted; /* promised_memory is this turn's */
 };
 
 /* ---- what is asked of a node */
@@ -81,82 +74,6 @@ static void wish_of(struct core *c, const struct revision *r, struct wish *ret)
 
 /* ---- all is full */
 
-static void count_promised(struct core *c, struct placing *p)
-{
-    for (size_t k = 0; k < nodes_count(c->nodes) && !p->counted; k++)
-        nodes_at(c->nodes, k)->promised_memory = 0;
-    p->counted = true;
-}
-
-static bool will_fit(const struct placement_request *q, const struct node *n)
-{
-    uint64_t used = n->reserved_memory - n->leaving_memory + n->promised_memory;
-    uint64_t cpu = n->reserved_cpu - n->leaving_cpu;
-
-    return placement_admits(q, &n->place) && used <= n->allocatable_memory - q->memory &&
-           cpu <= n->allocatable_cpu - q->cpu;
-}
-
-static struct instance *idlest(struct core *c, const struct placement_request *q,
-                               const struct fn *needs, const struct node *only)
-{
-    struct instance *best = NULL;
-
-    list_for_each(it, &c->active)
-    {
-        struct fn *f = list_entry(it, struct fn, active_link);
-        uint32_t min = f->spec->scaling.min, serving;
-
-        if (f == needs || f->queue.count || !fn_live(f) || f->active != f->latest)
-            continue;
-        serving = revision_tally(c, f->active).counted;
-        if (serving <= min)
-            continue;
-        list_for_each(iit, &f->active->instances)
-        {
-            struct instance *i = list_entry(iit, struct instance, rev_link);
-
-            if (!instance_serves(i) || i->in_flight || !i->idle_since_ms || !i->host->peer ||
-                (only && i->host != only) || !placement_admits(q, &i->host->place))
-                continue;
-            if (!best || i->idle_since_ms < best->idle_since_ms)
-                best = i;
-        }
-    }
-    return best;
-}
-
-/* Idle instances of other functions make way for requests that wait. False: none is left. */
-static bool make_room(struct core *c, const struct placement_request *q, const struct fn *needs)
-{
-    struct node *on = NULL;
-
-    for (size_t k = 0; k < nodes_count(c->nodes); k++) {
-        struct node *n = nodes_at(c->nodes, k);
-
-        if (n->leaving_memory && will_fit(q, n)) { /* on its way already */
-            n->promised_memory += q->memory;
-            return true;
-        }
-    }
-    for (int n = 0; n < VICTIMS && needs->queue.count; n++) {
-        struct instance *i = idlest(c, q, needs, on);
-
-        if (!i)
-            return false;
-        on = i->host;
-        if (i->rev->fn->requested)
-            scale_to(c, i->rev->fn, i->rev->fn->requested - 1, REASON_MADE_ROOM);
-        fn_dirty(c, i->rev->fn);
-        instance_leave(c, i);
-        if (will_fit(q, on)) {
-            on->promised_memory += q->memory;
-            return true;
-        }
-    }
-    return false;
-}
-
 void revision_impossible_text(const struct core *c, const struct revision *r, char out[128])
 {
     bool runtime = false, traits = false;
@@ -180,7 +97,7 @@ void revision_impossible_text(const struct core *c, const struct revision *r, ch
         snprintf(out, 128, "no node has the runtime \"%.64s\"", r->spec->runtime);
 }
 
-static void no_room(struct core *c, struct placing *p, struct revision *r,
+static void no_room(struct core *c, bool *promised, struct revision *r,
                     const struct placement_request *q, int why)
 {
     /* A node that is away may come back with the room. */
@@ -197,9 +114,7 @@ static void no_room(struct core *c, struct placing *p, struct revision *r,
     r->impossible = why == -ENXIO && !absent && !pools_help(c, r);
     fn_status_dirty(c, r->fn, false);
     if (why == -ENOSPC) {
-        count_promised(c, p);
-        for (uint32_t k = 0; k < r->unplaced && k < ROOMS && make_room(c, q, r->fn); k++)
-            ;
+        rooms_make(c, r, q, promised);
     } else if (r->impossible && r == r->fn->active && !revision_tally(c, r).counted) {
         char why_not[128];
 
@@ -210,7 +125,7 @@ static void no_room(struct core *c, struct placing *p, struct revision *r,
 
 /* ---- one at a time */
 
-static void place_one(struct core *c, struct placing *p, struct revision *r)
+static void place_one(struct core *c, bool *promised, struct revision *r)
 {
     const struct ticket *t = activator_oldest(&r->fn->queue);
     struct placement_node *to;
@@ -220,7 +135,7 @@ static void place_one(struct core *c, struct placing *p, struct revision *r)
     wish_of(c, r, &w);
     e = placement_find(nodes_index(c->nodes), &w.q, &to);
     if (e < 0) {
-        no_room(c, p, r, &w.q, e);
+        no_room(c, promised, r, &w.q, e);
         return;
     }
     if (instance_create(c, r, node_of_place(to), t ? (c->now - t->since_ns) / NS_PER_US : 0) < 0) {
@@ -234,22 +149,71 @@ static void place_one(struct core *c, struct placing *p, struct revision *r)
     }
 }
 
-/* One instance a function and round, so that a crowd at one does not take all the room before the
- * others had any. */
+/* ---- whose turn it is */
+
+struct turn {
+    uint64_t held; /* memory of its instances */
+    struct fn *fn;
+};
+
+static void sift(struct turn *heap, size_t n, size_t at, struct turn t)
+{
+    for (size_t child; (child = 2 * at + 1) < n; at = child) {
+        if (child + 1 < n && heap[child + 1].held < heap[child].held)
+            child++;
+        if (heap[child].held >= t.held)
+            break;
+        heap[at] = heap[child];
+    }
+    heap[at] = t;
+}
+
+static struct revision *next_of(const struct fn *f)
+{
+    if (f->active->deficit)
+        return f->active;
+    list_for_each(it, &f->revisions)
+    {
+        struct revision *r = list_entry(it, struct revision, link);
+
+        if (r->deficit)
+            return r;
+    }
+    return NULL;
+}
+
+/* One instance at a time to whoever has least, so that a crowd at one function neither takes all the room before the
+ * others had any, nor each place that becomes free. */
 void place_needy(struct core *c, struct list *needy)
 {
-    struct placing p = {0};
+    bool promised = false;
+    size_t n = 0, all = 0;
+    struct turn *heap;
     struct list *l;
 
+    list_for_each(it, needy) all++;
+    heap = all ? malloc(all * sizeof(*heap)) : NULL;
+    if (all && !heap)
+        abort();
     while ((l = list_pop_front(needy))) {
         struct fn *f = list_entry(l, struct fn, needy_link);
-        struct revision *r = f->active->deficit ? f->active : NULL;
 
-        list_for_each(it, &f->revisions) if (!r && list_entry(it, struct revision, link)->deficit)
-            r = list_entry(it, struct revision, link);
-        if (!r)
-            continue;
-        place_one(c, &p, r);
-        list_push_back(needy, &f->needy_link);
+        heap[n++] = (struct turn){fn_held(c, f), f};
     }
+    for (size_t k = n / 2; k-- > 0;)
+        sift(heap, n, k, heap[k]);
+    while (n) {
+        struct turn t = heap[0];
+        struct revision *r = next_of(t.fn);
+
+        if (!r) {
+            n--;
+            sift(heap, n, 0, heap[n]);
+            continue;
+        }
+        place_one(c, &promised, r);
+        t.held += r->spec->memory;
+        sift(heap, n, 0, t);
+    }
+    free(heap);
 }

@@ -132,6 +132,7 @@ static void grant(struct core *c, struct ticket *t, const struct instance *i, ui
 static void slot_drop(struct core *c, struct slot *s)
 {
     list_del(&s->link);
+    list_del(&s->own_link);
     list_del(&s->all_link);
     c->slot_count--;
     free(s);
@@ -139,13 +140,7 @@ static void slot_drop(struct core *c, struct slot *s)
 
 void slots_of_instance_gone(struct core *c, struct instance *i)
 {
-    list_for_each(it, &i->rev->fn->slots)
-    {
-        struct slot *s = list_entry(it, struct slot, link);
-
-        if (s->instance == i)
-            slot_drop(c, s);
-    }
+    list_for_each(it, &i->leased) slot_drop(c, list_entry(it, struct slot, own_link));
 }
 
 static bool slot_usable(const struct fn *f, const struct instance *i)
@@ -183,11 +178,9 @@ void slot_free(struct core *c, struct node *n, const SlotFree *m)
     }
     if (!slot_usable(f, i) || c->slot_count >= SLOTS_MAX)
         return;
-    list_for_each(it, &f->slots)
+    list_for_each(it, &i->leased)
     {
-        struct slot *had = list_entry(it, struct slot, link);
-
-        if (had->instance->host == n && had->id == m->slot)
+        if (list_entry(it, struct slot, own_link)->id == m->slot)
             return;
     }
     s = calloc(1, sizeof(*s));
@@ -197,6 +190,7 @@ void slot_free(struct core *c, struct node *n, const SlotFree *m)
     s->id = m->slot;
     s->until = c->now + m->lease_ms * NS_PER_MS / 2; /* the other half is for the way of the grant */
     list_push_back(&f->slots, &s->link);
+    list_push_back(&i->leased, &s->own_link);
     list_push_back(&c->slots, &s->all_link);
     c->slot_count++;
     match(c, f);

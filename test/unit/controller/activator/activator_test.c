@@ -52,6 +52,38 @@ START_TEST(first_in_first_out_by_age)
 }
 END_TEST
 
+/* In whatever order they come or come again, they are served by age; of one age, who came first. */
+START_TEST(any_order_is_by_age)
+{
+    static const struct activator_limits wide = {1000, 1000, 100000, 100000};
+    uint32_t seed = 7;
+
+    for (int round = 0; round < 50; round++) {
+        uint64_t ages[1000], before = 0, same = 0;
+        struct activator_queue q;
+        struct activator *a;
+        struct ticket *t;
+
+        activator_new(&wide, &a);
+        activator_queue_init(&q, 0);
+        for (uint64_t i = 0; i < 1000; i++) {
+            seed = seed * 1664525 + 1013904223;
+            ages[i] = seed >> 24;
+            ck_assert_int_eq(submit(a, &q, 1, i, ages[i], 1000), 0);
+        }
+        while ((t = activator_oldest(&q))) {
+            ck_assert_uint_ge(t->since_ns, before);
+            ck_assert(t->since_ns > before || t->key.id >= same);
+            ck_assert_uint_eq(t->since_ns, 1000 - ages[t->key.id]);
+            before = t->since_ns;
+            same = t->key.id;
+            activator_remove(a, t, 0);
+        }
+        activator_free(a);
+    }
+}
+END_TEST
+
 START_TEST(bounds_of_a_function)
 {
     struct activator *a;
@@ -191,5 +223,6 @@ START_TEST(mean_of_those_who_wait)
 }
 END_TEST
 
-UNIT_MAIN("activator", first_in_first_out_by_age, bounds_of_a_function, bytes_of_a_function,
-          fair_when_all_is_full, deadlines_in_order, tickets_of_an_entry, mean_of_those_who_wait)
+UNIT_MAIN("activator", first_in_first_out_by_age, any_order_is_by_age, bounds_of_a_function,
+          bytes_of_a_function, fair_when_all_is_full, deadlines_in_order, tickets_of_an_entry,
+          mean_of_those_who_wait)

@@ -167,4 +167,146 @@ START_TEST(short_calls)
 }
 END_TEST
 
-UNIT_MAIN("core_crowd", single_flight, long_calls, short_calls)
+/* ---- fair between functions */
+
+static void all_up_and_at_work(struct agent *a)
+{
+    struct fake_instance *i;
+
+    while ((i = nth(a, STATE_PENDING, 0))) {
+        tell(w, a, i, STATE_READY);
+        offer(w, a, i);
+    }
+    settle(w);
+}
+
+/* A node of ten instances, and a crowd that has all of them and wants more. */
+static struct agent *crowd_everywhere(void)
+{
+    struct agent *a;
+
+    world_init(w, NULL);
+    a = join(w, 0, 1280 * MI);
+    apply(w, NULL, function_of(KEY, 1, 100));
+    apply(w, NULL, function_of(OTHER, 1, 100));
+    for (int i = 0; i < 500; i++)
+        ticket(w, a, KEY);
+    settle(w);
+    all_up_and_at_work(a);
+    ck_assert_uint_eq(counts(w, KEY).ready, 10);
+    return a;
+}
+
+/* The one request of another function does not wait for the crowd's end: an instance of the crowd's finishes what it
+ * has and makes way, and the room is not the crowd's again. */
+START_TEST(a_crowd_makes_way)
+{
+    struct agent *a = crowd_everywhere();
+    uint64_t t = ticket(w, a, OTHER);
+
+    settle(w);
+    pass(w, MS(10));
+    ck_assert_uint_eq(count_in(a, STATE_DRAINING), 1);
+    pass(w, MS(500));
+    ck_assert_uint_eq(count_in(a, STATE_DRAINING), 1); /* it has a call: no second one for the same */
+    ticket(w, a, KEY);
+    settle(w);
+    stop_drained(w, a);
+    ticket(w, a, KEY);
+    settle(w);
+    ck_assert_uint_eq(counts(w, OTHER).instances, 1);
+    ck_assert_uint_eq(counts(w, KEY).instances, 9);
+    all_up_and_at_work(a);
+    ck_assert(answer_of(w, t)->granted);
+    world_done(w);
+}
+END_TEST
+
+/* Two crowds come to have the same, and there it ends. */
+START_TEST(two_crowds_share)
+{
+    struct agent *a = crowd_everywhere();
+
+    for (int i = 0; i < 500; i++)
+        ticket(w, a, OTHER);
+    for (int s = 0; s < 20; s++) {
+        report(a, KEY, counts(w, KEY).ready, 0);
+        report(a, OTHER, counts(w, OTHER).ready, 0);
+        stop_drained(w, a);
+        all_up_and_at_work(a);
+        pass(w, MS(200));
+        if (s < 5)
+            continue;
+        ck_assert_uint_eq(counts(w, KEY).instances, 5);
+        ck_assert_uint_eq(counts(w, OTHER).instances, 5);
+        ck_assert_uint_eq(count_in(a, STATE_DRAINING), 0);
+    }
+    world_done(w);
+}
+END_TEST
+
+/* What becomes free goes to whoever has least, whoever asked first. */
+START_TEST(room_goes_to_who_has_least)
+{
+    struct function *f = function_of(KEY, 1, 100), *large = function_of(OTHER, 1, 100);
+    struct agent *a, *b;
+
+    world_init(w, NULL);
+    a = join(w, 0, 1280 * MI);
+    f->scaling.min = 20;
+    apply(w, NULL, f);
+    all_up_and_at_work(a);
+    large->scaling.min = 2; /* nobody waits: nobody makes way */
+    apply(w, NULL, large);
+    ck_assert_uint_eq(counts(w, KEY).instances, 10);
+    ck_assert_uint_eq(counts(w, OTHER).instances, 0);
+    b = join(w, 1, 4 * 128 * MI);
+    ck_assert_uint_eq(b->count, 4);
+    ck_assert_uint_eq(counts(w, OTHER).instances, 2);
+    ck_assert_uint_eq(counts(w, KEY).instances, 12);
+    world_done(w);
+}
+END_TEST
+
+/* All queues are full of one function's requests: another's gets a place, the newest of the crowd's pays for it, and is
+ * told why. */
+START_TEST(queue_space)
+{
+    struct core_config config = world_config();
+    uint64_t first, last = 0, t;
+    struct agent *a;
+
+    config.queue_per_function = config.queue_total = 10000;
+    world_init(w, &config);
+    a = join(w, 0, 256 * 1024 * MI);
+    apply(w, NULL, function_of(KEY, 1, 1));
+    apply(w, NULL, function_of(OTHER, 1, 1));
+    first = ticket(w, a, KEY);
+    for (int i = 1; i < 10000; i++)
+        last = ticket(w, a, KEY);
+    ck_assert_uint_eq(w->answer_count, 0);
+    t = ticket(w, a, KEY);
+    ck_assert_uint_eq(answer_of(w, t)->status, 503); /* max is not reached yet */
+    t = ticket(w, a, OTHER);
+    settle(w);
+    ck_assert_ptr_null(answer_of(w, t));
+    ck_assert_uint_eq(answer_of(w, last)->status, 503);
+    ck_assert_str_eq(answer_of(w, last)->reason, "QueueFull");
+    ck_assert_uint_gt(answer_of(w, last)->retry_after, 0);
+    ck_assert_uint_eq(counts(w, KEY).waiting, 9999);
+    ck_assert_uint_eq(count_in(a, STATE_PENDING), 2);
+    all_up_and_at_work(a);
+    ck_assert(answer_of(w, t)->granted);
+    ck_assert(answer_of(w, first)->granted);
+    for (int i = 0; i < 2; i++) { /* there is room again: two were granted */
+        t = ticket(w, a, KEY);
+        ck_assert_ptr_null(answer_of(w, t));
+    }
+    t = ticket(w, a, KEY);
+    ck_assert_uint_eq(answer_of(w, t)->status, 429);
+    world_done(w);
+}
+END_TEST
+
+UNIT_MAIN("core_crowd", single_flight, long_calls, short_calls, a_crowd_makes_way, two_crowds_share,
+          room_goes_to_who_has_least, queue_space)

@@ -230,7 +230,10 @@ START_TEST(nowhere_to_go)
     settle(w);
     ck_assert_uint_eq(answer_of(w, t)->status, 503);
     ck_assert_str_eq(answer_of(w, t)->reason, "NoCapacity");
-    pass(w, S(1));
+    for (int i = 0; i < 100 && (strcmp(w->status_key, "default/huge") != 0 ||
+                                w->status.conditions[2].status != CONDITION_TRUE);
+         i++)
+        pass(w, MS(10));
     ck_assert_str_eq(w->status_key, "default/huge");
     ck_assert_int_eq(w->status.conditions[2].status, CONDITION_TRUE);
     ck_assert_str_eq(w->status.conditions[2].reason, "NoCapacity");
