@@ -1,9 +1,13 @@
-"""Four nodes: a burst from zero, load that doubles, halves and stops, a deploy in the middle of it, a node that is cut off."""
+"""Four nodes: bursts from zero, who may wait, load that doubles, halves and stops, a deploy in the middle of it, a node that is cut off."""
+import collections
+import contextlib
 import http.client
 import itertools
 import json
 import math
 import os
+import pathlib
+import socket
 import threading
 
 import pytest
@@ -38,24 +42,18 @@ def says(name, seconds, text="v1", **spec):
 
 def burst(p, path, n):
     """n requests that leave at the same time, over connections that are there already: [(status, body)]."""
-    answers, lock, ready = [], threading.Lock(), threading.Barrier(n)
-
-    def one(address):
-        host, port = address.rsplit("/", 1)[-1].rsplit(":", 1)
-        conn = http.client.HTTPConnection(host, int(port), timeout=60)
-        conn.connect()
-        ready.wait()
-        conn.request("GET", path)
-        r = conn.getresponse()
-        with lock:
-            answers.append((r.status, r.read().decode()))
-        conn.close()
-
-    threads = [threading.Thread(target=one, args=(p.nodes[i % len(p.nodes)]["gateway"],)) for i in range(n)]
-    for t in threads:
-        t.start()
-    for t in threads:
-        t.join(90)
+    socks = []
+    for i in range(n):
+        host, port = p.nodes[i % len(p.nodes)]["gateway"].rsplit("/", 1)[-1].rsplit(":", 1)
+        socks.append(socket.create_connection((host, int(port)), timeout=60))
+    for s in socks:
+        s.sendall(f"GET {path} HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n".encode())
+    answers = []
+    for s in socks:
+        r = http.client.HTTPResponse(s)
+        r.begin()
+        answers.append((r.status, r.read().decode()))
+        s.close()
     return answers
 
 
@@ -85,26 +83,66 @@ def requested(p, name):
     return p.metric("rouse_autoscaler_requested_instances", function=name)
 
 
-def nodes_named(answers):
-    return {text.split()[1] for _, text in answers}
-
-
 def all_well(load):
     assert not load.errors and set(load.statuses()) == {200}, (load.statuses(), load.errors[:3])
 
 
-@pytest.mark.parametrize("name,concurrency,most,memory", [("single", 1, 12, "64Mi"), ("shared", 10, 100, "192Mi")])
-def test_fifty_at_once_from_zero(cluster, name, concurrency, most, memory):
+@pytest.mark.parametrize("n,concurrency,most,memory", [(50, 1, 12, "64Mi"), (50, 10, 100, "192Mi"), (1000, 10, 6, "128Mi")])
+def test_a_burst_from_zero(cluster, n, concurrency, most, memory):
     """All are answered, on several nodes as one has no room, by no more instances than 70 % of their concurrency asks for."""
-    cluster.apply(says(name, 0.3, concurrency=concurrency, memory=memory, scaling={"max": most}))
+    name = f"burst-{n}-{concurrency}"
+    cluster.apply(says(name, 0.3 if n == 50 else 0.05, concurrency=concurrency, memory=memory, scaling={"max": most}))
     with Desired(cluster, name) as seen:
-        answers = burst(cluster, f"/{name}", 50)
-    assert [status for status, _ in answers] == [200] * 50, answers
-    bound = min(most, math.ceil(50 / (0.7 * concurrency)))
-    assert len(nodes_named(answers)) > 1, nodes_named(answers)
+        answers = burst(cluster, f"/{name}", n)
+    assert [status for status, _ in answers] == [200] * n, answers
+    bound = min(most, math.ceil(n / (0.7 * concurrency)))
+    assert len({text.split()[1] for _, text in answers}) > 1, "one node alone answered"
     assert 1 < len({text for _, text in answers}) <= bound
     assert seen.requested <= bound and seen.there <= bound, (seen.requested, seen.there, bound)
     cluster.delete(name)
+
+
+def test_none_waits_while_one_is_idle(cluster):
+    """As many requests as instances of one slot, all at one node: each has one of its own, wherever that is."""
+    cluster.apply(says("idle", 1, scaling={"min": 8, "max": 8}))
+    wait_until("eight", lambda: cluster.ready("idle") == 8, seconds=30)
+    answers = burst(cluster, "/idle", 8)
+    assert [status for status, _ in answers] == [200] * 8, answers
+    assert len({text for _, text in answers}) == 8, answers
+    cluster.delete("idle")
+
+
+def test_nothing_stands_beside_an_instance(cluster):
+    """One agent a node, which has no more threads for more instances; in a sandbox are its init and the function."""
+    agents = [cluster.pid(n["name"]) for n in cluster.nodes]
+
+    def apply(n):
+        # One that was started ahead would show another environment in /proc.
+        cluster.apply(says("alone", 0, env=[{"name": "PYTHONUNBUFFERED", "value": "1"}], scaling={"min": n}))
+        wait_until("as many on each", lambda: sorted(
+            sum(i["spec"]["node"] == node["name"] for i in cluster.instances("alone")) for node in cluster.nodes) == [n // 4] * 4
+            and cluster.ready("alone") == n, seconds=30)
+
+    def threads():
+        return [len(list(pathlib.Path(f"/proc/{pid}/task").iterdir())) for pid in agents]
+
+    def sandboxes():
+        """Of all processes, by their namespace: how many there are, where one is the function's."""
+        spaces, own = collections.Counter(), set()
+        for p in pathlib.Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                space = (p / "ns/pid").readlink()
+                spaces[space] += 1
+                if b"\0ROUSE_FUNCTION=alone\0" in b"\0" + (p / "environ").read_bytes():
+                    own.add(space)
+        return [spaces[space] for space in own]
+
+    apply(4)
+    before = threads()
+    apply(20)
+    assert threads() == before
+    assert sandboxes() == [2] * 20
+    cluster.delete("alone")
 
 
 def test_load_doubles_halves_and_stops(cluster):
