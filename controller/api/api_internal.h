@@ -131,6 +131,7 @@ int scale_merge(struct json_object *function, struct json_object *scale, struct 
 void respond_scale(struct request *r, const struct object *o);
 void discovery_answer(struct request *r); /* discovery.c: /version, /api, /apis */
 void core_answer(struct request *r);      /* core.c: /api/v1 */
+void notes_answer(struct request *r);     /* notes.c: Events */
 void openapi_answer(struct request *r);   /* openapi.c */
 int openapi_make(struct api *a);
 void package_answer(struct request *r); /* package.c */

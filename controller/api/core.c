@@ -1,5 +1,5 @@
 /* core.c - as much of /api/v1 as kubectl needs: namespaces, which are names and nothing more, and
- * no events. */
+ * Events (notes.c). */
 #include "api/api_internal.h"
 
 #include "api/validate.h"
@@ -15,7 +15,7 @@ static const char resources[] =
     "\"Namespace\","
     "\"verbs\":[\"get\",\"list\"],\"shortNames\":[\"ns\"]},"
     "{\"name\":\"events\",\"singularName\":\"event\",\"namespaced\":true,\"kind\":\"Event\","
-    "\"verbs\":[\"list\"],"
+    "\"verbs\":[\"get\",\"list\",\"watch\"],"
     "\"shortNames\":[\"ev\"]}]}\n";
 
 #define TABLE_OF_NAMES                                                                             \
@@ -94,16 +94,19 @@ static void one_namespace(struct request *r, const char *name)
     respond_json(r, 200, &b);
 }
 
-static void no_events(struct request *r)
+/* /api/v1/events, /api/v1/namespaces/NS/events[/NAME] */
+static bool is_events(struct request *r)
 {
-    cleanup_buffer struct buffer b = {0};
+    size_t n = r->segment_count;
 
-    if (r->table)
-        buffer_printf(&b, TABLE_OF_NAMES "]}\n", (uint64_t)0);
-    else
-        buffer_puts(&b,
-                    "{\"kind\":\"EventList\",\"apiVersion\":\"v1\",\"metadata\":{},\"items\":[]}\n");
-    respond_json(r, 200, &b);
+    if (n == 3 && strcmp(r->segments[2], "events") == 0)
+        return true;
+    if (n < 5 || n > 6 || strcmp(r->segments[2], "namespaces") != 0 ||
+        strcmp(r->segments[4], "events") != 0)
+        return false;
+    r->ns = r->segments[3];
+    r->name = n == 6 ? r->segments[5] : NULL;
+    return true;
 }
 
 void core_answer(struct request *r)
@@ -131,8 +134,8 @@ void core_answer(struct request *r)
         request_ask(r, on_functions);
     } else if (n == 4 && strcmp(r->segments[2], "namespaces") == 0) {
         one_namespace(r, r->segments[3]);
-    } else if (strcmp(r->segments[n - 1], "events") == 0) {
-        no_events(r);
+    } else if (is_events(r)) {
+        notes_answer(r);
     } else {
         failure_set(&f, 404, "NotFound", "the server could not find the requested resource");
         respond_failure(r, &f);

@@ -125,7 +125,7 @@ static const char core_aggregated[] =
     "\"shortNames\":[\"ns\"]},"
     "{\"resource\":\"events\",\"responseKind\":{\"group\":\"\",\"version\":\"v1\",\"kind\":"
     "\"Event\"},"
-    "\"scope\":\"Namespaced\",\"singularResource\":\"event\",\"verbs\":[\"list\"],\"shortNames\":["
+    "\"scope\":\"Namespaced\",\"singularResource\":\"event\",\"verbs\":[\"get\",\"list\",\"watch\"],\"shortNames\":["
     "\"ev\"]}]}]}]}\n";
 
 static bool wants_aggregated(struct request *r)

@@ -144,12 +144,19 @@ static int check_labels(const struct selector *s, struct err *e)
     return 0;
 }
 
-static int check_fields(const struct selector *s, struct err *e)
+static bool is_known(const char *field, const char *const *known)
+{
+    while (*known && strcmp(*known, field) != 0)
+        known++;
+    return *known != NULL;
+}
+
+static int check_fields(const struct selector *s, const char *const *known, struct err *e)
 {
     for (size_t i = 0; i < s->field_count; i++) {
         const struct requirement *q = &s->fields[i];
 
-        if (strcmp(q->key, "metadata.name") != 0 && strcmp(q->key, "metadata.namespace") != 0)
+        if (!is_known(q->key, known))
             return err_set(e, EINVAL, "field label not supported: %.100s", q->key);
         if (q->count != 1)
             return err_set(e, EINVAL, "invalid field selector: %.100s takes =, == or !=", q->key);
@@ -158,6 +165,14 @@ static int check_fields(const struct selector *s, struct err *e)
 }
 
 int selector_parse(const char *labels, const char *fields, struct selector **ret, struct err *e)
+{
+    static const char *const known[] = {"metadata.name", "metadata.namespace", NULL};
+
+    return selector_parse_of(labels, fields, known, ret, e);
+}
+
+int selector_parse_of(const char *labels, const char *fields, const char *const *known,
+                      struct selector **ret, struct err *e)
 {
     struct selector *s = calloc(1, sizeof(*s));
     int r = 0;
@@ -171,7 +186,7 @@ int selector_parse(const char *labels, const char *fields, struct selector **ret
     if (r == 0)
         r = check_labels(s, e);
     if (r == 0)
-        r = check_fields(s, e);
+        r = check_fields(s, known, e);
     if (r < 0) {
         selector_free(s);
         return r;
@@ -232,6 +247,18 @@ bool selector_matches(const struct selector *s, const struct object *o)
         if (!holds(q, value))
             return false;
     }
+    return true;
+}
+
+bool selector_matches_of(const struct selector *s,
+                         const char *(*field)(const void *of, const char *name), const void *of)
+{
+    for (size_t i = 0; s && i < s->label_count; i++)
+        if (!holds(&s->labels[i], NULL))
+            return false;
+    for (size_t i = 0; s && i < s->field_count; i++)
+        if (!holds(&s->fields[i], field(of, s->fields[i].key)))
+            return false;
     return true;
 }
 

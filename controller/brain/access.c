@@ -2,6 +2,7 @@
 #include "brain/registry_internal.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 
 #include <errno.h>
 #include <string.h>
@@ -37,6 +38,14 @@ static void list(struct registry *r, struct access_request *q)
     }
     qsort(q->items, q->count, sizeof(struct object *), by_key);
     registry_answer(q, 0, NULL);
+}
+
+static void notes(struct registry *r, struct access_request *q)
+{
+    int e = notes_since(r->notes, q->ns, q->after, clock_wall_ms() / 1000, &q->notes, &q->count,
+                        &q->notes_rv);
+
+    registry_answer(q, e, e < 0 ? "out of memory" : NULL);
 }
 
 static void set_status(struct registry *r, struct access_request *q)
@@ -79,6 +88,9 @@ static void on_request(struct mail *m)
     case ACCESS_NODE:
         registry_node_write(r, q);
         return;
+    case ACCESS_NOTES:
+        notes(r, q);
+        return;
     case ACCESS_STATUS:
         set_status(r, q);
         return;
@@ -91,6 +103,7 @@ void access_post(struct registry *r, struct access_request *q)
     q->error = 0;
     q->object = NULL;
     q->items = NULL;
+    q->notes = NULL;
     q->count = 0;
     list_init(&q->link);
     q->mail.fn = on_request;
@@ -99,10 +112,14 @@ void access_post(struct registry *r, struct access_request *q)
 
 void access_request_done(struct access_request *q)
 {
-    for (size_t i = 0; i < q->count; i++)
+    for (size_t i = 0; i < q->count && q->items; i++)
         object_unref(q->items[i]);
+    for (size_t i = 0; i < q->count && q->notes; i++)
+        note_unref(q->notes[i]);
     free(q->items);
+    free(q->notes);
     q->items = NULL;
+    q->notes = NULL;
     q->count = 0;
     q->object = object_unref(q->object);
 }

@@ -6,6 +6,7 @@
  * loop. A write is answered after it is on disk and the core has been told, so
  * whoever hears of it may rely on it. */
 #pragma once
+#include "brain/notes.h"
 #include "brain/object.h"
 #include "reactor/loop.h"
 #include "store/store.h"
@@ -15,6 +16,7 @@ enum access_verb {
     ACCESS_LIST,
     ACCESS_WRITE,  /* create and update, and the mark that begins a deletion */
     ACCESS_NODE,   /* what users want of a node */
+    ACCESS_NOTES,  /* what happened (notes.h) */
     ACCESS_STATUS, /* replaces a function's status until the core says otherwise */
 };
 
@@ -23,7 +25,8 @@ struct access_request {
     enum object_kind kind;
     struct node_wanted node; /* NODE */
     char key[320];           /* GET, STATUS, NODE: "ns/name" or "name"; WRITE: that of content */
-    char ns[64];             /* LIST: one namespace; "": all */
+    char ns[64];             /* LIST, NOTES: one namespace; "": all */
+    uint64_t after;          /* NOTES: later than this rv; 0: all */
     struct content *content; /* WRITE: a reference, given back with the reply */
     uint64_t stored;         /* WRITE: the object.stored it was made from; 0: it must not exist */
     char *status;            /* STATUS: malloc'd JSON, freed with the reply */
@@ -35,8 +38,10 @@ struct access_request {
     char message[160];
     struct object *object; /* GET, WRITE, NODE, STATUS (and EEXIST: what is there); a reference for the caller */
     struct object **items; /* LIST, sorted by key; references */
+    struct note **notes;   /* NOTES, the oldest first; references */
     size_t count;
-    uint64_t rv; /* the registry's at that moment */
+    uint64_t rv;       /* the registry's at that moment */
+    uint64_t notes_rv; /* NOTES: the latest one's */
     /* the brain's */
     struct registry *registry;
     struct store_write write;

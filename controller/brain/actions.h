@@ -19,6 +19,7 @@ enum action_kind {
     ACTION_OBJECT_STATUS, /* the status of an object of another kind, as JSON */
     ACTION_PROVIDER,      /* a question to a pool's provider of nodes */
     ACTION_LOG,           /* a line for the controller's log */
+    ACTION_NOTE,          /* what happened to an object, for people */
     ACTION_QUERY,         /* what an external metric says; core_external() is the answer */
 };
 struct action {
@@ -55,6 +56,11 @@ struct action {
             bool warning;
             const char *text;
         } log;
+        struct {
+            enum object_kind kind;
+            const char *key, *reason, *message; /* reason: static */
+            bool warning;
+        } note;
         struct {
             const char *key, *text; /* of the function; PromQL */
             uint32_t metric;        /* of its scaling.metrics */

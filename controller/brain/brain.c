@@ -87,6 +87,10 @@ static void carry_out(struct brain *b, const struct action *a)
     case ACTION_PROVIDER:
         brain_provider_ask(b, a->provider);
         break;
+    case ACTION_NOTE:
+        registry_note(b->registry, a->note.kind, a->note.key, a->note.warning, a->note.reason,
+                      a->note.message);
+        break;
     case ACTION_LOG:
         if (a->log.warning)
             log_warn("%s", a->log.text);

@@ -151,6 +151,7 @@ static void hello(struct core *c, uint64_t peer, const Hello *h)
     instances_of_hello(c, n, h, same);
     levels_of_hello(c, n, h, same);
     publish_node(c, n);
+    note_node(c, n, false, "NodeReady", "its agent is connected");
 }
 
 /* ---- the rest of what they say */
@@ -280,6 +281,7 @@ void node_lost(struct core *c, struct node *n, const char *why)
         instance_lost(c, list_entry(it, struct instance, host_link), why);
     node_removed_clear(n);
     publish_node(c, n);
+    note_node(c, n, true, "NodeLost", "%s: what it had is started elsewhere", why);
 }
 
 void core_agent_closed(struct core *c, uint64_t now, uint64_t peer, const char *reason,
@@ -302,6 +304,8 @@ void core_agent_closed(struct core *c, uint64_t now, uint64_t peer, const char *
         fn_dirty(c, i->rev->fn);
     }
     publish_node(c, n);
+    note_node(c, n, !n->leaving, "NodeNotReady", "its agent is %s",
+              n->leaving ? "leaving" : "silent");
     /* It said so and stopped what it had: there is no lease to wait for. */
     if (n->leaving)
         node_lost(c, n, "its agent has ended");

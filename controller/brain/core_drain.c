@@ -35,12 +35,16 @@ static void hold(struct core *c, struct node *n, unsigned cordoned, unsigned dra
     if (held != (cordoned || draining)) {
         tell_cordon(c, n);
         core_log(c, false, "node %s is %s", n->name, held ? "open again" : "cordoned");
+        note_node(c, n, false, held ? "Uncordoned" : "Cordoned", "it takes %s instances",
+                  held ? "new" : "no new");
         c->capacity_changed = c->capacity_changed || held;
     }
     if (drained == (draining != 0))
         return;
     core_log(c, false, "node %s: %s its %zu instances", n->name,
              draining ? "draining" : "no longer draining", n->instance_count);
+    note_node(c, n, false, draining ? "Draining" : "DrainEnded", "its %zu instances %s",
+              n->instance_count, draining ? "move elsewhere" : "stay");
     list_for_each(it, &n->instances) fn_dirty(c, list_entry(it, struct instance, host_link)->rev->fn);
 }
 

@@ -119,6 +119,8 @@ void fn_activate(struct core *c, struct fn *f, struct revision *r)
 {
     if (f->active == r)
         return;
+    note_fn(c, f, false, "RevisionActive", "revision %s has the traffic that %s had", r->id,
+            f->active->id);
     f->active = r;
     sync_change_route(c, f);
     fn_status_dirty(c, f, true);

@@ -21,7 +21,7 @@ static size_t sequence(const char *s)
 
 /* Texts of agents hold what functions print. They go into JSON, so what is not UTF-8 becomes '?'.
  */
-static void copy_text(char *to, size_t size, const char *from)
+void copy_text(char *to, size_t size, const char *from)
 {
     while (*from) {
         size_t n = sequence(from), put = n ? n : 1;
@@ -79,6 +79,8 @@ static void node_instances(struct core *c, struct node *n, int by)
 {
     n->instance_count = (size_t)((ssize_t)n->instance_count + by);
     n->changed = c->nodes_changed = true;
+    if (n->draining && !n->instance_count && by < 0)
+        note_node(c, n, false, "Drained", "it has no instance any more");
 }
 
 static int instance_new(struct core *c, struct revision *r, struct node *n, const char *id,
@@ -253,6 +255,7 @@ static void instance_end(struct core *c, struct instance *i)
 void instance_lost(struct core *c, struct instance *i, const char *why)
 {
     core_log(c, true, "instance %s on %s is lost: %s", i->id, i->host->name, why);
+    note_fn(c, i->rev->fn, true, "InstanceLost", "an instance on %s: %s", i->host->name, why);
     instance_end(c, i);
 }
 
@@ -353,6 +356,8 @@ static void back_off(struct core *c, struct revision *r)
     r->retry_at = c->now + r->backoff_ns;
     if (list_empty(&r->backoff_link))
         list_push_back(&c->backoff, &r->backoff_link);
+    note_fn(c, r->fn, true, "BackOff", "no other instance is tried for %u s",
+            (unsigned)(r->backoff_ns / NS_PER_S));
 }
 
 /* What a failure means: the function's own initialisation says the same again, so nobody waits for
@@ -372,6 +377,8 @@ static void failed(struct core *c, struct instance *i, enum instance_state was)
              i->message);
     copy_text(r->reason, sizeof(r->reason), *i->reason ? i->reason : init ? "InitFailed" : "Error");
     copy_text(r->message, sizeof(r->message), i->message);
+    note_fn(c, r->fn, true, revision_reason(r), "an instance on %s%s%.400s", i->host->name,
+            *i->message ? ": " : " failed", i->message);
     if (was == STATE_READY || was == STATE_FROZEN) {
         r->crashes = c->now - i->ready_ns < SETTLED_NS ? r->crashes + 1 : 0;
         if (r->crashes >= CRASH_TRIES)

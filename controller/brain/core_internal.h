@@ -18,6 +18,7 @@
  *   core_sync.c       Desired, Routes, SlotWanted
  *   core_spread.c     which nodes are told of the routes when
  *   core_publish.c    objects for the API
+ *   core_note.c       what happened, for people
  *   core_metrics.c    figures */
 #pragma once
 #include "http/route_table.h"
@@ -40,6 +41,7 @@ enum {
     INSTANCE_MESSAGE_MAX = 1024,
     CHANGES_MAX = 8192, /* of routes, kept for agents that come back */
     SLOTS_MAX = 100000, /* leased slots in hand */
+    NOTE_TEXT = 640,
 };
 #define SAMPLE_NS      NS_PER_S /* autoscaler.md: 1 s buckets, 2 s tick */
 #define TICK_SAMPLES   2
@@ -155,6 +157,7 @@ struct fn {               /* a function */
     uint32_t requested;         /* scale_to() alone sets it */
     enum autoscaler_reason why; /* it was set last, and when; 0: never */
     uint64_t scaled_at;
+    uint32_t noted;   /* of `requested`: by note_scaled() */
     uint32_t initial; /* instances of a new revision before its first request; 0: that is over */
     uint64_t initial_until; /* when it is; 0: they are not there yet */
     uint32_t queue_before;  /* at the last sample */
@@ -300,6 +303,15 @@ static inline uint64_t core_body_limit(const struct core *c, const struct functi
     return f->port ? INT64_MAX : c->config.body_limit;
 }
 
+/* ---- core_note.c: what happened, for people; of changes alone. `reason` is static. */
+void note_fn(struct core *c, const struct fn *f, bool warning, const char *reason, const char *fmt,
+             ...) __attribute__((format(printf, 5, 6)));
+void note_node(struct core *c, const struct node *n, bool warning, const char *reason,
+               const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+void note_pool(struct core *c, const char *pool, bool warning, const char *reason, const char *fmt,
+               ...) __attribute__((format(printf, 5, 6)));
+void note_scaled(struct core *c, struct fn *f); /* if another number is requested than it told last */
+
 /* ---- core_function.c */
 struct fn *fn_find(struct core *c, const char *key);
 void fn_dirty(struct core *c, struct fn *f);
@@ -331,6 +343,8 @@ int route_resolve(struct core *c, const char *method, const char *host, const ch
 void route_done(struct core *c);
 
 /* ---- core_instance.c */
+/* What others sent, as printable UTF-8, cut to the size. */
+void copy_text(char *to, size_t size, const char *from);
 int instance_create(struct core *c, struct revision *r, struct node *n, uint64_t schedule_us);
 int instance_adopt(struct core *c, struct revision *r, struct node *n, const InstanceStatus *s);
 struct instance *instance_find(struct core *c, const char *id);

@@ -97,6 +97,17 @@ void revision_impossible_text(const struct core *c, const struct revision *r, ch
         snprintf(out, 128, "no node has the runtime \"%.64s\"", r->spec->runtime);
 }
 
+static void note_unplaced(struct core *c, const struct revision *r, int why)
+{
+    char text[128] = "all nodes that would do are full";
+
+    if (why == -ENOENT)
+        snprintf(text, sizeof(text), "no node takes new instances");
+    else if (why == -ENXIO)
+        revision_impossible_text(c, r, text);
+    note_fn(c, r->fn, true, "FailedPlacement", "%u instances wait for a node: %s", r->deficit, text);
+}
+
 static void no_room(struct core *c, bool *promised, struct revision *r,
                     const struct placement_request *q, int why)
 {
@@ -107,8 +118,10 @@ static void no_room(struct core *c, bool *promised, struct revision *r,
     c->unplaced[why == -ENOENT   ? UNPLACED_NO_NODE
                 : why == -ENOSPC ? UNPLACED_FULL
                                  : UNPLACED_UNSUITED]++;
-    if (!r->unplaced)
+    if (!r->unplaced) {
         r->unplaced_since = c->now;
+        note_unplaced(c, r, why);
+    }
     r->unplaced = r->deficit;
     r->deficit = 0;
     r->impossible = why == -ENXIO && !absent && !pools_help(c, r);

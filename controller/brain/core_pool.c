@@ -221,6 +221,8 @@ static void carry_out(struct core *c, const struct pool_wish *w)
 {
     static const char *const did[] = {
         [POOL_CREATE] = "is asked for", [POOL_DELETE] = "is deleted", [POOL_DRAIN] = "is emptied", [POOL_OPEN] = "stays"};
+    static const char *const notes[] = {
+        [POOL_CREATE] = "NodeCreating", [POOL_DELETE] = "NodeDeleting", [POOL_DRAIN] = "NodeDraining", [POOL_OPEN] = "NodeKept"};
     struct action *a;
 
     switch (w->verb) {
@@ -243,6 +245,8 @@ static void carry_out(struct core *c, const struct pool_wish *w)
         a->stored.key = actions_strdup(c->out, w->pool->name);
         return;
     }
+    note_pool(c, w->pool->name, false, notes[w->verb], "node %s %s: %s", w->node, did[w->verb],
+              w->why);
     core_log(c, false, "pool %s: node %s %s: %s", w->pool->name, w->node, did[w->verb], w->why);
     c->pool_steps[w->verb]++;
 }
@@ -341,6 +345,8 @@ void core_provider(struct core *c, uint64_t now, const struct provider_answer *a
     if (a->error) {
         c->pool_failures++;
         core_log(c, true, "pool %s: %s %s failed: %s", a->pool, names[a->verb], a->node, a->message);
+        note_pool(c, a->pool, true, "ProviderFailed", "%s %s: %.400s", names[a->verb], a->node,
+                  a->message);
     }
     if (a->verb == PROVIDER_DELETE && !a->error)
         removed(c, a->node);

@@ -232,6 +232,7 @@ static void tick(struct core *c, struct fn *f)
     ask_outside(c, f);
     decide(c, f, &in);
     request(c, f, &in);
+    note_scaled(c, f);
     if (f->requested != in.current || unplaced || f->active != f->latest)
         fn_dirty(c, f);
     if (!instances && !f->requested && !f->queue.count && !scale_clocked(f)) {

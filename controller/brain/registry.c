@@ -322,7 +322,9 @@ int registry_new(struct store *s, struct registry **ret, struct err *e)
     r->store = s;
     list_init(&r->watches);
     r->events = calloc(EVENTS_MAX, sizeof(*r->events));
-    x = r->events ? reserve_first(r, e) : err_errno(e, ENOMEM, "registry");
+    /* They are not stored: of another life of the controller none has the same number. */
+    x = r->events && notes_new(clock_wall_ms(), &r->notes) == 0 ? reserve_first(r, e)
+                                                                : err_errno(e, ENOMEM, "registry");
     if (x == 0)
         x = store_list(s, on_row, &(struct load){r, e}, e);
     if (x < 0) {
@@ -349,6 +351,7 @@ struct registry *registry_free(struct registry *r)
     if (!r)
         return NULL;
     registry_events_done(r);
+    notes_free(r->notes);
     for (int k = 0; k < KIND_COUNT; k++) {
         map_for_each(n, &r->entries[k]) entry_free(map_entry(n, struct entry, node));
         map_done(&r->entries[k]);

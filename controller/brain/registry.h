@@ -68,4 +68,7 @@ void registry_finalize(struct registry *r, enum object_kind kind, const char *ke
 void registry_publish(struct registry *r, enum object_kind kind, const char *ns, const char *name,
                       const char *labels_json, const char *spec_json, const char *status_json,
                       const struct function *owner);
+/* Something happened to that object; of one that is not there nothing is noted. `reason` is static. */
+void registry_note(struct registry *r, enum object_kind kind, const char *key, bool warning,
+                   const char *reason, const char *message);
 void registry_unpublish(struct registry *r, enum object_kind kind, const char *ns, const char *name);

@@ -3,6 +3,7 @@
 #include "base/list.h"
 #include "base/map.h"
 #include "brain/access.h"
+#include "brain/notes.h"
 #include "brain/registry.h"
 #include "reactor/loop.h"
 #include "store/store.h"
@@ -55,6 +56,7 @@ struct registry {
     uint64_t oldest_rv; /* every event after this one is in the ring */
     struct list watches;
     size_t watch_count;
+    struct notes *notes;
     char *gateway;
 };
 

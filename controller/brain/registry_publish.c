@@ -9,6 +9,24 @@
 #include <stdio.h>
 #include <string.h>
 
+void registry_note(struct registry *r, enum object_kind kind, const char *key, bool warning,
+                   const char *reason, const char *message)
+{
+    const struct entry *e = registry_entry(r, kind, key);
+    const struct content *c = e && e->object ? e->object->content : NULL;
+
+    if (c)
+        notes_add(r->notes,
+                  &(struct note_of){.kind = object_kind_name(kind),
+                                    .ns = c->ns ?: "",
+                                    .name = c->name,
+                                    .object_uid = c->uid,
+                                    .warning = warning,
+                                    .reason = reason,
+                                    .message = message},
+                  clock_wall_ms() / 1000);
+}
+
 static void make_key(const char *ns, const char *name, char out[320])
 {
     snprintf(out, 320, "%s%s%s", ns ?: "", ns ? "/" : "", name);

@@ -87,6 +87,34 @@ START_TEST(selectors_refused)
 }
 END_TEST
 
+static const char *color(const void *of, const char *name)
+{
+    (void)name;
+    return of;
+}
+
+START_TEST(other_fields)
+{
+    static const char *const known[] = {"color", NULL};
+    struct selector *s;
+    struct err e = {0};
+
+    ck_assert_int_eq(selector_parse_of(NULL, "color=red", known, &s, &e), 0);
+    ck_assert(selector_matches_of(s, color, "red"));
+    ck_assert(!selector_matches_of(s, color, "blue"));
+    selector_free(s);
+    ck_assert_int_eq(selector_parse_of("!a", "color!=red", known, &s, &e), 0);
+    ck_assert(!selector_matches_of(s, color, "red"));
+    ck_assert(selector_matches_of(s, color, "blue"));
+    selector_free(s);
+    ck_assert_int_eq(selector_parse_of("a", NULL, known, &s, &e), 0);
+    ck_assert(!selector_matches_of(s, color, "blue"));
+    selector_free(s);
+    ck_assert(selector_matches_of(NULL, color, "blue"));
+    ck_assert_int_eq(selector_parse_of(NULL, "metadata.name=red", known, &s, &e), -EINVAL);
+}
+END_TEST
+
 START_TEST(rows)
 {
     cleanup_buffer struct buffer b = {0};
@@ -161,5 +189,5 @@ START_TEST(the_crd_in_the_tree_is_the_schemas)
 }
 END_TEST
 
-UNIT_MAIN("selector", selectors, selectors_refused, rows, ages, yaml,
+UNIT_MAIN("selector", selectors, selectors_refused, other_fields, rows, ages, yaml,
           the_crd_in_the_tree_is_the_schemas)

@@ -15,7 +15,7 @@
 #define S(n)  ((uint64_t)(n)*NS_PER_S)
 #define MI    (1ull << 20)
 
-enum { AGENTS = 6, HELD = 2048, ANSWERS = 65536 };
+enum { AGENTS = 6, HELD = 2048, ANSWERS = 65536, NOTES = 64 };
 
 struct fake_instance {
     char id[64], key[64], revision[32];
@@ -70,6 +70,8 @@ struct world {
     struct asked asked[32]; /* of providers of nodes */
     size_t asked_count;
     char object_status[1024]; /* the last one */
+    unsigned noted;
+    char notes[NOTES][256]; /* the last ones: "KEY [!]REASON: MESSAGE" */
 };
 
 static inline struct core_config world_config(void)
@@ -344,6 +346,10 @@ static inline void take_actions(struct world *w, struct actions *out)
             w->asked[w->asked_count].verb = a->provider->verb;
             snprintf(w->asked[w->asked_count].pool, 64, "%s", a->provider->pool->name);
             snprintf(w->asked[w->asked_count++].node, 64, "%s", a->provider->node);
+            break;
+        case ACTION_NOTE:
+            snprintf(w->notes[w->noted++ % NOTES], sizeof(w->notes[0]), "%s %s%s: %s", a->note.key,
+                     a->note.warning ? "!" : "", a->note.reason, a->note.message);
             break;
         case ACTION_LOG:
             break;
@@ -731,4 +737,14 @@ static inline bool in_metrics(struct world *w, const char *line)
     found = strstr(text, line) != NULL;
     free(text);
     return found;
+}
+
+/* How many of the last notes have that text. */
+static inline unsigned noted(const struct world *w, const char *text)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < NOTES && i < w->noted; i++)
+        n += strstr(w->notes[i], text) != NULL;
+    return n;
 }
