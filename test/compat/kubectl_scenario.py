@@ -83,6 +83,28 @@ def watch(k):
         p.wait()
 
 
+def events(k, f):
+    """What the tick, 2 s at most after it, has told of the function that was scaled."""
+    for _ in range(100):
+        if "ScaledUp" in k("get", "events", "--field-selector", f"involvedObject.name={f}"):
+            break
+        time.sleep(0.3)
+    want(k("get", "events"), "LAST SEEN", "TYPE", "REASON", "OBJECT", "MESSAGE", "function/" + f, "from 0 to 1 instances: MinReached")
+    want(k("events", "--for", f"function/{f}"), "ScaledUp", "Function/" + f)
+    want(k("get", "events", "-A", "-o", "wide"), "COUNT", "rouse-controller", "NodeReady", "node/")
+
+
+def events_watch(k):
+    p = subprocess.Popen([k.program, "get", "-w", "events"], stdout=subprocess.PIPE, text=True, env=k.env)
+    try:
+        want(p.stdout.readline(), "LAST SEEN", "REASON")
+        want(p.stdout.readline(), "Normal")
+        assert p.poll() is None
+    finally:
+        p.kill()
+        p.wait()
+
+
 def edit(k):
     script = k.home / "editor"
     script.write_text("#!/bin/sh\nsed -i 's/index.other/index.edited/' \"$1\"\n")
@@ -111,6 +133,9 @@ def scenario(k):
         ("describe", lambda: want(k("describe", "fn", f), "Handler:", "index.other", "Events:", "<none>")),
         ("edit", lambda: edit(k)),
         ("scale", lambda: (want(k("scale", "fn", f, "--replicas=1"), "scaled"), want(get(".spec.scaling.min"), "1"))),
+        ("events", lambda: events(k, f)),
+        ("describe-events", lambda: want(k("describe", "fn", f), "Events:", "ScaledUp", "from 0 to 1 instances", "rouse-controller")),
+        ("events-watch", lambda: events_watch(k)),
         ("scale-current", lambda: want(k("scale", "fn", f, "--current-replicas=1", "--replicas=0"), "scaled")),
         ("label", lambda: (want(k("label", "fn", f, "team=a"), "labeled"), want(k("get", "fn", "-l", "team=a"), f),
                            want(k("get", "fn", "-l", "team notin (a)"), "No resources found"))),

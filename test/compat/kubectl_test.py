@@ -102,7 +102,7 @@ def test_recorded_requests(api):
             for line in text.splitlines():
                 event = json.loads(line)
                 assert event["type"] in ("ADDED", "MODIFIED", "DELETED", "BOOKMARK"), f"{where}: {line}"
-                assert event["object"]["kind"] in ("Table", "Function"), f"{where}: {line}"
+                assert event["object"]["kind"] in ("Table", "Function", "Event"), f"{where}: {line}"
             continue
         got = json.loads(json.dumps(shape(status, content_type, text)))
         if want.get("rv") and got.get("rv"):

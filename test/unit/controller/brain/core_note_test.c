@@ -81,19 +81,20 @@ START_TEST(nodes_come_and_go)
     snprintf(line, sizeof(line), "%s NodeReady: ", a->name);
     ck_assert_uint_eq(noted(w, line), 1);
     ticket(w, a, KEY);
+    ticket(w, a, KEY);
     settle(w);
     ready_all(w, a);
     core_node(w->core, w->now, a->name, &(struct node_wanted){true, true}, &out);
     take_actions(w, &out);
     settle(w);
     ck_assert_uint_eq(noted(w, " Cordoned: "), 1);
-    ck_assert_uint_eq(noted(w, " Draining: its 1 instances move elsewhere"), 1);
+    ck_assert_uint_eq(noted(w, " Draining: its 2 instances move elsewhere"), 1);
     ck_assert_uint_eq(noted(w, " Drained: "), 0);
     leave(w, a);
     ck_assert_uint_eq(noted(w, " !NodeNotReady: its agent is silent"), 1);
     pass(w, S(11));
     ck_assert_uint_eq(noted(w, " !NodeLost: "), 1);
-    ck_assert_uint_eq(noted(w, KEY " !InstanceLost: "), 1);
+    ck_assert_uint_eq(noted(w, KEY " !InstanceLost: "), 2);
     ck_assert_uint_eq(noted(w, " Drained: "), 1);
     world_done(w);
 }
