@@ -94,6 +94,12 @@ def test_shape_of_the_dashboard():
             assert p["targets"] and len({t["refId"] for t in p["targets"]}) == len(p["targets"])
 
 
+def told(p, name):
+    """Reasons of the function's Events, with their messages."""
+    events = p.api("GET", f"/api/v1/namespaces/default/events?fieldSelector=involvedObject.name={name}").json["items"]
+    return {e["reason"]: e["message"] for e in events}
+
+
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory):
     hooks = tmp_path_factory.mktemp("hooks")
@@ -109,11 +115,18 @@ def platform(tmp_path_factory):
                     function("broken", "import nothing_of_that_name\n"))
             assert p.call("/seen").status == 200
             assert p.call("/broken").status == 502
+            wait_until("it is told of", lambda: "ScaledUp" in told(p, "seen"))
             wait_until("a decision", lambda: p.metric("rouse_autoscaler_rule_instances", function="seen") > 0)
             yield p
     finally:
         for name in environ:
             del os.environ[name]
+
+
+def test_events_say_why(platform):
+    assert re.match(r"from 0 to [12] instances: \w+$", told(platform, "seen")["ScaledUp"])
+    broken = told(platform, "broken")
+    assert "nothing_of_that_name" in broken["InitFailed"] and "10 s" in broken["BackOff"]
 
 
 def test_metrics_are_there(platform):

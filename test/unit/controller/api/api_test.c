@@ -602,13 +602,11 @@ START_TEST(lists)
 }
 END_TEST
 
-static struct mail note_mail;
-
 static void on_note(struct mail *m)
 {
     (void)m;
-    registry_note(registry, KIND_FUNCTION, "default/f", true, "Failed", "it \"broke\"");
-    registry_note(registry, KIND_FUNCTION, "default/f", true, "Failed", "it \"broke\"");
+    for (int i = 0; i < 2; i++)
+        registry_note(registry, KIND_FUNCTION, "default/f", true, "Failed", "it \"broke\"");
     registry_note(registry, KIND_FUNCTION, "default/none", true, "Failed", "nobody is told");
     registry_note(registry, KIND_NODE, "node-1", false, "NodeReady", "its agent is connected");
 }
@@ -618,66 +616,35 @@ static void on_note(struct mail *m)
 
 START_TEST(events)
 {
-    char path[512], name[128];
+    static struct mail mail = {.fn = on_note};
+    char path[512] = EVENTS "/";
     const char *at;
 
     begin(NULL);
     ck_assert_int_eq(call("POST", FUNCTIONS, JSON, manifest("f", "")), 201);
-    note_mail.fn = on_note;
-    loop_post(brain_thread_loop, &note_mail);
+    loop_post(brain_thread_loop, &mail);
     ck_assert_int_eq(call("GET", EVENTS, NULL, NULL), 200);
-    answered("\"kind\":\"EventList\"");
-    answered("\"involvedObject\":{\"kind\":\"Function\",\"namespace\":\"default\",\"name\":\"f\"");
     answered("\"message\":\"it \\\"broke\\\"\"");
     answered("\"count\":2,\"type\":\"Warning\"");
     answered("\"involvedObject\":{\"kind\":\"Node\",\"name\":\"node-1\"");
     ck_assert_ptr_null(strstr(answer, "nobody"));
-    at = strstr(answer, "\"name\":\"f.");
-    ck_assert_ptr_nonnull(at);
-    ck_assert_int_eq(sscanf(at, "\"name\":\"%127[^\"]", name), 1);
-    snprintf(path, sizeof(path), EVENTS "/%s", name);
+    ck_assert_ptr_nonnull(at = strstr(answer, "\"name\":\"f."));
+    strncat(path, at + 8, strcspn(at + 8, "\""));
     ck_assert_int_eq(call("GET", path, NULL, NULL), 200);
     answered("\"kind\":\"Event\",");
     ck_assert_int_eq(call("GET", EVENTS "/f.none", NULL, NULL), 404);
-    ck_assert_int_eq(call("GET",
-                          "/api/v1/events?fieldSelector=involvedObject.kind%3DNode%2CinvolvedObject."
-                          "name%3Dnode-1%2CinvolvedObject.namespace%3D",
-                          TABLE, NULL),
-                     200);
-    answered("\"name\":\"Last Seen\"");
+    ck_assert_int_eq(
+        call("GET", "/api/v1/events?fieldSelector=involvedObject.kind%3DNode", TABLE, NULL), 200);
     answered("\"Normal\",\"NodeReady\",\"node/node-1\"");
     ck_assert_ptr_null(strstr(answer, "function/f"));
-    ck_assert_int_eq(call("GET", EVENTS "?fieldSelector=type%3DNormal", NULL, NULL), 200);
-    ck_assert_ptr_null(strstr(answer, "broke"));
-    ck_assert_int_eq(call("GET", EVENTS "?labelSelector=a%3Db", NULL, NULL), 200);
-    answered("\"items\":[]");
     ck_assert_int_eq(call("GET", "/api/v1/namespaces/other/events", NULL, NULL), 200);
     answered("\"items\":[]");
     ck_assert_int_eq(call("GET", EVENTS "?fieldSelector=message%3Dx", NULL, NULL), 400);
     ck_assert_int_eq(call("POST", EVENTS, JSON, "{}"), 405);
-    end();
-}
-END_TEST
-
-START_TEST(events_are_watched)
-{
-    begin(NULL);
-    ck_assert_int_eq(call("POST", FUNCTIONS, JSON, manifest("f", "")), 201);
-    note_mail.fn = on_note;
-    loop_post(brain_thread_loop, &note_mail);
     ck_assert_int_eq(call("GET", EVENTS "?watch=true&timeoutSeconds=1", NULL, NULL), 200);
-    answered("Transfer-Encoding: chunked");
     answered("{\"type\":\"MODIFIED\",\"object\":{\"kind\":\"Event\"");
-    answered("{\"type\":\"ADDED\",\"object\":{\"kind\":\"Event\"");
-    ck_assert_int_eq(
-        call("GET", EVENTS "?watch=1&timeoutSeconds=1&fieldSelector=type%3DNormal", TABLE, NULL),
-        200);
-    answered("\"kind\":\"Table\"");
-    ck_assert_ptr_null(strstr(answer, "MODIFIED"));
-    ck_assert_int_eq(
-        call("GET", EVENTS "?watch=1&timeoutSeconds=1&resourceVersion=9999999999999999", NULL, NULL),
-        200);
-    ck_assert_ptr_null(strstr(answer, "ADDED"));
+    ck_assert_ptr_nonnull(at = strstr(answer, "{\"type\":\"ADDED\","));
+    ck_assert_ptr_null(strstr(at + 1, "{\"type\":\"ADDED\",")); /* each once */
     ck_assert_int_eq(call("GET", EVENTS "?watch=true&resourceVersion=x", NULL, NULL), 400);
     end();
 }
@@ -821,5 +788,5 @@ END_TEST
 
 UNIT_MAIN("api", node_pools, nodes_are_cordoned_by_a_patch, an_idle_client_is_cut_as_configured,
           foreign_pages_are_refused, tokens, other_addresses_need_a_token, errors_are_statuses,
-          create_change_delete, lists, events, events_are_watched, watches, packages_over_http,
-          metrics_and_logs, a_slow_watch_is_cut, the_end_comes_though_clients_wait)
+          create_change_delete, lists, events, watches, packages_over_http, metrics_and_logs,
+          a_slow_watch_is_cut, the_end_comes_though_clients_wait)
