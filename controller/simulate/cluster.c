@@ -38,19 +38,17 @@ void cluster_tell(struct cluster *c, const struct sim_node *n, const AgentMessag
     c->touched = true;
 }
 
-/* As long as it has something to decide now. */
 static void decide(struct cluster *c)
 {
-    c->touched = false;
-    do {
-        struct actions out = {0};
-        uint64_t since = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+    struct actions out = {0};
+    uint64_t since = clock_ns(CLOCK_THREAD_CPUTIME_ID);
 
-        core_turn(c->core, c->now, &out);
-        c->out->core_ns += clock_ns(CLOCK_THREAD_CPUTIME_ID) - since;
-        c->out->turns++;
-        cluster_carry_out(c, &out);
-    } while (core_due(c->core) <= c->now);
+    c->touched = false;
+    core_turn(c->core, c->now, &out);
+    c->out->core_ns += clock_ns(CLOCK_THREAD_CPUTIME_ID) - since;
+    c->out->turns++;
+    c->next_turn = c->now + c->config.turn;
+    cluster_carry_out(c, &out);
 }
 
 /* ---- making */
@@ -180,36 +178,39 @@ static void happens(struct cluster *c, const struct event *e)
     }
 }
 
+/* When it decides next: at once, unless it has a turn's time to go. */
+static uint64_t turn_due(const struct cluster *c)
+{
+    uint64_t due = c->touched ? c->now : core_due(c->core);
+
+    return due < c->next_turn ? c->next_turn : due;
+}
+
 static void run(struct cluster *c, struct trace *t)
 {
     uint64_t end = CLUSTER_BEGIN + c->config.end;
     struct trace_call next;
 
     trace_next(t, &next);
-    while (c->now < end) {
-        uint64_t call = CLUSTER_BEGIN + next.at, at = UINT64_MAX, due = core_due(c->core);
+    for (;;) {
+        uint64_t call = CLUSTER_BEGIN + next.at, event = UINT64_MAX, due = turn_due(c), at;
 
-        events_first(&c->events, &at);
-        at = due < at ? due : at;
-        if (call < at) {
-            at = call;
-            if (at >= end)
-                break;
-            c->now = at;
+        events_first(&c->events, &event);
+        at = due < call ? due : call;
+        at = event < at ? event : at;
+        if (at >= end)
+            break;
+        c->now = at > c->now ? at : c->now;
+        if (at == event) {
+            struct event e = events_pop(&c->events);
+
+            happens(c, &e);
+        } else if (at == due) {
+            decide(c);
+        } else {
             call_arrives(c, &next);
             trace_next(t, &next);
-        } else {
-            if (at >= end)
-                break;
-            c->now = at > c->now ? at : c->now;
-            for (uint64_t first; events_first(&c->events, &first) && first <= c->now;) {
-                struct event e = events_pop(&c->events);
-
-                happens(c, &e);
-            }
         }
-        if (c->touched || due <= c->now)
-            decide(c);
     }
     c->now = end;
 }

@@ -23,6 +23,7 @@ struct cluster_config {
     bool predictive;
     uint64_t start; /* ns: sandbox and runtime, the median; deviation 0.4 of its logarithm */
     uint64_t init;  /* ns: the same of the function's own initialisation; deviation 1.0; 0: none */
+    uint64_t turn;  /* ns between two decisions, at least: what comes meanwhile is one turn's */
     uint64_t end;   /* ns of the trace */
 };
 

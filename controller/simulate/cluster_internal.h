@@ -77,7 +77,7 @@ struct cluster {
     struct core *core;
     struct draw draw;
     struct events events;
-    uint64_t now, next_slot, next_ticket, incarnation;
+    uint64_t now, next_turn, next_slot, next_ticket, incarnation;
     bool touched; /* the core has something to decide */
     bool ack_due;
     struct sim_node **nodes; /* all there ever were; the first is the entry */

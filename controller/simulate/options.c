@@ -39,6 +39,8 @@ const char simulate_help[] =
     "  --idle-timeout DURATION  spec.scaling.idleTimeout (60s)\n"
     "  --start DURATION         until a runtime is there, the median (3ms)\n"
     "  --init DURATION          until the function's code is loaded, the median (100ms)\n"
+    "  --turn DURATION          between two decisions, at least, as of a controller that is busy: what comes\n"
+    "                           meanwhile is decided together; for very many functions and nodes (0s)\n"
     "  --only NAME              one row: rouse, predictive (the same with\n"
     "                           spec.scaling.predictive), knative, hpa, keepalive\n"
     "\n"
@@ -127,6 +129,7 @@ int simulate_options_parse(int argc, char **argv, struct simulate_options *o)
                                  {"--idle-timeout", DURATION, &o->idle_timeout, 0, TIME_MAX},
                                  {"--start", DURATION, &o->start, 0, TIME_MAX},
                                  {"--init", DURATION, &o->init, 0, TIME_MAX},
+        {"--turn", DURATION, &o->turn, 0, NS_PER_S},
                                  {"--invocations", TEXT, &o->invocations, 0, 0},
                                  {"--durations", TEXT, &o->durations, 0, 0},
                                  {"--memory", TEXT, &o->app_memory, 0, 0},

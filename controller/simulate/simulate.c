@@ -66,6 +66,7 @@ static int run_cluster(const struct simulate_options *o, bool predictive, struct
                                      .predictive = predictive,
                                      .start = o->start,
                                      .init = o->init,
+                                     .turn = o->turn,
                                      .end = o->time};
 
     return cluster_run(&c, t, ret);
