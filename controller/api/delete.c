@@ -1,5 +1,5 @@
 /* delete.c - DELETE of one object or of a collection: each is marked, unrouted by the core, then
- * erased. */
+ * erased. Of a node that is gone, which is forgotten at once. */
 #include "api/api_internal.h"
 
 #include "base/cleanup.h"
@@ -82,6 +82,15 @@ static void on_marked(struct access_request *q)
     request_release(r);
 }
 
+/* A node is the core's: it goes at once, or not as long as its agent is connected. */
+static void forget_node(struct request *r, bool dry_run)
+{
+    r->access =
+        (struct access_request){.verb = ACCESS_NODE_DELETE, .kind = KIND_NODE, .dry_run = dry_run};
+    request_key(r);
+    request_ask(r, on_marked);
+}
+
 static void on_found(struct access_request *q)
 {
     struct request *r = request_of(q);
@@ -92,7 +101,9 @@ static void on_found(struct access_request *q)
     if (!o)
         failure_not_found(&f, r->kind->plural, r->api->schema->group, r->name);
     else if (check_preconditions(r, o, &f) == 0) {
-        if (d->dry_run || o->content->deleting)
+        if (r->kind->kind == KIND_NODE)
+            forget_node(r, d->dry_run);
+        else if (d->dry_run || o->content->deleting)
             respond_object(r, 200, o, NULL);
         else
             mark(r, o, on_marked, &f);

@@ -17,7 +17,7 @@ static const char *verbs_of(const struct schema_kind *k)
 {
     return k->writable ? "[\"create\",\"delete\",\"deletecollection\",\"get\",\"list\",\"patch\","
                          "\"update\",\"watch\"]"
-           : k->kind == KIND_NODE ? "[\"get\",\"list\",\"patch\",\"watch\"]"
+           : k->kind == KIND_NODE ? "[\"delete\",\"get\",\"list\",\"patch\",\"watch\"]"
                                   : "[\"get\",\"list\",\"watch\"]";
 }
 

@@ -314,6 +314,12 @@ int failure_of_write(struct failure *f, const struct request *r, const char *nam
         return failure_conflict(f, plural, group, name);
     if (q->error == -ENOENT)
         return failure_not_found(f, plural, group, name);
+    if (q->error == -EBUSY)
+        return failure_set(
+            f, 409, "Conflict",
+            "the agent of %s \"%s\" is connected: drain it (rouse drain %s), stop its agent, "
+            "then delete it; a NodePool's node goes by the pool",
+            plural, name, name);
     return failure_errno(f, q->error, q->message);
 }
 

@@ -164,6 +164,8 @@ static void resource(struct request *r)
     else if (r->kind->kind == KIND_NODE && strcmp(r->verb, "patch") == 0 && r->name &&
              r->sub == SUB_NONE)
         node_write_begin(r);
+    else if (r->kind->kind == KIND_NODE && strcmp(r->verb, "delete") == 0 && r->sub == SUB_NONE)
+        delete_begin(r);
     else if (reads || !r->kind->writable || r->sub == SUB_LOG || (r->kind->namespaced && !r->ns))
         not_allowed(r);
     else if (strcmp(r->verb, "delete") == 0 || strcmp(r->verb, "deletecollection") == 0)

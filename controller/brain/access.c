@@ -91,6 +91,9 @@ static void on_request(struct mail *m)
     case ACCESS_NOTES:
         notes(r, q);
         return;
+    case ACCESS_NODE_DELETE:
+        registry_node_delete(r, q);
+        return;
     case ACCESS_STATUS:
         set_status(r, q);
         return;

@@ -16,6 +16,7 @@ enum access_verb {
     ACCESS_LIST,
     ACCESS_WRITE,  /* create and update, and the mark that begins a deletion */
     ACCESS_NODE,   /* what users want of a node */
+    ACCESS_NODE_DELETE,
     ACCESS_NOTES,  /* what happened (notes.h) */
     ACCESS_STATUS, /* replaces a function's status until the core says otherwise */
 };
@@ -24,7 +25,8 @@ struct access_request {
     enum access_verb verb;
     enum object_kind kind;
     struct node_wanted node; /* NODE */
-    char key[320];           /* GET, STATUS, NODE: "ns/name" or "name"; WRITE: that of content */
+    bool dry_run;            /* NODE_DELETE: only whether it may go */
+    char key[320];           /* GET, STATUS, NODE*: "ns/name" or "name"; WRITE: that of content */
     char ns[64];             /* LIST, NOTES: one namespace; "": all */
     uint64_t after;          /* NOTES: later than this rv; 0: all */
     struct content *content; /* WRITE: a reference, given back with the reply */
@@ -32,11 +34,11 @@ struct access_request {
     char *status;            /* STATUS: malloc'd JSON, freed with the reply */
     struct loop *caller;
     void (*on_reply)(struct access_request *q);
-    /* the answer. ENOENT: absent; EEXIST: there already; EAGAIN: changed since `stored`; or the
-     * store's error. */
+    /* the answer. ENOENT: absent; EEXIST: there already; EAGAIN: changed since `stored`; EBUSY: a node whose
+     * agent is connected; or the store's error. */
     int error;
     char message[160];
-    struct object *object; /* GET, WRITE, NODE, STATUS (and EEXIST: what is there); a reference for the caller */
+    struct object *object; /* GET, WRITE, NODE*, STATUS (and EEXIST: what is there); a reference for the caller */
     struct object **items; /* LIST, sorted by key; references */
     struct note **notes;   /* NOTES, the oldest first; references */
     size_t count;

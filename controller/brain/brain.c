@@ -153,6 +153,15 @@ static void on_node(void *user, const char *name, const struct node_wanted *w)
     brain_touch(b);
 }
 
+static int on_node_delete(void *user, const char *name, bool dry_run)
+{
+    struct brain *b = user;
+    int r = core_node_delete(b->core, loop_now(b->loop), name, dry_run, &b->actions);
+
+    brain_touch(b);
+    return r;
+}
+
 static void on_external(void *user, const struct prometheus_answer *a)
 {
     struct brain *b = user;
@@ -209,9 +218,11 @@ int brain_new(const struct brain_config *c, struct registry *r, struct brain **r
     b->registry = r;
     b->turn.fn = on_turn;
     b->timer.fn = on_timer;
-    registry_observe(
-        r, &(struct registry_observer){
-               .on_function = on_function, .on_pool = on_pool, .on_node = on_node, .user = b});
+    registry_observe(r, &(struct registry_observer){.on_function = on_function,
+                                                    .on_pool = on_pool,
+                                                    .on_node = on_node,
+                                                    .on_node_delete = on_node_delete,
+                                                    .user = b});
     *ret = b;
     return 0;
 }

@@ -37,6 +37,10 @@ void core_function(struct core *c, uint64_t now, struct function *old, struct fu
 /* By the node's name; remembered for one that is not there. */
 void core_node(struct core *c, uint64_t now, const char *name, const struct node_wanted *w,
                struct actions *out);
+/* Forgets a node whose agent is not connected, and what it had. -ENOENT: there is none; -EBUSY: it is connected.
+ * `dry_run`: only says which. */
+int core_node_delete(struct core *c, uint64_t now, const char *name, bool dry_run,
+                     struct actions *out);
 /* As registry_observer.on_pool. */
 void core_pool(struct core *c, uint64_t now, struct pool_spec *old, struct pool_spec *spec,
                struct actions *out);

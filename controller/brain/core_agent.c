@@ -329,6 +329,25 @@ static void forget(struct core *c, struct node *n)
     nodes_forget(c->nodes, n);
 }
 
+int core_node_delete(struct core *c, uint64_t now, const char *name, bool dry_run, struct actions *out)
+{
+    struct node *n = nodes_find(c->nodes, name);
+
+    if (!n)
+        return -ENOENT;
+    if (n->state == NODE_READY)
+        return -EBUSY;
+    if (dry_run)
+        return 0;
+    c->now = now;
+    c->out = out;
+    core_log(c, false, "node %s is deleted", n->name);
+    if (n->state == NODE_NOT_READY)
+        node_lost(c, n, "its node is deleted");
+    forget(c, n);
+    return 0;
+}
+
 /* Rather this controller is cut off than most nodes are gone: the Cluster Autoscaler's rule. */
 static bool too_many_silent(const struct core *c)
 {
@@ -382,7 +401,8 @@ void agents_tick(struct core *c)
         }
         if (n->state == NODE_NOT_READY && silent >= lease(c)) {
             node_lost(c, n, "its node is silent");
-        } else if (n->state == NODE_LOST && silent >= FORGET_NODE_NS && list_empty(&n->instances)) {
+        } else if (n->state == NODE_LOST && (n->machine_gone || silent >= FORGET_NODE_NS) &&
+                   list_empty(&n->instances)) {
             forget(c, n);
             k--;
         }
@@ -398,7 +418,7 @@ uint64_t agents_due(const struct core *c)
     for (size_t k = 0; k < nodes_count(c->nodes); k++) {
         const struct node *n = nodes_at(c->nodes, k);
         uint64_t due = n->state == NODE_READY  ? 0
-                       : n->state == NODE_LOST ? n->since_ns + FORGET_NODE_NS
+                       : n->state == NODE_LOST ? n->since_ns + (n->machine_gone ? 0 : FORGET_NODE_NS)
                        : !n->suspected         ? n->since_ns + SUSPECT_NS
                                                : n->since_ns + lease(c);
 

@@ -15,6 +15,7 @@
  *   core_room.c       who makes way when all is full
  *   core_drain.c      cordon and drain
  *   core_pool.c       node pools
+ *   core_kind.c       which of them no node can tell apart
  *   core_sync.c       Desired, Routes, SlotWanted
  *   core_spread.c     which nodes are told of the routes when
  *   core_publish.c    objects for the API
@@ -380,6 +381,10 @@ void agents_tick(struct core *c); /* leases */
 uint64_t agents_due(const struct core *c);
 
 void node_lost(struct core *c, struct node *n, const char *why);
+
+/* ---- core_kind.c: `kinds` is a map that is empty at first. */
+bool kind_is_new(struct map *kinds, const struct revision *r);
+void kinds_done(struct map *kinds);
 
 /* ---- core_pool.c */
 void pools_turn(struct core *c);

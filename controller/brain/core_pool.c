@@ -111,9 +111,11 @@ static const struct pool_need *needs_of(void *user, size_t node, size_t *ret_cou
     return v->needs;
 }
 
+/* One of each kind: what can start one of them can start the others, too, one at a time. */
 static const struct pool_need *starts(void *user, size_t *ret_count)
 {
     struct view *v = user;
+    struct map kinds = {0};
 
     if (!v->starts_made) {
         map_for_each(n, &v->core->functions)
@@ -121,9 +123,11 @@ static const struct pool_need *starts(void *user, size_t *ret_count)
             const struct fn *f = map_entry(n, struct fn, node);
 
             /* One that runs has its room, here or where it is moved to. */
-            if (fn_live(f) && !revision_tally(v->core, f->active).counted)
+            if (fn_live(f) && !revision_tally(v->core, f->active).counted &&
+                kind_is_new(&kinds, f->latest))
                 *more(&v->starts, &v->starts_count, &v->starts_capacity) = need_of(f->latest, 1);
         }
+        kinds_done(&kinds);
     }
     v->starts_made = true;
     *ret_count = v->starts_count;
@@ -243,6 +247,8 @@ static void carry_out(struct core *c, const struct pool_wish *w)
         a = actions_add(c->out, ACTION_FINALIZE);
         a->stored.kind = KIND_NODE_POOL;
         a->stored.key = actions_strdup(c->out, w->pool->name);
+        if (w->why[0])
+            core_log(c, true, "pool %s is given up: %s", w->pool->name, w->why);
         return;
     }
     note_pool(c, w->pool->name, false, notes[w->verb], "node %s %s: %s", w->node, did[w->verb],
@@ -321,7 +327,7 @@ static void removed(struct core *c, const char *name)
     if (!n)
         return;
     node_drain(c, n, NODE_HELD_BY_POOL, false);
-    n->leaving = true;
+    n->leaving = n->machine_gone = true;
     node_moved(n);
     if (n->state == NODE_NOT_READY)
         node_lost(c, n, "its pool has removed its node");

@@ -50,6 +50,9 @@ struct registry_observer {
     void (*on_pool)(void *user, struct pool_spec *old, struct pool_spec *now);
     /* After the commit, and at the start for each that is stored; may be NULL. */
     void (*on_node)(void *user, const char *name, const struct node_wanted *w);
+    /* A node is to be forgotten, and is unpublished if that is so. 0; -EBUSY: its agent is connected; -ENOENT.
+     * `dry_run`: only asked. May be NULL: no node goes. */
+    int (*on_node_delete)(void *user, const char *name, bool dry_run);
 };
 void registry_observe(struct registry *r, const struct registry_observer *o); /* replays what is there */
 

@@ -84,6 +84,7 @@ void registry_answer(struct access_request *q, int error, const char *message);
 
 /* registry_node.c */
 void registry_node_write(struct registry *r, struct access_request *q);
+void registry_node_delete(struct registry *r, struct access_request *q);
 int registry_node_load(struct registry *r, const struct store_row *row);
 void registry_node_observe(struct registry *r); /* tells the observer of all that are stored */
 static inline bool node_wanted_any(const struct node_wanted *w)

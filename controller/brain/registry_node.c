@@ -1,7 +1,8 @@
 /* registry_node.c - what users want of nodes: the one part of a published object that is stored.
  *
  * The object is the core's. A row says by the node's name that it is cordoned
- * or drained, is there while one of them is so, and outlives the node. */
+ * or drained, is there while one of them is so, and outlives the node, unless
+ * that is deleted. */
 #include "brain/registry_internal.h"
 
 #include "base/cleanup.h"
@@ -83,7 +84,7 @@ static void on_stored(struct store_write *w)
     if (!w->error) {
         e->wanted = q->node;
         tell(r, e);
-        if (e->object) {
+        if (e->object && !q->object) {
             show(r, e);
             q->object = object_ref(e->object);
         }
@@ -92,14 +93,8 @@ static void on_stored(struct store_write *w)
     registry_entry_drop(e);
 }
 
-void registry_node_write(struct registry *r, struct access_request *q)
+static void store_wanted(struct registry *r, struct entry *e, struct access_request *q)
 {
-    struct entry *e = registry_entry(r, KIND_NODE, q->key);
-
-    if (!e || !e->object || e->writing) { /* two at once: the second asks again */
-        registry_answer(q, e && e->object ? -EAGAIN : -ENOENT, NULL);
-        return;
-    }
     q->status = malloc(NODE_SPEC_TEXT);
     if (!q->status) {
         registry_answer(q, -ENOMEM, "out of memory");
@@ -116,4 +111,41 @@ void registry_node_write(struct registry *r, struct access_request *q)
                                     .reply = r->loop,
                                     .on_done = on_stored};
     store_submit(r->store, &q->write);
+}
+
+void registry_node_write(struct registry *r, struct access_request *q)
+{
+    struct entry *e = registry_entry(r, KIND_NODE, q->key);
+
+    if (!e || !e->object || e->writing) { /* two at once: the second asks again */
+        registry_answer(q, e && e->object ? -EAGAIN : -ENOENT, NULL);
+        return;
+    }
+    store_wanted(r, e, q);
+}
+
+/* What was wanted of it goes with it. The core unpublishes it in a moment; whoever asked sees it gone at once. */
+void registry_node_delete(struct registry *r, struct access_request *q)
+{
+    struct entry *e = registry_entry(r, KIND_NODE, q->key);
+    struct object *o = e ? object_ref(e->object) : NULL;
+    int error = !o           ? -ENOENT
+                : e->writing ? -EAGAIN
+                : !r->observer.on_node_delete
+                    ? -EBUSY
+                    : r->observer.on_node_delete(r->observer.user, q->key, q->dry_run);
+
+    if (error < 0) {
+        object_unref(o);
+        registry_answer(q, error, NULL);
+        return;
+    }
+    q->object = o;
+    q->node = (struct node_wanted){0};
+    if (q->dry_run) {
+        registry_answer(q, 0, NULL);
+        return;
+    }
+    store_wanted(r, e, q); /* which keeps the entry */
+    registry_unpublish(r, KIND_NODE, NULL, q->key);
 }

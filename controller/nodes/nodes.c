@@ -254,7 +254,7 @@ int nodes_hello(struct nodes *t, uint64_t peer, const Rouse__Control__V1__Hello 
         return -ENOMEM;
     }
     n->incarnation = h->incarnation;
-    n->leaving = false;
+    n->leaving = n->machine_gone = false;
     strcpy(n->version, h->version);
     strcpy(n->gateway_address, h->gateway_address);
     strcpy(n->peer_address, h->peer_address);

@@ -39,6 +39,7 @@ struct node {
     uint64_t leaving_memory, leaving_cpu; /* the part of it that is about to be given back */
     unsigned cordoned, draining;          /* by whom: bits of enum node_holder */
     bool leaving;                         /* its agent said that it ends */
+    bool machine_gone;                    /* its pool has removed it: nobody waits for it */
     enum node_state state;
     uint64_t since_ns; /* in this state */
     /* the core's */

@@ -288,6 +288,12 @@ static void on_delete(struct pools *p, struct pool *q, struct member *m,
         p->no_removal_until = until;
 }
 
+/* Its program, or the controller's flag for it, is gone: nobody was asked. */
+static bool is_no_provider(int error)
+{
+    return error == -ENOENT || error == -EACCES || error == -ENOTDIR || error == -ENOTSUP;
+}
+
 void pools_answer(struct pools *p, const struct pool_answer *a, uint64_t now)
 {
     struct pool *q = find(p, a->pool);
@@ -296,6 +302,10 @@ void pools_answer(struct pools *p, const struct pool_answer *a, uint64_t now)
     if (!q)
         return;
     pools_poke(p);
+    if (!is_no_provider(a->error))
+        q->provider_lost = 0;
+    else if (!q->provider_lost)
+        q->provider_lost = now;
     if (a->verb == POOL_LIST)
         on_list(p, q, a, now);
     else if (m && m->pool == q && a->verb == POOL_CREATE)

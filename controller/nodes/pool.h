@@ -63,7 +63,7 @@ enum pool_verb {
     POOL_LIST,
     POOL_DRAIN, /* cordon it and move what it has */
     POOL_OPEN,  /* no longer */
-    POOL_GONE,  /* the marked pool has no node left */
+    POOL_GONE,  /* the marked pool has no node left, or, with a reason, no provider */
 };
 struct pool_wish {
     enum pool_verb verb;

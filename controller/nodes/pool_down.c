@@ -5,6 +5,9 @@
 
 #include <stdlib.h>
 
+/* A deleted pool waits so long for its provider to be there again. */
+#define PROVIDER_LOST_NS (60ull * 1000 * 1000 * 1000)
+
 static uint32_t draining(const struct pools *p)
 {
     uint32_t n = 0;
@@ -216,6 +219,20 @@ static void choose(struct pools *p, struct pool_input *in, uint64_t now, bool ad
     free(all);
 }
 
+/* There is nobody who could take its nodes away: they are nodes of no pool. */
+static void abandon(struct pool *q, struct pool_wishes *out)
+{
+    list_for_each(it, &q->members)
+    {
+        const struct member *m = list_entry(it, struct member, link);
+
+        if (m->state == MEMBER_DRAINING || m->state == MEMBER_DELETING)
+            wish(out, POOL_OPEN, q, m->name, "its pool has no provider any more");
+    }
+    wish(out, POOL_GONE, q, "",
+         "it has no provider any more; whatever machines it made are still there");
+}
+
 static void end_deleted(struct pools *p, uint64_t now, struct pool_wishes *out)
 {
     list_for_each(it, &p->all)
@@ -233,6 +250,8 @@ static void end_deleted(struct pools *p, uint64_t now, struct pool_wishes *out)
         }
         if (q->listed && list_empty(&q->members))
             wish(out, POOL_GONE, q, "", "");
+        else if (q->provider_lost && now - q->provider_lost >= PROVIDER_LOST_NS)
+            abandon(q, out);
     }
 }
 

@@ -23,7 +23,8 @@ struct pool {
     struct list link;
     struct pool_spec *spec;
     struct list members;
-    bool listed, listing; /* the provider has told of its nodes; is being asked */
+    bool listed, listing;   /* the provider has told of its nodes; is being asked */
+    uint64_t provider_lost; /* since when there is no provider to ask; 0: there is one */
     uint64_t list_asked, list_due;
     uint64_t backoff_ns, backoff_until, failed_at; /* 0: no failure that counts */
     uint64_t high_since;

@@ -129,7 +129,7 @@ int simulate_options_parse(int argc, char **argv, struct simulate_options *o)
                                  {"--idle-timeout", DURATION, &o->idle_timeout, 0, TIME_MAX},
                                  {"--start", DURATION, &o->start, 0, TIME_MAX},
                                  {"--init", DURATION, &o->init, 0, TIME_MAX},
-        {"--turn", DURATION, &o->turn, 0, NS_PER_S},
+                                 {"--turn", DURATION, &o->turn, 0, NS_PER_S},
                                  {"--invocations", TEXT, &o->invocations, 0, 0},
                                  {"--durations", TEXT, &o->durations, 0, 0},
                                  {"--memory", TEXT, &o->app_memory, 0, 0},

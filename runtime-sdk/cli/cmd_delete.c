@@ -106,7 +106,7 @@ static int run_delete(const struct command *c, int argc, char **argv)
         return r;
     if (file)
         return delete_file(&s, file, wait, seconds, ignore);
-    /* As in kubectl, the word "function" may stand before the names. */
+    /* As in kubectl, a word for the kind may stand before the names. */
     if (args.count > 1 && resource_find(args.positional[0]))
         resource = resource_find(args.positional[first++]);
     for (size_t i = first; i < args.count; i++) {
@@ -121,10 +121,11 @@ static int run_delete(const struct command *c, int argc, char **argv)
 
 const struct command command_delete = {
     "delete", "delete functions and wait until they are gone",
-    "Usage: rouse delete NAME... | -f FILE\n"
+    "Usage: rouse delete [KIND] NAME... | -f FILE\n"
     "\n"
     "Deletes functions. Requests that run are finished; when the command returns, the path answers "
     "404.\n"
+    "Of other kinds: a nodepool, with its nodes; a node that is gone (one whose agent is connected is refused).\n"
     "\n"
     "  -f, --filename FILE   delete what this file applies; - is stdin\n"
     "  --wait=false          return at once\n"
@@ -134,5 +135,6 @@ const struct command command_delete = {
     "Examples:\n"
     "  rouse delete hello\n"
     "  rouse delete -f deploy/examples/hello.yaml\n"
+    "  rouse delete node node-3\n"
     "  rouse delete hello world --ignore-not-found\n",
     run_delete};

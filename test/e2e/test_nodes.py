@@ -63,6 +63,19 @@ def test_kubectl_patches_a_node(cluster, tmp_path):
         assert node(cluster, "node-3")["spec"]["unschedulable"] is (value == "true")
 
 
+def test_a_node_that_is_gone_is_deleted(cluster):
+    refused = cluster.rouse("delete", "node", "node-3", check=False)
+    assert refused.returncode and "rouse drain node-3" in refused.stderr, refused
+    cluster.rouse("cordon", "node-3")
+    cluster_cmd(cluster, "kill", "node-3")
+    wait_until("its end is seen", lambda: nodes_ready(cluster) == 2, seconds=20)
+    assert cluster.rouse("delete", "node", "node-3").stdout == 'node.rouse.dev "node-3" deleted\n'
+    assert cluster.api("GET", "/apis/rouse.dev/v1/nodes/node-3").status == 404
+    cluster_cmd(cluster, "start", "node-3")
+    wait_until("it is back", lambda: nodes_ready(cluster) == 3, seconds=30)
+    assert node(cluster, "node-3")["spec"]["unschedulable"] is False
+
+
 def test_a_function_runs_where_it_asks_to(cluster):
     here = {"nodeSelector": {"rouse.dev/node": "node-3"}}
     cluster.apply(function("there", "def handler(e, c):\n    return 'there'\n", path="/there", placement=here))

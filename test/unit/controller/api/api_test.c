@@ -107,6 +107,14 @@ static void on_node(void *user, const char *name, const struct node_wanted *w)
     node_wanted = w->unschedulable + 2 * w->drain;
 }
 
+static int on_node_delete(void *user, const char *name, bool dry_run)
+{
+    (void)user;
+    (void)name;
+    (void)dry_run;
+    return node_wanted ? 0 : -EBUSY;
+}
+
 static void *run_brain(void *arg)
 {
     (void)arg;
@@ -151,7 +159,8 @@ static void begin(const char *token)
     registry_attach(registry, brain_thread_loop);
     registry_publish(registry, KIND_NODE, NULL, "node-1", "{\"zone\":\"a\"}",
                      "{\"unschedulable\":false,\"drain\":false}", "{\"state\":\"Ready\"}", NULL);
-    registry_observe(registry, &(struct registry_observer){on_function, NULL, on_pool, on_node});
+    registry_observe(
+        registry, &(struct registry_observer){on_function, NULL, on_pool, on_node, on_node_delete});
     c.registry = registry;
     c.store = store;
     c.packages = packages;
@@ -346,7 +355,8 @@ START_TEST(errors_are_statuses)
     ck_assert_int_eq(call("PATCH", FUNCTIONS "/x", MERGE, "{}"), 404);
     ck_assert_int_eq(call("DELETE", FUNCTIONS "/x", NULL, NULL), 404);
     ck_assert_int_eq(call("PUT", FUNCTIONS, JSON, "{}"), 405);
-    ck_assert_int_eq(call("DELETE", "/apis/rouse.dev/v1/nodes/n", NULL, NULL), 405);
+    ck_assert_int_eq(call("DELETE", "/apis/rouse.dev/v1/namespaces/default/revisions/n", NULL, NULL),
+                     405);
     answered("\"reason\":\"MethodNotAllowed\"");
     ck_assert_int_eq(call("POST", "/apis/rouse.dev/v1/namespaces/default/instances", JSON, "{}"),
                      405);
@@ -560,8 +570,31 @@ START_TEST(nodes_are_cordoned_by_a_patch)
     ck_assert_int_eq(call("PATCH", NODE, MERGE, "{"), 400);
     ck_assert_int_eq(call("PATCH", NODE "x", MERGE, "{\"spec\":{\"drain\":true}}"), 404);
     ck_assert_int_eq(call("PUT", NODE, JSON, "{}"), 405);
-    ck_assert_int_eq(call("DELETE", NODE, NULL, NULL), 405);
     ck_assert_int_eq(node_wanted, 3);
+    end();
+}
+END_TEST
+
+/* "node-1" is the one whose agent is gone once it is cordoned (on_node_delete()). */
+START_TEST(a_node_is_deleted_when_its_agent_is_gone)
+{
+    begin(NULL);
+    ck_assert_int_eq(call("DELETE", NODE, NULL, NULL), 409);
+    answered("rouse drain node-1");
+    ck_assert_int_eq(call("DELETE", NODE "?dryRun=All", NULL, NULL), 409);
+    ck_assert_int_eq(call("DELETE", NODE "x", NULL, NULL), 404);
+    ck_assert_int_eq(call("DELETE", "/apis/rouse.dev/v1/nodes", NULL, NULL), 405);
+    ck_assert_int_eq(call("PATCH", NODE, MERGE, "{\"spec\":{\"unschedulable\":true}}"), 200);
+    ck_assert_int_eq(call("DELETE", NODE "?dryRun=All", NULL, NULL), 200);
+    ck_assert_int_eq(call("DELETE", NODE, JSON, "{\"preconditions\":{\"resourceVersion\":\"1\"}}"),
+                     409);
+    ck_assert_int_eq(call("GET", NODE, NULL, NULL), 200);
+    ck_assert_int_eq(node_wanted, 1);
+    ck_assert_int_eq(call("DELETE", NODE, NULL, NULL), 200);
+    answered("\"name\":\"node-1\"");
+    ck_assert_int_eq(call("GET", NODE, NULL, NULL), 404);
+    ck_assert_int_eq(node_wanted, 0); /* the next of that name is not cordoned */
+    ck_assert_int_eq(call("DELETE", NODE, NULL, NULL), 404);
     end();
 }
 END_TEST
@@ -786,7 +819,8 @@ START_TEST(the_end_comes_though_clients_wait)
 }
 END_TEST
 
-UNIT_MAIN("api", node_pools, nodes_are_cordoned_by_a_patch, an_idle_client_is_cut_as_configured,
+UNIT_MAIN("api", a_node_is_deleted_when_its_agent_is_gone, node_pools,
+          nodes_are_cordoned_by_a_patch, an_idle_client_is_cut_as_configured,
           foreign_pages_are_refused, tokens, other_addresses_need_a_token, errors_are_statuses,
           create_change_delete, lists, events, watches, packages_over_http, metrics_and_logs,
           a_slow_watch_is_cut, the_end_comes_though_clients_wait)

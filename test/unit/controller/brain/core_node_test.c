@@ -1,6 +1,8 @@
 /* Nodes that come, blink, get lost and come back, and a controller that restarts. */
 #include "world.h"
 
+#include <errno.h>
+
 #define KEY "default/hello"
 
 static struct world world, *w = &world;
@@ -352,7 +354,48 @@ START_TEST(nodes_know_where_the_others_listen)
 }
 END_TEST
 
-UNIT_MAIN("core_node", a_node_that_comes_gets_what_waits, node_lost, node_leaves, node_blinks,
-          agent_comes_back_empty, name_taken_over, controller_restarts,
+static int delete_node(const char *name, bool dry_run)
+{
+    struct actions out = {0};
+    int r = core_node_delete(w->core, w->now, name, dry_run, &out);
+
+    take_actions(w, &out);
+    settle(w);
+    return r;
+}
+
+/* Nobody waits for it any more: its instance is replaced, and the others do not know it. */
+START_TEST(a_silent_node_is_deleted)
+{
+    struct agent *a, *b;
+    struct function *f = make_function(KEY, "r1", NULL, NULL);
+
+    world_init(w, NULL);
+    a = join(w, 0, 4096 * MI);
+    f->scaling.min = 1;
+    apply(w, NULL, f);
+    ready_all(w, a);
+    b = join(w, 1, 4096 * MI);
+    ck_assert_uint_eq(b->sibling_count, 1);
+    ck_assert_int_eq(delete_node(a->name, false), -EBUSY);
+    ck_assert_uint_eq(b->endpoint_count, 1);
+    leave(w, a);
+    ck_assert_int_eq(delete_node(a->name, true), 0);
+    ck_assert_uint_eq(b->count, 0);
+    ck_assert_int_eq(delete_node(a->name, false), 0);
+    ck_assert_uint_eq(b->count, 1);
+    ck_assert_uint_eq(b->endpoint_count, 0);
+    ck_assert_uint_eq(b->sibling_count, 0);
+    ck_assert_int_eq(delete_node(a->name, false), -ENOENT);
+    join(w, 0, 4096 * MI); /* and comes back as a new one */
+    pass(w, S(3));
+    ck_assert_uint_eq(b->sibling_count, 1);
+    ck_assert_uint_eq(counts(w, KEY).instances, 1);
+    world_done(w);
+}
+END_TEST
+
+UNIT_MAIN("core_node", a_silent_node_is_deleted, a_node_that_comes_gets_what_waits, node_lost,
+          node_leaves, node_blinks, agent_comes_back_empty, name_taken_over, controller_restarts,
           controller_restarts_before_its_nodes, controller_restarts_in_an_update, entry_gone,
           nodes_know_where_the_others_listen)

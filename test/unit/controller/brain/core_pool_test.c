@@ -1,6 +1,8 @@
 /* Node pools in the core: what waits gets a node, what is little used is emptied and given back. */
 #include "world.h"
 
+#include <errno.h>
+
 #define KEY "default/hello"
 
 static struct world world, *w = &world;
@@ -278,8 +280,127 @@ START_TEST(a_restarted_controller_takes_over_what_there_is)
 }
 END_TEST
 
-UNIT_MAIN("core_pool", a_request_gets_the_first_node_of_all,
-          what_only_a_new_node_could_take_is_not_refused,
+static int is_there(const char *node) /* -ENOENT: no */
+{
+    struct actions out = {0};
+
+    return core_node_delete(w->core, w->now, node, true, &out);
+}
+
+/* Whichever comes first, the provider's word or the end of the channel. */
+START_TEST(a_node_that_its_pool_removed_is_no_node)
+{
+    for (int first = 0; first < 2; first++) {
+        struct pool_spec *s = spec_of(1, 4096 * MI);
+        struct agent *a;
+        char name[64];
+
+        world_init(w, NULL);
+        set_pool(spec_of(1, 4096 * MI));
+        answer(PROVIDER_LIST, "", 0);
+        pass(w, S(2));
+        a = come(0, last_asked(PROVIDER_CREATE), 4096 * MI);
+        strcpy(name, a->name);
+        s->deleting = true;
+        set_pool(s);
+        pass(w, S(3));
+        ck_assert_uint_eq(asked(PROVIDER_DELETE), 1);
+        ck_assert_int_eq(is_there(name), -EBUSY);
+        if (first)
+            leave(w, a);
+        answer(PROVIDER_DELETE, name, 0);
+        if (!first)
+            leave(w, a);
+        settle(w);
+        ck_assert_int_eq(is_there(name), -ENOENT);
+        world_done(w);
+    }
+}
+END_TEST
+
+/* What sleeps must be able to start: of many alike one is looked at, but of each kind one. The last function applied
+ * is the only one that needs node `a`. */
+static void sleeping(const char *label, uint64_t memory)
+{
+    struct agent *a, *b = NULL;
+    char key[32];
+
+    world_init(w, NULL);
+    set_pool(spec_of(1, 1024 * MI));
+    answer(PROVIDER_LIST, "", 0);
+    pass(w, S(2));
+    a = &w->agents[0];
+    a->label[0] = "only";
+    a->label[1] = "here";
+    a = come(0, last_asked(PROVIDER_CREATE), 1024 * MI);
+    b = come(1, "other", 512 * MI);
+    ck_assert_ptr_nonnull(b);
+    for (int i = 0; i < 30; i++) {
+        struct function *f;
+
+        snprintf(key, sizeof(key), "default/f%d", i);
+        f = make_function(key, "r1", NULL, NULL);
+        if (i == 17) {
+            f->memory = memory;
+            if (label) {
+                f->placement.selector = calloc(1, sizeof(struct trait));
+                f->placement.selector[0] = (struct trait){strdup("only"), strdup(label)};
+                f->placement.selector_count = 1;
+            }
+        }
+        apply(w, NULL, f);
+    }
+    set_pool(spec_of(0, 1024 * MI));
+    pass(w, S(300));
+    (void)a;
+}
+
+START_TEST(each_kind_of_what_sleeps_keeps_its_node)
+{
+    sleeping(NULL, 128 * MI);
+    ck_assert_uint_eq(asked(PROVIDER_DELETE), 1); /* any of them starts on the other */
+    world_done(w);
+    sleeping(NULL, 768 * MI);
+    ck_assert_uint_eq(asked(PROVIDER_DELETE), 0);
+    world_done(w);
+    sleeping("here", 128 * MI);
+    ck_assert_uint_eq(asked(PROVIDER_DELETE), 0);
+    world_done(w);
+}
+END_TEST
+
+/* Its hook was deleted, say. A moment of that is not the end, and one that can be asked but fails may have machines
+ * to take away. */
+START_TEST(a_deleted_pool_without_a_provider_is_given_up)
+{
+    struct pool_spec *s = spec_of(1, 4096 * MI);
+    struct agent *a;
+
+    world_init(w, NULL);
+    set_pool(spec_of(1, 4096 * MI));
+    answer(PROVIDER_LIST, "", 0);
+    pass(w, S(2));
+    a = come(0, last_asked(PROVIDER_CREATE), 4096 * MI);
+    s->deleting = true;
+    set_pool(s);
+    pass(w, S(3));
+    ck_assert(a->cordoned);
+    answer(PROVIDER_DELETE, a->name, -ENOENT);
+    pass(w, S(50));
+    answer(PROVIDER_DELETE, a->name, -EREMOTEIO);
+    answer(PROVIDER_DELETE, a->name, -ENOENT);
+    pass(w, S(50));
+    ck_assert_uint_eq(w->finalized_count, 0);
+    pass(w, S(15));
+    ck_assert_uint_ge(w->finalized_count, 1);
+    ck_assert(!a->cordoned); /* it is a node like others now */
+    world_done(w);
+}
+END_TEST
+
+UNIT_MAIN("core_pool", a_deleted_pool_without_a_provider_is_given_up,
+          each_kind_of_what_sleeps_keeps_its_node, a_node_that_its_pool_removed_is_no_node,
+          a_request_gets_the_first_node_of_all, what_only_a_new_node_could_take_is_not_refused,
           a_little_used_node_is_emptied_and_given_back, labels_and_taints_of_the_template_count,
           a_deleted_pool_is_finalised_when_its_nodes_are_gone,
           a_restarted_controller_takes_over_what_there_is)

@@ -86,7 +86,8 @@ static void start(void)
     ck_assert_int_eq(loop_new(&brain), 0);
     ck_assert_int_eq(loop_new(&caller), 0);
     registry_attach(registry, brain);
-    registry_observe(registry, &(struct registry_observer){on_function, registry, on_pool, on_node});
+    registry_observe(registry,
+                     &(struct registry_observer){on_function, registry, on_pool, on_node, NULL});
     ck_assert_int_eq(pthread_create(&thread, NULL, brain_thread, NULL), 0);
 }
 
