@@ -14,8 +14,8 @@
 enum access_verb {
     ACCESS_GET,
     ACCESS_LIST,
-    ACCESS_WRITE,  /* create and update, and the mark that begins a deletion */
-    ACCESS_NODE,   /* what users want of a node */
+    ACCESS_WRITE, /* create and update, and the mark that begins a deletion */
+    ACCESS_NODE,  /* what users want of a node */
     ACCESS_NODE_DELETE,
     ACCESS_NOTES,  /* what happened (notes.h) */
     ACCESS_STATUS, /* replaces a function's status until the core says otherwise */
