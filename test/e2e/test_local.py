@@ -409,6 +409,23 @@ def test_lifecycle_hooks(work, env):
     assert r.returncode == 1 and "did not start: the initializer 'index.init' failed: RuntimeError: not today\n" in r.stderr
 
 
+def test_metrics_are_shown(work, env):
+    """What the function reports of itself: each new value a line, what is over a limit by its name."""
+    rouse("new", "python3", "gauge", cwd=work, check=True)
+    (work / "gauge/index.py").write_text(
+        "def handler(event, context):\n"
+        "    q = event['queryStringParameters']\n"
+        "    try:\n        context.metric(q['name'], float(q['value']))\n"
+        "    except ValueError as e:\n        return str(e)\n"
+        "    return 'ok'\n")
+    with Run(cwd=work / "gauge", env=env) as run:
+        for value in ("12", "12", "0.5"):
+            assert run.call(f"/gauge?name=jobs&value={value}").text == "ok"
+        assert run.says("metric jobs = 0.5\n") and run.text.count("metric jobs = 12\n") == 1
+        assert "the platform's own" in run.call("/gauge?name=concurrency&value=1").text
+        assert run.end() == 0
+
+
 def test_one_event(faulty, env):
     r = rouse("run", "--event", '{"what": "=ok"}', "--env", "GREETING=hi", cwd=faulty, env=env)
     assert (r.returncode, r.stdout) == (0, "hi") and "in the log" in r.stderr

@@ -1,16 +1,59 @@
-"""Instances by requests per second, cpu and what a Prometheus says, and the API's word on it."""
+"""Instances by requests per second, cpu, what they report and what a Prometheus says, and the API's word on it."""
 import http.server
 import json
 import os
+import shutil
+import subprocess
 import threading
+from concurrent.futures import ThreadPoolExecutor
 import urllib.parse
 
 import pytest
 from conftest import _platform
-from harness import Load, function, wait_until
+from harness import BIN, EXAMPLES, Load, function, wait_until
 
 HELLO = "def handler(e, c):\n    return 'ok'\n"
 BURN = "import time\ndef handler(e, c):\n    t = time.process_time()\n    while time.process_time() - t < .05: pass\n    return 'ok'\n"
+
+# Reports what it is called with: /name?v=30. With ?hold it takes half a second, so that others get the next ones.
+GAUGE = {
+    "python3": """
+import time
+def handler(event, context):
+    context.metric("jobs", float(event["queryStringParameters"]["v"]))
+    if "hold" in event["queryStringParameters"]: time.sleep(0.5)
+    return "ok"
+""",
+    "nodejs": """
+exports.handler = async (event, context) => {
+  context.metric('jobs', Number(event.queryStringParameters.v));
+  return 'ok';
+};
+""",
+    "c": r"""
+#include <rouse/rouse.h>
+#include <stdlib.h>
+#include <string.h>
+static int handle(const struct rouse_event *event, struct rouse_response *resp, struct rouse_context *ctx)
+{
+    const char *v = strstr(event->data, "\"rawQueryString\":\"v=");
+    int r = v ? rouse_metric_set("jobs", strtod(v + 20, NULL)) : -1;
+    (void)ctx;
+    return r < 0 ? r : rouse_respond_text(resp, "ok");
+}
+int main(void)
+{
+    return rouse_start(handle) < 0;
+}
+""",
+    "shell": """
+gauge() {
+  local v
+  v=$(sed 's/.*"rawQueryString":"v=\\([0-9]*\\)".*/\\1/' <<<"$1")
+  curl -sS -X POST "http://$AWS_LAMBDA_RUNTIME_API/rouse/v1/metrics" -d '{"jobs": '"$v"'}'
+}
+""",
+}
 
 
 class Prometheus:
@@ -95,6 +138,64 @@ def test_cpu(platform):
     load.stop()
     assert not load.errors and set(load.statuses()) == {200}, (load.statuses(), load.errors[:3])
     platform.delete("burn")
+
+
+def jobs(platform, function):
+    """What the agent shows of it: the sum over its instances."""
+    return platform.metric("rouse_function_metric", node=0, function=function, metric="jobs")
+
+
+def test_own_metric(platform):
+    """One instance says 30 where 10 are wanted: three, since those that have said nothing yet count at nothing. All
+    say 1: one is enough. What is frozen, and what is gone, is not forgotten and not counted."""
+    behavior = {"scaleDown": {"stabilizationWindowSeconds": 0}}
+    platform.apply(function("gauge", GAUGE["python3"], memory="48Mi", concurrency=2,
+                            scaling={"max": 6, "idleTimeout": "60s", "metrics": [pods("jobs", "10")], "behavior": behavior}))
+    assert platform.call("/gauge?v=30").status == 200
+    wait_until("three instances", lambda: platform.ready("gauge") == 3, seconds=40)
+    assert jobs(platform, "gauge") == 30
+    wait_until("all of them frozen", lambda: [i["status"]["state"] for i in platform.instances("gauge")] == ["Frozen"] * 3)
+    assert platform.ready("gauge") == 3 and jobs(platform, "gauge") == 30
+
+    def all_say_one():
+        with ThreadPoolExecutor(5) as pool:
+            assert {r.status for r in pool.map(lambda _: platform.call("/gauge?v=1&hold=1"), range(5))} == {200}
+        return jobs(platform, "gauge") == 3
+
+    wait_until("each to say 1", all_say_one, seconds=40)
+    wait_until("one instance", lambda: platform.ready("gauge") == 1, seconds=40)
+    wait_until("what is gone to say nothing", lambda: jobs(platform, "gauge") == 1)
+    assert platform.metric("rouse_autoscaler_decisions_total", reason="Custom") >= 2
+    platform.delete("gauge")
+
+
+def of_shell(directory):
+    shutil.copy(EXAMPLES / "hello-lambda/bootstrap", directory)
+    (directory / "handler.sh").write_text(GAUGE["shell"])
+    return function("gauge-shell", {"path": str(directory)}, runtime="provided", handler="handler.gauge")
+
+
+def of_c(directory):
+    subprocess.run([BIN / "rouse", "new", "c", "f"], cwd=directory, check=True, capture_output=True)
+    (directory / "f/bootstrap.c").write_text(GAUGE["c"])
+    subprocess.run([BIN / "rouse", "build", "f"], cwd=directory, check=True, capture_output=True)
+    return function("gauge-c", {"path": str(directory / "f/build")}, runtime="provided", handler="bootstrap")
+
+
+def test_own_metric_of_each_sdk(platform, tmp_path):
+    """Node.js, C, and the runtime API by curl: what one instance says makes a second."""
+    (tmp_path / "shell").mkdir()
+    functions = [function("gauge-node", GAUGE["nodejs"], runtime="nodejs"), of_c(tmp_path), of_shell(tmp_path / "shell")]
+    for f in functions:
+        f["spec"].update(memory="64Mi", timeout="10s", scaling={"max": 4, "metrics": [pods("jobs", "10")]})
+    platform.apply(*functions)
+    for f in functions:
+        assert platform.call(f["spec"]["triggers"][0]["http"]["path"] + "?v=17").status == 200
+    for f in functions:
+        name = f["metadata"]["name"]
+        wait_until(f"two of {name}", lambda: platform.ready(name) == 2, seconds=40)
+        assert jobs(platform, name) == 17
+        platform.delete(name)
 
 
 def test_external(platform, prometheus):

@@ -344,7 +344,7 @@ static void set_metric(const char *name, double value, const char *wanted)
 START_TEST(frames_metrics)
 {
     static char longer[201];
-    char name[8], wanted[64];
+    char name[16], wanted[64];
 
     begin(true, false, 1);
     ck_assert_uint_eq(runtime_link_gauges(l)->count, 0);

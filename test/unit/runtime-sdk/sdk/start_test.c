@@ -48,7 +48,7 @@ static int metric_limits(void)
     static const double values[] = {-1, 1.1e18, INFINITY, NAN};
     static const char *const names[] = {
         "", "A", "0", "a-b", longer, "concurrency", "requests_per_second"};
-    char name[8];
+    char name[16];
 
     for (size_t i = 0; i < ARRAY_LEN(values); i++)
         if (rouse_metric_set("a", values[i]) != -EINVAL)
@@ -383,7 +383,7 @@ END_TEST
 
 START_TEST(metrics_limits)
 {
-    char name[8];
+    char name[16];
 
     begin(obey);
     greet();

@@ -72,7 +72,7 @@ END_TEST
 START_TEST(sixteen)
 {
     struct gauges g = {0};
-    char name[8];
+    char name[16];
 
     for (int i = 0; i < 16; i++) {
         snprintf(name, sizeof(name), "m%d", i);
