@@ -250,7 +250,9 @@ START_TEST(external)
 }
 END_TEST
 
-/* Each instance that is ready there says that value of itself; NULL: nothing but that it lives. */
+static size_t tellers = 64;
+
+/* Each instance that is ready there, of the first `tellers`, says that value of itself; NULL: nothing but that it lives. */
 static void say_metric(struct agent *a, const char *name, double value)
 {
     AgentMessage m = ROUSE__CONTROL__V1__AGENT_MESSAGE__INIT;
@@ -261,7 +263,7 @@ static void say_metric(struct agent *a, const char *name, double value)
 
     metric.name = (char *)name;
     metric.value = value;
-    for (size_t k = 0; k < 64 && (i = nth(a, STATE_READY, k)); k++) {
+    for (size_t k = 0; k < tellers && (i = nth(a, STATE_READY, k)); k++) {
         rouse__control__v1__instance_load__init(&all[k]);
         all[k].id = i->id;
         all[k].metrics = metrics;
@@ -306,6 +308,10 @@ START_TEST(custom)
     ck_assert_uint_eq(counts(w, KEY).ready, 3);
     run_metric(a, 6, NULL, 0); /* the new ones have not said it: 30 of 3 is on target */
     ck_assert_uint_eq(counts(w, KEY).ready, 3);
+    tellers = 1;
+    run_metric(a, 10, "jobs", 4); /* two have not said it, and count at 10 */
+    ck_assert_uint_eq(counts(w, KEY).ready, 3);
+    tellers = 64;
     run_metric(a, 10, "jobs", 10);
     ck_assert_uint_eq(counts(w, KEY).ready, 3);
     run_metric(a, 10, "jobs", 4);
