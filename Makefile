@@ -306,7 +306,7 @@ $(B)/test/compat/%: $(B)/obj/test/compat/%.c.o $$(call archives_of,$$(call drive
 
 # ---------------------------------------------------------------- targets
 .PHONY: all run stop check check-unit check-asan check-tsan check-model check-fuzz check-compat check-e2e \
-        unit fuzzers bench-programs drivers runtimes bench stress fmt lint install install-reactor clean help
+        unit fuzzers bench-programs drivers runtimes bench scale-up-picture stress fmt lint install install-reactor clean help
 all: $(BINARIES) $(B)/lib/librouse.a $(B)/lib/librouse-curl.a $(B)/lib/librouse-reactor.a $(EXAMPLES) ## build the programs, the SDK and the examples
 unit: $(UNIT_BIN)
 drivers: $(DRIVER_BIN)
@@ -333,6 +333,8 @@ bench: ## all benchmarks; bench-NAME for one of test/bench/NAME
 bench-%:
 	hack/install-deps bench
 	@test/bench/run $*
+scale-up-picture: all runtimes ## record a scale-up on three nodes, as root, and draw it anew: deploy/monitoring/scale-up.svg
+	test/bench/scale_up_picture.py
 stress: ## the long form of the stress tests
 	@test/run stress
 lint: ## includes, shell scripts, formatting
