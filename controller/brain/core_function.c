@@ -174,6 +174,7 @@ static int fn_new(struct core *c, struct function *spec, struct fn **ret)
     list_init(&f->crowd_link);
     list_init(&f->status_link);
     activator_queue_init(&f->queue, c->now);
+    f->limit = REASON_COUNT;
     f->last_active = c->now;
     f->found = c->now == c->started;
     if (map_put(&c->functions, &f->node, f->spec->key, strlen(f->spec->key)) < 0) {
@@ -412,6 +413,26 @@ static void degraded(const struct core *c, const struct fn *f, struct condition 
     condition(to, "Degraded", false, "AsExpected");
 }
 
+static struct scaling_status scaling_of(const struct core *c, const struct fn *f)
+{
+    bool failing = f->latest->retry_at > c->now || f->active->retry_at > c->now;
+
+    return (struct scaling_status){
+        .reason = f->scaled_at ? autoscaler_reason_name(f->why) : NULL,
+        .last_s = f->scaled_s,
+        .is_able = !failing && !c->halted,
+        .able = failing     ? "BackOff"
+                : c->halted ? "NodesHalted"
+                            : "ReadyForNewScale",
+        .is_active = f->decision.reason != REASON_MISSING,
+        .active = f->decision.reason == REASON_MISSING ? "MetricMissing" : "ValidMetricFound",
+        .is_limited = f->limit != REASON_COUNT,
+        .limited = f->limit == REASON_MAX       ? "TooManyInstances"
+                   : f->limit == REASON_MIN     ? "TooFewInstances"
+                   : f->limit == REASON_LIMITED ? "RateLimited"
+                                                : "DesiredWithinRange"};
+}
+
 static void status_write(struct core *c, struct fn *f)
 {
     struct action *a = actions_add(c->out, ACTION_STATUS);
@@ -433,6 +454,7 @@ static void status_write(struct core *c, struct fn *f)
         publish_revision(c, r, &t);
     }
     s->desired_instances = wanted;
+    s->scaling = scaling_of(c, f);
     if (f->spec->deleting)
         condition(&s->conditions[0], "Ready", false, "Deleting");
     else if (lost)

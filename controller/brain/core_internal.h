@@ -157,8 +157,9 @@ struct fn {               /* a function */
     double panic;               /* concurrency over the panic window */
     uint32_t requested;         /* scale_to() alone sets it */
     enum autoscaler_reason why; /* it was set last, and when; 0: never */
-    uint64_t scaled_at;
-    uint32_t noted;   /* of `requested`: by note_scaled() */
+    uint64_t scaled_at, scaled_s;
+    enum autoscaler_reason limit; /* what held the last decision: MIN, MAX, LIMITED, or COUNT */
+    uint32_t noted;               /* of `requested`: by note_scaled() */
     uint32_t initial; /* instances of a new revision before its first request; 0: that is over */
     uint64_t initial_until; /* when it is; 0: they are not there yet */
     uint32_t queue_before;  /* at the last sample */

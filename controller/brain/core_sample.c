@@ -179,6 +179,8 @@ void scale_to(struct core *c, struct fn *f, uint32_t n, enum autoscaler_reason w
     f->requested = n;
     f->why = why;
     f->scaled_at = c->now;
+    f->scaled_s = c->epoch_ns ? (c->epoch_ns + c->now) / NS_PER_S : 0;
+    fn_status_dirty(c, f, false);
     c->decisions[why]++;
 }
 
@@ -207,6 +209,18 @@ static void request(struct core *c, struct fn *f, const struct autoscaler_input 
         scale_to(c, f, f->decision.requested, f->decision.reason);
 }
 
+/* ScalingLimited is told of when it changes, not each time that it is decided. */
+static void note_limit(struct core *c, struct fn *f)
+{
+    enum autoscaler_reason why = f->decision.reason;
+    bool limited = why == REASON_MIN || why == REASON_MAX || why == REASON_LIMITED;
+    enum autoscaler_reason now = limited ? why : REASON_COUNT;
+
+    if (now != f->limit)
+        fn_status_dirty(c, f, false);
+    f->limit = now;
+}
+
 static void tick(struct core *c, struct fn *f)
 {
     struct autoscaler_input in;
@@ -233,6 +247,7 @@ static void tick(struct core *c, struct fn *f)
     decide(c, f, &in);
     request(c, f, &in);
     note_scaled(c, f);
+    note_limit(c, f);
     if (f->requested != in.current || unplaced || f->active != f->latest)
         fn_dirty(c, f);
     if (!instances && !f->requested && !f->queue.count && !scale_clocked(f)) {

@@ -66,12 +66,21 @@ struct condition {    /* type: Ready, Active, Degraded, RouteConflict */
     const char *reason; /* static CamelCase */
     char message[256];
 };
+/* What the autoscaler says of itself, with autoscaling/v2's conditions. Texts are static. */
+struct scaling_status {
+    const char *reason; /* of the last change of what is requested; NULL: there was none */
+    uint64_t last_s;    /* when that was, epoch; 0: not known */
+    /* reasons of AbleToScale, ScalingActive, ScalingLimited; whether they hold */
+    const char *able, *active, *limited;
+    bool is_able, is_active, is_limited;
+};
 enum { FUNCTION_CONDITIONS = 4 };
 struct function_status {
     int64_t observed_generation;
     char latest_revision[REVISION_TEXT];
     char active_revision[REVISION_TEXT];
     uint32_t instances, ready_instances, desired_instances;
+    struct scaling_status scaling;
     struct condition conditions[FUNCTION_CONDITIONS]; /* Ready, Active, Degraded, RouteConflict,
                                                          always in this order */
 };

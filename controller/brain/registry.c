@@ -142,13 +142,21 @@ static bool same_condition(const struct condition *a, const struct condition *b)
            strcmp(a->reason ?: "", b->reason ?: "") == 0 && strcmp(a->message, b->message) == 0;
 }
 
+/* Their texts are static and come from one place. */
+static bool same_scaling(const struct scaling_status *a, const struct scaling_status *b)
+{
+    return a->reason == b->reason && a->last_s == b->last_s && a->able == b->able &&
+           a->active == b->active && a->limited == b->limited;
+}
+
 static bool same_status(const struct function_status *a, const struct function_status *b)
 {
     for (int i = 0; i < FUNCTION_CONDITIONS; i++)
         if (!same_condition(&a->conditions[i], &b->conditions[i]))
             return false;
     return a->observed_generation == b->observed_generation && a->instances == b->instances &&
-           a->ready_instances == b->ready_instances && a->desired_instances == b->desired_instances &&
+           a->ready_instances == b->ready_instances &&
+           a->desired_instances == b->desired_instances && same_scaling(&a->scaling, &b->scaling) &&
            strcmp(a->latest_revision, b->latest_revision) == 0 &&
            strcmp(a->active_revision, b->active_revision) == 0;
 }

@@ -1,6 +1,8 @@
 /* status_json.c - a function's status as JSON; counts are always present, 0 included. */
 #include "brain/registry_internal.h"
 
+#include "base/cleanup.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -28,6 +30,31 @@ static void add_condition(struct buffer *b, const struct condition *c, uint64_t 
                   (long long)generation);
 }
 
+static void add_scaling(struct buffer *b, const struct scaling_status *s)
+{
+    const struct {
+        const char *type, *reason;
+        bool holds;
+    } conditions[] = {{"AbleToScale", s->able, s->is_able},
+                      {"ScalingActive", s->active, s->is_active},
+                      {"ScalingLimited", s->limited, s->is_limited}};
+    char at[32];
+
+    if (!s->reason)
+        return;
+    buffer_printf(b, ",\"scaling\":{\"reason\":\"%s\"", s->reason);
+    if (s->last_s) {
+        time_text(s->last_s, at);
+        buffer_printf(b, ",\"lastScaleTime\":\"%s\"", at);
+    }
+    buffer_puts(b, ",\"conditions\":[");
+    for (size_t i = 0; i < ARRAY_LEN(conditions); i++)
+        buffer_printf(b, "%s{\"type\":\"%s\",\"status\":\"%s\",\"reason\":\"%s\"}", i ? "," : "",
+                      conditions[i].type, conditions[i].holds ? "True" : "False",
+                      conditions[i].reason);
+    buffer_puts(b, "]}");
+}
+
 char *status_json(const struct function_status *s, const uint64_t *transition_s,
                   const struct function *f, const char *gateway)
 {
@@ -49,6 +76,7 @@ char *status_json(const struct function_status *s, const uint64_t *transition_s,
         buffer_json_string(&b, gateway ?: "", strlen(gateway ?: ""));
         buffer_printf(&b, "/function/%s/%s/\"", f->ns, f->name);
     }
+    add_scaling(&b, &s->scaling);
     buffer_puts(&b, ",\"conditions\":[");
     for (int i = 0; i < FUNCTION_CONDITIONS; i++) {
         if (!s->conditions[i].type)

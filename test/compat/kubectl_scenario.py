@@ -121,7 +121,7 @@ def scenario(k):
         ("apply-changed", lambda: (want(k("apply", "-f", k.file(CHANGED)), "configured"),
                                    want(get(".metadata.generation"), "2"), want(get(".spec.handler"), "index.other"))),
         ("get", lambda: want(k("get", "fn"), "NAME", "READY", "INSTANCES", "REVISION", "PATH", "AGE", f)),
-        ("get-wide", lambda: want(k("get", "fn", "-o", "wide"), "RUNTIME", "MEMORY", "CONCURRENCY", "URL", "128Mi")),
+        ("get-wide", lambda: want(k("get", "fn", "-o", "wide"), "RUNTIME", "MEMORY", "CONCURRENCY", "REASON", "URL", "128Mi")),
         ("get-yaml", lambda: want(k("get", "fn", f, "-o", "yaml"), "kind: Function", "memory: 128Mi", "idleTimeout: 60s")),
         ("get-all-namespaces", lambda: want(k("get", "fn", "-A"), "NAMESPACE", "default")),
         ("get-all", lambda: want(k("get", "all"), f)),

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import urllib.parse
 import urllib.request
+import xml.etree.ElementTree
 
 import pytest
 import yaml
@@ -77,6 +78,13 @@ def test_the_page_has_each_alert():
     assert set(re.findall(r"`(Rouse\w+)`", page)) == {r["alert"] for r in alerts()}
 
 
+def test_the_picture_is_one():
+    svg = xml.etree.ElementTree.fromstring((MONITORING / "scale-up.svg").read_text())
+    lines = [e for e in svg.iter() if e.tag.endswith("polyline")]
+    assert len(lines) == 6 and all(len(e.get("points").split()) > 3 for e in lines)
+    assert "(deploy/monitoring/scale-up.svg)" in (TOP / "README.md").read_text()
+
+
 def test_shape_of_the_dashboard():
     d = dashboard()
     assert d["schemaVersion"] >= 36 and d["uid"] and d["title"]
@@ -127,6 +135,17 @@ def test_events_say_why(platform):
     assert re.match(r"from 0 to [12] instances: \w+$", told(platform, "seen")["ScaledUp"])
     broken = told(platform, "broken")
     assert "nothing_of_that_name" in broken["InitFailed"] and "10 s" in broken["BackOff"]
+
+
+def test_status_says_why(platform):
+    scaling = wait_until("it is told", lambda: platform.get("seen")["status"].get("scaling"))
+    assert scaling["reason"] in ("Waiting", "Concurrency", "Active", "Idle") and scaling["lastScaleTime"].endswith("Z")
+    conditions = {c["type"]: c for c in scaling["conditions"]}
+    assert set(conditions) == {"AbleToScale", "ScalingActive", "ScalingLimited"}
+    assert conditions["ScalingLimited"] == {"type": "ScalingLimited", "status": "False", "reason": "DesiredWithinRange"}
+    head, *rows = platform.rouse("get", "functions", "-o", "wide").stdout.splitlines()
+    seen = next(r for r in rows if r.startswith("seen"))
+    assert "REASON" in head and scaling["reason"] in seen
 
 
 def test_metrics_are_there(platform):

@@ -133,10 +133,10 @@ START_TEST(rows)
     ck_assert_str_eq(
         json_object_to_json_string_ext(table_path(table, ".rows[0].cells"),
                                        JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE),
-        "[\"a\",\"True\",\"1/2\",\"abc\",\"/p\\\"q\",\"5m\",\"python3\",\"128Mi\",7,\"\"]");
+        "[\"a\",\"True\",\"1/2\",\"abc\",\"/p\\\"q\",\"5m\",\"python3\",\"128Mi\",7,\"\",\"\"]");
     ck_assert_str_eq(
         json_object_get_string(table_path(table, ".rows[0].object.metadata.resourceVersion")), "42");
-    ck_assert_uint_eq(json_object_array_length(table_path(table, ".columnDefinitions")), 10);
+    ck_assert_uint_eq(json_object_array_length(table_path(table, ".columnDefinitions")), 11);
     ck_assert_str_eq(
         json_object_get_string(table_path(table, ".columnDefinitions[?(@.name==\"URL\")].priority")),
         "1");

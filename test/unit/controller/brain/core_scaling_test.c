@@ -452,6 +452,34 @@ START_TEST(each_change_has_a_reason)
 }
 END_TEST
 
+START_TEST(its_status_says_why)
+{
+    struct autoscaler_spec s = {.max = 2, .idle_timeout_ns = S(20)};
+    struct agent *a = begin(&s);
+
+    pass(w, S(1));
+    ck_assert_ptr_null(w->status.scaling.reason);
+    core_wall(w->core, w->now, S(1000000));
+    ticket(w, a, KEY);
+    settle(w);
+    pass(w, MS(500));
+    ck_assert_str_eq(w->status.scaling.reason, "Waiting");
+    ck_assert_uint_eq(w->status.scaling.last_s, 1000000);
+    ck_assert(w->status.scaling.is_able && w->status.scaling.is_active);
+    ck_assert_str_eq(w->status.scaling.limited, "DesiredWithinRange");
+    run(a, 10, &(struct used){.concurrency = 9, .requests = 9});
+    ck_assert(w->status.scaling.is_limited);
+    ck_assert_str_eq(w->status.scaling.limited, "TooManyInstances");
+    w->status = (struct function_status){0};
+    run(a, 10, &(struct used){.concurrency = 9, .requests = 9});
+    ck_assert_uint_eq(w->status.desired_instances, 0); /* nothing changed: nothing is written */
+    run(a, 80, &(struct used){0});
+    ck_assert_str_eq(w->status.scaling.reason, "Idle");
+    ck_assert(!w->status.scaling.is_limited);
+    world_done(w);
+}
+END_TEST
+
 START_TEST(who_finds_no_room_is_counted)
 {
     struct autoscaler_spec s = {.max = 100, .idle_timeout_ns = S(20), .min = 8};
@@ -472,6 +500,6 @@ START_TEST(who_finds_no_room_is_counted)
 }
 END_TEST
 
-UNIT_MAIN("core_scaling", each_change_has_a_reason, who_finds_no_room_is_counted, initial_instances,
-          initial_is_not_for_a_restart, activation, requests_per_second, cpu, memory, external,
-          custom, custom_of_hello, provisioned_by_the_clock, predictive)
+UNIT_MAIN("core_scaling", each_change_has_a_reason, its_status_says_why, who_finds_no_room_is_counted,
+          initial_instances, initial_is_not_for_a_restart, activation, requests_per_second, cpu,
+          memory, external, custom, custom_of_hello, provisioned_by_the_clock, predictive)
