@@ -9,11 +9,12 @@
 #define GROUP "rouse.dev"
 
 static const struct resource resources[] = {
-    {"functions", "function", "fn", "Function", true},
-    {"revisions", "revision", "rev", "Revision", true},
-    {"instances", "instance", "inst", "Instance", true},
-    {"nodes", "node", "no", "Node", false},
-    {"nodepools", "nodepool", "np", "NodePool", false},
+    {"functions", "function", "fn", "Function", true, false},
+    {"revisions", "revision", "rev", "Revision", true, false},
+    {"instances", "instance", "inst", "Instance", true, false},
+    {"nodes", "node", "no", "Node", false, false},
+    {"nodepools", "nodepool", "np", "NodePool", false, false},
+    {"events", "event", "ev", "Event", true, true},
 };
 
 const struct resource *resource_find(const char *name)
@@ -37,7 +38,7 @@ const struct resource *resource_find(const char *name)
 char *api_url(const struct settings *s, const struct resource *r, const char *ns, const char *name)
 {
     cleanup_buffer struct buffer b = {0};
-    int e = buffer_printf(&b, "%s/apis/" GROUP "/v1", s->api);
+    int e = buffer_printf(&b, "%s%s", s->api, r->core ? "/api/v1" : "/apis/" GROUP "/v1");
 
     if (e == 0 && r->namespaced && ns) {
         e = buffer_puts(&b, "/namespaces/");

@@ -6,12 +6,12 @@
 
 struct resource {
     const char *plural, *singular, *shorter, *kind;
-    bool namespaced;
+    bool namespaced, core; /* core: of Kubernetes' own group, below /api/v1 */
 };
 /* By any of its names ("functions", "fn", "functions.rouse.dev", "Function"); NULL. */
 const struct resource *resource_find(const char *name);
 
-/* "API/apis/rouse.dev/v1[/namespaces/NS]/PLURAL[/NAME]". `ns` NULL: all namespaces. The caller
+/* "API/apis/rouse.dev/v1[/namespaces/NS]/PLURAL[/NAME]", or "API/api/v1...". `ns` NULL: all namespaces. The caller
  * frees; NULL: no memory. */
 char *api_url(const struct settings *s, const struct resource *r, const char *ns, const char *name);
 /* Sends with the token and says what went wrong (no connection; the message of a Status).

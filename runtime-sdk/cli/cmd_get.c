@@ -33,17 +33,21 @@ static int flush(struct buffer *b)
     return fflush(stdout) == 0 ? EXIT_DONE : fail("cannot write: %s", strerror(errno));
 }
 
+static void print_name(const struct resource *r, struct json_object *o)
+{
+    printf("%s%s/%s\n", r->singular, r->core ? "" : ".rouse.dev", json_text(o, "metadata.name"));
+}
+
 static int print_names(struct get *g, struct json_object *o)
 {
     struct json_object *items = json_at(o, "items");
 
     if (!json_object_is_type(items, json_type_array)) {
-        printf("%s.rouse.dev/%s\n", g->resource->singular, json_text(o, "metadata.name"));
+        print_name(g->resource, o);
         return EXIT_DONE;
     }
     for (size_t i = 0; i < json_object_array_length(items); i++)
-        printf("%s.rouse.dev/%s\n", g->resource->singular,
-               json_text(json_object_array_get_idx(items, i), "metadata.name"));
+        print_name(g->resource, json_object_array_get_idx(items, i));
     return EXIT_DONE;
 }
 
@@ -255,9 +259,9 @@ static int run_get(const struct command *c, int argc, char **argv)
     g.resource = resource_find(args.count ? args.positional[0] : "functions");
     g.name = args.count > 1 ? args.positional[1] : NULL;
     if (!g.resource)
-        return usage(c,
-                     "there is no \"%s\": functions, revisions, instances, nodes and nodepools are",
-                     args.positional[0]);
+        return usage(
+            c, "there is no \"%s\": functions, revisions, instances, nodes, nodepools and events are",
+            args.positional[0]);
     if (g.name && g.all_namespaces)
         return usage(c, "a name lives in one namespace: -A does not go with it");
     r = settings_resolve(&s);
@@ -272,8 +276,8 @@ static int run_get(const struct command *c, int argc, char **argv)
 }
 
 const struct command command_get = {
-    "get", "list functions, revisions, instances, nodes or node pools",
-    "Usage: rouse get [functions|revisions|instances|nodes|nodepools] [NAME]\n"
+    "get", "list functions, revisions, instances, nodes, node pools or events",
+    "Usage: rouse get [functions|revisions|instances|nodes|nodepools|events] [NAME]\n"
     "\n"
     "  -o, --output FORMAT    wide, yaml, json or name\n"
     "  -w, --watch            go on and print what changes\n"
@@ -284,5 +288,6 @@ const struct command command_get = {
     "  rouse get\n"
     "  rouse get function hello -o yaml\n"
     "  rouse get instances -A -o wide\n"
-    "  rouse get nodes -w\n",
+    "  rouse get nodes -w\n"
+    "  rouse get events\n",
     run_get};

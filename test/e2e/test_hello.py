@@ -81,5 +81,8 @@ def test_get_and_status_print(platform):
     rows = [line.split() for line in platform.rouse("get", "functions").stdout.splitlines()]
     assert rows[0][:3] == ["NAME", "READY", "INSTANCES"]
     assert ["hello", "True"] in [r[:2] for r in rows[1:]], rows
+    wait_until("the event of a start", lambda: "ScaledUp" in platform.rouse("get", "events").stdout)
+    name = platform.rouse("get", "events", "-o", "name").stdout.splitlines()[0]
+    assert name.startswith("event/") and platform.rouse("get", "ev", name.split("/")[1]).stdout
     status = platform.rouse("status").stdout
     assert str(platform.pid("controller")) in status and platform.gateway in status, status
