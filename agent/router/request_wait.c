@@ -202,7 +202,7 @@ bool request_serve_here(struct request *r, const char *revision)
         return false;
     t = (struct attempt){route->revision, 0, route->timeout_ms, route->body_limit, true};
     near_cancel(g->near, &r->near);
-    tickets_cancel(&r->ticket);
+    tickets_served(&r->ticket);
     request_set_state(r, REQUEST_NEW);
     r->granted = false;
     if (!request_go_local(r, &t)) {

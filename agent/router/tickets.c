@@ -1,7 +1,7 @@
 /* tickets.c - the table of open tickets: by id for grants, by function for slots that free here,
  * by age for a controller that comes back. On the agent's loop. */
 #include "router/tickets.h"
-#include "base/clock.h"
+#include "base/cleanup.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -17,6 +17,7 @@ struct ticket_queue {
     struct map_node node;
     struct list list;
     unsigned count;
+    bool turning;   /* slots of this node serve it */
     uint64_t share; /* of free slots; what was not had yet */
     char function_key[];
 };
@@ -25,8 +26,14 @@ struct tickets {
     uint64_t next_id;
     struct map by_id, queues;
     struct list all; /* oldest first */
+    struct list untold;
+    unsigned untold_count, gone_count;
+    uint64_t gone[TICKETS_LATER]; /* served, and the controller is not yet told */
+    struct loop_timer later;
     struct tickets_stats stats;
 };
+
+static void on_later(struct loop_timer *timer);
 
 int tickets_new(const struct tickets_config *c, struct tickets **ret)
 {
@@ -41,6 +48,8 @@ int tickets_new(const struct tickets_config *c, struct tickets **ret)
         ts->config.held_limit = TICKETS_HELD_MAX;
     ts->next_id = c->id_base;
     list_init(&ts->all);
+    list_init(&ts->untold);
+    ts->later.fn = on_later;
     *ret = ts;
     return 0;
 }
@@ -49,6 +58,7 @@ struct tickets *tickets_free(struct tickets *ts)
 {
     if (!ts)
         return NULL;
+    loop_timer_cancel(ts->config.loop, &ts->later);
     map_done(&ts->by_id);
     map_done(&ts->queues);
     free(ts);
@@ -106,10 +116,17 @@ static void insert_by_age(struct list *head, struct list *link, size_t member)
     list_add_before(at, link);
 }
 
+static bool is_untold(const struct ticket *t)
+{
+    return !list_empty(&t->untold_link);
+}
+
 static void close_ticket(struct ticket *t)
 {
     struct tickets *ts = t->owner;
 
+    ts->untold_count -= is_untold(t);
+    list_del(&t->untold_link);
     map_del(&ts->by_id, &t->by_id);
     list_del(&t->all_link);
     list_del(&t->queue_link);
@@ -142,16 +159,52 @@ static void send_ticket(struct tickets *ts, const struct ticket *t)
     ts->config.send(ts->config.user, &a);
 }
 
-static void send_gone(struct tickets *ts, uint64_t id)
+static void send_gone(struct tickets *ts, uint64_t *ids, size_t n)
 {
     Rouse__Control__V1__TicketGone m = ROUSE__CONTROL__V1__TICKET_GONE__INIT;
     AgentMessage a = ROUSE__CONTROL__V1__AGENT_MESSAGE__INIT;
 
-    m.ids = &id;
-    m.n_ids = 1;
+    m.ids = ids;
+    m.n_ids = n;
     a.body_case = ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_TICKET_GONE;
     a.ticket_gone = &m;
     ts->config.send(ts->config.user, &a);
+}
+
+/* Closes it; the controller forgets it, if it knows of it. */
+static void take_back(struct ticket *t)
+{
+    struct tickets *ts = t->owner;
+    bool told = !is_untold(t);
+
+    close_ticket(t);
+    if (told)
+        send_gone(ts, &t->id, 1);
+}
+
+/* ---- told later */
+
+static void tell(struct tickets *ts)
+{
+    loop_timer_cancel(ts->config.loop, &ts->later);
+    if (ts->gone_count)
+        send_gone(ts, ts->gone, ts->gone_count);
+    ts->gone_count = ts->untold_count = 0;
+    for (struct list *l; (l = list_pop_front(&ts->untold));)
+        send_ticket(ts, list_entry(l, struct ticket, untold_link));
+}
+
+static void on_later(struct loop_timer *timer)
+{
+    tell(container_of(timer, struct tickets, later));
+}
+
+static void tell_later(struct tickets *ts)
+{
+    if (ts->gone_count == TICKETS_LATER || ts->untold_count == TICKETS_LATER)
+        tell(ts);
+    else if (ts->gone_count + ts->untold_count == 1)
+        loop_timer_set(ts->config.loop, &ts->later, loop_now(ts->config.loop) + TICKETS_LATER_NS);
 }
 
 static void on_timer(struct loop_timer *timer)
@@ -160,8 +213,7 @@ static void on_timer(struct loop_timer *timer)
     struct tickets *ts = t->owner;
 
     ts->stats.deadlines++;
-    send_gone(ts, t->id);
-    close_ticket(t);
+    take_back(t);
     t->ops->on_deadline(t);
 }
 
@@ -192,7 +244,14 @@ int tickets_submit(struct tickets *ts, struct ticket *t)
     ts->stats.submitted++;
     t->timer.fn = on_timer;
     loop_timer_set(ts->config.loop, &t->timer, t->deadline_ns + ACTIVATOR_GRACE_MS * NS_PER_MS);
-    send_ticket(ts, t);
+    list_init(&t->untold_link);
+    if (t->queue->turning) {
+        list_push_back(&ts->untold, &t->untold_link);
+        ts->untold_count++;
+        tell_later(ts);
+    } else {
+        send_ticket(ts, t);
+    }
     return 0;
 }
 
@@ -203,12 +262,32 @@ void tickets_cancel(struct ticket *t)
     if (!ts)
         return;
     ts->stats.cancelled++;
-    send_gone(ts, t->id);
+    take_back(t);
+}
+
+void tickets_served(struct ticket *t)
+{
+    struct tickets *ts = t->owner;
+    bool told;
+
+    if (!ts)
+        return;
+    told = !is_untold(t);
+    t->queue->turning = true;
+    ts->stats.cancelled++;
+    ts->stats.untold += !told;
     close_ticket(t);
+    if (!told)
+        return;
+    ts->gone[ts->gone_count++] = t->id;
+    tell_later(ts);
 }
 
 void tickets_resubmit(struct tickets *ts)
 {
+    while (list_pop_front(&ts->untold))
+        ;
+    ts->untold_count = 0;
     list_for_each(it, &ts->all)
     {
         send_ticket(ts, list_entry(it, struct ticket, all_link));
@@ -237,8 +316,7 @@ void tickets_grant(struct tickets *ts, const Rouse__Control__V1__Grant *g)
         t = tickets_oldest(ts, g->function_key);
         if (!t)
             return;
-        send_gone(ts, t->id);
-        close_ticket(t);
+        take_back(t);
     }
     ts->stats.granted++;
     t->ops->on_grant(t, g);

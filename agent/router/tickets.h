@@ -5,12 +5,16 @@
  * its age, whenever the controller comes back; meanwhile it only waits. Tickets
  * are bounded in count and in the bytes their requests hold here. On the loop. */
 #pragma once
+#include "base/clock.h"
 #include "base/map.h"
 #include "control.pb-c.h"
 #include "reactor/loop.h"
 
 enum { TICKETS_MAX = 10000 };
 #define TICKETS_HELD_MAX (1ull << 30) /* bytes */
+/* What need not be told at once is told after that, or when there are so many. */
+#define TICKETS_LATER_NS (2 * NS_PER_MS)
+enum { TICKETS_LATER = 32 };
 
 struct tickets;
 struct ticket;
@@ -44,6 +48,7 @@ struct ticket { /* zero-initialise; embed in the request */
     uint64_t id;
     struct map_node by_id;
     struct list all_link, queue_link;
+    struct list untold_link; /* the controller does not know of it */
     struct ticket_queue *queue;
     struct loop_timer timer;
 };
@@ -53,6 +58,7 @@ struct tickets_stats {
     uint64_t refused_count, refused_bytes; /* limits that were hit */
     uint64_t held_bytes;
     size_t open;
+    uint64_t untold; /* that were served before they were told of */
 };
 
 unsigned tickets_waiting(const struct tickets *ts, const char *function_key);
@@ -67,6 +73,8 @@ struct tickets *tickets_free(struct tickets *ts); /* none may be open */
 int tickets_submit(struct tickets *ts, struct ticket *t);
 /* Nobody waits for it any more: told at once. A closed ticket is fine. */
 void tickets_cancel(struct ticket *t);
+/* A slot of this node has taken it. Told before long. */
+void tickets_served(struct ticket *t);
 /* The controller is there (again): every open ticket is sent, oldest first. */
 void tickets_resubmit(struct tickets *ts);
 void tickets_grant(struct tickets *ts, const Rouse__Control__V1__Grant *g);

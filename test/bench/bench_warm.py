@@ -1,7 +1,8 @@
 """Warm functions through the router, beside nginx proxying to a keep-alive nginx: agent and instances on one cpu, as nginx
 and its backend are; the load on the other.
 
-bench_warm.py [PART]...: c batched languages latency; all without."""
+bench_warm.py [PART]...: c batched crowded languages latency; all without. crowded: far more requests than slots, so that
+each takes a ticket."""
 import sys
 
 from lib import SERVER_CPU, function, median, pin, platform, ratio, skipped, tree, wait_until
@@ -76,6 +77,21 @@ def language(warm, name):
     median(f"{name}_platform_share", [(r["cpu_us"][0] + r["cpu_us"][2]) / sum(r["cpu_us"]) for r in rows], "of_1")
 
 
+def crowded(p, **spec):
+    """1,000 connections, one slot: what a request costs agent and controller that waits with a ticket."""
+    warm = Warm(p, "crowded", 1, **spec)
+    groups, rows, shares = warm.groups(), [], []
+    for _ in range(ROUNDS):
+        before = p.metric("rouse_gateway_tickets_submitted_total", node=0)
+        rows.append(load(warm.port, path=warm.path, connections=1000, seconds=2, warmup=0, cpu_of=[groups[0], groups[2]]))
+        shares.append((p.metric("rouse_gateway_tickets_submitted_total", node=0) - before) / rows[-1]["requests"])
+    median("crowded_rps", [r["rps"] for r in rows], "per_s")
+    median("crowded_agent_cpu", [r["cpu_us"][0] for r in rows], "us")
+    median("crowded_controller_cpu", [r["cpu_us"][1] for r in rows], "us")
+    median("crowded_tickets", shares, "per_request")
+    p.delete("crowded")
+
+
 def measure(p, field, parts):
     proxied = Proxied(field) if "back" in field.servers else None
     if not proxied:
@@ -94,6 +110,8 @@ def measure(p, field, parts):
         if "batched" in parts:
             versus(Warm(p, "batched", 1, concurrency=CONNECTIONS, cpu="2", **c), proxied, "warm_c_batched")
             p.delete("batched")
+        if "crowded" in parts:
+            crowded(p, **c)
         if "languages" in parts:
             for name, runtime, source in (("warm_python", "python3", PYTHON), ("warm_node", "nodejs", NODE)):
                 language(Warm(p, name.replace("_", "-"), 8, code=source, runtime=runtime), name)
@@ -108,4 +126,4 @@ def main(parts):
         measure(p, field, parts)
 
 
-main(sys.argv[1:] or ["c", "batched", "languages", "latency"])
+main(sys.argv[1:] or ["c", "batched", "crowded", "languages", "latency"])

@@ -588,7 +588,7 @@ static void run_cell(const struct cell *c)
          "local-busy send *ticket local-free wanted slot slot *gone *answer", 200, "n1 ran",                \
          "T0:default/a G ")                                                                                 \
     CELL(waiting_grant_of_another, "waiting", "the grant of one that was served here", NULL,                \
-         "local-busy send-other *ticket local-free slot *other local-busy send *ticket local-free "         \
+         "local-busy send-other *ticket local-free slot *gone *other local-busy send *ticket local-free "   \
          "grant-first *answer",                                                                             \
          200, "n1 ran", "T0:default/a G T0:default/a G ")                                                   \
     CELL(waiting_shutdown, "waiting", "this agent stops", NULL, "send *ticket drain *answer", 503,          \

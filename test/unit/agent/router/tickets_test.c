@@ -18,7 +18,9 @@ static struct {
     } sent[SENT_MAX];
     size_t count;
     int result;
+    size_t enough; /* the loop stops there */
 } controller;
+static struct loop *loop;
 
 static int fake_send(void *user, const Rouse__Control__V1__AgentMessage *m)
 {
@@ -27,9 +29,13 @@ static int fake_send(void *user, const Rouse__Control__V1__AgentMessage *m)
         return controller.result;
     ck_assert_uint_lt(controller.count, SENT_MAX);
     if (m->body_case == ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_TICKET_GONE) {
-        ck_assert_uint_eq(m->ticket_gone->n_ids, 1);
-        controller.sent[controller.count].gone = true;
-        controller.sent[controller.count++].id = m->ticket_gone->ids[0];
+        for (size_t i = 0; i < m->ticket_gone->n_ids; i++) {
+            ck_assert_uint_lt(controller.count, SENT_MAX);
+            controller.sent[controller.count].gone = true;
+            controller.sent[controller.count++].id = m->ticket_gone->ids[i];
+        }
+        if (controller.enough && controller.count >= controller.enough)
+            loop_stop(loop);
         return 0;
     }
     ck_assert_int_eq(m->body_case, ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_TICKET);
@@ -42,11 +48,12 @@ static int fake_send(void *user, const Rouse__Control__V1__AgentMessage *m)
     strcpy(controller.sent[controller.count].key, m->ticket->function_key);
     strcpy(controller.sent[controller.count].path, m->ticket->path);
     controller.count++;
+    if (controller.enough && controller.count >= controller.enough)
+        loop_stop(loop);
     return 0;
 }
 
 /* ---------------------------------------------------------------- a request that waits */
-static struct loop *loop;
 static struct tickets *tickets;
 static char told[256];
 
@@ -297,6 +304,101 @@ START_TEST(taken_all)
 }
 END_TEST
 
+/* ---------------------------------------------------------------- a crowd that is served here */
+static struct ticket crowd[2 * TICKETS_LATER + 8];
+
+static void come(int from, int to)
+{
+    for (int i = from; i < to; i++) {
+        crowd[i] = make("default/f", "/", 0, NS_PER_S);
+        ck_assert_int_eq(tickets_submit(tickets, &crowd[i]), 0);
+    }
+}
+
+/* Who joins it, and who was served, is told of together; who is served before that never was. */
+START_TEST(a_crowd_is_told_together)
+{
+    struct ticket other;
+
+    start(0, 0);
+    come(0, 3);
+    ck_assert_uint_eq(controller.count, 3); /* nobody knows yet how fast they are served */
+    tickets_served(&crowd[0]);
+    come(3, 6);
+    tickets_served(&crowd[3]);
+    tickets_cancel(&crowd[4]); /* its client left: it was never there */
+    ck_assert_uint_eq(controller.count, 3);
+    other = make("default/g", "/", 0, NS_PER_S); /* a cold start waits for nobody */
+    ck_assert_int_eq(tickets_submit(tickets, &other), 0);
+    ck_assert_uint_eq(controller.count, 4);
+    controller.enough = 6;
+    loop_run(loop);
+    ck_assert_uint_eq(controller.count, 6);
+    ck_assert(controller.sent[4].gone);
+    ck_assert_uint_eq(controller.sent[4].id, crowd[0].id);
+    ck_assert(!controller.sent[5].gone);
+    ck_assert_uint_eq(controller.sent[5].id, crowd[5].id);
+    ck_assert_uint_eq(tickets_stats(tickets)->untold, 1);
+    /* All have gone: the next one comes to an empty place. */
+    tickets_cancel(&crowd[1]);
+    tickets_cancel(&crowd[2]);
+    tickets_served(&crowd[5]);
+    controller.count = 0;
+    come(0, 1);
+    ck_assert_uint_eq(controller.count, 1);
+    ck_assert(!controller.sent[0].gone);
+    tickets_cancel(&crowd[0]);
+    tickets_cancel(&other);
+    stop();
+}
+END_TEST
+
+START_TEST(so_many_are_told_at_once)
+{
+    start(0, 0);
+    come(0, 2);
+    tickets_served(&crowd[0]);
+    controller.count = 0;
+    come(2, 1 + TICKETS_LATER);
+    ck_assert_uint_eq(controller.count, 0);
+    come(1 + TICKETS_LATER, 2 + TICKETS_LATER);
+    ck_assert_uint_eq(controller.count, 1 + TICKETS_LATER);
+    ck_assert(controller.sent[0].gone);
+    for (int i = 0; i < TICKETS_LATER; i++)
+        ck_assert_uint_eq(controller.sent[1 + i].id, crowd[2 + i].id);
+    controller.count = 0;
+    for (int i = 1; i < TICKETS_LATER; i++)
+        tickets_served(&crowd[i]);
+    ck_assert_uint_eq(controller.count, 0);
+    tickets_served(&crowd[TICKETS_LATER]);
+    ck_assert_uint_eq(controller.count, TICKETS_LATER);
+    tickets_cancel(&crowd[1 + TICKETS_LATER]);
+    stop();
+}
+END_TEST
+
+/* The controller comes back: it is told of all that wait, once, with what was about to be told. */
+START_TEST(a_crowd_submitted_again)
+{
+    start(0, 0);
+    come(0, 2);
+    tickets_served(&crowd[0]);
+    come(2, 4);
+    controller.count = 0;
+    tickets_resubmit(tickets);
+    ck_assert_uint_eq(controller.count, 3);
+    controller.enough = 4;
+    loop_run(loop);
+    ck_assert_uint_eq(controller.count, 4);
+    ck_assert(controller.sent[3].gone);
+    for (int i = 1; i < 4; i++)
+        tickets_cancel(&crowd[i]);
+    ck_assert_uint_eq(controller.count, 7);
+    stop();
+}
+END_TEST
+
 UNIT_MAIN("tickets", granted_and_refused, a_client_that_leaves_is_told_at_once,
           limits_in_count_and_bytes, the_deadline_closes_it, submitted_again_oldest_first_with_age,
-          each_function_once_even_if_it_comes_back, taken_all)
+          each_function_once_even_if_it_comes_back, taken_all, a_crowd_is_told_together,
+          so_many_are_told_at_once, a_crowd_submitted_again)
