@@ -24,6 +24,7 @@ struct control_server_options {
     const char *token;   /* bearer token agents must show; NULL: none asked (loopback only) */
     const char *tls_cert, *tls_key; /* files; NULL: plain */
     unsigned max_agents;            /* 0: 10000 */
+    unsigned many_from;             /* 0: 64; so many are waited for in another way (many.h) */
     struct loop *loop;
     void (*on_open)(void *user, uint64_t peer, const char *address);
     void (*on_message)(void *user, uint64_t peer, const AgentMessage *m); /* m lives until the return */

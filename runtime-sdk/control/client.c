@@ -116,7 +116,7 @@ static int established(struct control_client *c, struct lws *wsi)
 {
     char text[128];
 
-    c->link->wsi = wsi;
+    link_opened(c->link, wsi);
     c->link->opened_us = (uint64_t)lws_now_usecs();
     endpoint_text(&c->to, text);
     if (event_post(c->link, EVENT_OPEN, text) < 0)
@@ -187,7 +187,7 @@ static int callback(struct lws *wsi, enum lws_callback_reasons why, void *user, 
         closed(c);
         return 0;
     case LWS_CALLBACK_EVENT_WAIT_CANCELLED:
-        link_service_dirty(c->hub);
+        link_woken(c->hub);
         return 0;
     default:
         return 0;

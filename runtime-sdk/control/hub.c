@@ -1,4 +1,5 @@
 #include "control/hub.h"
+#include "control/many.h"
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/thread.h"
@@ -35,6 +36,7 @@ int hub_new(struct loop *loop, void *owner, void (*on_event)(void *owner, const 
     atomic_init(&h->stopping, false);
     pthread_mutex_init(&h->lock, NULL);
     list_init(&h->dirty);
+    h->poller = h->bell = -1;
     h->loop = loop;
     h->owner = owner;
     h->on_event = on_event;
@@ -46,6 +48,7 @@ struct hub *hub_unref(struct hub *h)
 {
     if (!h || atomic_fetch_sub(&h->refs, 1) != 1)
         return NULL;
+    many_done(h);
     pthread_mutex_destroy(&h->lock);
     free(h);
     return NULL;
@@ -66,7 +69,7 @@ static void *hub_main(void *arg)
 {
     struct hub *h = arg;
 
-    while (!atomic_load(&h->stopping) && lws_service(h->context, 0) >= 0)
+    while (!atomic_load(&h->stopping) && (h->many ? many_turn(h) : lws_service(h->context, 0)) >= 0)
         ;
     return NULL;
 }
@@ -79,12 +82,26 @@ int hub_start(struct hub *h)
     return r;
 }
 
+/* Where the thread waits. */
+static void ring(struct hub *h)
+{
+    bool many;
+
+    pthread_mutex_lock(&h->lock);
+    many = h->many;
+    pthread_mutex_unlock(&h->lock);
+    if (many)
+        many_ring(h);
+    else
+        lws_cancel_service(h->context);
+}
+
 void hub_stop(struct hub *h)
 {
     h->left = true;
     atomic_store(&h->stopping, true);
     if (h->running) {
-        lws_cancel_service(h->context);
+        ring(h);
         pthread_join(h->thread, NULL);
         h->running = false;
     }
@@ -101,5 +118,5 @@ void hub_wake(struct hub *h)
     h->woken = true;
     pthread_mutex_unlock(&h->lock);
     if (!woken)
-        lws_cancel_service(h->context);
+        ring(h);
 }

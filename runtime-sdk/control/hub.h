@@ -17,11 +17,16 @@ struct hub {
     pthread_mutex_t lock; /* guards `dirty` and the fields of links that say so */
     struct list dirty;    /* links that the thread must look at */
     bool woken;           /* guarded: the thread is about to look */
+    bool many;            /* guarded, the thread's: it waits in many_turn() */
     struct lws_context *context;
     pthread_t thread;
     bool running;
     atomic_bool stopping;
     struct loop *loop;
+    /* many.c, the thread's */
+    int poller, bell; /* -1: never */
+    unsigned links, many_from;
+    uint64_t next_pass;
     bool left; /* loop's thread: the owner is gone, its events are dropped */
     void *owner;
     void (*on_event)(void *owner, const struct event *e);

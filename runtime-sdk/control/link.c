@@ -1,5 +1,6 @@
 #include "control/channel.h"
 #include "control/link.h"
+#include "control/many.h"
 #include "base/cleanup.h"
 
 #include <errno.h>
@@ -96,6 +97,7 @@ struct link *link_new(struct hub *h, uint64_t id)
     atomic_init(&l->paused, false);
     l->hub = h;
     l->id = id;
+    l->fd = -1;
     l->in.limit = CONTROL_MESSAGE_MAX;
     list_init(&l->dirty);
     return l;
@@ -260,6 +262,16 @@ static struct packed *join(struct packet *first)
     return all;
 }
 
+static void go_on_writing(struct link *l)
+{
+    lws_callback_on_writable(l->wsi);
+    if (!l->hub->many || lws_partial_buffered(l->wsi))
+        return;
+    pthread_mutex_lock(&l->hub->lock);
+    mark_dirty(l);
+    pthread_mutex_unlock(&l->hub->lock);
+}
+
 int link_writable(struct link *l)
 {
     struct packet *batch;
@@ -290,22 +302,32 @@ int link_writable(struct link *l)
     if (r == 0 && !more && closing)
         return say_close(l);
     if (r == 0 && more)
-        lws_callback_on_writable(l->wsi);
+        go_on_writing(l);
     return r;
+}
+
+void link_opened(struct link *l, struct lws *wsi)
+{
+    l->wsi = wsi;
+    many_add(l);
 }
 
 void link_service_dirty(struct hub *h)
 {
+    struct list turn, *it;
+
+    list_init(&turn);
     pthread_mutex_lock(&h->lock);
     h->woken = false;
+    while ((it = list_pop_front(&h->dirty)))
+        list_push_back(&turn, it);
     pthread_mutex_unlock(&h->lock);
     for (;;) {
-        struct list *it;
         struct link *l;
         bool closing, resume;
 
         pthread_mutex_lock(&h->lock);
-        it = list_pop_front(&h->dirty);
+        it = list_pop_front(&turn);
         l = it ? list_entry(it, struct link, dirty) : NULL;
         closing = l && l->closing && !l->timed;
         if (closing)
@@ -319,12 +341,21 @@ void link_service_dirty(struct hub *h)
         if (resume) {
             atomic_store(&l->paused, false);
             lws_rx_flow_control(l->wsi, 1);
+            many_listen(l, true);
         }
         /* A peer that does not read is never writable: the time-out closes it all the same. */
         if (closing)
             lws_set_timeout(l->wsi, PENDING_TIMEOUT_USER_REASON_BASE, CLOSE_SECONDS);
         lws_callback_on_writable(l->wsi);
+        many_write(l);
     }
+}
+
+/* A link that is served here could end while libwebsockets goes through its table: many_turn() does it. */
+void link_woken(struct hub *h)
+{
+    if (!h->many)
+        link_service_dirty(h);
 }
 
 /* ---- receiving */
@@ -397,6 +428,7 @@ void link_gone(struct link *l, char ret[LINK_REASON])
     else
         snprintf(ret, LINK_REASON, "the connection was lost");
     pthread_mutex_unlock(&l->hub->lock);
+    many_del(l);
     l->wsi = NULL;
 }
 
@@ -431,8 +463,10 @@ ProtobufCMessage *link_unpack(const ProtobufCMessageDescriptor *d, const struct 
 void link_delivering(struct link *l, size_t n)
 {
     if (atomic_fetch_add(&l->undelivered, n) + n > UNDELIVERED_MAX &&
-        !atomic_exchange(&l->paused, true))
+        !atomic_exchange(&l->paused, true)) {
         lws_rx_flow_control(l->wsi, 0);
+        many_listen(l, false);
+    }
 }
 
 void link_delivered(struct link *l, size_t n)

@@ -18,6 +18,7 @@ struct link {
     struct hub *hub;
     uint64_t id;
     struct lws *wsi;
+    int fd;           /* many.c's; -1 */
     struct buffer in; /* the fragments of a message so far */
     uint64_t opened_us;
     char told[LINK_REASON]; /* what the peer's close frame said */
@@ -57,6 +58,8 @@ void link_refuse(struct link *l, int error);
 /* The callback's result: 0, or -1 to close. */
 int link_writable(struct link *l);
 void link_peer_said(struct link *l, const void *in, size_t n); /* the close frame's payload */
+void link_opened(struct link *l, struct lws *wsi);
+void link_woken(struct hub *h); /* LWS_CALLBACK_EVENT_WAIT_CANCELLED */
 void link_service_dirty(struct hub *h);
 /* Gone: not open any more, queue dropped. The reason in words is put into `ret`. */
 void link_gone(struct link *l, char ret[LINK_REASON]);

@@ -5,6 +5,7 @@
 #include "control/channel.h"
 #include "control/endpoint.h"
 #include "control/event.h"
+#include "control/many.h"
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/map.h"
@@ -109,13 +110,13 @@ static int established(struct control_server *s, struct lws *wsi, struct session
         free(p);
         return -1;
     }
-    p->link->wsi = wsi;
     peer_text(wsi, address);
     pthread_mutex_lock(&s->hub->lock);
     r = map_put(&s->peers, &p->node, (const char *)&p->link->id, sizeof(p->link->id));
     p->link->open = r == 0;
     pthread_mutex_unlock(&s->hub->lock);
     if (r == 0 && event_post(p->link, EVENT_OPEN, address) == 0) {
+        link_opened(p->link, wsi);
         session->peer = p;
         log_debug("control: peer %lu open from %s", (unsigned long)p->link->id, address);
         return 0;
@@ -197,7 +198,7 @@ static int callback(struct lws *wsi, enum lws_callback_reasons why, void *user, 
             closed(s, user);
         return 0;
     case LWS_CALLBACK_EVENT_WAIT_CANCELLED:
-        link_service_dirty(s->hub);
+        link_woken(s->hub);
         return 0;
     default:
         return 0;
@@ -260,6 +261,8 @@ static int listen_on(struct control_server *s, struct endpoint *at)
     if (!strchr(at->host, ':'))
         info.options |= LWS_SERVER_OPTION_DISABLE_IPV6;
     r = hub_context(s->hub, &info);
+    if (r == 0)
+        r = many_init(s->hub, s->o.many_from);
     if (r < 0)
         return r;
     vhost = lws_create_vhost(s->hub->context, &info);

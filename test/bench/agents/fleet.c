@@ -2,6 +2,7 @@
 #include "base/cleanup.h"
 #include "control/endpoint.h"
 #include "control/event.h"
+#include "control/many.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -89,7 +90,7 @@ static int callback(struct lws *wsi, enum lws_callback_reasons why, void *user, 
         gone(l, in ? in : "the connection failed");
         return 0;
     case LWS_CALLBACK_CLIENT_ESTABLISHED:
-        l->link->wsi = wsi;
+        link_opened(l->link, wsi);
         dial(l->fleet);
         return event_post(l->link, EVENT_OPEN, "");
     case LWS_CALLBACK_CLIENT_RECEIVE:
@@ -105,7 +106,7 @@ static int callback(struct lws *wsi, enum lws_callback_reasons why, void *user, 
         gone(l, reason);
         return 0;
     case LWS_CALLBACK_EVENT_WAIT_CANCELLED:
-        link_service_dirty(((struct fleet *)lws_context_user(lws_get_context(wsi)))->hub);
+        link_woken(((struct fleet *)lws_context_user(lws_get_context(wsi)))->hub);
         return 0;
     default:
         return 0;
@@ -149,6 +150,9 @@ static int start(struct fleet *f)
     };
     int r = hub_context(f->hub, &info);
 
+    if (r < 0)
+        return r;
+    r = many_init(f->hub, 0);
     if (r < 0)
         return r;
     f->vhost = lws_create_vhost(f->hub->context, &info);

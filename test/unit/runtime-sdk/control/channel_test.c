@@ -304,6 +304,7 @@ START_TEST(tls)
     make_certificate(cert, key);
     world_init(&w);
     so = (struct control_server_options){.address = "tcp://127.0.0.1:0",
+                                         .many_from = many_from,
                                          .token = "secret",
                                          .tls_cert = cert,
                                          .tls_key = key,
@@ -385,7 +386,7 @@ START_TEST(options_refused)
 }
 END_TEST
 
-UNIT_MAIN("channel", hello_and_answer, big_messages, slow_loop, server_restart, client_leaves,
-          server_closes_with_a_reason, bad_token, nobody_there, garbage_closes_both_ways,
-          unknown_members_arrive, what_is_queued_goes_with_the_next, sends_from_many_threads,
-          freed_with_mail_under_way, tls, options_refused)
+CONTROL_MAIN("channel", hello_and_answer, big_messages, slow_loop, server_restart, client_leaves,
+             server_closes_with_a_reason, bad_token, nobody_there, garbage_closes_both_ways,
+             unknown_members_arrive, what_is_queued_goes_with_the_next, sends_from_many_threads,
+             freed_with_mail_under_way, tls, options_refused)

@@ -93,10 +93,42 @@ static inline void on_client_closed(void *user, const char *reason)
             loop_run((w)->loop);                                                                   \
     } while (0)
 
+/* Every case runs as well on a server that waits for its first agent as others do for their sixty-fourth. */
+static unsigned many_from;
+
+static inline void from_the_first(void)
+{
+    many_from = 1;
+}
+
+static inline int control_main(const char *name, const TTest *const *cases, size_t n)
+{
+    SRunner *sr;
+    TCase *few = unit_case(name, &sr), *many = tcase_create("many");
+    Suite *s = suite_create("many");
+
+    tcase_set_timeout(many, 60);
+    suite_add_tcase(s, many);
+    srunner_add_suite(sr, s);
+    tcase_add_checked_fixture(many, from_the_first, NULL);
+    for (size_t i = 0; i < n; i++) {
+        tcase_add_test(few, cases[i]);
+        tcase_add_test(many, cases[i]);
+    }
+    return unit_run(sr);
+}
+#define CONTROL_MAIN(name, ...)                                                                    \
+    int main(void)                                                                                 \
+    {                                                                                              \
+        const TTest *const cases[] = {__VA_ARGS__};                                                \
+        return control_main(name, cases, sizeof(cases) / sizeof(cases[0]));                        \
+    }
+
 static inline void world_server(struct world *w, const char *address, const char *token)
 {
     const struct control_server_options o = {.address = address,
                                              .token = token,
+                                             .many_from = many_from,
                                              .loop = w->loop,
                                              .on_open = on_server_open,
                                              .on_message = on_server_message,

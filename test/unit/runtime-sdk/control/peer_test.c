@@ -240,6 +240,7 @@ START_TEST(too_many_agents)
 
     world_init(&w);
     o = (struct control_server_options){.address = "tcp://127.0.0.1:0",
+                                        .many_from = many_from,
                                         .max_agents = 1,
                                         .loop = w.loop,
                                         .on_open = on_server_open,
@@ -391,7 +392,7 @@ START_TEST(client_refuses_text)
 }
 END_TEST
 
-UNIT_MAIN("peer", upgrades_refused, plain_http_gets_404, text_frame, garbage_frame,
-          announced_too_large, fragments_too_large, fragments_are_one_message, unpacking_is_bounded,
-          dead_peer, peer_that_does_not_read, too_many_agents, client_shows_its_token,
-          client_refuses_too_large, client_refuses_text)
+CONTROL_MAIN("peer", upgrades_refused, plain_http_gets_404, text_frame, garbage_frame,
+             announced_too_large, fragments_too_large, fragments_are_one_message,
+             unpacking_is_bounded, dead_peer, peer_that_does_not_read, too_many_agents,
+             client_shows_its_token, client_refuses_too_large, client_refuses_text)
