@@ -41,7 +41,7 @@ int core_new(const struct core_config *config, uint64_t now, struct core **ret)
     list_init(&c->status);
     list_init(&c->deleting);
     list_init(&c->leaving);
-    list_init(&c->added);
+    list_init(&c->roomless);
     list_init(&c->dead);
     list_init(&c->backoff);
     list_init(&c->slots);
@@ -142,15 +142,14 @@ static void backoffs_over(struct core *c)
 static void retry_unplaced(struct core *c)
 {
     c->capacity_changed = false;
-    list_for_each(it, &c->active)
+    list_for_each(it, &c->roomless)
     {
-        struct fn *f = list_entry(it, struct fn, active_link);
+        struct revision *r = list_entry(it, struct revision, roomless_link);
 
-        list_for_each(rit, &f->revisions)
-        {
-            if (list_entry(rit, struct revision, link)->unplaced)
-                fn_dirty(c, f);
-        }
+        if (!r->unplaced)
+            list_del(&r->roomless_link);
+        else if (fn_live(r->fn))
+            fn_dirty(c, r->fn);
     }
 }
 

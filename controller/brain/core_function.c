@@ -70,6 +70,7 @@ static int revision_new(struct fn *f, const char *id, struct revision **ret)
     r->spec = function_ref(f->spec);
     list_init(&r->instances);
     list_init(&r->backoff_link);
+    list_init(&r->roomless_link);
     list_push_front(&f->revisions, &r->link);
     *ret = r;
     return 0;
@@ -78,6 +79,7 @@ static int revision_new(struct fn *f, const char *id, struct revision **ret)
 static void revision_free(struct revision *r)
 {
     list_del(&r->backoff_link);
+    list_del(&r->roomless_link);
     list_del(&r->link);
     function_unref(r->spec);
     free(r);

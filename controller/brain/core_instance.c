@@ -130,7 +130,7 @@ int instance_create(struct core *c, struct revision *r, struct node *n, uint64_t
         return e;
     i->schedule_us = schedule_us;
     i->created_ns = c->now;
-    list_push_back(&c->added, &i->added_link);
+    list_push_back(&n->added, &i->added_link);
     node_dirty(c, n);
     publish_instance(c, i);
     return 0;

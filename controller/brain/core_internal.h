@@ -108,8 +108,9 @@ struct revision {
     uint64_t crowded_since; /* none of them was idle; 0: it is not so */
     bool impossible;        /* ... and no node could ever take one */
     uint64_t unplaced_since;
-    uint64_t ready_since; /* the first ready instance of an update; 0: none */
-    uint64_t start_ns;    /* from its placement until it is ready, a mean; 0: not known */
+    struct list roomless_link; /* core.roomless: once `unplaced`, until that is found to be over */
+    uint64_t ready_since;      /* the first ready instance of an update; 0: none */
+    uint64_t start_ns;         /* from its placement until it is ready, a mean; 0: not known */
     /* crash loop */
     uint32_t start_failures, crashes; /* in a row: before it was ready; soon after */
     uint64_t backoff_ns, retry_at;    /* 0: none */
@@ -214,7 +215,7 @@ struct instance {
     struct list leaving_link; /* core.leaving */
     uint64_t leaving_sequence, leaving_until;
     struct list leased;     /* slots that the activator has and has not yet granted */
-    struct list added_link; /* core.added: new in its node's Desired */
+    struct list added_link; /* node.added: new in its Desired */
     bool reported;          /* its agent has spoken of it */
     bool endpoint;          /* in the routes */
     bool dead;              /* failed; shown until dead_until */
@@ -257,8 +258,8 @@ struct core {
     struct map wishes; /* core_drain.c: what users want of nodes */
     struct pools *pools;
     struct activator *activator;
-    struct list active, dirty, status, deleting, leaving, added, dead, backoff, slots, nodes_dirty,
-        wanted, crowded;
+    struct list active, dirty, status, deleting, leaving, roomless, dead, backoff, slots,
+        nodes_dirty, wanted, crowded;
     uint64_t crowd_due;    /* the first of the crowded ones' times; 0: none */
     struct list gone;      /* functions that only drain (their active_link) */
     bool nodes_changed;    /* some are to be published */

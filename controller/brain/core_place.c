@@ -124,6 +124,8 @@ static void no_room(struct core *c, bool *promised, struct revision *r,
     }
     r->unplaced = r->deficit;
     r->deficit = 0;
+    if (list_empty(&r->roomless_link))
+        list_push_back(&c->roomless, &r->roomless_link);
     r->impossible = why == -ENXIO && !absent && !pools_help(c, r);
     fn_status_dirty(c, r->fn, false);
     if (why == -ENOSPC) {

@@ -165,17 +165,12 @@ static void see_pending(struct view *v)
 {
     struct core *c = v->core;
 
-    list_for_each(it, &c->active)
+    list_for_each(it, &c->roomless)
     {
-        struct fn *f = list_entry(it, struct fn, active_link);
+        const struct revision *r = list_entry(it, struct revision, roomless_link);
 
-        list_for_each(rit, &f->revisions)
-        {
-            const struct revision *r = list_entry(rit, struct revision, link);
-
-            if (r->unplaced && !r->foreign && c->now - r->unplaced_since >= PENDING_NS)
-                *more(&v->pending, &v->pending_count, &v->pending_capacity) = need_of(r, r->unplaced);
-        }
+        if (r->unplaced && !r->foreign && fn_live(r->fn) && c->now - r->unplaced_since >= PENDING_NS)
+            *more(&v->pending, &v->pending_count, &v->pending_capacity) = need_of(r, r->unplaced);
     }
 }
 

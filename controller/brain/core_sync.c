@@ -316,11 +316,19 @@ static RevisionSpec *revision_spec(struct core *c, const struct revision *r)
     return m;
 }
 
+static bool in_desired(const struct instance *i)
+{
+    return !i->dead && i->leaving != LEAVING_REMOVED;
+}
+
 static void add_instance(struct core *c, Desired *m, struct instance *i)
 {
-    DesiredInstance *d = actions_alloc(c->out, sizeof(*d));
+    DesiredInstance *d;
     bool known = i->rev->foreign || i->reported;
 
+    if (!in_desired(i))
+        return;
+    d = actions_alloc(c->out, sizeof(*d));
     rouse__control__v1__desired_instance__init(d);
     d->id = actions_strdup(c->out, i->id);
     d->function_key = actions_strdup(c->out, i->rev->fn->spec->key);
@@ -334,34 +342,24 @@ static void add_instance(struct core *c, Desired *m, struct instance *i)
         m->revisions[m->n_revisions++] = revision_spec(c, i->rev);
 }
 
-static bool in_desired(const struct instance *i)
-{
-    return !i->dead && i->leaving != LEAVING_REMOVED;
-}
-
 static void send_desired(struct core *c, struct node *n)
 {
     Desired *m = actions_alloc(c->out, sizeof(*m));
     ControllerMessage *cm;
-    size_t items = 0;
+    struct list *l;
+    size_t items = n->desired_full ? n->instance_count : 0;
 
     rouse__control__v1__desired__init(m);
-    list_for_each(it, &n->instances)
-    {
-        struct instance *i = list_entry(it, struct instance, host_link);
-
-        items += in_desired(i) && (n->desired_full || !list_empty(&i->added_link));
-    }
+    if (!n->desired_full)
+        list_for_each(it, &n->added) items++;
     m->instances = actions_alloc(c->out, items * sizeof(*m->instances));
     m->revisions = actions_alloc(c->out, items * sizeof(*m->revisions));
-    list_for_each(it, &n->instances)
-    {
-        struct instance *i = list_entry(it, struct instance, host_link);
-
-        if (in_desired(i) && (n->desired_full || !list_empty(&i->added_link)))
-            add_instance(c, m, i);
-        list_del(&i->added_link);
-    }
+    if (n->desired_full)
+        list_for_each(it, &n->instances)
+            add_instance(c, m, list_entry(it, struct instance, host_link));
+    while ((l = list_pop_front(&n->added)))
+        if (!n->desired_full)
+            add_instance(c, m, list_entry(l, struct instance, added_link));
     if (!n->desired_full) {
         m->since = epoch(c, n->desired_sequence);
         m->removed = actions_alloc(c->out, n->removed_count * sizeof(char *));

@@ -219,6 +219,7 @@ static int make(struct nodes *t, const char *name, uint64_t now, struct node **r
     n->place.order = ++t->made;
     t->in_state[n->state]++;
     list_init(&n->instances);
+    list_init(&n->added);
     list_init(&n->dirty_link);
     list_init(&n->fresh_link);
     n->since_ns = now;

@@ -44,8 +44,8 @@ struct node {
     uint64_t since_ns; /* in this state */
     /* the core's */
     struct nodes *of;
-    struct placement_node place; /* what the scheduler knows of it */
-    struct list instances;
+    struct placement_node place;  /* what the scheduler knows of it */
+    struct list instances, added; /* all; those that its Desired has not yet named */
     size_t instance_count;
     bool changed;                       /* to be published */
     uint64_t promised_memory;           /* about to be free, and for whom it will be; this turn */
