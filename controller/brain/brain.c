@@ -137,11 +137,17 @@ static void on_timer(struct loop_timer *t)
     brain_touch(container_of(t, struct brain, timer));
 }
 
+/* What the core is told at the very moment of its start was there before it. */
+static uint64_t now_of(const struct brain *b)
+{
+    return b->started ? b->started : loop_now(b->loop);
+}
+
 static void on_function(void *user, struct function *old, struct function *now)
 {
     struct brain *b = user;
 
-    core_function(b->core, loop_now(b->loop), old, now, &b->actions);
+    core_function(b->core, now_of(b), old, now, &b->actions);
     brain_touch(b);
 }
 
@@ -149,7 +155,7 @@ static void on_node(void *user, const char *name, const struct node_wanted *w)
 {
     struct brain *b = user;
 
-    core_node(b->core, loop_now(b->loop), name, w, &b->actions);
+    core_node(b->core, now_of(b), name, w, &b->actions);
     brain_touch(b);
 }
 
@@ -176,7 +182,7 @@ static void on_pool(void *user, struct pool_spec *old, struct pool_spec *now)
 {
     struct brain *b = user;
 
-    core_pool(b->core, loop_now(b->loop), old, now, &b->actions);
+    core_pool(b->core, now_of(b), old, now, &b->actions);
     brain_touch(b);
 }
 
@@ -202,8 +208,10 @@ int brain_new(const struct brain_config *c, struct registry *r, struct brain **r
         config.autoscaler.panic_seconds = c->panic_window_s;
     config.peer_secret = c->peer_secret;
     config.activator_address = c->activator_address;
-    if (e == 0)
-        e = core_new(&config, loop_now(b->loop), &b->core);
+    if (e == 0) {
+        b->started = loop_now(b->loop);
+        e = core_new(&config, b->started, &b->core);
+    }
     if (e == 0 && c->prometheus)
         e = prometheus_new(
             &(struct prometheus_config){
@@ -223,6 +231,7 @@ int brain_new(const struct brain_config *c, struct registry *r, struct brain **r
                                                     .on_node = on_node,
                                                     .on_node_delete = on_node_delete,
                                                     .user = b});
+    b->started = 0;
     *ret = b;
     return 0;
 }

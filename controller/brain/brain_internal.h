@@ -12,6 +12,7 @@ struct brain {
     struct registry *registry;
     struct control_server *control; /* NULL until set: nothing is sent */
     struct core *core;
+    uint64_t started; /* while the registry tells what there is: when that was; else 0 */
     struct prometheus *prometheus; /* NULL: external metrics are not asked for */
     struct actions actions;        /* of this turn */
     struct loop_deferred turn;     /* runs after the mail of a loop's turn */

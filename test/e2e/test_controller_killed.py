@@ -103,14 +103,15 @@ def scale_down(p):
 
 
 def drain(p):
-    p.apply(slow("moved", stop=0.7, scaling={"min": 6}))
+    p.apply(slow("moved", start=0.5, stop=0.7, scaling={"min": 6}))
     wait_until("two on each", lambda: p.ready("moved") == 6, seconds=30)
     assert "node-2" in nodes_of(p, "moved")
     load = Load(p, "/moved", threads=3, nodes=range(NODES))
     p.api("PATCH", "/apis/rouse.dev/v1/nodes/node-2", {"spec": {"unschedulable": True, "drain": True}},
           {"Content-Type": "application/merge-patch+json"})
-    in_state(p, "moved", "Draining")
-    kill(p)
+    for state in ("Initializing", "Draining"):    # those that come, those that go
+        in_state(p, "moved", state)
+        kill(p)
     wait_until("six elsewhere", lambda: p.ready("moved") >= 6 and "node-2" not in nodes_of(p, "moved"), seconds=30)
     p.rouse("uncordon", "node-2")
     well(load)
@@ -140,6 +141,25 @@ def deletion(p):
     kill(p)
     wait_until("nothing of it", lambda: not states(p, "gone") and p.get("gone") is None, seconds=30)
     assert [p.call("/gone", node=k).status for k in range(NODES)] == [404] * NODES
+
+
+def test_a_restart_starts_nothing(cluster):
+    """What has a minimum keeps the instances it has; what had its initial ones, and sleeps, sleeps on."""
+    def names(function):
+        return {i["metadata"]["name"] for i in cluster.instances(function)}
+
+    cluster.apply(slow("kept", scaling={"min": 6}), slow("once", scaling={"initial": 2, "idleTimeout": "1s"}), slow("last"))
+    wait_until("six, and two", lambda: cluster.ready("kept") == 6 and cluster.ready("once") == 2, seconds=30)
+    wait_until("it sleeps", lambda: not names("once"), seconds=30)
+    before = names("kept")
+    assert cluster.call("/last").status == 200
+    kill(cluster)
+    # Nothing goes before the time is over in which it only listens to what its nodes have.
+    wait_until("the end of what is idle", lambda: not names("last"), seconds=30)
+    assert names("kept") == before
+    assert not names("once")
+    for name in ("kept", "once", "last"):
+        cluster.delete(name)
 
 
 @pytest.mark.parametrize("phase", [scale_up, scale_down, drain, deploy, deletion], ids=lambda f: f.__name__)
