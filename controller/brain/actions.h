@@ -20,6 +20,7 @@ enum action_kind {
     ACTION_PROVIDER,      /* a question to a pool's provider of nodes */
     ACTION_LOG,           /* a line for the controller's log */
     ACTION_NOTE,          /* what happened to an object, for people */
+    ACTION_HISTORY,       /* of a function, to be found again by core_history() */
     ACTION_QUERY,         /* what an external metric says; core_external() is the answer */
 };
 struct action {
@@ -61,6 +62,9 @@ struct action {
             const char *key, *reason, *message; /* reason: static */
             bool warning;
         } note;
+        struct {
+            const char *key, *text; /* NULL: none any more */
+        } history;
         struct {
             const char *key, *text; /* of the function; PromQL */
             uint32_t metric;        /* of its scaling.metrics */

@@ -80,6 +80,9 @@ static void carry_out(struct brain *b, const struct action *a)
     case ACTION_OBJECT_STATUS:
         registry_set_status_json(b->registry, a->stored.kind, a->stored.key, a->stored.status);
         break;
+    case ACTION_HISTORY:
+        registry_set_history(b->registry, a->history.key, a->history.text);
+        break;
     case ACTION_QUERY:
         if (b->prometheus)
             prometheus_ask(b->prometheus, a->query.key, a->query.metric, a->query.text);
@@ -178,6 +181,14 @@ static void on_external(void *user, const struct prometheus_answer *a)
     brain_touch(b);
 }
 
+static void on_history(void *user, const char *key, const char *text)
+{
+    struct brain *b = user;
+
+    core_history(b->core, loop_now(b->loop), key, text, &b->actions);
+    brain_touch(b);
+}
+
 static void on_pool(void *user, struct pool_spec *old, struct pool_spec *now)
 {
     struct brain *b = user;
@@ -230,6 +241,7 @@ int brain_new(const struct brain_config *c, struct registry *r, struct brain **r
                                                     .on_pool = on_pool,
                                                     .on_node = on_node,
                                                     .on_node_delete = on_node_delete,
+                                                    .on_history = on_history,
                                                     .user = b});
     b->started = 0;
     *ret = b;
@@ -261,9 +273,21 @@ static void on_drained(struct mail *m)
     brain_stop(container_of(m, struct brain, drained));
 }
 
+/* What would have waited for its minute. The store commits it when it is freed. */
+static void keep_histories(struct brain *b)
+{
+    struct actions last = {0};
+
+    core_histories(b->core, loop_now(b->loop), &last);
+    for (const struct action *a = last.first; a; a = a->next)
+        carry_out(b, a);
+    actions_done(&last);
+}
+
 void brain_drain(struct brain *b)
 {
     b->control = NULL;
+    keep_histories(b);
     prometheus_stop(b->prometheus);
     providers_stop(b->providers);
     b->drained.fn = on_drained;

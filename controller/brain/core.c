@@ -177,6 +177,7 @@ void core_turn(struct core *c, uint64_t now, struct actions *out)
     agents_tick(c);
     backoffs_over(c);
     scale_sample(c);
+    histories_tick(c);
     if (c->capacity_changed)
         retry_unplaced(c);
     scale_turn(c);

@@ -72,6 +72,12 @@ struct core_external {
 };
 void core_external(struct core *c, uint64_t now, const struct core_external *e);
 
+/* What an ACTION_HISTORY of an earlier life said last of that function: after core_function(), before the first turn. */
+void core_history(struct core *c, uint64_t now, const char *key, const char *text,
+                  struct actions *out);
+/* The controller ends: an ACTION_HISTORY for each that has changed since its last. */
+void core_histories(struct core *c, uint64_t now, struct actions *out);
+
 /* ---- decisions */
 void core_turn(struct core *c, uint64_t now, struct actions *out);
 uint64_t core_due(const struct core *c); /* when core_turn() must run even without an event */

@@ -259,6 +259,7 @@ static void end(struct core *c, struct fn *f)
         sync_change_route(c, f);
     }
     tickets_refuse_all(c, f, REFUSED_NOT_FOUND, "the function was deleted");
+    history_drop(c, f);
     map_del(&c->functions, &f->node);
     f->gone = true;
     list_del(&f->delete_link);

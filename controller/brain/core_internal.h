@@ -8,6 +8,7 @@
  *   core_instance.c   instances, crash loops, leaving
  *   core_ticket.c     tickets, slots, grants
  *   core_sample.c     load, the autoscaler's tick
+ *   core_history.c    idle times, kept beyond this life
  *   core_gauge.c      metrics that instances report of themselves
  *   core_scale.c      how many
  *   core_shrink.c     who leaves
@@ -173,6 +174,7 @@ struct fn {               /* a function */
     uint64_t last_active;
     uint64_t last_called;           /* of last_active only what were requests; 0: never */
     struct idle_histogram *history; /* scaling.predictive, else NULL */
+    bool history_new;               /* since it was given to the store */
     struct external *externals;     /* as scaling.metrics; NULL: none of them is external */
     uint64_t external_due;
     struct list active_link; /* core.active: is sampled */
@@ -267,8 +269,9 @@ struct core {
     bool capacity_changed; /* what found no room may try again */
     uint64_t next_sample;
     unsigned samples;
-    uint64_t epoch_ns; /* the wall clock when `now` was 0; 0: not known */
-    bool adopted;      /* the time of adoption is over and was acted on */
+    uint64_t epoch_ns;      /* the wall clock when `now` was 0; 0: not known */
+    uint64_t histories_due; /* some have changed, and are given to the store then; 0: none */
+    bool adopted;           /* the time of adoption is over and was acted on */
     /* routes: what changed, in order; while `routes_changed`, routes_sequence + 1 is being made */
     uint64_t routes_sequence;
     bool routes_changed;
@@ -428,6 +431,11 @@ bool scale_clocked(const struct fn *f);          /* may wake without a request *
 /* The one place where what is requested changes, so that each change has a reason and is counted. */
 void scale_to(struct core *c, struct fn *f, uint32_t n, enum autoscaler_reason why);
 struct autoscaler_input scale_input(const struct core *c, const struct fn *f);
+
+/* ---- core_history.c */
+void history_changed(struct core *c, struct fn *f);
+void history_drop(struct core *c, struct fn *f);
+void histories_tick(struct core *c);
 
 /* ---- core_gauge.c */
 void instance_metrics(struct instance *i, size_t n, Rouse__Control__V1__Metric *const *list);

@@ -33,8 +33,7 @@ void scale_respec(struct core *c, struct fn *f)
     f->externals = external ? calloc(s->metric_count, sizeof(*f->externals)) : NULL;
     f->external_due = 0;
     if (!s->predictive) {
-        free(f->history);
-        f->history = NULL;
+        history_drop(c, f);
     } else if (!f->history) {
         f->history = calloc(1, sizeof(*f->history));
     }
@@ -47,8 +46,10 @@ void scale_respec(struct core *c, struct fn *f)
 
 void scale_called(struct core *c, struct fn *f)
 {
-    if (f->history && f->last_called && c->now - f->last_called >= REPORT_NS)
+    if (f->history && f->last_called && c->now - f->last_called >= REPORT_NS) {
         idle_histogram_add(f->history, c->now - f->last_called);
+        history_changed(c, f);
+    }
     f->last_called = f->last_active = c->now;
 }
 

@@ -125,6 +125,7 @@ void registry_observe(struct registry *r, const struct registry_observer *o)
             o->on_function(o->user, NULL, e->object->content->function);
     }
     registry_node_observe(r);
+    registry_history_observe(r);
     map_for_each(n, &r->entries[KIND_NODE_POOL])
     {
         struct entry *e = map_entry(n, struct entry, node);
@@ -274,6 +275,10 @@ static int on_row(void *user, const struct store_row *row)
         r = registry_node_load(load->r, row);
         return r < 0 ? err_errno(load->e, -r, "cannot load Node %s from the store", row->key) : 0;
     }
+    if (!strcmp(row->kind, HISTORY_KIND)) {
+        r = registry_history_load(load->r, row);
+        return r < 0 ? err_errno(load->e, -r, "cannot load %s's history", row->key) : 0;
+    }
     if (kind == KIND_COUNT)
         return err_set(load->e, EINVAL, "the store holds %s %s, which this version does not know",
                        row->kind, row->key);
@@ -329,6 +334,7 @@ int registry_new(struct store *s, struct registry **ret, struct err *e)
         return err_errno(e, ENOMEM, "registry");
     r->store = s;
     list_init(&r->watches);
+    list_init(&r->histories);
     r->events = calloc(EVENTS_MAX, sizeof(*r->events));
     /* They are not stored: of another life of the controller none has the same number. */
     x = r->events && notes_new(clock_wall_ms(), &r->notes) == 0 ? reserve_first(r, e)
@@ -359,6 +365,7 @@ struct registry *registry_free(struct registry *r)
     if (!r)
         return NULL;
     registry_events_done(r);
+    registry_histories_done(r);
     notes_free(r->notes);
     for (int k = 0; k < KIND_COUNT; k++) {
         map_for_each(n, &r->entries[k]) entry_free(map_entry(n, struct entry, node));

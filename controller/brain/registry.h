@@ -53,6 +53,8 @@ struct registry_observer {
     /* A node is to be forgotten, and is unpublished if that is so. 0; -EBUSY: its agent is connected; -ENOENT.
      * `dry_run`: only asked. May be NULL: no node goes. */
     int (*on_node_delete)(void *user, const char *name, bool dry_run);
+    /* At the start, after the functions: what registry_set_history() said last; may be NULL. */
+    void (*on_history)(void *user, const char *key, const char *text);
 };
 void registry_observe(struct registry *r, const struct registry_observer *o); /* replays what is there */
 
@@ -74,4 +76,6 @@ void registry_publish(struct registry *r, enum object_kind kind, const char *ns,
 /* Something happened to that object; of one that is not there nothing is noted. `reason` is static. */
 void registry_note(struct registry *r, enum object_kind kind, const char *key, bool warning,
                    const char *reason, const char *message);
+/* Keeps that text for the next life, or (NULL) nothing; no object and no event comes of it. Answers nothing. */
+void registry_set_history(struct registry *r, const char *key, const char *text);
 void registry_unpublish(struct registry *r, enum object_kind kind, const char *ns, const char *name);

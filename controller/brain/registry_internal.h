@@ -58,6 +58,7 @@ struct registry {
     size_t watch_count;
     struct notes *notes;
     char *gateway;
+    struct list histories; /* rows that were loaded, until the core has them; then those being written */
 };
 
 struct entry *registry_entry(struct registry *r, enum object_kind kind, const char *key);
@@ -81,6 +82,12 @@ void registry_events_done(struct registry *r);
 void registry_write(struct registry *r, struct access_request *q);
 void registry_maybe_erase(struct entry *e);
 void registry_answer(struct access_request *q, int error, const char *message);
+
+/* registry_history.c */
+#define HISTORY_KIND "History" /* of their rows; no object's */
+int registry_history_load(struct registry *r, const struct store_row *row);
+void registry_history_observe(struct registry *r); /* and forgets them */
+void registry_histories_done(struct registry *r);
 
 /* registry_node.c */
 void registry_node_write(struct registry *r, struct access_request *q);

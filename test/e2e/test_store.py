@@ -1,10 +1,12 @@
 """What was answered 2xx is on disk: a trace of the order, and kill -9 at random points."""
+import contextlib
 import http.client
 import os
 import random
 import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import threading
 import time
@@ -105,3 +107,35 @@ def test_kill_at_random_points():
         left = p.leftovers()
         shutil.rmtree(p.state, ignore_errors=True)
     assert acked and not left
+
+
+def histories(p):
+    with contextlib.closing(sqlite3.connect(f"file:{p.state}/controller/store.db?mode=ro", uri=True)) as db:
+        (table,) = [name for (name,) in db.execute("select name from sqlite_master where type = 'table'")
+                    if any(c[1] == "kind" for c in db.execute(f"pragma table_info({name})"))]
+        return dict(db.execute(f"select key, json from {table} where kind = 'History'"))
+
+
+def test_idle_times_outlive_the_controller():
+    """What spec.scaling.predictive has learned is on disk when the controller has ended, and goes with the function."""
+    p = Platform()
+    try:
+        p.apply(function("learned", "def handler(e, c):\n    return 'ok'\n", scaling={"predictive": True, "idleTimeout": "3s"}))
+        for _ in range(2):
+            assert p.call("/learned").status == 200
+            wait_until("it to sleep", lambda: not p.instances("learned"), seconds=40)
+        offset = str(p.info["api"].rsplit(":", 1)[1])
+        p.down()
+        assert histories(p) == {"default/learned": '{"beyond":0,"minutes":{"0":1}}'}
+        p.rouse("up", "--nodes", "1", "--port-offset", str(int(offset) - 7080))
+        assert p.call("/learned").status == 200
+        p.down()
+        assert histories(p) == {"default/learned": '{"beyond":0,"minutes":{"0":1}}'}  # of another life's call nothing is known
+        p.rouse("up", "--nodes", "1", "--port-offset", str(int(offset) - 7080))
+        p.delete("learned")
+        wait_until("it to be gone", lambda: p.get("learned") is None)
+        p.down()
+        assert histories(p) == {}
+    finally:
+        p.down()
+        shutil.rmtree(p.state, ignore_errors=True)

@@ -160,8 +160,10 @@ static inline void begin(const char *token)
     registry_attach(registry, brain_thread_loop);
     registry_publish(registry, KIND_NODE, NULL, "node-1", "{\"zone\":\"a\"}",
                      "{\"unschedulable\":false,\"drain\":false}", "{\"state\":\"Ready\"}", NULL);
-    registry_observe(
-        registry, &(struct registry_observer){on_function, NULL, on_pool, on_node, on_node_delete});
+    registry_observe(registry, &(struct registry_observer){.on_function = on_function,
+                                                           .on_pool = on_pool,
+                                                           .on_node = on_node,
+                                                           .on_node_delete = on_node_delete});
     c.registry = registry;
     c.store = store;
     c.packages = packages;

@@ -416,6 +416,86 @@ START_TEST(predictive)
 }
 END_TEST
 
+/* A call each half minute, by an instance that is there. */
+static void call_often(struct agent *a, int calls)
+{
+    ticket(w, a, KEY);
+    settle(w);
+    ready_all(w, a);
+    offer(w, a, nth(a, STATE_READY, 0));
+    for (int i = 0; i < calls; i++) {
+        pass(w, S(30));
+        say(a, &(struct used){.concurrency = 0.1, .requests = 1});
+    }
+}
+
+/* It is given out once a minute, if it has changed, and at the end. */
+START_TEST(history_is_kept)
+{
+    struct autoscaler_spec s = {.max = 10, .idle_timeout_ns = S(60), .predictive = true};
+    struct agent *a = begin(&s);
+    struct actions out = {0};
+    struct function *old, *now;
+
+    call_often(a, 1);
+    pass(w, S(58));
+    ck_assert_uint_eq(w->histories, 0);
+    pass(w, S(4));
+    ck_assert_uint_eq(w->histories, 1);
+    ck_assert_str_eq(w->history, KEY " {\"beyond\":0,\"minutes\":{\"0\":1}}");
+    pass(w, S(600));
+    ck_assert_uint_eq(w->histories, 1);
+    core_histories(w->core, w->now, &out);
+    ck_assert_ptr_null(out.first); /* nothing new */
+    say(a, &(struct used){.concurrency = 0.1, .requests = 1});
+    core_histories(w->core, w->now, &out);
+    ck_assert_ptr_nonnull(out.first);
+    ck_assert_int_eq(out.first->kind, ACTION_HISTORY);
+    ck_assert_str_eq(out.first->history.text, "{\"beyond\":0,\"minutes\":{\"0\":1,\"11\":1}}");
+    actions_done(&out);
+    s.predictive = false; /* not asked for any more */
+    old = with(&s, "r1");
+    apply(w, old, with(&s, "r1"));
+    ck_assert_str_eq(w->history, KEY " -");
+    ck_assert_uint_eq(w->histories, 2);
+    apply(w, old, with(&s, "r1"));
+    ck_assert_uint_eq(w->histories, 2);
+    s.predictive = true;
+    now = with(&s, "r1");
+    apply(w, old, now);
+    apply(w, now, NULL);
+    ck_assert_uint_eq(w->histories, 3);
+    ck_assert_str_eq(w->history, KEY " -");
+    function_unref(old);
+    world_done(w);
+}
+END_TEST
+
+/* What an earlier life knew is known; what is nobody's is dropped. */
+START_TEST(history_comes_back)
+{
+    struct autoscaler_spec s = {.max = 10, .idle_timeout_ns = S(60), .predictive = true};
+    struct agent *a = begin(&s);
+    struct actions out = {0};
+
+    core_history(w->core, w->now, "default/other", "{\"beyond\":0,\"minutes\":{}}", &out);
+    ck_assert_str_eq(out.first->history.key, "default/other");
+    ck_assert_ptr_null(out.first->history.text);
+    actions_done(&out);
+    core_history(w->core, w->now, KEY, "{\"beyond\":0,\"minutes\":{\"240\":1}}", &out);
+    ck_assert_ptr_null(out.first->history.text); /* no such minute */
+    actions_done(&out);
+    core_history(w->core, w->now, KEY, "{\"beyond\":0,\"minutes\":{\"30\":40}}", &out);
+    ck_assert_ptr_null(out.first);
+    pass(w, S(26 * 60)); /* known to be called after half an hour: awake for it, though nobody ever called here */
+    ck_assert_uint_eq(counts(w, KEY).instances, 0);
+    pass(w, S(2 * 60));
+    ck_assert_uint_eq(counts(w, KEY).instances, 1);
+    ready_all(w, a);
+    world_done(w);
+}
+END_TEST
+
 /* Whatever changes what is requested is counted with its reason, and said while it is awake. */
 START_TEST(each_change_has_a_reason)
 {
@@ -500,6 +580,7 @@ START_TEST(who_finds_no_room_is_counted)
 }
 END_TEST
 
-UNIT_MAIN("core_scaling", each_change_has_a_reason, its_status_says_why, who_finds_no_room_is_counted,
-          initial_instances, initial_is_not_for_a_restart, activation, requests_per_second, cpu,
-          memory, external, custom, custom_of_hello, provisioned_by_the_clock, predictive)
+UNIT_MAIN("core_scaling", each_change_has_a_reason, its_status_says_why,
+          who_finds_no_room_is_counted, initial_instances, initial_is_not_for_a_restart, activation,
+          requests_per_second, cpu, memory, external, custom, custom_of_hello, history_is_kept,
+          history_comes_back, provisioned_by_the_clock, predictive)

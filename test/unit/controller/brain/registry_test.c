@@ -86,8 +86,10 @@ static void start(void)
     ck_assert_int_eq(loop_new(&brain), 0);
     ck_assert_int_eq(loop_new(&caller), 0);
     registry_attach(registry, brain);
-    registry_observe(registry,
-                     &(struct registry_observer){on_function, registry, on_pool, on_node, NULL});
+    registry_observe(registry, &(struct registry_observer){.on_function = on_function,
+                                                           .user = registry,
+                                                           .on_pool = on_pool,
+                                                           .on_node = on_node});
     ck_assert_int_eq(pthread_create(&thread, NULL, brain_thread, NULL), 0);
 }
 
@@ -603,7 +605,57 @@ START_TEST(published_objects)
 }
 END_TEST
 
+static void on_history(void *user, const char *key, const char *text)
+{
+    size_t n = strlen(core_saw);
+
+    (void)user;
+    snprintf(core_saw + n, sizeof(core_saw) - n, "%s:%s ", key, text);
+}
+
+/* The core's word on functions is found again, and is no object. */
+START_TEST(histories_outlive_a_life)
+{
+    static const struct {
+        const char *key, *text, *found;
+    } writes[] = {
+        {"default/a", "{\"x\":1}", "default/a:{\"x\":1} "},
+        {"default/a", "{\"x\":2}", "default/a:{\"x\":2} "},
+        {"default/b", "{}", "default/a:{\"x\":2} default/b:{} "},
+        {"default/a", NULL, "default/b:{} "},
+        {"default/c", NULL, "default/b:{} "},
+    };
+
+    begin();
+    for (size_t i = 0; i < ARRAY_LEN(writes); i++) {
+        struct err e = {0};
+
+        loop_stop(brain);
+        pthread_join(thread, NULL);
+        registry_set_history(registry, writes[i].key, writes[i].text);
+        store = store_free(store); /* commits it; its answer comes to nobody */
+        brain = loop_free(brain);
+        registry = registry_free(registry);
+        caller = loop_free(caller);
+        ck_assert_msg(store_open_sqlite(dir, &store, &e) == 0, "%s", e.message);
+        ck_assert_msg(registry_new(store, &registry, &e) == 0, "%s", e.message);
+        ck_assert_int_eq(loop_new(&brain), 0);
+        ck_assert_int_eq(loop_new(&caller), 0);
+        registry_attach(registry, brain);
+        core_saw[0] = '\0';
+        registry_observe(registry, &(struct registry_observer){.on_function = on_function,
+                                                               .user = registry,
+                                                               .on_history = on_history});
+        ck_assert_str_eq(core_saw, writes[i].found);
+        ck_assert_int_eq(pthread_create(&thread, NULL, brain_thread, NULL), 0);
+    }
+    ck_assert_ptr_null(get_one("default/b"));
+    end();
+}
+END_TEST
+
 UNIT_MAIN("registry", create_update_conflict, writes_of_a_key_keep_their_order,
           deletion_waits_for_the_core_and_for_users, a_second_life_knows_everything,
           watch_from_nothing_then_live, watch_resumes_and_expires, the_ring_is_bounded,
-          published_objects, what_is_wanted_of_nodes_is_stored, pools_are_stored_beside_functions)
+          published_objects, histories_outlive_a_life, what_is_wanted_of_nodes_is_stored,
+          pools_are_stored_beside_functions)

@@ -65,6 +65,8 @@ struct world {
     char finalized[16][64];
     size_t finalized_count;
     unsigned published, unpublished;
+    unsigned histories;     /* that were to be kept, or dropped */
+    char history[256];      /* the last one: "KEY TEXT", "-" for none */
     unsigned queries;       /* for external metrics */
     char query[64];         /* the last one */
     struct asked asked[32]; /* of providers of nodes */
@@ -333,6 +335,11 @@ static inline void take_actions(struct world *w, struct actions *out)
             break;
         case ACTION_UNPUBLISH:
             w->unpublished++;
+            break;
+        case ACTION_HISTORY:
+            w->histories++;
+            snprintf(w->history, sizeof(w->history), "%s %s", a->history.key,
+                     a->history.text ? a->history.text : "-");
             break;
         case ACTION_QUERY:
             w->queries++;

@@ -1,0 +1,76 @@
+/* core_history.c - what is known of when functions are called outlives the controller: it is given to the store
+ * once a minute, and when the controller ends; so much may be lost with a crash. */
+#include "brain/core_internal.h"
+#include "brain/history_text.h"
+
+#define HISTORY_NS (60 * NS_PER_S)
+
+static void keep(struct core *c, const char *key, const struct idle_histogram *h)
+{
+    cleanup_buffer struct buffer text = {0};
+    struct action *a;
+
+    if (h && history_text(h, &text) < 0)
+        return;
+    a = actions_add(c->out, ACTION_HISTORY);
+    a->history.key = actions_strdup(c->out, key);
+    a->history.text = h ? actions_strdup(c->out, (const char *)buffer_bytes(&text)) : NULL;
+}
+
+void history_changed(struct core *c, struct fn *f)
+{
+    f->history_new = true;
+    if (!c->histories_due)
+        c->histories_due = c->now + HISTORY_NS;
+}
+
+void history_drop(struct core *c, struct fn *f)
+{
+    if (!f->history)
+        return;
+    free(f->history);
+    f->history = NULL;
+    f->history_new = false;
+    keep(c, f->spec->key, NULL);
+}
+
+/* Who has a history is always sampled. */
+static void keep_all(struct core *c)
+{
+    c->histories_due = 0;
+    list_for_each(it, &c->active)
+    {
+        struct fn *f = list_entry(it, struct fn, active_link);
+
+        if (!f->history_new)
+            continue;
+        f->history_new = false;
+        keep(c, f->spec->key, f->history);
+    }
+}
+
+void histories_tick(struct core *c)
+{
+    if (c->histories_due && c->now >= c->histories_due)
+        keep_all(c);
+}
+
+void core_histories(struct core *c, uint64_t now, struct actions *out)
+{
+    c->now = now;
+    c->out = out;
+    keep_all(c);
+}
+
+void core_history(struct core *c, uint64_t now, const char *key, const char *text, struct actions *out)
+{
+    struct fn *f = fn_find(c, key);
+    struct idle_histogram h;
+
+    c->now = now;
+    c->out = out;
+    if (f && f->history && history_parse(text, &h) == 0)
+        *f->history = h;
+    else
+        keep(c, key, NULL); /* nobody's any more */
+}
