@@ -291,7 +291,7 @@ struct core {
     uint64_t refused[REFUSED_COUNT];
     uint64_t decisions[REASON_COUNT]; /* that changed what is requested */
     uint64_t placed, unplaced[UNPLACED_COUNT];
-    uint64_t pool_steps[POOL_GONE + 1], pool_failures;
+    uint64_t pool_steps[POOL_GONE + 1], pool_decisions[POOL_WHYS], pool_failures;
 };
 
 /* ---- core.c */

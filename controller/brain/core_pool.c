@@ -242,14 +242,16 @@ static void carry_out(struct core *c, const struct pool_wish *w)
         a = actions_add(c->out, ACTION_FINALIZE);
         a->stored.kind = KIND_NODE_POOL;
         a->stored.key = actions_strdup(c->out, w->pool->name);
-        if (w->why[0])
-            core_log(c, true, "pool %s is given up: %s", w->pool->name, w->why);
+        if (w->why)
+            core_log(c, true, "pool %s is given up: %s", w->pool->name, pool_why_text(w->why));
         return;
     }
     note_pool(c, w->pool->name, false, notes[w->verb], "node %s %s: %s", w->node, did[w->verb],
-              w->why);
-    core_log(c, false, "pool %s: node %s %s: %s", w->pool->name, w->node, did[w->verb], w->why);
+              pool_why_text(w->why));
+    core_log(c, false, "pool %s: node %s %s: %s", w->pool->name, w->node, did[w->verb],
+             pool_why_text(w->why));
     c->pool_steps[w->verb]++;
+    c->pool_decisions[w->why]++;
 }
 
 static void condition(struct buffer *b, const char *type, bool holds, const char *reason,
@@ -427,6 +429,10 @@ void pools_metrics(struct core *c, struct buffer *out)
     for (size_t k = 0; k < ARRAY_LEN(steps); k++)
         metrics_sample(out, "rouse_pool_steps_total", (double)c->pool_steps[steps[k].verb], "step",
                        steps[k].step, NULL);
+    metrics_family(out, "rouse_pool_decisions_total", "counter", "The same, by what it was for.");
+    for (size_t k = POOL_WHY_NONE + 1; k < POOL_WHYS; k++)
+        metrics_sample(out, "rouse_pool_decisions_total", (double)c->pool_decisions[k], "reason",
+                       pool_why_name((enum pool_why)k), NULL);
     metrics_family(out, "rouse_pool_failures_total", "counter",
                    "Answers of providers that were errors.");
     metrics_sample(out, "rouse_pool_failures_total", (double)c->pool_failures, NULL);

@@ -26,6 +26,38 @@ const char *pool_member_state_name(enum pool_member_state s)
     return names[s];
 }
 
+static const struct {
+    const char *name, *text;
+} whys[POOL_WHYS] = {
+    [POOL_WHY_NONE] = {"None", ""},
+    [POOL_WHY_PENDING] = {"Pending", "instances fit on no node"},
+    [POOL_WHY_FULL] = {"Utilization", "the pool is nearly full"},
+    [POOL_WHY_MIN] = {"BelowMin", "the pool's min"},
+    [POOL_WHY_EMPTY] = {"Empty", "it is empty"},
+    [POOL_WHY_UNUSED] = {"FitsElsewhere", "its instances fit elsewhere"},
+    [POOL_WHY_NEEDED] = {"NeededAgain", "it is needed again"},
+    [POOL_WHY_STUCK] = {"DrainTimeout", "its instances did not move in time"},
+    [POOL_WHY_LOST] = {"Lost", "it is lost"},
+    [POOL_WHY_ABSENT] = {"NeverCame", "its agent did not come in time"},
+    [POOL_WHY_AGAIN] = {"Again", "once more"},
+    [POOL_WHY_DELETED] = {"PoolDeleted", "its pool is deleted"},
+    [POOL_WHY_DELETED_STUCK] = {"PoolDeletedTimeout",
+                                "its pool is deleted, and its instances did not move in time"},
+    [POOL_WHY_NO_PROVIDER] = {"NoProvider", "its pool has no provider any more"},
+    [POOL_WHY_GIVEN_UP] = {"GivenUp",
+                           "it has no provider any more; whatever machines it made are still there"},
+};
+
+const char *pool_why_name(enum pool_why w)
+{
+    return whys[w].name;
+}
+
+const char *pool_why_text(enum pool_why w)
+{
+    return whys[w].text;
+}
+
 void member_set(struct member *m, enum pool_member_state to, uint64_t now)
 {
     assert(edges[m->state] & 1u << to);
@@ -189,7 +221,7 @@ void pool_failed(struct pool *q, uint64_t now, const char *why)
 }
 
 void wish(struct pool_wishes *out, enum pool_verb verb, struct pool *q, const char *node,
-          const char *why)
+          enum pool_why why)
 {
     struct pool_wish *w;
 
@@ -203,12 +235,11 @@ void wish(struct pool_wishes *out, enum pool_verb verb, struct pool *q, const ch
         out->capacity = capacity;
     }
     w = &out->items[out->count++];
-    *w = (struct pool_wish){.verb = verb, .pool = q->spec};
+    *w = (struct pool_wish){.verb = verb, .pool = q->spec, .why = why};
     snprintf(w->node, sizeof(w->node), "%s", node);
-    snprintf(w->why, sizeof(w->why), "%s", why);
 }
 
-void member_delete(struct member *m, uint64_t now, struct pool_wishes *out, const char *why)
+void member_delete(struct member *m, uint64_t now, struct pool_wishes *out, enum pool_why why)
 {
     member_set(m, MEMBER_DELETING, now);
     m->retry_at = 0;
@@ -380,7 +411,7 @@ static void ask_lists(struct pools *p, uint64_t now, struct pool_wishes *out)
             continue;
         q->listing = true;
         q->list_asked = now;
-        wish(out, POOL_LIST, q, "", "");
+        wish(out, POOL_LIST, q, "", POOL_WHY_NONE);
     }
 }
 
@@ -392,13 +423,13 @@ static void clean(struct member *m, uint64_t now, struct pool_wishes *out)
     if (m->state == MEMBER_DELETING) {
         if (m->retry_at && now >= m->retry_at) {
             m->retry_at = 0;
-            wish(out, POOL_DELETE, m->pool, m->name, "once more");
+            wish(out, POOL_DELETE, m->pool, m->name, POOL_WHY_AGAIN);
         }
     } else if (m->state == MEMBER_COMING && now - m->asked >= s->up.provision_timeout_ns) {
         pool_failed(m->pool, now, "a node was made, but its agent did not come in time");
-        member_delete(m, now, out, "its agent did not come in time");
+        member_delete(m, now, out, POOL_WHY_ABSENT);
     } else if (m->away_since && now - m->away_since >= s->down.unready_after_ns) {
-        member_delete(m, now, out, "it is lost");
+        member_delete(m, now, out, POOL_WHY_LOST);
     }
 }
 

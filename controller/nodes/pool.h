@@ -65,11 +65,31 @@ enum pool_verb {
     POOL_OPEN,  /* no longer */
     POOL_GONE,  /* the marked pool has no node left, or, with a reason, no provider */
 };
+enum pool_why { /* few: a label of a figure */
+                POOL_WHY_NONE,
+                POOL_WHY_PENDING,
+                POOL_WHY_FULL,
+                POOL_WHY_MIN,
+                POOL_WHY_EMPTY,
+                POOL_WHY_UNUSED,
+                POOL_WHY_NEEDED,
+                POOL_WHY_STUCK,
+                POOL_WHY_LOST,
+                POOL_WHY_ABSENT,
+                POOL_WHY_AGAIN,
+                POOL_WHY_DELETED,
+                POOL_WHY_DELETED_STUCK,
+                POOL_WHY_NO_PROVIDER,
+                POOL_WHY_GIVEN_UP,
+                POOL_WHYS
+};
+const char *pool_why_name(enum pool_why w); /* "Pending" */
+const char *pool_why_text(enum pool_why w); /* for a person; NONE: "" */
 struct pool_wish {
     enum pool_verb verb;
     struct pool_spec *pool;        /* good until the pools change */
     char node[POOL_NODE_NAME + 1]; /* LIST, GONE: "" */
-    char why[96];                  /* for the log; may be "" */
+    enum pool_why why;
 };
 struct pool_wishes { /* zero-initialise; free(items) */
     struct pool_wish *items;

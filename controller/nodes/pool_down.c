@@ -17,7 +17,7 @@ static uint32_t draining(const struct pools *p)
 }
 
 static void reopen(struct pools *p, struct member *m, uint64_t now, bool failed,
-                   struct pool_wishes *out, const char *why)
+                   struct pool_wishes *out, enum pool_why why)
 {
     uint64_t until = now + m->pool->spec->down.delay_after_failure_ns;
 
@@ -35,13 +35,13 @@ static void follow(struct pools *p, struct member *m, uint64_t now, bool pending
     bool late = now - m->since >= s->down.drain_timeout_ns;
 
     if (!m->view || !m->view->instances)
-        member_delete(m, now, out, "it is empty");
+        member_delete(m, now, out, POOL_WHY_EMPTY);
     else if (s->deleting && late)
-        member_delete(m, now, out, "its pool is deleted, and its instances did not move in time");
+        member_delete(m, now, out, POOL_WHY_DELETED_STUCK);
     else if (!s->deleting && late)
-        reopen(p, m, now, true, out, "its instances did not move in time");
+        reopen(p, m, now, true, out, POOL_WHY_STUCK);
     else if (!s->deleting && (pending || pool_staying(m->pool) < s->min))
-        reopen(p, m, now, false, out, "it is needed again");
+        reopen(p, m, now, false, out, POOL_WHY_NEEDED);
 }
 
 /* ---- may it go? */
@@ -157,7 +157,7 @@ static bool may_go(const struct pool_input *in, const struct member *m)
            (fits_elsewhere(in, m->index) && (too_many(m->pool) || pool_stays_low(m->pool, m)));
 }
 
-static void empty(struct member *m, uint64_t now, struct pool_wishes *out, const char *why)
+static void empty(struct member *m, uint64_t now, struct pool_wishes *out, enum pool_why why)
 {
     member_set(m, MEMBER_DRAINING, now);
     wish(out, POOL_DRAIN, m->pool, m->name, why);
@@ -207,9 +207,9 @@ static void choose(struct pools *p, struct pool_input *in, uint64_t now, bool ad
         if (!is_candidate(p, all[i], now) || !may_go(in, all[i]))
             continue;
         empty(all[i], now, out,
-              all[i]->pool->spec->deleting ? "its pool is deleted"
-              : is_empty                   ? "it is empty"
-                                           : "its instances fit elsewhere");
+              all[i]->pool->spec->deleting ? POOL_WHY_DELETED
+              : is_empty                   ? POOL_WHY_EMPTY
+                                           : POOL_WHY_UNUSED);
         in->nodes[all[i]->index].open = false;
         if (is_empty)
             empty_ones++;
@@ -227,10 +227,9 @@ static void abandon(struct pool *q, struct pool_wishes *out)
         const struct member *m = list_entry(it, struct member, link);
 
         if (m->state == MEMBER_DRAINING || m->state == MEMBER_DELETING)
-            wish(out, POOL_OPEN, q, m->name, "its pool has no provider any more");
+            wish(out, POOL_OPEN, q, m->name, POOL_WHY_NO_PROVIDER);
     }
-    wish(out, POOL_GONE, q, "",
-         "it has no provider any more; whatever machines it made are still there");
+    wish(out, POOL_GONE, q, "", POOL_WHY_GIVEN_UP);
 }
 
 static void end_deleted(struct pools *p, uint64_t now, struct pool_wishes *out)
@@ -246,10 +245,10 @@ static void end_deleted(struct pools *p, uint64_t now, struct pool_wishes *out)
             struct member *m = list_entry(mit, struct member, link);
 
             if (m->state == MEMBER_COMING)
-                member_delete(m, now, out, "its pool is deleted");
+                member_delete(m, now, out, POOL_WHY_DELETED);
         }
         if (q->listed && list_empty(&q->members))
-            wish(out, POOL_GONE, q, "", "");
+            wish(out, POOL_GONE, q, "", POOL_WHY_NONE);
         else if (q->provider_lost && now - q->provider_lost >= PROVIDER_LOST_NS)
             abandon(q, out);
     }

@@ -50,8 +50,8 @@ uint32_t pool_staying(const struct pool *q);
 void pool_template(const struct pool *q, uint64_t *ret_memory, uint64_t *ret_cpu);
 void pool_failed(struct pool *q, uint64_t now, const char *why);
 void wish(struct pool_wishes *out, enum pool_verb verb, struct pool *q, const char *node,
-          const char *why);
-void member_delete(struct member *m, uint64_t now, struct pool_wishes *out, const char *why);
+          enum pool_why why);
+void member_delete(struct member *m, uint64_t now, struct pool_wishes *out, enum pool_why why);
 
 /* ---- pool_up.c: what is pending gets nodes, pools that are full get another; whether something still is pending. */
 bool pools_up(struct pools *p, const struct pool_input *in, uint64_t now, struct pool_wishes *out);

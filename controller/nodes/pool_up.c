@@ -91,7 +91,7 @@ static size_t left_over(struct pool_need *needs, size_t n)
     return kept;
 }
 
-static void create(struct pool *q, uint32_t nodes, struct pool_wishes *out, const char *why)
+static void create(struct pool *q, uint32_t nodes, struct pool_wishes *out, enum pool_why why)
 {
     for (uint32_t i = 0; i < nodes; i++)
         wish(out, POOL_CREATE, q, "", why);
@@ -139,7 +139,7 @@ static size_t least_waste(struct pools *p, const struct pool_input *in, struct p
         }
         if (!best)
             break;
-        create(best, of_best.nodes, out, "instances fit on no node");
+        create(best, of_best.nodes, out, POOL_WHY_PENDING);
         take(best, in, needs, n, of_best.nodes);
     }
     return n;
@@ -223,7 +223,7 @@ static void for_use(struct pool *q, uint64_t now, struct pool_wishes *out)
         more++;
     q->limited = q->limited || (!more && at_max(q, 0));
     if (more)
-        create(q, more, out, "the pool is nearly full");
+        create(q, more, out, POOL_WHY_FULL);
 }
 
 bool pools_up(struct pools *p, const struct pool_input *in, uint64_t now, struct pool_wishes *out)
@@ -238,7 +238,7 @@ bool pools_up(struct pools *p, const struct pool_input *in, uint64_t now, struct
         q->limited = false;
         q->backing_off = now < q->backoff_until;
         if (may_add(q) && alive < q->spec->min)
-            create(q, q->spec->min - alive, out, "the pool's min");
+            create(q, q->spec->min - alive, out, POOL_WHY_MIN);
     }
     pending = for_pending(p, in, out);
     list_for_each(it, &p->all) for_use(list_entry(it, struct pool, link), now, out);
