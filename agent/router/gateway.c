@@ -46,19 +46,21 @@ static void on_sweep(struct loop_timer *timer)
     loop_timer_set(g->config.loop, timer, loop_now(g->config.loop) + SWEEP_MS * NS_PER_MS);
 }
 
-/* First in, first out: tickets are older than those that wait near. Slots are shared with other entries
- * as tickets are; with none of ours among them, they all go to the activator. */
+/* First in, first out: those who wait near came after the tickets that were there then, and before those
+ * that found no place near any more. Slots are shared with other entries as tickets are; with none of
+ * ours among them, they all go to the activator. */
 bool gateway_slot_free(struct gateway *g, const char *function_key, const char *revision,
                        unsigned wanted)
 {
     struct ticket *t = tickets_oldest(g->tickets, function_key);
-    struct near_wait *w;
+    struct near_wait *w = t || !wanted ? near_oldest(g->near, function_key) : NULL;
+    struct request *near = w ? container_of(w, struct request, near) : NULL;
 
-    if (t)
-        return tickets_turn(g->tickets, function_key, g->away ? 0 : wanted) &&
-               request_serve_here(container_of(t, struct request, ticket), revision);
-    w = wanted ? NULL : near_oldest(g->near, function_key);
-    return w && request_serve_here(container_of(w, struct request, near), revision);
+    if (t && !tickets_turn(g->tickets, function_key, g->away ? 0 : wanted))
+        return false;
+    if (t && (!near || t->since_ns <= near->since_ns))
+        return request_serve_here(container_of(t, struct request, ticket), revision);
+    return near && request_serve_here(near, revision);
 }
 
 static void on_near_over(void *user, struct near_wait *w)

@@ -1,4 +1,6 @@
 """The way of a request, as a newcomer sees it: applied, woken from zero, called warm, put to sleep, deleted."""
+import contextlib
+import socket
 import time
 
 from harness import EXAMPLES, function, wait_until
@@ -75,6 +77,37 @@ def test_max_reached_queues_and_refuses_nothing(platform):
         answers = list(pool.map(lambda _: platform.call("/one").status, range(40)))
     assert answers == [200] * 40
     assert len(platform.instances("one")) == 1
+
+
+def test_nothing_overtakes_where_the_activator_comes_and_goes(platform):
+    """One instance, one at a time; requests from zero, in a burst, ever fewer, warm, and in a burst again: each is
+    answered, and in the order in which they came."""
+    platform.apply(function("fifo", """\
+        import itertools, time
+        count = itertools.count()
+        def handler(e, c):
+            time.sleep(float(e["rawQueryString"]))
+            return str(next(count))
+        """, scaling={"max": 1}))
+    host, port = platform.gateway.rsplit("/", 1)[-1].split(":")
+    burst, thin, warm = [0.002] * 60, [0.002] * 60, [0] * 20
+    lines = []
+    tickets = platform.metric("rouse_gateway_tickets_submitted_total", node=0)
+    with contextlib.ExitStack() as sockets:
+        for round_ in (burst, thin, warm, burst, warm):
+            for took in round_:
+                s = sockets.enter_context(socket.create_connection((host, int(port))))
+                s.settimeout(40)
+                s.sendall(f"GET /fifo?{took} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+                lines.append(s)
+                if round_ is thin:
+                    time.sleep(0.003)    # slower than they are served: the queue becomes empty
+            if round_ is warm:
+                lines[-1].recv(1, socket.MSG_PEEK)    # answered: nobody waits
+        answers = [s.makefile("rb").read().decode() for s in lines]
+    assert [a.split(" ", 2)[1] for a in answers] == ["200"] * len(answers)
+    assert [int(a.rsplit("\r\n\r\n", 1)[1]) for a in answers] == list(range(len(answers)))
+    assert platform.metric("rouse_gateway_tickets_submitted_total", node=0) > tickets
 
 
 def test_get_and_status_print(platform):

@@ -557,6 +557,9 @@ static void run_cell(const struct cell *c)
     CELL(near_others_wait, "near", "others have tickets", NULL,                                             \
          "local-busy soon wanted send *ticket refuse-503 *answer", 503, "NoCapacity",                       \
          "T0:default/a ")                                                                                   \
+    CELL(near_is_older, "near", "a slot frees here, and one that came later has a ticket", NULL,            \
+         "local-busy soon send *near send-other *ticket local-free slot *answer refuse-503 *other",         \
+         200, "n1 ran", NULL)                                                                               \
     CELL(near_unroute, "near", "unrouted", NULL,                                                            \
          "local-busy soon send *near unroute slot *ticket refuse-404 *answer", 404, "NotFound",             \
          "T0:default/a ")                                                                                   \
