@@ -47,6 +47,7 @@ int core_new(const struct core_config *config, uint64_t now, struct core **ret)
     list_init(&c->slots);
     list_init(&c->nodes_dirty);
     list_init(&c->nodes_fresh);
+    list_init(&c->nodes_changed);
     list_init(&c->wanted);
     list_init(&c->crowded);
     list_init(&c->gone);
@@ -155,16 +156,10 @@ static void retry_unplaced(struct core *c)
 
 static void publish_changed(struct core *c)
 {
-    if (!c->nodes_changed)
-        return;
-    c->nodes_changed = false;
-    for (size_t i = 0; i < nodes_count(c->nodes); i++) {
-        struct node *n = nodes_at(c->nodes, i);
+    struct list *l;
 
-        if (n->changed)
-            publish_node(c, n);
-        n->changed = false;
-    }
+    while ((l = list_pop_front(&c->nodes_changed)))
+        publish_node(c, list_entry(l, struct node, changed_link));
 }
 
 void core_turn(struct core *c, uint64_t now, struct actions *out)

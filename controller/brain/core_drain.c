@@ -31,7 +31,7 @@ static void hold(struct core *c, struct node *n, unsigned cordoned, unsigned dra
     n->cordoned = cordoned;
     n->draining = draining;
     node_moved(n);
-    n->changed = c->nodes_changed = true;
+    node_changed(c, n);
     if (held != (cordoned || draining)) {
         tell_cordon(c, n);
         core_log(c, false, "node %s is %s", n->name, held ? "open again" : "cordoned");

@@ -78,7 +78,7 @@ struct tally revision_tally(const struct core *c, const struct revision *r)
 static void node_instances(struct core *c, struct node *n, int by)
 {
     n->instance_count = (size_t)((ssize_t)n->instance_count + by);
-    n->changed = c->nodes_changed = true;
+    node_changed(c, n);
     if (n->draining && !n->instance_count && by < 0)
         note_node(c, n, false, "Drained", "it has no instance any more");
 }

@@ -262,11 +262,11 @@ struct core {
     struct activator *activator;
     struct list active, dirty, status, deleting, leaving, roomless, dead, backoff, slots,
         nodes_dirty, wanted, crowded;
-    uint64_t crowd_due;    /* the first of the crowded ones' times; 0: none */
-    struct list gone;      /* functions that only drain (their active_link) */
-    bool nodes_changed;    /* some are to be published */
-    bool halted;           /* too many nodes are silent: nothing leaves, nothing is replaced */
-    bool capacity_changed; /* what found no room may try again */
+    uint64_t crowd_due;        /* the first of the crowded ones' times; 0: none */
+    struct list gone;          /* functions that only drain (their active_link) */
+    struct list nodes_changed; /* to be published */
+    bool halted;               /* too many nodes are silent: nothing leaves, nothing is replaced */
+    bool capacity_changed;     /* what found no room may try again */
     uint64_t next_sample;
     unsigned samples;
     uint64_t epoch_ns;      /* the wall clock when `now` was 0; 0: not known */
@@ -485,6 +485,11 @@ void addresses_changed(struct core *c, const struct node *n, bool gone);
 void sync_desired(struct core *c);
 void sync_slots_wanted(struct core *c, struct fn *f);
 void node_dirty(struct core *c, struct node *n);
+static inline void node_changed(struct core *c, struct node *n)
+{
+    if (list_empty(&n->changed_link))
+        list_push_back(&c->nodes_changed, &n->changed_link);
+}
 
 /* ---- core_publish.c */
 void publish_instance(struct core *c, const struct instance *i);

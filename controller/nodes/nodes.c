@@ -221,6 +221,7 @@ static int make(struct nodes *t, const char *name, uint64_t now, struct node **r
     list_init(&n->instances);
     list_init(&n->added);
     list_init(&n->dirty_link);
+    list_init(&n->changed_link);
     list_init(&n->fresh_link);
     n->since_ns = now;
     t->all[t->count++] = n;
@@ -306,6 +307,7 @@ void nodes_forget(struct nodes *t, struct node *n)
     t->in_state[n->state]--;
     map_del(&t->by_name, &n->by_name);
     list_del(&n->dirty_link);
+    list_del(&n->changed_link);
     list_del(&n->fresh_link);
     node_free(n);
 }

@@ -47,7 +47,7 @@ struct node {
     struct placement_node place;  /* what the scheduler knows of it */
     struct list instances, added; /* all; those that its Desired has not yet named */
     size_t instance_count;
-    bool changed;                       /* to be published */
+    struct list changed_link;           /* is to be published */
     uint64_t promised_memory;           /* about to be free, and for whom it will be; this turn */
     bool suspected;                     /* silent for so long that others take over what waits */
     struct list dirty_link;             /* has a Desired to be sent */

@@ -46,6 +46,10 @@ def costs():
     few, many = (instructions("control_core", n, 100, 300) for n in (1000, 10000))
     bench("decision_instructions_10000", many, "instructions")
     bench("decision_instructions_10000_vs_1000", many / few, "x", "functions that sleep; at most 1.1")
+    nodes = instructions("control_core", 10000, 1000, 300)
+    bench("decision_instructions_1000_nodes_vs_100", nodes / many, "x", "at 10,000 functions")
+    last = instructions("control_core", 10000, 100, 3000)
+    bench("decision_instructions_3000_vs_300", last / many, "x", "decisions, each of which leaves an instance behind")
     of = {n: instructions("control_place", n, 1000) for n in (100, 1000, 10000)}
     for n, value in of.items():
         bench(f"place_instructions_{n}_nodes", value, "instructions")
