@@ -185,7 +185,7 @@ static void on_history(void *user, const char *key, const char *text)
 {
     struct brain *b = user;
 
-    core_history(b->core, loop_now(b->loop), key, text, &b->actions);
+    core_history(b->core, now_of(b), key, text, &b->actions);
     brain_touch(b);
 }
 
