@@ -3,6 +3,7 @@ import contextlib
 import socket
 import time
 
+import pytest
 from harness import EXAMPLES, function, wait_until
 
 
@@ -108,6 +109,30 @@ def test_nothing_overtakes_where_the_activator_comes_and_goes(platform):
     assert [a.split(" ", 2)[1] for a in answers] == ["200"] * len(answers)
     assert [int(a.rsplit("\r\n\r\n", 1)[1]) for a in answers] == list(range(len(answers)))
     assert platform.metric("rouse_gateway_tickets_submitted_total", node=0) > tickets
+
+
+def test_a_client_that_leaves_frees_its_ticket(platform):
+    platform.apply(function("busy", "import time\ndef handler(e, c):\n    time.sleep(20)\n", timeout="30s", scaling={"max": 1}))
+    host, port = platform.gateway.rsplit("/", 1)[-1].split(":")
+    head = b"POST /busy HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\n" + b"x" * 5000
+    with contextlib.ExitStack() as sockets:
+        def call():
+            s = sockets.enter_context(socket.create_connection((host, int(port))))
+            s.sendall(head)
+            return s
+        running = call()
+        wait_until("it runs", lambda: platform.ready("busy") == 1 and platform.metric("rouse_activator_tickets") == 0)
+        waiting = [call() for _ in range(3)]
+        wait_until("three wait", lambda: platform.metric("rouse_activator_tickets") == 3)
+        assert platform.metric("rouse_activator_held_bytes") > 3 * 5000
+        for s in waiting:
+            s.close()
+        wait_until("nobody waits", lambda: platform.metric("rouse_activator_tickets") == 0)
+        assert platform.metric("rouse_activator_held_bytes") == 0
+        running.setblocking(False)
+        with pytest.raises(BlockingIOError):    # the slot was never free
+            running.recv(1)
+    platform.delete("busy")
 
 
 def test_get_and_status_print(platform):
