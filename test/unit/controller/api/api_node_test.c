@@ -90,6 +90,7 @@ START_TEST(nodes_are_cordoned_by_a_patch)
     static const char *const wrong[] = {
         "{\"spec\":{\"unschedulable\":1}}",
         "{\"spec\":{\"other\":true}}",
+        "{\"spec\":{\"taints\":[{\"key\":\"a\",\"effect\":\"NoExecute\"}]}}",
         "{\"status\":{\"state\":\"Lost\"}}",
         "{\"metadata\":{\"labels\":{\"zone\":\"b\"}}}",
         "{\"spec\":null}",
