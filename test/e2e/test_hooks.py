@@ -67,7 +67,7 @@ class Logs:
 def test_the_initializer_runs_once_before_the_first_request(platform, runtime, concurrency):
     name = f"init-{runtime}-{concurrency}"
     platform.apply(function(name, INIT[runtime], runtime=runtime, concurrency=concurrency,
-                            lifecycle={"initializer": "index.init"}))
+                            scaling={"max": 1}, lifecycle={"initializer": "index.init"}))
     assert platform.call(f"/{name}").json == ["init", "call"]
     assert platform.call(f"/{name}").json == ["init", "call", "call"]
     wait_until("its line", lambda: f"warming up {name}" in platform.rouse("logs", name).stdout)
@@ -111,7 +111,7 @@ def test_pre_stop_on_scale_down(platform, runtime):
 
 def test_pre_stop_on_delete(platform, runtime):
     name = f"gone-{runtime}"
-    platform.apply(function(name, INIT[runtime], runtime=runtime, lifecycle={"preStop": "index.stop"}))
+    platform.apply(function(name, INIT[runtime], runtime=runtime, scaling={"max": 1}, lifecycle={"preStop": "index.stop"}))
     assert platform.call(f"/{name}").status == 200
     logs = Logs(platform, name)
     try:
