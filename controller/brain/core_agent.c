@@ -323,6 +323,7 @@ static void forget(struct core *c, struct node *n)
 {
     map_for_each(m, &c->functions) forget_presence(map_entry(m, struct fn, node), n);
     list_for_each(it, &c->gone) forget_presence(list_entry(it, struct fn, active_link), n);
+    instances_forget(c, n);
     unpublish_node(c, n);
     addresses_changed(c, n, true);
     c->round_again = true; /* those behind it moved up, one past where the round is */

@@ -282,6 +282,19 @@ void instances_dead(struct core *c)
     }
 }
 
+void instances_forget(struct core *c, const struct node *n)
+{
+    list_for_each(it, &c->dead)
+    {
+        struct instance *i = list_entry(it, struct instance, dead_link);
+
+        if (i->host != n)
+            continue;
+        fn_dirty(c, i->rev->fn);
+        instance_end(c, i);
+    }
+}
+
 void instance_leave(struct core *c, struct instance *i)
 {
     if (i->dead || i->leaving != LEAVING_NOT)

@@ -361,6 +361,7 @@ void instance_lost(struct core *c, struct instance *i, const char *why);
 void instance_free(struct core *c, struct instance *i);
 void instances_leaving(struct core *c);
 void instances_dead(struct core *c);
+void instances_forget(struct core *c, const struct node *n); /* that failed there: n goes */
 static inline bool instance_serves(const struct instance *i)
 {
     return (i->state == STATE_READY || i->state == STATE_FROZEN) && i->leaving == LEAVING_NOT;

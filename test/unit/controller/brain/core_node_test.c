@@ -395,7 +395,34 @@ START_TEST(a_silent_node_is_deleted)
 }
 END_TEST
 
-UNIT_MAIN("core_node", a_silent_node_is_deleted, a_node_that_comes_gets_what_waits, node_lost,
+/* A failed instance is shown for a while, but not longer than its node is there: it is looked at at each tick. */
+START_TEST(what_failed_goes_with_its_node)
+{
+    struct agent *a;
+    struct function *f = make_function(KEY, "r1", NULL, NULL);
+    unsigned gone;
+
+    world_init(w, NULL);
+    a = join(w, 0, 4096 * MI);
+    f->scaling.min = 1;
+    f->scaling.metrics = calloc(1, sizeof(*f->scaling.metrics));
+    f->scaling.metrics[0] = (struct autoscaler_metric){METRIC_CPU, {HPA_AVERAGE, 100, 0}, NULL};
+    f->scaling.metric_count = 1;
+    apply(w, NULL, f);
+    tell_why(w, a, nth(a, STATE_PENDING, 0), STATE_FAILED, "SandboxFailed", "no more of them");
+    leave(w, a);
+    join(w, 1, 4096 * MI); /* it runs there now, and is looked for on both */
+    pass(w, S(4));
+    gone = w->unpublished;
+    ck_assert_int_eq(delete_node(a->name, false), 0);
+    ck_assert_uint_ge(w->unpublished, gone + 2);
+    pass(w, S(40));
+    ck_assert_uint_eq(counts(w, KEY).instances, 1);
+    world_done(w);
+}
+END_TEST
+
+UNIT_MAIN("core_node", what_failed_goes_with_its_node, a_silent_node_is_deleted, a_node_that_comes_gets_what_waits, node_lost,
           node_leaves, node_blinks, agent_comes_back_empty, name_taken_over, controller_restarts,
           controller_restarts_before_its_nodes, controller_restarts_in_an_update, entry_gone,
           nodes_know_where_the_others_listen)
