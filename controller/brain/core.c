@@ -137,6 +137,7 @@ static void backoffs_over(struct core *c)
             continue;
         list_del(&r->backoff_link);
         fn_dirty(c, r->fn);
+        fn_status_dirty(c, r->fn, false);
     }
 }
 

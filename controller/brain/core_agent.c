@@ -377,8 +377,14 @@ static void halt(struct core *c)
              now ? "too many nodes are silent: nothing is scaled down, and their instances "
                    "are not replaced but for requests that wait"
                  : "enough nodes are back");
-    if (!now)
-        list_for_each(it, &c->active) fn_dirty(c, list_entry(it, struct fn, active_link));
+    list_for_each(it, &c->active)
+    {
+        struct fn *f = list_entry(it, struct fn, active_link);
+
+        fn_status_dirty(c, f, false);
+        if (!now)
+            fn_dirty(c, f);
+    }
 }
 
 static uint64_t lease(const struct core *c)

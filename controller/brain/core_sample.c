@@ -210,14 +210,14 @@ static void request(struct core *c, struct fn *f, const struct autoscaler_input 
         scale_to(c, f, f->decision.requested, f->decision.reason);
 }
 
-/* ScalingLimited is told of when it changes, not each time that it is decided. */
-static void note_limit(struct core *c, struct fn *f)
+/* ScalingLimited and ScalingActive are told of when they change, not each time that they are decided. */
+static void note_conditions(struct core *c, struct fn *f, bool was_missing)
 {
     enum autoscaler_reason why = f->decision.reason;
     bool limited = why == REASON_MIN || why == REASON_MAX || why == REASON_LIMITED;
     enum autoscaler_reason now = limited ? why : REASON_COUNT;
 
-    if (now != f->limit)
+    if (now != f->limit || was_missing != (why == REASON_MISSING))
         fn_status_dirty(c, f, false);
     f->limit = now;
 }
@@ -225,7 +225,7 @@ static void note_limit(struct core *c, struct fn *f)
 static void tick(struct core *c, struct fn *f)
 {
     struct autoscaler_input in;
-    bool unplaced = false, instances = false;
+    bool unplaced = false, instances = false, missing = f->decision.reason == REASON_MISSING;
 
     if (f->initial_until && c->now >= f->initial_until)
         f->initial = 0;
@@ -248,7 +248,7 @@ static void tick(struct core *c, struct fn *f)
     decide(c, f, &in);
     request(c, f, &in);
     note_scaled(c, f);
-    note_limit(c, f);
+    note_conditions(c, f, missing);
     if (f->requested != in.current || unplaced || f->active != f->latest)
         fn_dirty(c, f);
     if (!instances && !f->requested && !f->queue.count && !scale_clocked(f)) {

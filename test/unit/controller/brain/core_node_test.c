@@ -422,7 +422,8 @@ START_TEST(what_failed_goes_with_its_node)
 }
 END_TEST
 
-UNIT_MAIN("core_node", what_failed_goes_with_its_node, a_silent_node_is_deleted, a_node_that_comes_gets_what_waits, node_lost,
-          node_leaves, node_blinks, agent_comes_back_empty, name_taken_over, controller_restarts,
+UNIT_MAIN("core_node", what_failed_goes_with_its_node, a_silent_node_is_deleted,
+          a_node_that_comes_gets_what_waits, node_lost, node_leaves, node_blinks,
+          agent_comes_back_empty, name_taken_over, controller_restarts,
           controller_restarts_before_its_nodes, controller_restarts_in_an_update, entry_gone,
           nodes_know_where_the_others_listen)

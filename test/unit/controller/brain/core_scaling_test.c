@@ -560,6 +560,53 @@ START_TEST(its_status_says_why)
 }
 END_TEST
 
+static void scaling_is(const char *able, const char *active)
+{
+    pass(w, MS(200));
+    ck_assert_str_eq(w->status.scaling.able, able);
+    ck_assert_str_eq(w->status.scaling.active, active);
+}
+
+/* Though the number stays as it is. */
+START_TEST(its_conditions_are_told_when_they_change)
+{
+    struct autoscaler_metric m = {METRIC_EXTERNAL, {HPA_AVERAGE, 10, 0}, (char *)"queue"};
+    struct autoscaler_spec s = {
+        .max = 2, .idle_timeout_ns = S(3600), .metrics = &m, .metric_count = 1};
+    struct core_external e = {.key = KEY, .text = "queue", .value = 10};
+    struct agent *a = begin(&s);
+
+    core_external(w->core, w->now, &e);
+    pass(w, S(4));
+    ready_all(w, a);
+    pass(w, S(4));
+    scaling_is("ReadyForNewScale", "ValidMetricFound");
+    pass(w, S(61));
+    scaling_is("ReadyForNewScale", "MetricMissing");
+    core_external(w->core, w->now, &e);
+    pass(w, S(4));
+    scaling_is("ReadyForNewScale", "ValidMetricFound");
+    for (int k = 1; k < 5; k++)
+        join(w, k, 256 * MI);
+    for (int k = 1; k < 5; k++)
+        leave(w, &w->agents[k]);
+    scaling_is("NodesHalted", "ValidMetricFound");
+    join(w, 1, 0);
+    scaling_is("ReadyForNewScale", "ValidMetricFound");
+    world_done(w);
+    s = (struct autoscaler_spec){.max = 2, .idle_timeout_ns = S(20)};
+    a = begin(&s);
+    ticket(w, a, KEY);
+    settle(w);
+    tell(w, a, nth(a, STATE_PENDING, 0), STATE_INITIALIZING);
+    tell_why(w, a, nth(a, STATE_INITIALIZING, 0), STATE_FAILED, "InitFailed", "");
+    scaling_is("BackOff", "ValidMetricFound");
+    pass(w, S(11)); /* nobody asks, nothing is tried */
+    scaling_is("ReadyForNewScale", "ValidMetricFound");
+    world_done(w);
+}
+END_TEST
+
 START_TEST(who_finds_no_room_is_counted)
 {
     struct autoscaler_spec s = {.max = 100, .idle_timeout_ns = S(20), .min = 8};
@@ -581,6 +628,7 @@ START_TEST(who_finds_no_room_is_counted)
 END_TEST
 
 UNIT_MAIN("core_scaling", each_change_has_a_reason, its_status_says_why,
-          who_finds_no_room_is_counted, initial_instances, initial_is_not_for_a_restart, activation,
-          requests_per_second, cpu, memory, external, custom, custom_of_hello, history_is_kept,
-          history_comes_back, provisioned_by_the_clock, predictive)
+          its_conditions_are_told_when_they_change, who_finds_no_room_is_counted, initial_instances,
+          initial_is_not_for_a_restart, activation, requests_per_second, cpu, memory, external,
+          custom, custom_of_hello, history_is_kept, history_comes_back, provisioned_by_the_clock,
+          predictive)
