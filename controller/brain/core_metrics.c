@@ -61,7 +61,7 @@ static struct rule_sample rules(const struct fn *f)
 
 static void rule_figures(const struct core *c, struct buffer *out)
 {
-    cleanup_free struct rule_sample *s = calloc(c->functions.count + 1, sizeof(*s));
+    cleanup_free struct rule_sample *s = calloc(SCALE_SAMPLES_MAX, sizeof(*s));
     size_t n = 0;
 
     _Static_assert((int)METRIC_KINDS <= (int)WISHES_MAX && (int)AUTOSCALER_RULES < (int)RULES_MAX,

@@ -63,11 +63,12 @@ void spread_fresh(struct core *c, struct node *n)
 
 static void tell_fresh(struct core *c)
 {
-    size_t room = nodes_count(c->nodes), n = 0;
-    struct node **to = actions_alloc(c->out, room * sizeof(struct node *));
+    struct node **to;
+    size_t n = 0;
 
     if (c->now < c->fresh_due)
         return;
+    to = actions_alloc(c->out, nodes_count(c->nodes) * sizeof(struct node *));
     list_for_each(it, &c->nodes_fresh)
     {
         struct node *node = list_entry(it, struct node, fresh_link);

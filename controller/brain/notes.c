@@ -68,6 +68,11 @@ static void drop(struct notes *s, struct item *i)
     free(i);
 }
 
+static struct note *note_at(const struct list *all_link)
+{
+    return list_entry(all_link, struct item, all_link)->note;
+}
+
 static struct item *oldest(struct notes *s)
 {
     return list_entry(s->all.next, struct item, all_link);
@@ -198,23 +203,24 @@ int notes_add(struct notes *s, const struct note_of *of, uint64_t now_s)
     return 0;
 }
 
+/* From the end: whoever watches asks again and again, and mostly for the last few. */
 int notes_since(struct notes *s, const char *ns, uint64_t rv, uint64_t now_s, struct note ***ret,
                 size_t *ret_count, uint64_t *ret_rv)
 {
+    struct list *from = &s->all;
     struct note **all;
-    size_t n = 0;
+    size_t most = 0, n = 0;
 
     expire(s, now_s);
-    all = calloc(rv < s->rv ? s->count + 1 : 1, sizeof(struct note *));
+    for (; from->prev != &s->all && note_at(from->prev)->rv > rv; most++)
+        from = from->prev;
+    all = calloc(most + 1, sizeof(struct note *));
     if (!all)
         return -ENOMEM;
-    list_for_each(it, &s->all)
-    {
-        struct note *x = list_entry(it, struct item, all_link)->note;
+    for (; from != &s->all; from = from->next) {
+        struct note *x = note_at(from);
 
-        if (rv >= s->rv)
-            break;
-        if (x->rv > rv && (!ns || !*ns || !strcmp(ns, note_namespace(x))))
+        if (!ns || !*ns || !strcmp(ns, note_namespace(x)))
             all[n++] = note_ref(x);
     }
     *ret = all;
