@@ -2,7 +2,8 @@
  *
  * In: other threads change a link under the hub's lock, put it on the dirty
  * list and wake the thread (lws_cancel_service, the one call of libwebsockets
- * that any thread may make). Out: events (event.h), posted to the owner's loop. */
+ * that any thread may make; with many links a bell, many.h). Out: events
+ * (event.h), posted to the owner's loop. */
 #pragma once
 #include "base/list.h"
 #include "reactor/loop.h"

@@ -150,6 +150,8 @@ int many_turn(struct hub *h)
     for (int i = 0; i < n; i++)
         take(h, &events[i]);
     link_service_dirty(h);
+    if (!h->many) /* a link has ended in there: see set_many() */
+        link_service_dirty(h);
     return 0;
 }
 

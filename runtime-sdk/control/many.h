@@ -2,8 +2,8 @@
  *
  * libwebsockets waits with poll(2), of which each turn costs as much as there are connections: with 1,000 agents that
  * report each second it is a third of a cpu. From so many links on the thread waits by an epoll of its own, for
- * established links and for a bell, and has libwebsockets service those that are ready. All else, it sees to itself, in a
- * pass each 10 ms: so long may an accept or a time-out then take.
+ * established links and for a bell, and has libwebsockets service those that are ready. To all else libwebsockets sees in
+ * a pass each 10 ms: so long may an accept or a time-out then take.
  * The hub's thread, but for many_init(), many_done() and many_ring(). */
 #pragma once
 #include "control/hub.h"
