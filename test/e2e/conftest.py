@@ -24,11 +24,13 @@ def pytest_collection_modifyitems(items):
 def _platform(nodes, flags=()):
     before = machine_state()
     p = Platform(nodes=nodes, flags=flags)
-    yield p
-    p.down()
-    left = left_behind(p, before)
-    if not os.environ.get("ROUSE_E2E_KEEP"):
-        shutil.rmtree(p.state, ignore_errors=True)
+    try:
+        yield p
+    finally:
+        p.down()
+        left = left_behind(p, before)
+        if not os.environ.get("ROUSE_E2E_KEEP"):
+            shutil.rmtree(p.state, ignore_errors=True)
     assert not left, f"left behind: {left}"
 
 

@@ -435,7 +435,7 @@ def test_memory_is_given_back(tmp_path):
 def test_never():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ROUSE_FREEZE_AFTER", "never")
-        for p in _platform(1):
+        with contextlib.contextmanager(_platform)(1) as p:
             deploy(p, "awake", "python3")
             spins = call(p, "awake", "?spin")[2]
             wait_until("it to spin on", lambda: call(p, "awake")[2] > spins + 1000)

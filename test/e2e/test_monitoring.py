@@ -109,7 +109,7 @@ def told(p, name):
 
 
 @pytest.fixture(scope="module")
-def platform(tmp_path_factory):
+def bare(tmp_path_factory):
     hooks = tmp_path_factory.mktemp("hooks")
     (hooks / "fails").write_text("#!/bin/sh\nexit 1\n")
     (hooks / "fails").chmod(0o755)
@@ -117,18 +117,21 @@ def platform(tmp_path_factory):
     environ = {"ROUSE_PROMETHEUS": "http://127.0.0.1:1/", "ROUSE_NODE_HOOKS": str(hooks)}
     os.environ.update(environ)
     try:
-        for p in _platform(1):
-            p.rouse("apply", "-f", "-", input=json.dumps(POOL))
-            p.apply(function("seen", "def handler(e, c):\n    return 'ok'\n"),
-                    function("broken", "import nothing_of_that_name\n"))
-            assert p.call("/seen").status == 200
-            assert p.call("/broken").status == 502
-            wait_until("it is told of", lambda: "ScaledUp" in told(p, "seen"))
-            wait_until("a decision", lambda: p.metric("rouse_autoscaler_rule_instances", function="seen") > 0)
-            yield p
+        yield from _platform(1)
     finally:
         for name in environ:
             del os.environ[name]
+
+
+@pytest.fixture(scope="module")
+def platform(bare):
+    bare.rouse("apply", "-f", "-", input=json.dumps(POOL))
+    bare.apply(function("seen", "def handler(e, c):\n    return 'ok'\n"), function("broken", "import nothing_of_that_name\n"))
+    assert bare.call("/seen").status == 200
+    assert bare.call("/broken").status == 502
+    wait_until("it is told of", lambda: "ScaledUp" in told(bare, "seen"))
+    wait_until("a decision", lambda: bare.metric("rouse_autoscaler_rule_instances", function="seen") > 0)
+    return bare
 
 
 def test_events_say_why(platform):

@@ -32,13 +32,12 @@ def traced(pids, out):
     for pid in pids:
         command += ["-p", str(pid)]
     s = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    lines = []
+    left = set(pids)
     try:
-        while len(lines) < len(pids):    # one of them may have ended meanwhile, a builder: that is said, too
+        while left:    # one of them may have ended meanwhile, a builder: that is said, too
             line = s.stderr.readline()
-            assert line, f"strace ended: {lines}"
-            if "attached" in line or "attach:" in line:
-                lines.append(line)
+            assert line, f"strace ended: {left}"
+            left -= {int(n) for n in re.findall(r"\d+", line)}
 
         def end():
             s.terminate()
