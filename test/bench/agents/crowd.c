@@ -180,7 +180,7 @@ static void on_report(struct loop_timer *t)
     if (c->agents[c->report_next].routed)
         crowd_report(c, c->report_next);
     c->report_next = (c->report_next + 1) % c->agent_count;
-    loop_timer_set(c->loop, t, t->at ?: loop_now(c->loop) + NS_PER_S / c->agent_count);
+    loop_timer_set(c->loop, t, loop_now(c->loop) + NS_PER_S / c->agent_count);
 }
 
 int crowd_new(struct loop *loop, const char *address, unsigned agents, unsigned functions,
