@@ -224,8 +224,11 @@ static void ticket_metrics(const struct tickets_stats *t, struct buffer *out)
           (double)t->open);
     gauge(out, "rouse_gateway_held_bytes", "Bytes that waiting requests may hold.",
           (double)t->held_bytes);
-    counter(out, "rouse_gateway_tickets_submitted_total", "Tickets sent to the activator.",
+    counter(out, "rouse_gateway_tickets_submitted_total", "Requests that took a ticket.",
             (double)t->submitted);
+    counter(out, "rouse_gateway_tickets_untold_total",
+            "Tickets that slots here served before the activator was told of them.",
+            (double)t->untold);
     counter(out, "rouse_gateway_tickets_resubmitted_total",
             "Tickets sent again after the controller came back.", (double)t->resubmitted);
     counter(out, "rouse_gateway_tickets_granted_total", "Tickets that were granted a slot.",
