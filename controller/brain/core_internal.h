@@ -458,9 +458,15 @@ void revision_impossible_text(const struct core *c, const struct revision *r, ch
 
 /* ---- core_room.c */
 uint64_t fn_held(const struct core *c, const struct fn *f); /* memory of its instances */
-/* For the instances of r that found no room. `promised`: the nodes' promised_memory is this turn's. */
+/* What a turn knows of the room that others could make: looked for once, not by each of all that wait. */
+struct rooms {
+    bool counted;      /* the nodes' promised_memory is this turn's */
+    bool none_idle;    /* nobody has an idle instance to give */
+    uint64_t hopeless; /* nobody holds enough to give to one that would hold so much; 0: not known */
+};
+/* For the instances of r that found no room. */
 void rooms_make(struct core *c, struct revision *r, const struct placement_request *q,
-                bool *promised);
+                struct rooms *rooms);
 
 /* ---- core_sync.c */
 void sync_change_route(struct core *c, struct fn *f);

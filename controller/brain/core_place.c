@@ -108,7 +108,7 @@ static void note_unplaced(struct core *c, const struct revision *r, int why)
     note_fn(c, r->fn, true, "FailedPlacement", "%u instances wait for a node: %s", r->deficit, text);
 }
 
-static void no_room(struct core *c, bool *promised, struct revision *r,
+static void no_room(struct core *c, struct rooms *rooms, struct revision *r,
                     const struct placement_request *q, int why)
 {
     /* A node that is away may come back with the room. */
@@ -129,7 +129,7 @@ static void no_room(struct core *c, bool *promised, struct revision *r,
     r->impossible = why == -ENXIO && !absent && !pools_help(c, r);
     fn_status_dirty(c, r->fn, false);
     if (why == -ENOSPC) {
-        rooms_make(c, r, q, promised);
+        rooms_make(c, r, q, rooms);
     } else if (r->impossible && r == r->fn->active && !revision_tally(c, r).counted) {
         char why_not[128];
 
@@ -140,7 +140,7 @@ static void no_room(struct core *c, bool *promised, struct revision *r,
 
 /* ---- one at a time */
 
-static void place_one(struct core *c, bool *promised, struct revision *r)
+static void place_one(struct core *c, struct rooms *rooms, struct revision *r)
 {
     const struct ticket *t = activator_oldest(&r->fn->queue);
     struct placement_node *to;
@@ -150,7 +150,7 @@ static void place_one(struct core *c, bool *promised, struct revision *r)
     wish_of(c, r, &w);
     e = placement_find(nodes_index(c->nodes), &w.q, &to);
     if (e < 0) {
-        no_room(c, promised, r, &w.q, e);
+        no_room(c, rooms, r, &w.q, e);
         return;
     }
     if (instance_create(c, r, node_of_place(to), t ? (c->now - t->since_ns) / NS_PER_US : 0) < 0) {
@@ -201,7 +201,7 @@ static struct revision *next_of(const struct fn *f)
  * others had any, nor each place that becomes free. */
 void place_needy(struct core *c, struct list *needy)
 {
-    bool promised = false;
+    struct rooms rooms = {0};
     size_t n = 0, all = 0;
     struct turn *heap;
     struct list *l;
@@ -226,7 +226,7 @@ void place_needy(struct core *c, struct list *needy)
             sift(heap, n, 0, heap[n]);
             continue;
         }
-        place_one(c, &promised, r);
+        place_one(c, &rooms, r);
         t.held += r->spec->memory;
         sift(heap, n, 0, t);
     }

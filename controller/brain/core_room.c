@@ -32,9 +32,10 @@ static bool will_fit(const struct placement_request *q, const struct node *n)
 }
 
 static struct instance *idlest(struct core *c, const struct placement_request *q,
-                               const struct fn *needs, const struct node *only)
+                               const struct fn *needs, const struct node *only, struct rooms *rooms)
 {
     struct instance *best = NULL;
+    bool some = false;
 
     list_for_each(it, &c->active)
     {
@@ -50,13 +51,16 @@ static struct instance *idlest(struct core *c, const struct placement_request *q
         {
             struct instance *i = list_entry(iit, struct instance, rev_link);
 
-            if (!instance_serves(i) || i->in_flight || !i->idle_since_ms || !i->host->peer ||
-                (only && i->host != only) || !placement_admits(q, &i->host->place))
+            if (!instance_serves(i) || i->in_flight || !i->idle_since_ms || !i->host->peer)
+                continue;
+            some = true;
+            if ((only && i->host != only) || !placement_admits(q, &i->host->place))
                 continue;
             if (!best || i->idle_since_ms < best->idle_since_ms)
                 best = i;
         }
     }
+    rooms->none_idle = !some;
     return best;
 }
 
@@ -102,9 +106,10 @@ static struct instance *least_busy(const struct revision *r, const struct placem
 }
 
 static struct instance *victim(struct core *c, const struct placement_request *q,
-                               const struct fn *needs, const struct node *only, uint64_t enough)
+                               const struct fn *needs, const struct node *only, uint64_t enough,
+                               struct rooms *rooms)
 {
-    struct instance *i = idlest(c, q, needs, only);
+    struct instance *i = rooms->none_idle ? NULL : idlest(c, q, needs, only, rooms);
     struct revision *r;
 
     if (i) {
@@ -114,7 +119,11 @@ static struct instance *victim(struct core *c, const struct placement_request *q
             scale_to(c, f, f->requested - 1, REASON_MADE_ROOM);
         return i;
     }
-    r = core_adopting(c) || c->halted ? NULL : largest(c, needs, enough);
+    if (core_adopting(c) || c->halted || (rooms->hopeless && enough >= rooms->hopeless))
+        return NULL;
+    r = largest(c, needs, enough);
+    if (!r)
+        rooms->hopeless = enough;
     i = r ? least_busy(r, q, only) : NULL;
     if (i)
         i->taken = true; /* whoever waits for it would have it back at once */
@@ -123,7 +132,7 @@ static struct instance *victim(struct core *c, const struct placement_request *q
 
 /* False: there is none to be had. `enough`: what the function would hold with it. */
 static bool make_room(struct core *c, const struct placement_request *q, const struct fn *needs,
-                      uint64_t enough)
+                      uint64_t enough, struct rooms *rooms)
 {
     struct node *on = NULL;
 
@@ -136,7 +145,7 @@ static bool make_room(struct core *c, const struct placement_request *q, const s
         }
     }
     for (int n = 0; n < VICTIMS && needs->queue.count; n++) {
-        struct instance *i = victim(c, q, needs, on, enough);
+        struct instance *i = victim(c, q, needs, on, enough, rooms);
 
         if (!i)
             return false;
@@ -151,16 +160,17 @@ static bool make_room(struct core *c, const struct placement_request *q, const s
     return false;
 }
 
-void rooms_make(struct core *c, struct revision *r, const struct placement_request *q, bool *promised)
+void rooms_make(struct core *c, struct revision *r, const struct placement_request *q,
+                struct rooms *rooms)
 {
     uint64_t held = fn_held(c, r->fn);
 
-    for (size_t k = 0; k < nodes_count(c->nodes) && !*promised; k++)
+    for (size_t k = 0; k < nodes_count(c->nodes) && !rooms->counted; k++)
         nodes_at(c->nodes, k)->promised_memory = 0;
-    *promised = true;
+    rooms->counted = true;
     for (uint32_t k = 0; k < r->unplaced && k < ROOMS; k++) {
         held += q->memory;
-        if (!make_room(c, q, r->fn, held))
+        if (!make_room(c, q, r->fn, held, rooms))
             return;
     }
 }

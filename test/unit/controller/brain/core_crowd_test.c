@@ -222,6 +222,26 @@ START_TEST(a_crowd_makes_way)
 }
 END_TEST
 
+/* Nobody holds enough to give to the first of those that wait: the next one asks for less. */
+START_TEST(a_crowd_makes_way_for_the_smaller)
+{
+    struct function *large = function_of("default/large", 1, 100);
+    struct agent *a = crowd_everywhere();
+
+    large->memory = 1280 * MI;
+    apply(w, NULL, large);
+    ticket(w, a, "default/large");
+    ticket(w, a, OTHER);
+    settle(w);
+    pass(w, MS(10));
+    ck_assert_uint_eq(count_in(a, STATE_DRAINING), 1);
+    stop_drained(w, a);
+    settle(w);
+    ck_assert_uint_eq(counts(w, OTHER).instances, 1);
+    world_done(w);
+}
+END_TEST
+
 /* Two crowds come to have the same, and there it ends. */
 START_TEST(two_crowds_share)
 {
@@ -308,5 +328,6 @@ START_TEST(queue_space)
 }
 END_TEST
 
-UNIT_MAIN("core_crowd", single_flight, long_calls, short_calls, a_crowd_makes_way, two_crowds_share,
-          room_goes_to_who_has_least, queue_space)
+UNIT_MAIN("core_crowd", single_flight, long_calls, short_calls, a_crowd_makes_way,
+          a_crowd_makes_way_for_the_smaller, two_crowds_share, room_goes_to_who_has_least,
+          queue_space)

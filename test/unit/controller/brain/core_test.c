@@ -241,16 +241,15 @@ START_TEST(nowhere_to_go)
 }
 END_TEST
 
-START_TEST(idle_ones_make_way)
+/* A node that is full of one and two, of which two has been idle longest. */
+static struct agent *two_idle(void)
 {
     struct agent *a;
-    uint64_t t;
 
     world_init(w, NULL);
     a = join(w, 0, 300 * MI); /* room for two */
     apply_simple(w, "default/one", "r1");
     apply_simple(w, "default/two", "r1");
-    apply_simple(w, "default/three", "r1");
     for (int i = 0; i < 2; i++) {
         AgentMessage m = ROUSE__CONTROL__V1__AGENT_MESSAGE__INIT;
         Report r = ROUSE__CONTROL__V1__REPORT__INIT;
@@ -271,6 +270,15 @@ START_TEST(idle_ones_make_way)
         send_message(w, a->peer, &m);
         settle(w);
     }
+    return a;
+}
+
+START_TEST(idle_ones_make_way)
+{
+    struct agent *a = two_idle();
+    uint64_t t;
+
+    apply_simple(w, "default/three", "r1");
     t = ticket(w, a, "default/three");
     settle(w);
     ck_assert_uint_eq(count_in(a, STATE_DRAINING), 1);
@@ -281,6 +289,20 @@ START_TEST(idle_ones_make_way)
     ready_all(w, a);
     offer(w, a, &a->instances[a->count - 1]);
     ck_assert(answer_of(w, t)->granted);
+    world_done(w);
+}
+END_TEST
+
+START_TEST(a_large_one_needs_the_room_of_two)
+{
+    struct function *f = make_function("default/three", "r1", NULL, NULL);
+    struct agent *a = two_idle();
+
+    f->memory = 256 * MI;
+    apply(w, NULL, f);
+    ticket(w, a, "default/three");
+    settle(w);
+    ck_assert_uint_eq(count_in(a, STATE_DRAINING), 2);
     world_done(w);
 }
 END_TEST
@@ -395,4 +417,5 @@ END_TEST
 
 UNIT_MAIN("core", cold_start, busy_does_not_go_to_sleep, crowd_from_zero, grows_on_the_panic_window,
           min_is_there_at_once_and_max_is_kept, queue_full, deadline, nowhere_to_go,
-          idle_ones_make_way, client_gone, refused_by_the_owner_and_back, slot_in_hand, figures)
+          idle_ones_make_way, a_large_one_needs_the_room_of_two, client_gone,
+          refused_by_the_owner_and_back, slot_in_hand, figures)
