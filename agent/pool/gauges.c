@@ -10,13 +10,13 @@ enum { SUMS_MAX = 10000 }; /* label sets, as of functions (report.h) */
 
 /* ---- for the controller */
 
-size_t gauges_tell(const struct instance *i, Rouse__Control__V1__Metric ***ret)
+size_t gauges_tell(const struct instance *i, size_t *left, Rouse__Control__V1__Metric ***ret)
 {
     const struct gauges *g = i->link ? runtime_link_gauges(i->link) : NULL;
-    Rouse__Control__V1__Metric **list = g && g->count ? calloc(g->count, sizeof(*list)) : NULL;
-    size_t n = 0;
+    size_t count = g && g->count <= *left ? g->count : 0, n = 0;
+    Rouse__Control__V1__Metric **list = count ? calloc(count, sizeof(*list)) : NULL;
 
-    for (unsigned k = 0; list && k < g->count; k++) {
+    for (size_t k = 0; list && k < count; k++) {
         Rouse__Control__V1__Metric *m = malloc(sizeof(*m));
 
         if (!m)
@@ -30,6 +30,7 @@ size_t gauges_tell(const struct instance *i, Rouse__Control__V1__Metric ***ret)
         }
         list[n++] = m;
     }
+    *left -= n;
     *ret = list;
     return n;
 }

@@ -34,6 +34,7 @@ enum {
     INSTANCE_MESSAGE_MAX = 1024,
     TAIL_MAX = 700, /* bytes of last log lines in a status */
     INSTANCES_MAX = 10000,
+    GAUGES_TOLD_MAX = 10000, /* of all instances, in one message: under 1 MiB of its 4 */
     REVISIONS_MAX = 20000,
     TOMBSTONES_MAX = 1000,
     LEASE_MS = 100,
@@ -273,8 +274,9 @@ struct tombstone *tombstone_free(struct pool *p, struct tombstone *t);
 void status_fill_load(void *user, Rouse__Control__V1__Report *m);
 
 /* ---- gauges.c */
-/* The instance's metrics as a message has them; gauges_untell() frees. Without memory: none. */
-size_t gauges_tell(const struct instance *i, Rouse__Control__V1__Metric ***ret);
+/* The instance's metrics as a message has them; gauges_untell() frees. None where there is no memory, or more of them than
+ * the message has `*left` for, GAUGES_TOLD_MAX at first: what functions say must not make it too large to be sent. */
+size_t gauges_tell(const struct instance *i, size_t *left, Rouse__Control__V1__Metric ***ret);
 void gauges_untell(size_t n, Rouse__Control__V1__Metric **list);
 
 /* ---- outside.c: on the far side of the bridge, if there is one */

@@ -18,7 +18,7 @@ static int send_status(struct pool *p, Rouse__Control__V1__InstanceStatus *s)
 
 /* The message's texts are the instance's own. */
 static void fill(struct instance *i, Rouse__Control__V1__InstanceStatus *s,
-                 Rouse__Control__V1__PhaseTimes *t)
+                 Rouse__Control__V1__PhaseTimes *t, size_t *metrics_left)
 {
     rouse__control__v1__instance_status__init(s);
     rouse__control__v1__phase_times__init(t);
@@ -40,15 +40,16 @@ static void fill(struct instance *i, Rouse__Control__V1__InstanceStatus *s,
     s->phases = t;
     s->ready_at_ms = i->ready_at_ms;
     s->idle_since_ms = i->idle_since_ms;
-    s->n_metrics = gauges_tell(i, &s->metrics);
+    s->n_metrics = gauges_tell(i, metrics_left, &s->metrics);
 }
 
 void status_send(struct instance *i)
 {
     Rouse__Control__V1__InstanceStatus s;
     Rouse__Control__V1__PhaseTimes t;
+    size_t metrics_left = GAUGES_TOLD_MAX;
 
-    fill(i, &s, &t);
+    fill(i, &s, &t, &metrics_left);
     if (send_status(i->pool, &s) == 0 && instance_state_final(i->state))
         i->end_told = true;
     gauges_untell(s.n_metrics, s.metrics);
@@ -149,7 +150,7 @@ struct hello_entry {
 
 void pool_hello(struct pool *p, Rouse__Control__V1__Hello *hello)
 {
-    size_t room = p->instances.count + p->tombstone_count, n = 0;
+    size_t room = p->instances.count + p->tombstone_count, n = 0, metrics_left = GAUGES_TOLD_MAX;
     struct hello_entry *all = room ? calloc(room, sizeof(*all)) : NULL;
 
     hello->instances = room ? calloc(room, sizeof(*hello->instances)) : NULL;
@@ -167,7 +168,7 @@ void pool_hello(struct pool *p, Rouse__Control__V1__Hello *hello)
         struct instance *i = map_entry(it, struct instance, node);
 
         i->end_told = instance_state_final(i->state);
-        fill(i, &all[n].status, &all[n].phases);
+        fill(i, &all[n].status, &all[n].phases, &metrics_left);
         n++;
     }
     list_for_each(it, &p->tombstones)
@@ -224,7 +225,7 @@ static void add_usage(struct instance *i)
     report_usage(p->config.report, i->revision->function_key, i->revision->revision, cpu, u.memory);
 }
 
-static void add_load(struct instance *i, Rouse__Control__V1__Report *m)
+static void add_load(struct instance *i, size_t *metrics_left, Rouse__Control__V1__Report *m)
 {
     Rouse__Control__V1__InstanceLoad *l = malloc(sizeof(*l));
 
@@ -238,7 +239,7 @@ static void add_load(struct instance *i, Rouse__Control__V1__Report *m)
     }
     l->in_flight = i->in_flight;
     l->idle_since_ms = i->idle_since_ms;
-    l->n_metrics = gauges_tell(i, &l->metrics);
+    l->n_metrics = gauges_tell(i, metrics_left, &l->metrics);
     m->instances[m->n_instances++] = l;
 }
 
@@ -246,6 +247,7 @@ void status_fill_load(void *user, Rouse__Control__V1__Report *m)
 {
     struct pool *p = user;
     Rouse__Control__V1__Resources *r = malloc(sizeof(*r));
+    size_t metrics_left = GAUGES_TOLD_MAX;
 
     if (r)
         rouse__control__v1__resources__init(r);
@@ -262,6 +264,6 @@ void status_fill_load(void *user, Rouse__Control__V1__Report *m)
         add_usage(i);
         /* Of a frozen one all has been said with its state. */
         if (m->instances && !instance_state_final(i->state) && i->state != STATE_FROZEN)
-            add_load(i, m);
+            add_load(i, &metrics_left, m);
     }
 }

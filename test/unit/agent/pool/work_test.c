@@ -1,5 +1,6 @@
 /* What becomes of invocations: answers, errors, time-outs, clients that leave, bodies, logs. */
 #include "fixture.h"
+#include "pool/internal.h"
 
 #include <fcntl.h>
 
@@ -499,6 +500,19 @@ static double told(const Rouse__Control__V1__Report *m, const char *id, const ch
     return -1;
 }
 
+/* How many are told of it where a message has room for so many. */
+static size_t told_with(const char *id, size_t left)
+{
+    size_t room = left;
+    Rouse__Control__V1__Metric **list;
+    struct map_node *node = map_get_str(&pool->instances, id);
+    size_t n = gauges_tell(map_entry(node, struct instance, node), &left, &list);
+
+    ck_assert_uint_eq(left, room - n);
+    gauges_untell(n, list);
+    return n;
+}
+
 START_TEST(metrics_of_instances)
 {
     Rouse__Control__V1__Report m;
@@ -521,7 +535,9 @@ START_TEST(metrics_of_instances)
     ck_assert_double_eq(told(&m, "i-2", "jobs"), 5);
     ck_assert_double_eq(told(&m, "i-1", "lag"), -1);
     report_load_done(&m);
-    set_metric(one, "jobs", 3); /* the last value wins */
+    ck_assert_uint_eq(told_with("i-2", 2), 2);
+    ck_assert_uint_eq(told_with("i-2", 1), 0); /* all or none */
+    set_metric(one, "jobs", 3);                /* the last value wins */
     wait_for(shows, (void *)"metric=\"jobs\"} 8\n");
     /* One that is over the limit is named in the log, and nothing else comes of it. */
     set_metric(one, "Jobs", 1);
