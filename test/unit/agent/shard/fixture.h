@@ -406,7 +406,7 @@ static void stop_now(struct mail *m)
     loop_stop(loop);
 }
 
-static void end(void)
+static void take_down_all(void)
 {
     struct mail m = {.fn = stop_now};
 
@@ -414,7 +414,6 @@ static void end(void)
     loop_post(loop, &m);
     loop_run(loop);
     all = shards_free(all);
-    ck_assert_int_eq(code_holds, 0);
     for (size_t i = 0; i < box_count; i++) {
         loop_timer_cancel(loop, &boxes[i].exit);
         peer_close(&boxes[i].rt);
@@ -426,6 +425,12 @@ static void end(void)
     loop_free(loop);
     file_remove_tree(state);
     ck_assert_int_eq(count_fds(), fds_before);
+}
+
+static void end(void)
+{
+    take_down_all();
+    ck_assert_int_eq(code_holds, 0);
 }
 
 static bool hello_said(void *user)
