@@ -4,4 +4,5 @@
 
 /* Once HELLO is queued: nothing may come before it. */
 void metric_open(struct outbox *o);
-void metric_close(void); /* no thread touches the outbox any more */
+/* Nothing is queued any more; whoever flushes what he has queued gets 0.1 s to be done with the outbox. */
+void metric_close(void);
