@@ -430,7 +430,7 @@ void pools_metrics(struct core *c, struct buffer *out)
         metrics_sample(out, "rouse_pool_steps_total", (double)c->pool_steps[steps[k].verb], "step",
                        steps[k].step, NULL);
     metrics_family(out, "rouse_pool_decisions_total", "counter", "The same, by what it was for.");
-    for (size_t k = POOL_WHY_NONE + 1; k < POOL_WHYS; k++)
+    for (size_t k = POOL_WHY_NONE + 1; k < POOL_WHY_GIVEN_UP; k++) /* which is a pool's, not a node's */
         metrics_sample(out, "rouse_pool_decisions_total", (double)c->pool_decisions[k], "reason",
                        pool_why_name((enum pool_why)k), NULL);
     metrics_family(out, "rouse_pool_failures_total", "counter",

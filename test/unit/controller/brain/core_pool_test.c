@@ -110,6 +110,8 @@ START_TEST(a_request_gets_the_first_node_of_all)
     ck_assert_uint_eq(noted(w, " NodeCreating: node "), 1);
     ck_assert(in_metrics(w, "rouse_pool_decisions_total{reason=\"Pending\"} 1\n"));
     ck_assert(in_metrics(w, "rouse_pool_decisions_total{reason=\"BelowMin\"} 0\n"));
+    ck_assert(in_metrics(w, "rouse_pool_decisions_total{reason=\"NoProvider\"} 0\n"));
+    ck_assert(!in_metrics(w, "reason=\"GivenUp\"")); /* a pool's, not a node's */
     ck_assert_ptr_nonnull(strstr(w->object_status, "\"nodes\":1,\"ready\":0,\"desired\":1"));
     ck_assert_ptr_nonnull(strstr(w->object_status, "\"observedGeneration\":3"));
     answer(PROVIDER_CREATE, last_asked(PROVIDER_CREATE), 0);
