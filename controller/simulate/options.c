@@ -95,10 +95,13 @@ static int refuse(const char *why, const char *name)
     return -EINVAL;
 }
 
-static int together(struct simulate_options *o, bool nodes)
+static int together(struct simulate_options *o, bool nodes, bool pool)
 {
     if (o->node_max && nodes)
         return refuse(" and --nodes exclude each other", "--node-max");
+    if (pool && !o->node_max)
+        return refuse(" are of the pool that --node-max asks for; it is missing",
+                      "--node-min and --node-create");
     if (o->node_min > o->node_max && o->node_max)
         return refuse(" is more than --node-max", "--node-min");
     if (!o->invocations && (o->durations || o->app_memory))
@@ -134,7 +137,7 @@ int simulate_options_parse(int argc, char **argv, struct simulate_options *o)
                                  {"--durations", TEXT, &o->durations, 0, 0},
                                  {"--memory", TEXT, &o->app_memory, 0, 0},
                                  {"--only", TEXT, &o->only, 0, 0}};
-    bool nodes = false;
+    bool nodes = false, pool = false;
 
     *o = (struct simulate_options){.seed = 1,
                                    .nodes = 20,
@@ -164,6 +167,7 @@ int simulate_options_parse(int argc, char **argv, struct simulate_options *o)
             return -EINVAL;
         }
         nodes = nodes || flags[k].to == &o->nodes;
+        pool = pool || flags[k].to == &o->node_min || flags[k].to == &o->node_create;
     }
-    return together(o, nodes);
+    return together(o, nodes, pool);
 }
