@@ -246,7 +246,7 @@ def test_oom_of_one_does_not_end_the_other(platform, together):
 
 @ONE_LOOP
 def test_a_timeout_ends_its_own_instance(platform, together):
-    platform.apply(fork("late", timeout="3s", scaling={"min": 2}))    # none is drained because few are enough
+    platform.apply(fork("late", timeout="3s", scaling={"min": 2, "max": 2}))    # none drained as one too many
     one = together(who, platform, "late", do="wait")
     both = {who(platform, "late", do="go")["instance"], one.result()["instance"]}
     assert len(both) == 2
