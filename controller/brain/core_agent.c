@@ -173,17 +173,18 @@ static void report_load(struct core *c, struct node *n, const Rouse__Control__V1
 {
     struct fn *f = fn_find(c, l->function_key);
     struct presence *p = f ? fn_presence(f, n, false) : NULL;
+    /* No more than the node can have, whatever it says. */
+    double running = l->concurrency > 0 && l->concurrency <= LOAD_MAX ? l->concurrency : 0;
 
     if (!p)
         return;
-    if (l->concurrency > 0)
-        p->concurrency += l->concurrency;
+    p->concurrency += running;
     p->requests += (double)l->requests / seconds;
     p->cpu += (double)l->cpu_us / 1000 / seconds;
     p->memory += l->memory;
     p->reported_at = c->now;
-    took(c, f, l->concurrency > 0 ? l->concurrency * seconds : 0, l->requests);
-    if (l->requests || l->concurrency > 0)
+    took(c, f, running * seconds, l->requests);
+    if (l->requests || running > 0)
         scale_called(c, f);
 }
 

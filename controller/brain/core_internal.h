@@ -63,6 +63,7 @@ enum {
                                    */
 #define CROWDED_NS       (30 * NS_PER_S) /* with no idle instance, before one that is at work leaves */
 #define REPORT_NS        (2500 * NS_PER_MS) /* a node's load report is good for */
+#define LOAD_MAX         1e6                /* requests that a node says to run of one function */
 #define RUN_NS           (10 * NS_PER_S)    /* after which what calls took counts for half */
 #define START_GUESS_NS   (100 * NS_PER_MS)  /* of a revision that was never seen to start */
 #define EXTERNAL_NS      (15 * NS_PER_S)    /* between two questions for an external metric */

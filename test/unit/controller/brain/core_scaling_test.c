@@ -145,6 +145,21 @@ START_TEST(activation)
 }
 END_TEST
 
+/* A broken agent's figures move nothing. */
+START_TEST(a_load_that_cannot_be)
+{
+    struct autoscaler_spec s = {.max = 10, .idle_timeout_ns = S(20), .min = 1};
+    struct agent *a = begin(&s);
+
+    ready_all(w, a);
+    for (int k = 0; k < 8; k++) {
+        load_reports(w, k % 2 ? (double)INFINITY : (double)NAN, KEY);
+        pass(w, S(1));
+    }
+    ck_assert_uint_le(counts(w, KEY).requested, 1);
+    world_done(w);
+}
+END_TEST
 START_TEST(requests_per_second)
 {
     struct autoscaler_metric m = {METRIC_REQUESTS, {HPA_AVERAGE, 10, 0}, NULL};
@@ -629,6 +644,6 @@ END_TEST
 
 UNIT_MAIN("core_scaling", each_change_has_a_reason, its_status_says_why,
           its_conditions_are_told_when_they_change, who_finds_no_room_is_counted, initial_instances,
-          initial_is_not_for_a_restart, activation, requests_per_second, cpu, memory, external,
-          custom, custom_of_hello, history_is_kept, history_comes_back, provisioned_by_the_clock,
-          predictive)
+          initial_is_not_for_a_restart, activation, a_load_that_cannot_be, requests_per_second, cpu,
+          memory, external, custom, custom_of_hello, history_is_kept, history_comes_back,
+          provisioned_by_the_clock, predictive)
