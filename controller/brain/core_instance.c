@@ -444,6 +444,7 @@ static void became(struct core *c, struct instance *i, enum instance_state was)
     if (instance_serves(i)) {
         if (!served) {
             i->ready_ns = c->now;
+            f->freed_at = c->now; /* that nobody freed a slot while it started says nothing of calls */
             if (i->created_ns)
                 took_to_start(i->rev, c->now - i->created_ns);
             i->rev->start_failures = 0;

@@ -197,6 +197,23 @@ static struct agent *crowd_everywhere(void)
     return a;
 }
 
+/* Nobody freed a slot while it started, which says nothing of how long calls take. */
+START_TEST(a_start_that_took_long)
+{
+    struct agent *a = one_at_work();
+
+    ticket(w, a, KEY);
+    pass(w, MS(250));
+    ck_assert_uint_eq(pending(), 1);
+    pass(w, S(1));
+    ready_all(w, a);
+    pass(w, MS(20));
+    ck_assert_uint_eq(pending(), 0);
+    ck_assert_uint_eq(count_in(a, STATE_READY), 2);
+    world_done(w);
+}
+END_TEST
+
 /* The one request of another function does not wait for the crowd's end: an instance of the crowd's finishes what it
  * has and makes way, and the room is not the crowd's again. */
 START_TEST(a_crowd_makes_way)
@@ -328,6 +345,6 @@ START_TEST(queue_space)
 }
 END_TEST
 
-UNIT_MAIN("core_crowd", single_flight, long_calls, short_calls, a_crowd_makes_way,
-          a_crowd_makes_way_for_the_smaller, two_crowds_share, room_goes_to_who_has_least,
-          queue_space)
+UNIT_MAIN("core_crowd", single_flight, long_calls, short_calls, a_start_that_took_long,
+          a_crowd_makes_way, a_crowd_makes_way_for_the_smaller, two_crowds_share,
+          room_goes_to_who_has_least, queue_space)
