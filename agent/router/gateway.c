@@ -92,7 +92,9 @@ void gateway_welcome(struct gateway *g, const char *peer_secret)
 
 void gateway_grant(struct gateway *g, const Rouse__Control__V1__Grant *m)
 {
-    tickets_grant(g->tickets, m);
+    /* With nobody here a slot of ours is free again at once; the lease of another's ends by itself. */
+    if (!tickets_grant(g->tickets, m) && strcmp(m->node, g->node) == 0)
+        pool_slot_back(g->config.pool, m->slot);
 }
 
 void gateway_refuse(struct gateway *g, const Rouse__Control__V1__Refuse *m)

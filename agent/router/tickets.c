@@ -268,11 +268,12 @@ void tickets_cancel(struct ticket *t)
 void tickets_served(struct ticket *t)
 {
     struct tickets *ts = t->owner;
-    bool told;
+    bool told, last;
 
     if (!ts)
         return;
     told = !is_untold(t);
+    last = t->queue->count == 1; /* slots that are offered for it would stand idle */
     t->queue->turning = true;
     ts->stats.cancelled++;
     ts->stats.untold += !told;
@@ -280,7 +281,10 @@ void tickets_served(struct ticket *t)
     if (!told)
         return;
     ts->gone[ts->gone_count++] = t->id;
-    tell_later(ts);
+    if (last)
+        tell(ts);
+    else
+        tell_later(ts);
 }
 
 void tickets_resubmit(struct tickets *ts)
@@ -305,21 +309,22 @@ static struct ticket *take(struct tickets *ts, uint64_t id)
     return t;
 }
 
-void tickets_grant(struct tickets *ts, const Rouse__Control__V1__Grant *g)
+bool tickets_grant(struct tickets *ts, const Rouse__Control__V1__Grant *g)
 {
     struct ticket *t = take(ts, g->ticket);
 
     /* Its client left, or it was served here, while the grant was under way: the slot is for who waits
-     * longest now. With nobody here the lease ends by itself. */
+     * longest now. */
     if (!t) {
         ts->stats.unknown_grants++;
         t = tickets_oldest(ts, g->function_key);
         if (!t)
-            return;
+            return false;
         take_back(t);
     }
     ts->stats.granted++;
     t->ops->on_grant(t, g);
+    return true;
 }
 
 void tickets_refuse(struct tickets *ts, const Rouse__Control__V1__Refuse *r)

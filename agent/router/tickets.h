@@ -73,11 +73,13 @@ struct tickets *tickets_free(struct tickets *ts); /* none may be open */
 int tickets_submit(struct tickets *ts, struct ticket *t);
 /* Nobody waits for it any more: told at once. A closed ticket is fine. */
 void tickets_cancel(struct ticket *t);
-/* A slot of this node has taken it. Told before long. */
+/* A slot of this node has taken it. Told before long; at once when nobody of its function is left here, since
+ * the activator may hold slots for it. */
 void tickets_served(struct ticket *t);
 /* The controller is there (again): every open ticket is sent, oldest first. */
 void tickets_resubmit(struct tickets *ts);
-void tickets_grant(struct tickets *ts, const Rouse__Control__V1__Grant *g);
+/* False: nobody of that function waits here any more. */
+bool tickets_grant(struct tickets *ts, const Rouse__Control__V1__Grant *g);
 void tickets_refuse(struct tickets *ts, const Rouse__Control__V1__Refuse *r);
 
 /* The oldest open ticket of that function, or NULL. */

@@ -53,6 +53,9 @@ static int control(struct shard *s, const ControllerMessage *m, const char **ret
     case ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_SLOT_WANTED:
         pool_slot_wanted(s->pool, m->slot_wanted);
         break;
+    case ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_SLOT_BACK:
+        pool_slot_back(s->pool, m->slot_back->slot);
+        break;
     case ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_GRANT:
         gateway_grant(s->gateway, m->grant);
         break;
@@ -237,10 +240,10 @@ static int desired(struct shards *all, const Desired *d, const char **ret_why)
 }
 
 /* ---------------------------------------------------------------- from the session */
-static int for_one(struct shards *all, uint64_t ticket, const ControllerMessage *m,
+static int for_one(struct shards *all, uint64_t id, const ControllerMessage *m,
                    const char **ret_why)
 {
-    unsigned at = loop_of_id(ticket);
+    unsigned at = loop_of_id(id);
 
     return at < all->config.count ? tell(shard_at(all, at), m, ret_why) : 0;
 }
@@ -265,6 +268,8 @@ int down_message(void *user, const ControllerMessage *m, const char **ret_why)
         if (wanted_set(&all->wanted, w->function_key, w->revision, w->count) < 0)
             return 0;
         return tell_all(all, m, ret_why);
+    case ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_SLOT_BACK:
+        return for_one(all, m->slot_back->slot, m, ret_why);
     case ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_GRANT:
         return for_one(all, m->grant->ticket, m, ret_why);
     case ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_REFUSE:

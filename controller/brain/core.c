@@ -170,6 +170,7 @@ void core_turn(struct core *c, uint64_t now, struct actions *out)
     if (!c->adopted && !core_adopting(c))
         end_of_adoption(c);
     tickets_due(c);
+    slots_expired(c);
     agents_tick(c);
     backoffs_over(c);
     scale_sample(c);
@@ -207,6 +208,7 @@ uint64_t core_due(const struct core *c)
     earlier(&at, agents_due(c));
     earlier(&at, fn_statuses_due(c));
     earlier(&at, scale_crowd_due(c));
+    earlier(&at, slots_due(c));
     earlier(&at, spread_due(c));
     if (!core_adopting(c)) /* whose end is due, too */
         earlier(&at, pools_due(c->pools) < c->now ? c->now : pools_due(c->pools));

@@ -195,14 +195,7 @@ void fn_free(struct core *c, struct fn *f)
     route_unclaim(c, f);
     while ((t = activator_oldest(&f->queue)))
         activator_remove(c->activator, t, c->now);
-    list_for_each(it, &f->slots)
-    {
-        struct slot *s = list_entry(it, struct slot, link);
-
-        list_del(&s->own_link);
-        list_del(&s->all_link);
-        free(s);
-    }
+    slots_of_fn_gone(c, f);
     list_for_each(it, &f->revisions) revision_free(list_entry(it, struct revision, link));
     list_del(&f->delete_link);
     list_del(&f->active_link);

@@ -6,7 +6,8 @@
  *   core_function.c   functions, revisions, status
  *   core_agent.c      Hello, reports, acks, lost nodes
  *   core_instance.c   instances, crash loops, leaving
- *   core_ticket.c     tickets, slots, grants
+ *   core_slot.c       slots that agents have leased to the activator
+ *   core_ticket.c     tickets, grants
  *   core_sample.c     load, the autoscaler's tick
  *   core_history.c    idle times, kept beyond this life
  *   core_gauge.c      metrics that instances report of themselves
@@ -42,11 +43,12 @@ enum {
     INSTANCE_ID_MAX = 63,
     INSTANCE_MESSAGE_MAX = 1024,
     CHANGES_MAX = 8192, /* of routes, kept for agents that come back */
-    SLOTS_MAX = 100000, /* leased slots in hand */
+    SLOTS_MAX = 100000, /* leased slots that are kept */
     NOTE_TEXT = 640,
 };
 #define SAMPLE_NS      NS_PER_S /* autoscaler.md: 1 s buckets, 2 s tick */
 #define TICK_SAMPLES   2
+#define SLOT_KEEP_NS   (5 * NS_PER_MS) /* a slot that nobody waits for; meanwhile its node cannot use it */
 #define STATUS_NS      (100 * NS_PER_MS) /* between two status writes of a function */
 #define DEAD_NS        (30 * NS_PER_S)
 #define BACKOFF_NS     (10 * NS_PER_S)
@@ -417,12 +419,20 @@ void revision_move(struct core *c, struct revision *r);
 
 /* ---- core_ticket.c */
 void tickets_refuse_all(struct core *c, struct fn *f, enum refusal why, const char *message);
-void tickets_due(struct core *c); /* deadlines, those pushed out, old leases */
+void tickets_due(struct core *c); /* deadlines, those pushed out */
 void tickets_of_peer_gone(struct core *c, uint64_t peer);
 void ticket_of_agent(struct core *c, struct node *n, const Ticket *t);
 void tickets_gone(struct core *c, const struct node *n, const TicketGone *m);
+/* The end of the ticket; the slot is the requester's now. */
+void ticket_grant(struct core *c, struct ticket *t, const struct instance *i, uint64_t slot);
+
+/* ---- core_slot.c */
 void slot_free(struct core *c, struct node *n, const SlotFree *s);
+void slots_match(struct core *c, struct fn *f); /* somebody waits: what is kept is theirs */
 void slots_of_instance_gone(struct core *c, struct instance *i);
+void slots_of_fn_gone(struct core *c, struct fn *f);
+uint64_t slots_due(const struct core *c); /* 0: none is kept */
+void slots_expired(struct core *c);
 
 /* ---- core_sample.c */
 void scale_sample(struct core *c);

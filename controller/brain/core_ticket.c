@@ -1,5 +1,4 @@
-/* core_ticket.c - the activator's desk: tickets come in, slots come in, grants and refusals go out.
- */
+/* core_ticket.c - the activator's desk: tickets come in, grants and refusals go out. */
 #include "brain/core_internal.h"
 
 #include <stdio.h>
@@ -89,7 +88,7 @@ void tickets_refuse_all(struct core *c, struct fn *f, enum refusal why, const ch
     fn_wanted(c, f);
 }
 
-static void grant(struct core *c, struct ticket *t, const struct instance *i, uint64_t slot)
+void ticket_grant(struct core *c, struct ticket *t, const struct instance *i, uint64_t slot)
 {
     const struct fn *f = i->rev->fn;
 
@@ -125,75 +124,6 @@ static void grant(struct core *c, struct ticket *t, const struct instance *i, ui
     }
     histogram_observe(&c->wait, (double)(c->now - t->since_ns) / (double)NS_PER_S);
     activator_remove(c->activator, t, c->now);
-}
-
-/* ---- slots */
-
-static void slot_drop(struct core *c, struct slot *s)
-{
-    list_del(&s->link);
-    list_del(&s->own_link);
-    list_del(&s->all_link);
-    c->slot_count--;
-    free(s);
-}
-
-void slots_of_instance_gone(struct core *c, struct instance *i)
-{
-    list_for_each(it, &i->leased) slot_drop(c, list_entry(it, struct slot, own_link));
-}
-
-static bool slot_usable(const struct fn *f, const struct instance *i)
-{
-    return fn_live(f) && i->rev == f->active && instance_counts(i) && i->host->peer;
-}
-
-/* The oldest ticket meets the slot that came first: bound as late as can be. */
-static void match(struct core *c, struct fn *f)
-{
-    struct ticket *t;
-
-    while ((t = activator_oldest(&f->queue)) && !list_empty(&f->slots)) {
-        struct slot *s = list_entry(f->slots.next, struct slot, link);
-
-        if (s->until > c->now && slot_usable(f, s->instance))
-            grant(c, t, s->instance, s->id);
-        slot_drop(c, s);
-    }
-}
-
-void slot_free(struct core *c, struct node *n, const SlotFree *m)
-{
-    struct instance *i = instance_find(c, m->instance);
-    struct fn *f = i ? i->rev->fn : NULL;
-    struct presence *p = f ? fn_presence(f, n, false) : NULL;
-    struct slot *s;
-
-    if (!i || i->dead || i->host != n)
-        return;
-    f->freed_at = c->now;
-    if (p) { /* whatever becomes of it, its node has one less to offer */
-        p->offered = true;
-        fn_wanted(c, f);
-    }
-    if (!slot_usable(f, i) || c->slot_count >= SLOTS_MAX)
-        return;
-    list_for_each(it, &i->leased)
-    {
-        if (list_entry(it, struct slot, own_link)->id == m->slot)
-            return;
-    }
-    s = calloc(1, sizeof(*s));
-    if (!s)
-        return;
-    s->instance = i;
-    s->id = m->slot;
-    s->until = c->now + m->lease_ms * NS_PER_MS / 2; /* the other half is for the way of the grant */
-    list_push_back(&f->slots, &s->link);
-    list_push_back(&i->leased, &s->own_link);
-    list_push_back(&c->slots, &s->all_link);
-    c->slot_count++;
-    match(c, f);
 }
 
 /* ---- tickets */
@@ -288,7 +218,7 @@ static void submit(struct core *c, const struct ticket_in *in)
     scale_called(c, f);
     fn_sampled(c, f);
     fn_dirty(c, f);
-    match(c, f);
+    slots_match(c, f);
 }
 
 void ticket_of_agent(struct core *c, struct node *n, const Ticket *t)
@@ -380,11 +310,4 @@ void tickets_due(struct core *c)
         refuse_waiting(c, t, REFUSED_QUEUE_FULL,
                        &(struct refusal_text){
                            .message = "all queues are full and this function has most of it"});
-    while (!list_empty(&c->slots)) {
-        struct slot *s = list_entry(c->slots.next, struct slot, all_link);
-
-        if (s->until > c->now)
-            break;
-        slot_drop(c, s);
-    }
 }

@@ -44,6 +44,17 @@ def test_sleeps_and_wakes(platform):
     assert platform.call("/sleepy").text == "awake"
 
 
+def test_calls_one_after_the_other_have_one_instance(platform):
+    for _ in range(3):
+        platform.apply(function("alone", "def handler(e, c):\n    return 'ok'\n"))
+        for _ in range(8):
+            assert platform.call("/alone").text == "ok"
+            time.sleep(0.015)  # what a person's next command takes: within a lease, and after half of it
+        assert len(platform.instances("alone")) == 1
+        platform.delete("alone")
+        wait_until("the instance has gone", lambda: not platform.instances("alone"))
+
+
 def test_read_your_writes(platform):
     for i in range(10):
         platform.apply(function("ryw", f"def handler(e, c):\n    return 'v{i}'\n", path=f"/ryw/{i}"))

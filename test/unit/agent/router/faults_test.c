@@ -718,6 +718,23 @@ START_TEST(a_grant_carries_its_lease)
 }
 END_TEST
 
+/* It would stand idle until the lease is over. */
+START_TEST(a_grant_for_nobody_frees_its_slot)
+{
+    static const struct cell elsewhere = {.state = "waiting",
+                                          .fault = "client gone",
+                                          .script = "send *ticket leave *gone grant-there *freed"};
+    static const struct cell here = {.state = "waiting",
+                                     .fault = "client gone",
+                                     .script = "send *ticket leave *gone grant-here *freed"};
+
+    run_cell(&elsewhere);
+    ck_assert_uint_eq(w.pool.slot_back, 0);
+    run_cell(&here);
+    ck_assert_uint_eq(w.pool.slot_back, 77);
+}
+END_TEST
+
 START_TEST(metrics_are_written)
 {
     struct gateway_config g = {.node = "n1", .send = to_controller, .pool = &w.pool};
@@ -742,4 +759,5 @@ END_TEST
 
 #define CELL(name, ...)  name,
 #define LIMIT(name, ...) name,
-UNIT_MAIN("faults", CELLS what_a_peer_is_told, a_grant_carries_its_lease, metrics_are_written)
+UNIT_MAIN("faults", CELLS what_a_peer_is_told, a_grant_carries_its_lease,
+          a_grant_for_nobody_frees_its_slot, metrics_are_written)

@@ -342,7 +342,10 @@ START_TEST(a_crowd_is_told_together)
     /* All have gone: the next one comes to an empty place. */
     tickets_cancel(&crowd[1]);
     tickets_cancel(&crowd[2]);
+    controller.count = 0;
     tickets_served(&crowd[5]);
+    ck_assert_uint_eq(controller.count, 1); /* at once: what is offered for it would stand idle */
+    ck_assert(controller.sent[0].gone);
     controller.count = 0;
     come(0, 1);
     ck_assert_uint_eq(controller.count, 1);

@@ -352,6 +352,32 @@ static void grant(uint64_t slot)
     tell(&m, ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_GRANT);
 }
 
+START_TEST(a_slot_goes_back_to_its_loop)
+{
+    unsigned one = 1;
+    Rouse__Control__V1__SlotBack b = ROUSE__CONTROL__V1__SLOT_BACK__INIT;
+    ControllerMessage m = ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__INIT;
+
+    begin(2);
+    connect_controller();
+    desire(1, 0, PACKAGE, "i1 i2", "");
+    box_ready("i1", 1);
+    box_ready("i2", 1);
+    wait_for(free_at, &one);
+    want_slots(2);
+    expect_sent("slot i1");
+    expect_sent("slot i2");
+    ck_assert(!free_at(&one));
+    b.slot = slots_offered[loop_of_id(slots_offered[1]) == 1];
+    m.slot_back = &b;
+    want_slots(0);
+    tell(&m, ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_SLOT_BACK);
+    let_shard_catch_up(1);
+    ck_assert(free_at(&one));
+    end();
+}
+END_TEST
+
 START_TEST(a_grant_finds_its_ticket_and_its_slot)
 {
     unsigned zero = 0, one = 1;
@@ -591,6 +617,7 @@ UNIT_MAIN("shards", a_state_is_split_and_acknowledged_by_all, hello_is_gathered,
           what_is_lost_with_a_hello_under_way_is_told_again, what_follows_a_part_waits_for_the_whole,
           no_change_is_lost_while_others_are_waited_for, failures_to_start_find_their_instance,
           a_package_that_is_not_there, nobody_waits_for_the_package_any_more, slots_are_offered_once,
-          a_request_finds_the_sibling_that_has_the_slot, a_grant_finds_its_ticket_and_its_slot,
+          a_request_finds_the_sibling_that_has_the_slot, a_slot_goes_back_to_its_loop,
+          a_grant_finds_its_ticket_and_its_slot,
           a_busy_shard_delays_nobody, logs_of_all_are_one_text, a_drain_finishes_what_runs,
           an_end_with_everything_under_way, one_loop_is_as_ever, a_failure_to_start_names_the_loop)

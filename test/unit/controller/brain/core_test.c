@@ -380,13 +380,43 @@ START_TEST(slot_in_hand)
     settle(w);
     t = ticket(w, a, KEY);
     ck_assert_uint_eq(answer_of(w, t)->slot, slot);
-    offer(w, a, &a->instances[0]);
+    ck_assert_uint_eq(a->slots_back, 0);
+    world_done(w);
+}
+END_TEST
+
+/* Its node's own requests would have to ask for it here: it is not kept until its lease is over. */
+START_TEST(a_slot_that_nobody_wants_goes_back)
+{
+    struct agent *a;
+    uint64_t t, slot;
+
+    world_init(w, NULL);
+    a = join(w, 0, 4096 * MI);
+    apply_simple(w, KEY, "r1");
+    ticket(w, a, KEY);
     settle(w);
-    w->now += MS(60); /* its lease is as good as over */
+    ready_all(w, a);
+    offer(w, a, &a->instances[0]);
+    slot = offer(w, a, &a->instances[0]);
+    settle(w);
+    ck_assert_uint_eq(core_due(w->core), w->now + MS(5));
+    w->now += MS(5);
+    settle(w);
+    ck_assert_uint_eq(a->slots_back, 1);
+    ck_assert_uint_eq(a->slot_back, slot);
     t = ticket(w, a, KEY);
     settle(w);
     ck_assert_ptr_null(answer_of(w, t));
     ck_assert_uint_eq(a->wanted, 1);
+    /* The thread stood still: what is too old to be granted goes back, too. */
+    offer(w, a, &a->instances[0]);
+    slot = offer(w, a, &a->instances[0]);
+    w->now += MS(60);
+    t = ticket(w, a, KEY);
+    ck_assert_ptr_null(answer_of(w, t));
+    ck_assert_uint_eq(a->slots_back, 2);
+    ck_assert_uint_eq(a->slot_back, slot);
     world_done(w);
 }
 END_TEST
@@ -418,4 +448,5 @@ END_TEST
 UNIT_MAIN("core", cold_start, busy_does_not_go_to_sleep, crowd_from_zero, grows_on_the_panic_window,
           min_is_there_at_once_and_max_is_kept, queue_full, deadline, nowhere_to_go,
           idle_ones_make_way, a_large_one_needs_the_room_of_two, client_gone,
-          refused_by_the_owner_and_back, slot_in_hand, figures)
+          refused_by_the_owner_and_back, slot_in_hand,
+          a_slot_that_nobody_wants_goes_back, figures)

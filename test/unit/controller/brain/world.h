@@ -41,6 +41,8 @@ struct agent {
     bool routes_full; /* the last one */
     uint32_t wanted;  /* the last SlotWanted */
     char wanted_revision[32];
+    unsigned slots_back;
+    uint64_t slot_back; /* the last one */
     char endpoints[HELD][64];
     size_t endpoint_count;
     char routed[32][2][64]; /* key, revision */
@@ -288,6 +290,10 @@ static inline void take_message(struct world *w, uint64_t peer, const Controller
         break;
     case ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_CORDON:
         a->cordoned = m->cordon->cordoned;
+        break;
+    case ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_SLOT_BACK:
+        a->slots_back++;
+        a->slot_back = m->slot_back->slot;
         break;
     case ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_SLOT_WANTED:
         a->wanted = m->slot_wanted->count;
