@@ -142,15 +142,24 @@ void activator_queue_init(struct activator_queue *q, uint64_t now)
     list_init(&q->link);
 }
 
-double activator_queue_mean(struct activator_queue *q, uint64_t now)
+void activator_queue_since(struct activator_queue *q, uint64_t now)
 {
+    count_area(q, now);
+    q->area = 0;
+    q->area_since = now;
+}
+
+double activator_queue_mean(struct activator_queue *q, uint64_t now, uint64_t least_ns)
+{
+    uint64_t over = now > q->area_since ? now - q->area_since : 0;
     double mean;
 
     count_area(q, now);
-    mean =
-        now > q->area_since ? q->area * (double)NS_PER_S / (double)(now - q->area_since) : q->count;
-    q->area = 0;
-    q->area_since = now;
+    if (over)
+        mean = q->area * (double)NS_PER_S / (double)(over > least_ns ? over : least_ns);
+    else
+        mean = q->count;
+    activator_queue_since(q, now);
     return mean;
 }
 

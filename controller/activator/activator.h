@@ -25,7 +25,7 @@ struct activator_queue {
     struct list link;    /* activator's queues that are not empty */
     uint32_t count;
     uint64_t held;
-    double area; /* tickets x seconds since the last activator_queue_mean() */
+    double area; /* tickets x seconds since area_since */
     uint64_t area_since, area_at;
 };
 
@@ -73,8 +73,11 @@ struct ticket *activator_pushed_out(struct activator *a);
 uint64_t activator_next_deadline(const struct activator *a); /* 0: none */
 /* Out of the queue and freed. */
 void activator_remove(struct activator *a, struct ticket *t, uint64_t now);
-/* Mean number of waiting tickets since the last call. */
-double activator_queue_mean(struct activator_queue *q, uint64_t now);
+/* The mean's time begins now. */
+void activator_queue_since(struct activator_queue *q, uint64_t now);
+/* Mean number of waiting tickets since the last call, or over least_ns if that is longer: who began to wait just
+ * before a sample is no load of a whole second. */
+double activator_queue_mean(struct activator_queue *q, uint64_t now, uint64_t least_ns);
 
 struct activator_stats {
     uint64_t tickets, held;

@@ -52,7 +52,8 @@ void fn_sampled(struct core *c, struct fn *f)
     list_push_back(&c->active, &f->active_link);
     if (f->last_active < c->now)
         f->last_active = c->now;
-    f->queue_before = f->queue.count;
+    f->queue_before = 0; /* who has just come has come since */
+    activator_queue_since(&f->queue, c->now);
     if (!f->scaler)
         f->scaler = autoscaler_new(&c->config.autoscaler, &f->spec->scaling);
 }

@@ -215,10 +215,17 @@ START_TEST(mean_of_those_who_wait)
     activator_new(&limits, &a);
     activator_queue_init(&q, 0);
     ck_assert_int_eq(submit(a, &q, 1, 1, 0, NS_PER_S / 2), 0);
-    ck_assert_double_eq_tol(activator_queue_mean(&q, NS_PER_S), 0.5, 1e-9);
-    ck_assert_double_eq_tol(activator_queue_mean(&q, 2 * NS_PER_S), 1, 1e-9);
+    ck_assert_double_eq_tol(activator_queue_mean(&q, NS_PER_S, NS_PER_S), 0.5, 1e-9);
+    ck_assert_double_eq_tol(activator_queue_mean(&q, 2 * NS_PER_S, NS_PER_S), 1, 1e-9);
     activator_remove(a, activator_oldest(&q), 2 * NS_PER_S + NS_PER_S / 4);
-    ck_assert_double_eq_tol(activator_queue_mean(&q, 3 * NS_PER_S), 0.25, 1e-9);
+    ck_assert_double_eq_tol(activator_queue_mean(&q, 3 * NS_PER_S, NS_PER_S), 0.25, 1e-9);
+    /* Nobody came for an hour. */
+    activator_queue_since(&q, 3600 * NS_PER_S);
+    ck_assert_int_eq(submit(a, &q, 1, 2, 0, 3600 * NS_PER_S), 0);
+    ck_assert_double_eq_tol(activator_queue_mean(&q, 3600 * NS_PER_S + NS_PER_S / 100, NS_PER_S),
+                            0.01, 1e-9);
+    ck_assert_double_eq_tol(activator_queue_mean(&q, 3600 * NS_PER_S + NS_PER_S / 100, NS_PER_S), 1,
+                            1e-9);
     activator_free(a);
 }
 END_TEST
