@@ -4,6 +4,7 @@ and its backend are; the load on the other.
 bench_warm.py [PART]...: c batched crowded languages latency; all without. crowded: far more requests than slots, so that
 each takes a ticket."""
 import sys
+import time
 
 from lib import SERVER_CPU, function, median, pin, platform, ratio, skipped, tree, wait_until
 from packages import upload_hello
@@ -26,8 +27,11 @@ class Warm:
         self.port = int(p.gateway.rsplit(":", 1)[-1])
 
     def groups(self):
-        """The agent; what it runs; the controller."""
-        below = tree(self.agent)
+        """The agent; what it runs, when as much is parked again as the start took; the controller."""
+        below = None
+        while below != (now := sorted(tree(self.agent))):
+            below = now
+            time.sleep(0.3)
         pin([*below, self.controller], SERVER_CPU)
         return [[self.agent], [pid for pid in below if pid != self.agent], [self.controller]]
 

@@ -40,11 +40,13 @@ def platform(**kw):
 
 
 def tree(pid):
-    """The process and all its descendants."""
+    """The process and all its descendants that have not ended."""
     children = {}
     for d in pathlib.Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError, ValueError):
-            children.setdefault(int(d.joinpath("stat").read_text().rsplit(")", 1)[1].split()[1]), []).append(int(d.name))
+            state, parent = d.joinpath("stat").read_text().rsplit(")", 1)[1].split()[:2]
+            if state != "Z":
+                children.setdefault(int(parent), []).append(int(d.name))
     out, todo = [], [pid]
     while todo:
         out.append(todo.pop())
