@@ -57,12 +57,19 @@ def test_promtool_accepts_them():
     promtool("check", "config", "prometheus.yaml")
 
 
+def seconds(duration):
+    return sum(int(n) * {"m": 60, "s": 1}[unit] for n, unit in re.findall(r"(\d+)([ms])", duration))
+
+
 @needs_promtool
 def test_each_alert_fires_when_it_should():
     promtool("test", "rules", "alerts_test.yaml")
-    tests = yaml.safe_load((MONITORING / "alerts_test.yaml").read_text())["tests"]
-    shown = {a["alertname"] for t in tests for a in t["alert_rule_test"] if a.get("exp_alerts")}
-    assert shown == {r["alert"] for r in alerts()}
+    file = yaml.safe_load((MONITORING / "alerts_test.yaml").read_text())
+    asked = [(a["alertname"], seconds(a["eval_time"]), bool(a.get("exp_alerts"))) for t in file["tests"] for a in t["alert_rule_test"]]
+    fires = {name: t for name, t, fired in asked if fired}
+    assert fires.keys() == {r["alert"] for r in alerts()}
+    before = seconds(file["evaluation_interval"])
+    assert not [name for name, t in fires.items() if (name, t - before, False) not in asked]
 
 
 @needs_promtool
