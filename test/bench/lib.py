@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
-from harness import BIN, TOP, Platform, free_offset, function, http_request, wait_until  # noqa: E402,F401
+from harness import BIN, TOP, Platform, free_offset, function, http_request, samples, total, wait_until  # noqa: E402,F401
 
 SERVER_CPU, CLIENT_CPU = "1", "0"
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))    # what was started is stopped

@@ -6,12 +6,11 @@ picture goes to deploy/monitoring/scale-up.svg.
 """
 import http.client
 import pathlib
-import re
 import sys
 import threading
 import time
 
-from lib import TOP, function, http_request, platform, wait_until
+from lib import TOP, function, platform, samples, total, wait_until
 from svg import Picture
 
 EVERY, SECONDS = 0.1, 85
@@ -58,21 +57,10 @@ class Clients:
                 conn.close()
 
 
-def samples(text, name):
-    return [(dict(re.findall(r'(\w+)="([^"]*)"', labels or "")), float(value))
-            for labels, value in re.findall(rf"^{name}(?:\{{(.*)\}})? (\S+)$", text, re.M)]
-
-
-def total(text, name, **labels):
-    return sum(v for have, v in samples(text, name) if labels.items() <= have.items())
-
-
 def observe(p, clients):
     """One point: (t, figures) of the function, from the controller's and the agents' /metrics."""
-    headers = {"Authorization": f"Bearer {p.token}"} if p.token else {}
     t, brain = clients.now(), p.metrics()
-    answered = sum(total(http_request(n["metrics"], "GET", "/metrics", headers=headers).text, "rouse_requests_total", function="busy")
-                   for n in p.nodes)
+    answered = sum(p.metric("rouse_requests_total", node=i, function="busy") for i in range(len(p.nodes)))
     reason = [s["reason"] for s, _ in samples(brain, "rouse_autoscaler_reason") if s["function"] == "busy"]
     of = {"function": "busy"}
     return t, {"want": total(brain, "rouse_autoscaler_rule_instances", rule="metrics", **of),

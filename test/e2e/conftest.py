@@ -7,7 +7,7 @@ import sys
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from harness import BIN, Platform, left_behind, machine_state  # noqa: E402
+from harness import BIN, Load, Platform, left_behind, machine_state  # noqa: E402
 
 
 def pytest_collection_modifyitems(items):
@@ -42,6 +42,13 @@ def platform():
 @pytest.fixture(scope="module")
 def cluster():
     yield from _platform(3)
+
+
+@pytest.fixture(autouse=True)
+def no_load_after_it():
+    """A test that failed before its load.stop() does not load those after it."""
+    yield
+    assert not Load.stop_all(), "a load did not stop"
 
 
 @pytest.fixture

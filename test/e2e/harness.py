@@ -8,6 +8,7 @@ import http.client
 import json
 import os
 import pathlib
+import re
 import socket
 import subprocess
 import tempfile
@@ -57,6 +58,17 @@ def http_request(address, method, path, body=None, headers=None, timeout=40.0):
         return Answer(r.status, r.headers, r.read())
     finally:
         conn.close()
+
+
+def samples(text, name):
+    """[(labels, value)] of one metric, in what /metrics answered."""
+    return [(dict(re.findall(r'(\w+)="((?:[^"\\]|\\.)*)"', labels or "")), float(value))
+            for labels, value in re.findall(rf"^{name}(?:\{{(.*)\}})? (\S+)$", text, re.M)]
+
+
+def total(text, name, **labels):
+    wanted = {k: str(v) for k, v in labels.items()}.items()
+    return sum(v for have, v in samples(text, name) if wanted <= have.items())
 
 
 def free_offset():
@@ -135,12 +147,7 @@ class Platform:
 
     def metric(self, name, node=None, **labels):
         """The sum of the samples of that name whose labels include the given ones."""
-        total = 0.0
-        for line in self.metrics(node).splitlines():
-            head, _, value = line.rpartition(" ")
-            if head.split("{")[0] == name and all(f'{k}="{v}"' in head for k, v in labels.items()):
-                total += float(value)
-        return total
+        return total(self.metrics(node), name, **labels)
 
     def get(self, name, kind="functions"):
         r = self.api("GET", f"/apis/rouse.dev/v1/namespaces/default/{kind}/{name}")
@@ -261,7 +268,10 @@ def function(name, code=None, path=None, runtime="python3", handler="index.handl
 class Load:
     """Threads that call one path until stopped; every answer's status is kept, and when it was asked for and had.
 
-    A path that is callable is asked for each request's own."""
+    A path that is callable is asked for each request's own. What a test that fails leaves running is ended after it
+    (conftest.py)."""
+
+    running = set()
 
     def __init__(self, platform, path, threads=4, nodes=(0,), timeout=40.0):
         self.answers, self.errors, self.times = [], [], []
@@ -270,6 +280,7 @@ class Load:
         self._threads = [threading.Thread(target=self._run, args=(platform.nodes[nodes[i % len(nodes)]]["gateway"],
                                                                   path, timeout), daemon=True)
                          for i in range(threads)]
+        Load.running.add(self)
         for t in self._threads:
             t.start()
 
@@ -304,7 +315,18 @@ class Load:
         self._stop.set()
         for t in self._threads:
             t.join(timeout=60)
+        if not any(t.is_alive() for t in self._threads):
+            Load.running.discard(self)
         return self
+
+    @classmethod
+    def stop_all(cls):
+        """Those that cannot be stopped are returned."""
+        for load in cls.running:
+            load._stop.set()
+        for load in list(cls.running):
+            load.stop()
+        return list(cls.running)
 
     def statuses(self):
         seen = {}
