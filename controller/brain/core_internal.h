@@ -48,7 +48,7 @@ enum {
 };
 #define SAMPLE_NS      NS_PER_S /* autoscaler.md: 1 s buckets, 2 s tick */
 #define TICK_SAMPLES   2
-#define SLOT_KEEP_NS   (5 * NS_PER_MS) /* a slot that nobody waits for; meanwhile its node cannot use it */
+#define SLOT_KEEP_NS   (5 * NS_PER_MS)   /* one that nobody waits for: its node cannot use it */
 #define STATUS_NS      (100 * NS_PER_MS) /* between two status writes of a function */
 #define DEAD_NS        (30 * NS_PER_S)
 #define BACKOFF_NS     (10 * NS_PER_S)
@@ -128,6 +128,7 @@ struct presence { /* a function on a node */
     struct node *node;
     uint32_t instances;
     uint32_t staying;                    /* core_shrink.c's */
+    uint64_t wanted_to;                  /* the peer that was told last */
     uint32_t wanted_sent;                /* the level of SlotWanted there, 0 at first */
     char wanted_revision[REVISION_TEXT]; /* ... and of which revision */
     bool offered;                        /* a slot came since it was sent */

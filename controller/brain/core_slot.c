@@ -107,16 +107,20 @@ void slot_free(struct core *c, struct node *n, const SlotFree *m)
 
     if (!i || i->dead || i->host != n || is_kept(i, m->slot))
         return;
-    f->freed_at = c->now;
     if (p) { /* whatever becomes of it, its node has one less to offer */
         p->offered = true;
         fn_wanted(c, f);
     }
-    t = slot_usable(f, i) ? activator_oldest(&f->queue) : NULL;
-    if (t)
-        ticket_grant(c, t, i, m->slot);
-    else if (!slot_usable(f, i) || slot_keep(c, f, i, m) < 0)
+    if (slot_usable(f, i)) {
+        f->freed_at = c->now;
+        t = activator_oldest(&f->queue);
+        if (t)
+            ticket_grant(c, t, i, m->slot);
+        else if (slot_keep(c, f, i, m) < 0)
+            send_back(c, i, m->slot);
+    } else if (!f->queue.count || i->rev != f->active) {
         send_back(c, i, m->slot);
+    } /* else it leaves: given back it would be offered again at once, in place of one that serves */
 }
 
 uint64_t slots_due(const struct core *c)

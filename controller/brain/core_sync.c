@@ -416,6 +416,11 @@ void sync_slots_wanted(struct core *c, struct fn *f)
         struct presence *p = &f->presence[k];
         uint32_t count = p->instances && fn_live(f) ? f->queue.count : 0;
 
+        if (p->wanted_to != p->node->peer) { /* a level ends with its connection */
+            p->wanted_to = p->node->peer;
+            p->wanted_sent = 0;
+            p->offered = false;
+        }
         if (!p->node->peer)
             continue;
         if (p->wanted_sent && strcmp(p->wanted_revision, f->active->id)) {

@@ -306,8 +306,10 @@ void tickets_due(struct core *c)
 
     while ((t = activator_expired(c->activator, c->now)))
         refuse_late(c, t);
-    while ((t = activator_pushed_out(c->activator)))
+    while ((t = activator_pushed_out(c->activator))) {
+        fn_wanted(c, container_of(t->queue, struct fn, queue));
         refuse_waiting(c, t, REFUSED_QUEUE_FULL,
                        &(struct refusal_text){
                            .message = "all queues are full and this function has most of it"});
+    }
 }

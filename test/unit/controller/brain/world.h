@@ -41,6 +41,11 @@ struct agent {
     bool routes_full; /* the last one */
     uint32_t wanted;  /* the last SlotWanted */
     char wanted_revision[32];
+    struct level {
+        char key[64], revision[32];
+        uint32_t wanted;
+    } levels[32]; /* of this connection */
+    size_t level_count;
     unsigned slots_back;
     uint64_t slot_back; /* the last one */
     char endpoints[HELD][64];
@@ -243,6 +248,21 @@ static inline void take_nodes(struct agent *a, const Nodes *m)
     }
 }
 
+static inline struct level *level_of(struct agent *a, const char *key, const char *revision)
+{
+    struct level *l = a->levels;
+
+    while (l < a->levels + a->level_count && (strcmp(l->key, key) || strcmp(l->revision, revision)))
+        l++;
+    if (l == a->levels + a->level_count) {
+        ck_assert_uint_lt(a->level_count++, ARRAY_LEN(a->levels));
+        *l = (struct level){0};
+        snprintf(l->key, sizeof(l->key), "%s", key);
+        snprintf(l->revision, sizeof(l->revision), "%s", revision);
+    }
+    return l;
+}
+
 static inline void take_message(struct world *w, uint64_t peer, const ControllerMessage *m)
 {
     struct agent *a = world_agent_of(w, peer);
@@ -297,6 +317,8 @@ static inline void take_message(struct world *w, uint64_t peer, const Controller
         break;
     case ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_SLOT_WANTED:
         a->wanted = m->slot_wanted->count;
+        level_of(a, m->slot_wanted->function_key, m->slot_wanted->revision)->wanted =
+            m->slot_wanted->count;
         snprintf(a->wanted_revision, sizeof(a->wanted_revision), "%s", m->slot_wanted->revision);
         break;
     default:
@@ -508,6 +530,7 @@ static inline struct agent *join(struct world *w, int at, uint64_t memory)
     a->peer = ++w->next_peer;
     a->closed = false;
     a->wanted = 0;
+    a->level_count = 0;
     hello_of(w, a);
     settle(w);
     return a;
