@@ -240,8 +240,7 @@ static int desired(struct shards *all, const Desired *d, const char **ret_why)
 }
 
 /* ---------------------------------------------------------------- from the session */
-static int for_one(struct shards *all, uint64_t id, const ControllerMessage *m,
-                   const char **ret_why)
+static int for_one(struct shards *all, uint64_t id, const ControllerMessage *m, const char **ret_why)
 {
     unsigned at = loop_of_id(id);
 

@@ -57,7 +57,8 @@ void scale_called(struct core *c, struct fn *f)
 
 static void observe(struct core *c, struct fn *f, uint64_t at)
 {
-    struct autoscaler_observation o = {.concurrency = activator_queue_mean(&f->queue, c->now, SAMPLE_NS)};
+    struct autoscaler_observation o = {.concurrency =
+                                           activator_queue_mean(&f->queue, c->now, SAMPLE_NS)};
 
     /* What came in is what was begun and what the queue grew by. */
     o.requests = (double)f->queue.count - f->queue_before;

@@ -448,5 +448,4 @@ END_TEST
 UNIT_MAIN("core", cold_start, busy_does_not_go_to_sleep, crowd_from_zero, grows_on_the_panic_window,
           min_is_there_at_once_and_max_is_kept, queue_full, deadline, nowhere_to_go,
           idle_ones_make_way, a_large_one_needs_the_room_of_two, client_gone,
-          refused_by_the_owner_and_back, slot_in_hand,
-          a_slot_that_nobody_wants_goes_back, figures)
+          refused_by_the_owner_and_back, slot_in_hand, a_slot_that_nobody_wants_goes_back, figures)
