@@ -82,26 +82,12 @@ int hub_start(struct hub *h)
     return r;
 }
 
-/* Where the thread waits. */
-static void ring(struct hub *h)
-{
-    bool many;
-
-    pthread_mutex_lock(&h->lock);
-    many = h->many;
-    pthread_mutex_unlock(&h->lock);
-    if (many)
-        many_ring(h);
-    else
-        lws_cancel_service(h->context);
-}
-
 void hub_stop(struct hub *h)
 {
     h->left = true;
     atomic_store(&h->stopping, true);
     if (h->running) {
-        ring(h);
+        hub_wake(h);
         pthread_join(h->thread, NULL);
         h->running = false;
     }
@@ -111,12 +97,17 @@ void hub_stop(struct hub *h)
 
 void hub_wake(struct hub *h)
 {
-    bool woken;
+    bool woken, many;
 
     pthread_mutex_lock(&h->lock);
     woken = h->woken;
+    many = h->many;
     h->woken = true;
     pthread_mutex_unlock(&h->lock);
-    if (!woken)
-        ring(h);
+    if (woken)
+        return;
+    if (many)
+        many_ring(h);
+    else
+        lws_cancel_service(h->context);
 }
