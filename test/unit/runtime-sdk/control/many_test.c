@@ -1,11 +1,17 @@
-/* How the hub's thread waits changes as agents come and go: whoever sends meanwhile is not forgotten. */
+/* How the hub's thread waits changes as agents come and go: whoever sends meanwhile is not forgotten; what it waits for is
+ * what the kernel says of its epoll. */
 #include "control_test.h"
 
+#include <dirent.h>
 #include <pthread.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
+#include <sys/epoll.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
-enum { ROUNDS = 200, SENDS = 2000 };
+enum { ROUNDS = 200, SENDS = 2000, LARGE = 3 << 20, LARGE_COUNT = 9 };
 
 static struct {
     struct loop *loop;
@@ -47,6 +53,37 @@ static void on_told(void *user, const ControllerMessage *m)
     loop_stop(w.loop);
 }
 
+static void on_message(void *user, uint64_t peer, const AgentMessage *m)
+{
+    (void)user, (void)peer, (void)m;
+    w.messages++;
+    loop_stop(w.loop);
+}
+
+/* Of all descriptors in this process's epolls: how many wait for bytes, or for nothing. */
+static unsigned watched(bool for_bytes)
+{
+    DIR *d = opendir("/proc/self/fdinfo");
+    unsigned n = 0;
+
+    ck_assert_ptr_nonnull(d);
+    for (struct dirent *e; (e = readdir(d));) {
+        char path[300], line[200];
+        unsigned fd, events;
+        FILE *f;
+
+        snprintf(path, sizeof(path), "/proc/self/fdinfo/%s", e->d_name);
+        f = e->d_name[0] == '.' ? NULL : fopen(path, "re");
+        while (f && fgets(line, sizeof(line), f))
+            if (sscanf(line, "tfd: %u events: %x", &fd, &events) == 2)
+                n += !!(events & EPOLLIN) == for_bytes;
+        if (f)
+            fclose(f);
+    }
+    closedir(d);
+    return n;
+}
+
 static void *send_to_both(void *unused)
 {
     static char reason[] = "both";
@@ -67,6 +104,7 @@ static void start(char address[128])
                                         .token = "secret",
                                         .many_from = 2,
                                         .on_open = on_open,
+                                        .on_message = on_message,
                                         .on_closed = on_closed};
     struct control_client_options co = {
         .address = address, .token = "secret", .on_open = on_connected, .on_message = on_told};
@@ -111,4 +149,89 @@ START_TEST(a_change_forgets_nobody)
 }
 END_TEST
 
-UNIT_MAIN("many", a_change_forgets_nobody)
+static int another_peer(const char *address)
+{
+    int fd = raw_dial(address);
+
+    ck_assert_int_eq(raw_upgrade(fd, RAW_HEADERS), 101);
+    await(&w, w.opened == 2);
+    return fd;
+}
+
+/* A child has the descriptors of all links until it has executed its program: the kernel does not take a link that was
+ * closed here off the epoll. */
+START_TEST(a_child_keeps_no_link)
+{
+    char address[128], reason[128];
+    unsigned before;
+    pid_t child;
+    int fd;
+
+    start(address);
+    before = watched(true);
+    fd = another_peer(address);
+    ck_assert_uint_eq(watched(true), before + 1);
+    child = fork();
+    if (!child)
+        for (;;)
+            pause();
+    ck_assert_int_gt(child, 0);
+    raw_frame(fd, 0x88, "\x03\xe8", 2, true);
+    ck_assert_int_eq(raw_close_status(fd, reason), 1000);
+    shutdown(fd, SHUT_RDWR);
+    close(fd);
+    await(&w, w.closed == 1);
+    ck_assert_uint_eq(watched(true), before);
+    ck_assert_int_eq(send_reject(w.server, w.peers[0], "still there"), 0);
+    await(&w, !strcmp(w.last, "still there"));
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    stop();
+}
+END_TEST
+
+static void *send_large(void *fd)
+{
+    static uint8_t text[LARGE];
+    Rouse__Control__V1__LogChunk chunk = ROUSE__CONTROL__V1__LOG_CHUNK__INIT;
+    AgentMessage m = ROUSE__CONTROL__V1__AGENT_MESSAGE__INIT;
+    cleanup_free uint8_t *packed = malloc(LARGE + 64);
+
+    ck_assert_ptr_nonnull(packed);
+    chunk.text.data = text;
+    chunk.text.len = LARGE;
+    m.body_case = ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_LOG_CHUNK;
+    m.log_chunk = &chunk;
+    for (int i = 0; i < LARGE_COUNT; i++)
+        raw_frame(*(int *)fd, 0x82, packed, protobuf_c_message_pack(&m.base, packed), true);
+    return NULL;
+}
+
+/* While more than it may hold has not been taken, the thread waits for nothing of that link; then it does again. */
+START_TEST(a_link_that_pauses_is_not_waited_for)
+{
+    char address[128];
+    unsigned before;
+    pthread_t sender;
+    int fd;
+
+    start(address);
+    fd = another_peer(address);
+    before = watched(true);
+    ck_assert_uint_eq(watched(false), 0);
+    ck_assert_int_eq(pthread_create(&sender, NULL, send_large, &fd), 0);
+    while (!watched(false)) /* nobody takes messages: the loop does not turn */
+        sched_yield();
+    ck_assert_uint_eq(watched(true), before - 1);
+    await(&w, w.messages == LARGE_COUNT);
+    pthread_join(sender, NULL);
+    while (watched(false))
+        sched_yield();
+    ck_assert_uint_eq(watched(true), before);
+    close(fd);
+    await(&w, w.closed == 1);
+    stop();
+}
+END_TEST
+
+UNIT_MAIN("many", a_change_forgets_nobody, a_child_keeps_no_link, a_link_that_pauses_is_not_waited_for)
