@@ -13,7 +13,11 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { TIMEOUT_S = 3600, TIMEOUT_MAX_S = 24 * 3600 };
+enum {
+    TIMEOUT_S = 3600,
+    TIMEOUT_MAX_S = 24 * 3600,
+    AT_ONCE = 100, /* of a watch, before it is seen whether its client reads */
+};
 #define ASK_NS (500 * NS_PER_MS)
 
 struct notes_watch {
@@ -153,12 +157,13 @@ static void on_gone(struct request *r)
     watch_end(r->work);
 }
 
-static void send_note(struct notes_watch *w, const struct note *n)
+/* Without a resourceVersion all that there is comes first, as ADDED, however often it has happened. */
+static void send_note(struct notes_watch *w, const struct note *n, uint64_t after)
 {
     cleanup_buffer struct buffer line = {0};
     struct request *r = w->request;
 
-    buffer_printf(&line, "{\"type\":\"%s\",\"object\":", n->count == 1 ? "ADDED" : "MODIFIED");
+    buffer_printf(&line, "{\"type\":\"%s\",\"object\":", n->first_rv > after ? "ADDED" : "MODIFIED");
     if (r->table) {
         note_table_begin(&line, n->rv, !w->columns_sent);
         note_row(r->include, n, &line);
@@ -175,16 +180,16 @@ static void on_news(struct access_request *q)
 {
     struct request *r = request_of(q);
     struct notes_watch *w = r->work;
-    bool live = !w->ended && r->x && !r->gone;
+    bool live = !w->ended && r->x && !r->gone, more = q->count == AT_ONCE;
 
     for (size_t i = 0; i < q->count && live; i++)
         if (wanted(r, q->notes[i]))
-            send_note(w, q->notes[i]);
+            send_note(w, q->notes[i], q->after);
     if (q->error == 0)
         q->after = q->notes_rv;
     access_request_done(q);
     if (live)
-        loop_timer_set(r->api->loop, &w->timer, loop_now(r->api->loop) + ASK_NS);
+        loop_timer_set(r->api->loop, &w->timer, loop_now(r->api->loop) + (more ? 0 : ASK_NS));
     request_release(r);
 }
 
@@ -235,6 +240,7 @@ static void watch_start(struct request *r)
     w->request = r;
     w->timer.fn = on_timer;
     r->access.after = after;
+    r->access.most = AT_ONCE;
     r->work = w;
     r->work_free = free;
     r->on_gone = on_gone;

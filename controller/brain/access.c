@@ -42,8 +42,8 @@ static void list(struct registry *r, struct access_request *q)
 
 static void notes(struct registry *r, struct access_request *q)
 {
-    int e = notes_since(r->notes, q->ns, q->after, clock_wall_ms() / 1000, &q->notes, &q->count,
-                        &q->notes_rv);
+    int e = notes_since(r->notes, q->ns, q->after, q->most, clock_wall_ms() / 1000, &q->notes,
+                        &q->count, &q->notes_rv);
 
     registry_answer(q, e, e < 0 ? "out of memory" : NULL);
 }

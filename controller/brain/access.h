@@ -29,6 +29,7 @@ struct access_request {
     char key[320];           /* GET, STATUS, NODE*: "ns/name" or "name"; WRITE: that of content */
     char ns[64];             /* LIST, NOTES: one namespace; "": all */
     uint64_t after;          /* NOTES: later than this rv; 0: all */
+    size_t most;             /* NOTES: the first so many of them; 0: all */
     struct content *content; /* WRITE: a reference, given back with the reply */
     uint64_t stored;         /* WRITE: the object.stored it was made from; 0: it must not exist */
     char *status;            /* STATUS: malloc'd JSON, freed with the reply */
@@ -43,10 +44,11 @@ struct access_request {
     struct note **notes;   /* NOTES, the oldest first; references */
     size_t count;
     uint64_t rv;       /* the registry's at that moment */
-    uint64_t notes_rv; /* NOTES: the latest one's */
+    uint64_t notes_rv; /* NOTES: the latest one's, of `most` the last of them */
     /* the brain's */
     struct registry *registry;
     struct store_write write;
+    char row[NODE_SPEC_TEXT]; /* NODE*: what is written */
     struct mail mail;
     struct list link;
 };

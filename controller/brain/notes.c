@@ -178,12 +178,13 @@ int notes_add(struct notes *s, const struct note_of *of, uint64_t now_s)
         note_unref(n);
         return -ENOMEM;
     }
-    n->rv = ++s->rv;
+    n->rv = n->first_rv = ++s->rv;
     n->first_s = n->last_s = now_s;
     n->count = 1;
     i = same(to, n);
     if (i) {
         n->first_s = i->note->first_s;
+        n->first_rv = i->note->first_rv;
         n->count += i->note->count;
         memcpy(n->uid, i->note->uid, sizeof(n->uid));
         list_del(&i->link);
@@ -204,20 +205,22 @@ int notes_add(struct notes *s, const struct note_of *of, uint64_t now_s)
 }
 
 /* From the end: whoever watches asks again and again, and mostly for the last few. */
-int notes_since(struct notes *s, const char *ns, uint64_t rv, uint64_t now_s, struct note ***ret,
-                size_t *ret_count, uint64_t *ret_rv)
+int notes_since(struct notes *s, const char *ns, uint64_t rv, size_t most, uint64_t now_s,
+                struct note ***ret, size_t *ret_count, uint64_t *ret_rv)
 {
     struct list *from = &s->all;
     struct note **all;
-    size_t most = 0, n = 0;
+    size_t later = 0, n = 0;
 
     expire(s, now_s);
-    for (; from->prev != &s->all && note_at(from->prev)->rv > rv; most++)
+    for (; from->prev != &s->all && note_at(from->prev)->rv > rv; later++)
         from = from->prev;
+    if (!most || most > later)
+        most = later;
     all = calloc(most + 1, sizeof(struct note *));
     if (!all)
         return -ENOMEM;
-    for (; from != &s->all; from = from->next) {
+    for (; from != &s->all && n < most; from = from->next) {
         struct note *x = note_at(from);
 
         if (!ns || !*ns || !strcmp(ns, note_namespace(x)))
@@ -225,6 +228,6 @@ int notes_since(struct notes *s, const char *ns, uint64_t rv, uint64_t now_s, st
     }
     *ret = all;
     *ret_count = n;
-    *ret_rv = s->rv;
+    *ret_rv = from == &s->all ? s->rv : note_at(from->prev)->rv;
     return 0;
 }

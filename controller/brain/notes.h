@@ -13,7 +13,7 @@ enum { NOTES_MAX = 10000, NOTES_PER_OBJECT = 32, NOTE_SECONDS = 3600, NOTE_MESSA
 
 struct note {
     _Atomic unsigned refs;
-    uint64_t rv;
+    uint64_t rv, first_rv; /* that of when it happened first */
     char uid[37], object_uid[37];
     bool warning;
     const char *kind, *reason; /* static: "Function"; CamelCase */
@@ -36,11 +36,12 @@ struct note_of { /* as in struct note; the texts are copied but for kind and rea
 };
 /* A longer message is cut. -ENOMEM: it is not noted. */
 int notes_add(struct notes *s, const struct note_of *of, uint64_t now_s);
-/* Those after `rv` of the namespace (NULL or "": of all), the oldest first, and the latest rv.
+/* Those after `rv` of the namespace (NULL or "": of all), the oldest first, and the latest rv. If they
+ * are more than `most` (0: no limit), the first so many and the last one's rv: the next ones are after it.
  * An object without a namespace has its notes in "default". The caller gives the references back
  * and frees the array. -ENOMEM. */
-int notes_since(struct notes *s, const char *ns, uint64_t rv, uint64_t now_s, struct note ***ret,
-                size_t *ret_count, uint64_t *ret_rv);
+int notes_since(struct notes *s, const char *ns, uint64_t rv, size_t most, uint64_t now_s,
+                struct note ***ret, size_t *ret_count, uint64_t *ret_rv);
 /* Where it is listed. */
 static inline const char *note_namespace(const struct note *n)
 {

@@ -79,8 +79,6 @@ static void on_stored(struct store_write *w)
 
     e->writing = NULL;
     r->writes_waiting--;
-    free(q->status);
-    q->status = NULL;
     if (!w->error) {
         e->wanted = q->node;
         tell(r, e);
@@ -95,18 +93,13 @@ static void on_stored(struct store_write *w)
 
 static void store_wanted(struct registry *r, struct entry *e, struct access_request *q)
 {
-    q->status = malloc(NODE_SPEC_TEXT);
-    if (!q->status) {
-        registry_answer(q, -ENOMEM, "out of memory");
-        return;
-    }
-    node_spec_text(&q->node, q->status);
+    node_spec_text(&q->node, q->row);
     e->writing = q;
     r->writes_waiting++;
     q->write = (struct store_write){.op = node_wanted_any(&q->node) ? STORE_PUT : STORE_DELETE,
                                     .kind = object_kind_name(KIND_NODE),
                                     .key = e->key,
-                                    .json = q->status,
+                                    .json = q->row,
                                     .rv = r->rv + 1,
                                     .reply = r->loop,
                                     .on_done = on_stored};

@@ -239,18 +239,38 @@ static void on_note(struct mail *m)
 }
 
 #define EVENTS "/api/v1/namespaces/default/events"
-#define TABLE  "Accept: application/json;as=Table;v=v1;g=meta.k8s.io\r\n"
+static void watch_events(const char *more)
+{
+    char path[128];
+
+    snprintf(path, sizeof(path), EVENTS "?watch=true&timeoutSeconds=1%s", more);
+    ck_assert_int_eq(call("GET", path, NULL, NULL), 200);
+}
+
+/* How often the last answer has the text. */
+static unsigned times(const char *text)
+{
+    unsigned n = 0;
+
+    for (const char *at = answer; (at = strstr(at, text)); at++)
+        n++;
+    return n;
+}
+
+#define TABLE "Accept: application/json;as=Table;v=v1;g=meta.k8s.io\r\n"
 
 START_TEST(events)
 {
     static struct mail mail = {.fn = on_note};
-    char path[512] = EVENTS "/";
+    char path[512] = EVENTS "/", after[64];
     const char *at;
 
     begin(NULL);
     ck_assert_int_eq(call("POST", FUNCTIONS, JSON, manifest("f", "")), 201);
     loop_post(brain_thread_loop, &mail);
     ck_assert_int_eq(call("GET", EVENTS, NULL, NULL), 200);
+    ck_assert_ptr_nonnull(at = strstr(answer, "\"resourceVersion\":\""));
+    snprintf(after, sizeof(after), "&resourceVersion=%llu", strtoull(at + 19, NULL, 10));
     answered("\"message\":\"it \\\"broke\\\"\"");
     answered("\"count\":2,\"type\":\"Warning\"");
     answered("\"involvedObject\":{\"kind\":\"Node\",\"name\":\"node-1\"");
@@ -268,11 +288,49 @@ START_TEST(events)
     answered("\"items\":[]");
     ck_assert_int_eq(call("GET", EVENTS "?fieldSelector=message%3Dx", NULL, NULL), 400);
     ck_assert_int_eq(call("POST", EVENTS, JSON, "{}"), 405);
-    ck_assert_int_eq(call("GET", EVENTS "?watch=true&timeoutSeconds=1", NULL, NULL), 200);
-    answered("{\"type\":\"MODIFIED\",\"object\":{\"kind\":\"Event\"");
-    ck_assert_ptr_nonnull(at = strstr(answer, "{\"type\":\"ADDED\","));
-    ck_assert_ptr_null(strstr(at + 1, "{\"type\":\"ADDED\",")); /* each once */
+    watch_events("");
+    ck_assert_uint_eq(times("{\"type\":\"ADDED\",\"object\":{\"kind\":\"Event\""), 2);
+    ck_assert_uint_eq(times("\"type\":\"MODIFIED\""), 0);
+    loop_post(brain_thread_loop, &mail);
+    watch_events(after);
+    ck_assert_uint_eq(times("\"type\":\"ADDED\""), 0);
+    ck_assert_uint_eq(times("\"type\":\"MODIFIED\""), 2);
     ck_assert_int_eq(call("GET", EVENTS "?watch=true&resourceVersion=x", NULL, NULL), 400);
+    end();
+}
+END_TEST
+
+enum { MANY = 128 }; /* more than a watch asks for at once */
+
+static void on_many(struct mail *m)
+{
+    char key[32], message[24];
+
+    (void)m;
+    for (int i = 0; i < MANY; i++) {
+        snprintf(key, sizeof(key), "default/m%d", i % 4);
+        snprintf(message, sizeof(message), "it is %d.", i);
+        registry_note(registry, KIND_FUNCTION, key, false, "Counted", message);
+    }
+}
+
+START_TEST(a_watch_of_many_events)
+{
+    static struct mail mail = {.fn = on_many};
+    char text[24];
+
+    begin(NULL);
+    for (int i = 0; i < 4; i++) {
+        snprintf(text, sizeof(text), "m%d", i);
+        ck_assert_int_eq(call("POST", FUNCTIONS, JSON, manifest(text, "")), 201);
+    }
+    loop_post(brain_thread_loop, &mail);
+    watch_events("");
+    ck_assert_uint_eq(times("{\"type\":\"ADDED\""), MANY);
+    for (int i = 0; i < MANY; i++) {
+        snprintf(text, sizeof(text), "it is %d.", i);
+        ck_assert_uint_eq(times(text), 1);
+    }
     end();
 }
 END_TEST
@@ -415,5 +473,5 @@ END_TEST
 
 UNIT_MAIN("api", an_idle_client_is_cut_as_configured, foreign_pages_are_refused, tokens,
           other_addresses_need_a_token, errors_are_statuses, create_change_delete, lists, events,
-          watches, packages_over_http, metrics_and_logs, a_slow_watch_is_cut,
-          the_end_comes_though_clients_wait)
+          a_watch_of_many_events, watches, packages_over_http, metrics_and_logs,
+          a_slow_watch_is_cut, the_end_comes_though_clients_wait)

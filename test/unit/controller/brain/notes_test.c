@@ -44,10 +44,15 @@ static void add(const char *ns, const char *name, const char *reason, const char
                      0);
 }
 
-static void look(const char *ns, uint64_t after, uint64_t at)
+static void look_some(const char *ns, uint64_t after, size_t most, uint64_t at)
 {
     forget();
-    ck_assert_int_eq(notes_since(notes, ns, after, at, &found, &count, &latest), 0);
+    ck_assert_int_eq(notes_since(notes, ns, after, most, at, &found, &count, &latest), 0);
+}
+
+static void look(const char *ns, uint64_t after, uint64_t at)
+{
+    look_some(ns, after, 0, at);
 }
 
 START_TEST(again_is_counted)
@@ -102,6 +107,35 @@ START_TEST(since_and_namespace)
 }
 END_TEST
 
+/* Page by page nothing is missed, twice, or another namespace's. */
+START_TEST(so_many_at_once)
+{
+    char name[16];
+
+    begin();
+    for (int i = 0; i < 9; i++) {
+        snprintf(name, sizeof(name), "f%d", i);
+        add(i % 2 ? "b" : "a", name, "One", "", 1000);
+    }
+    look_some("a", 0, 2, 1000);
+    ck_assert_uint_eq(count, 2);
+    ck_assert_str_eq(found[1]->name, "f2");
+    ck_assert_uint_eq(latest, 103);
+    add("a", "f0", "One", "", 1001);
+    look_some("a", latest, 2, 1001);
+    ck_assert_uint_eq(count, 2);
+    ck_assert_str_eq(found[0]->name, "f4");
+    look_some("a", latest, 2, 1001);
+    ck_assert_uint_eq(count, 2);
+    ck_assert_str_eq(found[1]->name, "f0");
+    ck_assert_uint_eq(found[1]->first_rv, 101); /* it is no new one */
+    look_some("a", latest, 2, 1001);
+    ck_assert_uint_eq(count, 0);
+    ck_assert_uint_eq(latest, 110);
+    end();
+}
+END_TEST
+
 START_TEST(after_an_hour)
 {
     begin();
@@ -151,4 +185,4 @@ START_TEST(bounded)
 }
 END_TEST
 
-UNIT_MAIN("notes", again_is_counted, since_and_namespace, after_an_hour, bounded)
+UNIT_MAIN("notes", again_is_counted, since_and_namespace, so_many_at_once, after_an_hour, bounded)
