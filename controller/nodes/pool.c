@@ -92,7 +92,7 @@ static struct member *member_new(struct pools *p, struct pool *q, const char *na
     return m;
 }
 
-static void member_free(struct pools *p, struct member *m)
+void member_free(struct pools *p, struct member *m)
 {
     map_del(&p->members, &m->node);
     list_del(&m->link);
@@ -330,7 +330,7 @@ void pools_answer(struct pools *p, const struct pool_answer *a, uint64_t now)
     struct pool *q = find(p, a->pool);
     struct member *m = a->node ? member_find(p, a->node) : NULL;
 
-    if (!q)
+    if (!q || q->given_up)
         return;
     pools_poke(p);
     if (!is_no_provider(a->error))
@@ -407,7 +407,7 @@ static void ask_lists(struct pools *p, uint64_t now, struct pool_wishes *out)
     {
         struct pool *q = list_entry(it, struct pool, link);
 
-        if (q->listing || now < q->list_due)
+        if (q->listing || q->given_up || now < q->list_due)
             continue;
         q->listing = true;
         q->list_asked = now;

@@ -220,14 +220,16 @@ static void choose(struct pools *p, struct pool_input *in, uint64_t now, bool ad
 }
 
 /* There is nobody who could take its nodes away: they are nodes of no pool. */
-static void abandon(struct pool *q, struct pool_wishes *out)
+static void abandon(struct pools *p, struct pool *q, struct pool_wishes *out)
 {
+    q->given_up = true;
     list_for_each(it, &q->members)
     {
-        const struct member *m = list_entry(it, struct member, link);
+        struct member *m = list_entry(it, struct member, link);
 
         if (m->state == MEMBER_DRAINING || m->state == MEMBER_DELETING)
             wish(out, POOL_OPEN, q, m->name, POOL_WHY_NO_PROVIDER);
+        member_free(p, m);
     }
     wish(out, POOL_GONE, q, "", POOL_WHY_GIVEN_UP);
 }
@@ -247,10 +249,10 @@ static void end_deleted(struct pools *p, uint64_t now, struct pool_wishes *out)
             if (m->state == MEMBER_COMING)
                 member_delete(m, now, out, POOL_WHY_DELETED);
         }
-        if (q->listed && list_empty(&q->members))
+        if (q->given_up || (q->listed && list_empty(&q->members)))
             wish(out, POOL_GONE, q, "", POOL_WHY_NONE);
         else if (q->provider_lost && now - q->provider_lost >= PROVIDER_LOST_NS)
-            abandon(q, out);
+            abandon(p, q, out);
     }
 }
 

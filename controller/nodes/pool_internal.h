@@ -25,6 +25,7 @@ struct pool {
     struct list members;
     bool listed, listing;   /* the provider has told of its nodes; is being asked */
     uint64_t provider_lost; /* since when there is no provider to ask; 0: there is one */
+    bool given_up;          /* for good: it only waits to be erased */
     uint64_t list_asked, list_due;
     uint64_t backoff_ns, backoff_until, failed_at; /* 0: no failure that counts */
     uint64_t high_since;
@@ -44,6 +45,7 @@ struct pools {
 /* ---- pool.c */
 struct member *member_find(const struct pools *p, const char *name);
 void member_set(struct member *m, enum pool_member_state to, uint64_t now);
+void member_free(struct pools *p, struct member *m);
 /* Members but those that are being deleted; `staying`: nor drained. */
 uint32_t pool_alive(const struct pool *q);
 uint32_t pool_staying(const struct pool *q);

@@ -379,6 +379,7 @@ START_TEST(a_deleted_pool_without_a_provider_is_given_up)
 {
     struct pool_spec *s = spec_of(1, 4096 * MI);
     struct agent *a;
+    unsigned before;
 
     world_init(w, NULL);
     set_pool(spec_of(1, 4096 * MI));
@@ -398,6 +399,13 @@ START_TEST(a_deleted_pool_without_a_provider_is_given_up)
     pass(w, S(15));
     ck_assert_uint_ge(w->finalized_count, 1);
     ck_assert(!a->cordoned); /* it is a node like others now */
+    w->asked_count = 0;
+    before = w->noted;
+    pass(w, S(15)); /* until it is erased: it was said once */
+    answer(PROVIDER_LIST, a->name, 0);
+    pass(w, S(70));
+    ck_assert_uint_eq(w->noted, before);
+    ck_assert_uint_eq(w->asked_count, 0);
     world_done(w);
 }
 END_TEST
