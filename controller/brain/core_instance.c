@@ -63,9 +63,12 @@ struct tally revision_tally(const struct core *c, const struct revision *r)
         t.counted++;
         t.ready += instance_serves(i);
         t.serving += instance_serves(i) && i->host->peer;
-        if (instance_suspect(c, i))
+        if (instance_suspect(c, i)) {
             t.suspect++;
-        else if (instance_moves(i))
+            continue;
+        }
+        t.starting += !instance_serves(i);
+        if (instance_moves(i))
             t.moving++;
         else
             t.settled += instance_serves(i);

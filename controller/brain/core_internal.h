@@ -379,6 +379,7 @@ bool instance_suspect(const struct core *c, const struct instance *i);
 struct tally {
     uint32_t counted, ready, suspect, all; /* suspect: of the counted; all: those that drain, too */
     uint32_t moving, settled;              /* on draining nodes; ready elsewhere (no suspects) */
+    uint32_t starting;                     /* not yet ready (no suspects) */
     uint32_t running, serving; /* calls; instances that do, and whose node is not silent */
 };
 struct tally revision_tally(const struct core *c, const struct revision *r);

@@ -198,6 +198,7 @@ static void forgive(struct core *c, struct revision *r)
         if (!instance_serves(i) || c->now - i->ready_ns < SETTLED_NS)
             continue;
         revision_settle(r);
+        fn_dirty(c, r->fn); /* those that it was not tried with */
         fn_status_dirty(c, r->fn, false);
         return;
     }

@@ -77,8 +77,6 @@ static void poke(struct core *c, struct fn *f, const struct tally *t)
     in = scale_input(c, f);
     in.crowd = crowd_of(c, f, t);
     want = autoscaler_poke(f->scaler, &c->config.autoscaler, &f->spec->scaling, &in, c->now);
-    if ((f->active->start_failures || f->active->crashes) && want > in.crowd.serving)
-        want = in.crowd.serving + 1; /* one try at a time, until it works */
     if (f->requested < want)
         scale_to(c, f, want, REASON_WAITING);
     in.crowd = crowd_of(c, f, t);
@@ -143,6 +141,14 @@ static uint32_t returned(struct core *c, struct revision *r, uint32_t n)
     return back;
 }
 
+/* What fails is tried by one start at a time until one works, whoever asks for more. */
+static uint32_t to_start(const struct revision *r, const struct tally *t, uint32_t missing)
+{
+    if ((r->start_failures || r->crashes) && missing)
+        return t->starting ? 0 : 1;
+    return missing;
+}
+
 static void converge(struct core *c, struct revision *r, struct list *needy)
 {
     struct fn *f = r->fn;
@@ -161,7 +167,7 @@ static void converge(struct core *c, struct revision *r, struct list *needy)
     if (have < r->wanted) {
         have += returned(c, r, r->wanted - have);
         if (!r->foreign && !revision_backing_off(c, r) && !unheard)
-            r->deficit = r->wanted - have;
+            r->deficit = to_start(r, &t, r->wanted - have);
         if (r->deficit && list_empty(&f->needy_link))
             list_push_back(needy, &f->needy_link);
     }

@@ -124,4 +124,59 @@ START_TEST(dies_while_it_serves)
 }
 END_TEST
 
-UNIT_MAIN("core_failure", init_fails, sandbox_fails_three_times, dies_while_it_serves)
+static void apply_min(uint32_t min)
+{
+    struct function *f = make_function(KEY, "r1", NULL, NULL);
+
+    f->scaling.min = min;
+    apply(w, NULL, f);
+    settle(w);
+}
+
+/* Nobody waits here: they are wanted for scaling.min. */
+START_TEST(one_try_at_a_time_whoever_asks)
+{
+    struct agent *a;
+
+    world_init(w, NULL);
+    a = join(w, 0, 4096 * MI);
+    apply_min(4);
+    ck_assert_uint_eq(a->count, 4); /* nothing has failed yet */
+    while (a->count) {
+        tell(w, a, &a->instances[0], STATE_INITIALIZING);
+        tell_why(w, a, &a->instances[0], STATE_FAILED, "InitFailed", "no");
+        settle(w);
+    }
+    pass(w, S(11));
+    ck_assert_uint_eq(a->count, 1);
+    pass(w, S(4)); /* nor does a tick add to it */
+    ck_assert_uint_eq(a->count, 1);
+    ready_all(w, a);
+    settle(w);
+    ck_assert_uint_eq(a->count, 4); /* it works */
+    world_done(w);
+}
+END_TEST
+
+/* Who crashes soon after it was ready is replaced one by one, and all at once when one has stayed. */
+START_TEST(one_by_one_until_one_stays)
+{
+    struct agent *a;
+
+    world_init(w, NULL);
+    a = join(w, 0, 4096 * MI);
+    apply_min(4);
+    ready_all(w, a);
+    for (int i = 0; i < 3; i++)
+        tell_why(w, a, &a->instances[0], STATE_FAILED, "OOMKilled", "");
+    settle(w);
+    ck_assert_uint_eq(count_in(a, STATE_READY), 1);
+    ck_assert_uint_eq(a->count, 2);
+    pass(w, S(13));
+    ck_assert_uint_eq(a->count, 4);
+    world_done(w);
+}
+END_TEST
+
+UNIT_MAIN("core_failure", init_fails, sandbox_fails_three_times, dies_while_it_serves,
+          one_try_at_a_time_whoever_asks, one_by_one_until_one_stays)
