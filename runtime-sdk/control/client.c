@@ -147,18 +147,6 @@ static void closed(struct control_client *c)
     dial_later(c);
 }
 
-static void receive(struct link *l, const void *in, size_t n)
-{
-    int r;
-
-    if (!link_receive(l, in, n))
-        return;
-    r = event_post_message(l, &rouse__control__v1__controller_message__descriptor);
-    buffer_done(&l->in);
-    if (r < 0)
-        link_refuse(l, r);
-}
-
 static int callback(struct lws *wsi, enum lws_callback_reasons why, void *user, void *in, size_t n)
 {
     struct control_client *c = lws_context_user(lws_get_context(wsi));
@@ -175,7 +163,7 @@ static int callback(struct lws *wsi, enum lws_callback_reasons why, void *user, 
         return established(c, wsi);
     case LWS_CALLBACK_CLIENT_RECEIVE:
         if (l)
-            receive(l, in, n);
+            event_receive(l, &rouse__control__v1__controller_message__descriptor, in, n);
         return 0;
     case LWS_CALLBACK_CLIENT_WRITEABLE:
         return l ? link_writable(l) : 0;

@@ -43,7 +43,7 @@ int event_post(struct link *l, enum event_kind kind, const char *text)
     return 0;
 }
 
-int event_post_message(struct link *l, const ProtobufCMessageDescriptor *d)
+static int post_message(struct link *l, const ProtobufCMessageDescriptor *d)
 {
     struct event *e = calloc(1, sizeof(*e));
 
@@ -59,4 +59,16 @@ int event_post_message(struct link *l, const ProtobufCMessageDescriptor *d)
     link_delivering(l, e->size);
     post(l, e);
     return 0;
+}
+
+void event_receive(struct link *l, const ProtobufCMessageDescriptor *d, const void *in, size_t n)
+{
+    int r;
+
+    if (!link_receive(l, in, n))
+        return;
+    r = post_message(l, d);
+    buffer_done(&l->in);
+    if (r < 0)
+        link_refuse(l, r);
 }

@@ -16,5 +16,5 @@ struct event {
 };
 
 int event_post(struct link *l, enum event_kind kind, const char *text);
-/* Unpacks l->in. -EBADMSG: it does not parse; -ENOMEM. */
-int event_post_message(struct link *l, const ProtobufCMessageDescriptor *d);
+/* Bytes of a frame. A message that is whole now is posted; one that does not parse closes the link. */
+void event_receive(struct link *l, const ProtobufCMessageDescriptor *d, const void *in, size_t n);

@@ -147,18 +147,6 @@ static void closed(struct control_server *s, struct session *session)
     free(p);
 }
 
-static void receive(struct link *l, const void *in, size_t n)
-{
-    int r;
-
-    if (!link_receive(l, in, n))
-        return;
-    r = event_post_message(l, &rouse__control__v1__agent_message__descriptor);
-    buffer_done(&l->in);
-    if (r < 0)
-        link_refuse(l, r);
-}
-
 /* `user` is a session only in the callbacks of an upgraded connection. */
 static struct link *session_link(void *user)
 {
@@ -183,7 +171,7 @@ static int callback(struct lws *wsi, enum lws_callback_reasons why, void *user, 
     case LWS_CALLBACK_RECEIVE:
         l = session_link(user);
         if (l)
-            receive(l, in, n);
+            event_receive(l, &rouse__control__v1__agent_message__descriptor, in, n);
         return 0;
     case LWS_CALLBACK_SERVER_WRITEABLE:
         l = session_link(user);

@@ -68,18 +68,6 @@ static void begin(lws_sorted_usec_list_t *sul)
         dial(f);
 }
 
-static void receive(struct link *l, const void *in, size_t n)
-{
-    int r;
-
-    if (!link_receive(l, in, n))
-        return;
-    r = event_post_message(l, &rouse__control__v1__controller_message__descriptor);
-    buffer_done(&l->in);
-    if (r < 0)
-        link_refuse(l, r);
-}
-
 static int callback(struct lws *wsi, enum lws_callback_reasons why, void *user, void *in, size_t n)
 {
     struct line *l = user;
@@ -94,7 +82,7 @@ static int callback(struct lws *wsi, enum lws_callback_reasons why, void *user, 
         dial(l->fleet);
         return event_post(l->link, EVENT_OPEN, "");
     case LWS_CALLBACK_CLIENT_RECEIVE:
-        receive(l->link, in, n);
+        event_receive(l->link, &rouse__control__v1__controller_message__descriptor, in, n);
         return 0;
     case LWS_CALLBACK_CLIENT_WRITEABLE:
         return link_writable(l->link);
