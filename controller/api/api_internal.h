@@ -82,7 +82,8 @@ struct request {
     void (*on_drained)(struct request *r);
     void (*on_gone)(struct request *r);
     struct access_request access;
-    void *work; /* the verb's own; freed by work_free */
+    unsigned attempts; /* at a write that others were quicker at: request_retry() */
+    void *work;        /* the verb's own; freed by work_free */
     void (*work_free)(void *work);
 };
 
@@ -102,6 +103,9 @@ void request_read_body(struct request *r, void (*on_body)(struct request *r));
 void request_key(struct request *r);
 /* Asks the registry; on_reply() holds the request until it returns. */
 void request_ask(struct request *r, void (*on_reply)(struct access_request *q));
+/* For on_reply() of a write, as the last that it does: begins it once more. false: it was tried often enough, and the
+ * reply stands. */
+bool request_retry(struct request *r, void (*begin)(struct request *r));
 static inline struct request *request_of(struct access_request *q)
 {
     return (struct request *)((char *)q - offsetof(struct request, access));
@@ -112,6 +116,8 @@ void respond_json(struct request *r, int status, const struct buffer *body);
 int failure_of_write(struct failure *f, const struct request *r, const char *name,
                      const struct access_request *q);
 void respond_failure(struct request *r, const struct failure *f);
+/* What became of the write of the object that the URL names; the last that its on_reply() does. */
+void respond_written(struct request *r);
 void respond_object(struct request *r, int status, const struct object *o,
                     const char *headers); /* or its Table */
 void respond_text(struct request *r, int status, const char *text);

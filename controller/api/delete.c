@@ -9,13 +9,10 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { ATTEMPTS_MAX = 5 };
-
 struct deletion {
     bool dry_run;
     char uid[40], version[24]; /* preconditions; "" none */
-    unsigned attempts;
-    struct object **items; /* of a collection */
+    struct object **items;     /* of a collection */
     size_t count, at;
 };
 
@@ -66,20 +63,9 @@ static void on_marked(struct access_request *q)
 {
     struct request *r = request_of(q);
     struct deletion *d = r->work;
-    cleanup_failure struct failure f = {0};
 
-    if (q->error == -EAGAIN && !d->version[0] && ++d->attempts < ATTEMPTS_MAX) {
-        access_request_done(q);
-        ask_one(r);
-        request_release(r);
-        return;
-    }
-    if (!q->error)
-        respond_object(r, 200, q->object, NULL);
-    else if (failure_of_write(&f, r, r->name, q) < 0)
-        respond_failure(r, &f);
-    access_request_done(q);
-    request_release(r);
+    if (q->error != -EAGAIN || d->version[0] || !request_retry(r, ask_one))
+        respond_written(r);
 }
 
 /* A node is the core's: it goes at once, or not as long as its agent is connected. */

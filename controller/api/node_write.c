@@ -14,10 +14,7 @@
 struct node_write {
     struct json_object *patch;
     bool operations, dry_run; /* RFC 6902; else RFC 7386 */
-    unsigned attempts;
 };
-
-enum { ATTEMPTS_MAX = 5 };
 
 static void begin(struct request *r);
 
@@ -50,21 +47,9 @@ static void answer_dry(struct request *r, const struct object *old, const struct
 static void on_written(struct access_request *q)
 {
     struct request *r = request_of(q);
-    struct node_write *w = r->work;
-    cleanup_failure struct failure f = {0};
 
-    if (q->error == -EAGAIN && ++w->attempts < ATTEMPTS_MAX) {
-        access_request_done(q);
-        begin(r);
-        request_release(r);
-        return;
-    }
-    if (!q->error)
-        respond_object(r, 200, q->object, NULL);
-    else if (failure_of_write(&f, r, r->name, q) < 0)
-        respond_failure(r, &f);
-    access_request_done(q);
-    request_release(r);
+    if (q->error != -EAGAIN || !request_retry(r, begin))
+        respond_written(r);
 }
 
 /* Takes the flag out of both, so that what remains must be the same. */

@@ -305,6 +305,30 @@ void respond_text(struct request *r, int status, const char *text)
     respond(r, status, "Content-Type: text/plain; charset=utf-8\r\n", text, strlen(text));
 }
 
+bool request_retry(struct request *r, void (*begin)(struct request *r))
+{
+    enum { ATTEMPTS_MAX = 5 };
+
+    if (++r->attempts >= ATTEMPTS_MAX)
+        return false;
+    access_request_done(&r->access);
+    begin(r);
+    request_release(r);
+    return true;
+}
+
+void respond_written(struct request *r)
+{
+    cleanup_failure struct failure f = {0};
+
+    if (!r->access.error)
+        respond_object(r, 200, r->access.object, NULL);
+    else if (failure_of_write(&f, r, r->name, &r->access) < 0)
+        respond_failure(r, &f);
+    access_request_done(&r->access);
+    request_release(r);
+}
+
 int failure_of_write(struct failure *f, const struct request *r, const char *name,
                      const struct access_request *q)
 {

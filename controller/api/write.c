@@ -13,8 +13,6 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { ATTEMPTS_MAX = 5 };
-
 static void attempt_done(struct write *w)
 {
     json_object_put(w->body);
@@ -72,15 +70,12 @@ static void on_written(struct access_request *q)
     cleanup_failure struct failure f = {0};
     bool create = !w->old;
 
+    if ((q->error == -EAGAIN || (q->error == -EEXIST && w->kind == WRITE_APPLY) ||
+         (q->error == -ENOENT && w->kind == WRITE_APPLY)) &&
+        !w->versioned && request_retry(r, begin_attempt))
+        return;
     if (!q->error) {
         answer(r, q->object, create);
-    } else if ((q->error == -EAGAIN || (q->error == -EEXIST && w->kind == WRITE_APPLY) ||
-                (q->error == -ENOENT && w->kind == WRITE_APPLY)) &&
-               !w->versioned && ++w->attempts < ATTEMPTS_MAX) {
-        access_request_done(q);
-        begin_attempt(r);
-        request_release(r);
-        return;
     } else if (q->error == -EEXIST) {
         failure_exists(&f, r->kind->plural, r->api->schema->group, w->a.name_text,
                        q->object->content->deleting);

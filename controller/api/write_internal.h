@@ -9,7 +9,6 @@ struct write {
     struct json_object *input;
     char manager[128];
     bool dry_run, force, versioned; /* versioned: the client named a resourceVersion */
-    unsigned attempts;
     struct object *old;
     struct json_object *body, *owners;
     struct admission a;
