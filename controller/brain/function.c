@@ -3,7 +3,28 @@
 #include "brain/function.h"
 
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+
+struct function *function_new(const char *ns, const char *name)
+{
+    struct function *f = calloc(1, sizeof(*f));
+    size_t n = strlen(ns);
+
+    if (!f)
+        return NULL;
+    f->refs = 1;
+    /* key, ns and name in one block: "ns/name\0" "ns\0"; the name is the key's tail. */
+    f->key = malloc(2 * n + strlen(name) + 3);
+    if (!f->key)
+        return function_unref(f);
+    sprintf(f->key, "%s/%s", ns, name);
+    f->name = f->key + n + 1;
+    f->ns = f->name + strlen(name) + 1;
+    memcpy(f->ns, ns, n + 1);
+    return f;
+}
 
 struct function *function_ref(struct function *f)
 {

@@ -56,6 +56,8 @@ struct function {
     struct http_trigger *triggers;
     size_t trigger_count;
 };
+/* One reference. It has its key; the rest is 0, for whoever makes it to fill in. NULL: out of memory. */
+struct function *function_new(const char *ns, const char *name);
 struct function *function_ref(struct function *f);
 struct function *function_unref(struct function *f); /* NULL is a no-op; returns NULL */
 

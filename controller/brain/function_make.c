@@ -43,28 +43,23 @@ static int read_u32(struct json_object *o, const char *name, uint32_t *ret)
     return 0;
 }
 
-static int read_metadata(struct json_object *metadata, struct function *f)
+static int read_metadata(struct json_object *metadata, struct function **ret)
 {
     const char *ns = json_scalar(metadata, "namespace"), *name = json_scalar(metadata, "name");
     const char *uid = json_scalar(metadata, "uid");
     struct json_object *v;
-    size_t n;
+    struct function *f;
 
     if (!ns || !name || !uid || strlen(uid) >= sizeof(f->uid))
         return -EINVAL;
-    n = strlen(ns);
-    /* key, ns and name in one block: "ns/name\0" "ns\0"; the name is the key's tail. */
-    f->key = malloc(2 * n + strlen(name) + 3);
-    if (!f->key)
+    f = function_new(ns, name);
+    if (!f)
         return -ENOMEM;
-    sprintf(f->key, "%s/%s", ns, name);
-    f->name = f->key + n + 1;
-    f->ns = f->name + strlen(name) + 1;
-    memcpy(f->ns, ns, n + 1);
     memcpy(f->uid, uid, strlen(uid) + 1);
     f->generation =
         json_object_object_get_ex(metadata, "generation", &v) ? json_object_get_int64(v) : 1;
     f->deleting = json_scalar(metadata, "deletionTimestamp") != NULL;
+    *ret = f;
     return 0;
 }
 
@@ -356,21 +351,18 @@ static int compute_revision(struct function *f)
 int function_make(struct json_object *metadata, struct json_object *spec, const char *package,
                   uint64_t created_ms, struct function **ret)
 {
-    struct function *f = calloc(1, sizeof(*f));
     const char *network, *start;
-    int r;
+    struct function *f;
+    int r = read_metadata(metadata, &f);
 
-    if (!f)
-        return -ENOMEM;
-    f->refs = 1;
+    if (r < 0)
+        return r;
     f->created_ms = created_ms;
     network = json_scalar(spec, "network");
     f->network_none = network && strcmp(network, "none") == 0;
     start = json_scalar(spec, "start");
     f->fork = start && strcmp(start, "fork") == 0;
-    r = read_metadata(metadata, f);
-    if (r == 0)
-        r = copy_text(spec, "runtime", &f->runtime);
+    r = copy_text(spec, "runtime", &f->runtime);
     if (r == 0)
         r = copy_text(spec, "handler", &f->handler);
     if (r == 0 && !(f->package = strdup(package)))

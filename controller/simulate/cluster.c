@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NODES_MAX = 10000, FUNCTIONS_TURN = 1000 };
+enum { FUNCTIONS_TURN = 1000 };
 
 uint64_t cluster_start_time(struct draw *d, uint64_t start, uint64_t init)
 {
@@ -55,23 +55,18 @@ static void decide(struct cluster *c)
 
 static struct function *make_function(const struct cluster *c, uint32_t index, uint32_t memory)
 {
-    struct function *f = calloc(1, sizeof(*f));
-    char key[24];
-    size_t n = (size_t)snprintf(key, sizeof(key), "sim/f%u", index) + 1;
+    struct function *f;
+    char name[16];
 
+    snprintf(name, sizeof(name), "f%u", index);
+    f = function_new("sim", name);
     if (!f)
         abort();
-    f->refs = 1;
-    f->key = malloc(2 * n); /* the key, and once more as namespace and name */
     f->runtime = strdup("simulated");
     f->handler = strdup("x.y");
     f->package = strdup("sha256:0");
-    if (!f->key || !f->runtime || !f->handler || !f->package)
+    if (!f->runtime || !f->handler || !f->package)
         abort();
-    memcpy(f->key, key, n);
-    f->ns = memcpy(f->key + n, key, n);
-    f->name = strchr(f->ns, '/') + 1;
-    f->name[-1] = 0;
     f->generation = 1;
     f->created_ms = 1;
     strcpy(f->revision, "1");
@@ -91,12 +86,12 @@ static void apply_functions(struct cluster *c, const struct trace *t)
         struct actions out = {0};
         struct function *spec;
 
-        snprintf(f->key, sizeof(f->key), "sim/f%u", i);
         f->memory = trace_function(t, i)->memory;
         list_init(&f->free);
         list_init(&f->all);
         list_init(&f->levels);
         spec = make_function(c, i, f->memory);
+        snprintf(f->key, sizeof(f->key), "%s", spec->key);
         core_function(c->core, c->now, NULL, spec, &out);
         cluster_carry_out(c, &out);
         function_unref(spec);
@@ -220,7 +215,7 @@ int cluster_run(const struct cluster_config *config, struct trace *t, struct out
     struct cluster c = {.config = *config, .now = CLUSTER_BEGIN, .out = ret, .draw = {config->seed}};
     int r;
 
-    if (config->nodes > NODES_MAX || config->node_max > NODES_MAX ||
+    if (config->nodes > CLUSTER_NODES_MAX || config->node_max > CLUSTER_NODES_MAX ||
         config->node_min > config->node_max || (!config->nodes && !config->node_max))
         return -EINVAL;
     *ret = (struct outcome){0};

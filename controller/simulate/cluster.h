@@ -10,9 +10,11 @@
 #include "simulate/trace.h"
 #include <stdbool.h>
 
+enum { CLUSTER_NODES_MAX = 10000 };
+
 struct cluster_config {
     uint64_t seed;
-    uint32_t nodes; /* that are always there, up to 10,000; 0: a NodePool's */
+    uint32_t nodes; /* that are always there, up to CLUSTER_NODES_MAX; 0: a NodePool's */
     uint32_t node_min, node_max;
     uint64_t node_create; /* ns from its creation to its Hello, the median; deviation 0.4 of its logarithm */
     uint64_t node_memory; /* bytes */

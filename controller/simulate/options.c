@@ -1,6 +1,7 @@
 #include "simulate/options.h"
 #include "base/clock.h"
 #include "base/quantity.h"
+#include "simulate/cluster.h"
 #include "simulate/trace.h"
 
 #include <errno.h>
@@ -9,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NODES_MAX = 10000, FUNCTIONS = 1000 };
+enum { FUNCTIONS = 1000 };
 #define TIME_MAX (1000ull * 3600 * NS_PER_S)
 
 const char simulate_help[] =
@@ -120,9 +121,9 @@ int simulate_options_parse(int argc, char **argv, struct simulate_options *o)
 {
     const struct flag flags[] = {{"--functions", NUMBER, &o->functions, 1, 4000000},
                                  {"--seed", NUMBER, &o->seed, 0, UINT64_MAX},
-                                 {"--nodes", NUMBER, &o->nodes, 1, NODES_MAX},
-                                 {"--node-min", NUMBER, &o->node_min, 0, NODES_MAX},
-                                 {"--node-max", NUMBER, &o->node_max, 1, NODES_MAX},
+                                 {"--nodes", NUMBER, &o->nodes, 1, CLUSTER_NODES_MAX},
+                                 {"--node-min", NUMBER, &o->node_min, 0, CLUSTER_NODES_MAX},
+                                 {"--node-max", NUMBER, &o->node_max, 1, CLUSTER_NODES_MAX},
                                  {"--node-create", DURATION, &o->node_create, 0, TIME_MAX},
                                  {"--node-memory", BYTES, &o->memory, 64 << 20, 1ull << 50},
                                  {"--concurrency", NUMBER, &o->concurrency, 1, 1000},

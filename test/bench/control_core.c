@@ -4,6 +4,7 @@
  * the times from the ticket to the Desired that goes to a node (ns: median, 99th percentile, most), then what applying
  * the functions took (ns each). Under callgrind, collect in decide(). */
 /* module: controller/brain */
+#include "../unit/controller/brain/values.h"
 #include "base/clock.h"
 #include "brain/core.h"
 
@@ -32,30 +33,15 @@ static void turn(void)
 
 static void join(unsigned k)
 {
-    static char address[] = "tcp://127.0.0.1:8081", architecture[] = "amd64", python[] = "python3";
-    AgentMessage m = ROUSE__CONTROL__V1__AGENT_MESSAGE__INIT;
-    Hello h = ROUSE__CONTROL__V1__HELLO__INIT;
-    Rouse__Control__V1__Resources r = ROUSE__CONTROL__V1__RESOURCES__INIT;
-    Rouse__Control__V1__RuntimeInfo runtime = ROUSE__CONTROL__V1__RUNTIME_INFO__INIT,
-                                    *runtimes[] = {&runtime};
+    static char architecture[] = "amd64";
     struct actions out = {0};
+    struct hello h;
     char name[32];
 
     snprintf(name, sizeof(name), "node-%u", k);
-    runtime.name = python;
-    r.memory = 64ull << 30;
-    r.cpu = 2048000;
-    h.protocol = 1;
-    h.node = name;
-    h.incarnation = k + 1;
-    h.architecture = architecture;
-    h.peer_address = address;
-    h.allocatable = &r;
-    h.runtimes = runtimes;
-    h.n_runtimes = 1;
-    m.body_case = ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_HELLO;
-    m.hello = &h;
-    core_agent_message(core, now, k + 1, &m, &out);
+    hello_init(&h, name, k + 1, 64ull << 30, 2048000);
+    h.hello.architecture = architecture;
+    core_agent_message(core, now, k + 1, &h.message, &out);
     actions_done(&out);
 }
 
@@ -66,32 +52,13 @@ static void key_of(unsigned k, char out[64])
 
 static void apply(unsigned k)
 {
-    struct function *f = calloc(1, sizeof(*f));
     struct actions out = {0};
-    char key[64];
-    size_t n;
+    struct function *f;
+    char key[64], revision[REVISION_TEXT];
 
-    must(f != NULL, "out of memory");
     key_of(k, key);
-    n = strlen(key) + 1;
-    f->refs = 1;
-    f->key = malloc(2 * n);
-    memcpy(f->key, key, n);
-    f->ns = memcpy(f->key + n, key, n);
-    f->name = strchr(f->ns, '/') + 1;
-    f->name[-1] = 0;
-    f->generation = 1;
-    f->created_ms = 1000;
-    snprintf(f->revision, sizeof(f->revision), "%016x", k);
-    f->runtime = strdup("python3");
-    f->handler = strdup("index.handler");
-    f->package = strdup("sha256:00");
-    f->memory = 128 << 20;
-    f->cpu_millis = 500;
-    f->timeout_ms = 3000;
-    f->concurrency = 1;
-    f->scaling.max = 100;
-    f->scaling.idle_timeout_ns = 60 * NS_PER_S;
+    snprintf(revision, sizeof(revision), "%016x", k);
+    f = make_function(key, revision);
     core_function(core, now, NULL, f, &out);
     actions_done(&out);
     function_unref(f);

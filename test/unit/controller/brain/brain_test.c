@@ -7,6 +7,7 @@
 #include "brain/brain_entry.h"
 #include "store/store.h"
 #include "unit.h"
+#include "values.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -39,21 +40,10 @@ static void *run(void *user)
 static void say_hello(void *user)
 {
     struct rig *r = user;
-    AgentMessage m = ROUSE__CONTROL__V1__AGENT_MESSAGE__INIT;
-    Rouse__Control__V1__Hello h = ROUSE__CONTROL__V1__HELLO__INIT;
-    Rouse__Control__V1__Resources resources = ROUSE__CONTROL__V1__RESOURCES__INIT;
-    static char node[] = "n1", address[] = "tcp://127.0.0.1:1";
+    struct hello h;
 
-    resources.memory = 1 << 30;
-    resources.cpu = 4000;
-    h.protocol = 1;
-    h.node = node;
-    h.incarnation = 5;
-    h.peer_address = address;
-    h.allocatable = &resources;
-    m.body_case = ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_HELLO;
-    m.hello = &h;
-    control_client_send(r->client, &m);
+    hello_init(&h, "n1", 5, 1 << 30, 4000);
+    control_client_send(r->client, &h.message);
 }
 
 static void on_message(void *user, const ControllerMessage *m)

@@ -8,7 +8,7 @@ static struct world worlds, *w = &worlds;
 
 static struct function *function_of(const char *key, uint32_t concurrency, uint32_t max)
 {
-    struct function *f = make_function(key, "r1", NULL, NULL);
+    struct function *f = make_function(key, "r1");
 
     f->concurrency = concurrency;
     f->scaling.max = max;
@@ -31,24 +31,6 @@ static uint32_t pending(void)
     for (int k = 0; k < AGENTS; k++)
         n += count_in(&w->agents[k], STATE_PENDING);
     return (uint32_t)n;
-}
-
-/* A second's report: so many calls began, and so many seconds of calls went by. */
-static void report(struct agent *a, const char *key, double concurrency, uint64_t begun)
-{
-    AgentMessage m = ROUSE__CONTROL__V1__AGENT_MESSAGE__INIT;
-    Report r = ROUSE__CONTROL__V1__REPORT__INIT;
-    Rouse__Control__V1__FunctionLoad f = ROUSE__CONTROL__V1__FUNCTION_LOAD__INIT, *functions[] = {&f};
-
-    f.function_key = (char *)key;
-    f.concurrency = concurrency;
-    f.requests = begun;
-    r.interval_ms = 1000;
-    r.functions = functions;
-    r.n_functions = 1;
-    m.body_case = ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_REPORT;
-    m.report = &r;
-    send_message(w, a->peer, &m);
 }
 
 /* One instance that took 100 ms to start and works, on the first of some agents. */
@@ -115,7 +97,7 @@ START_TEST(long_calls)
 {
     struct agent *a = one_at_work();
 
-    report(a, KEY, 1, 0); /* it did not end */
+    report_load(w, a, KEY, 1, 0); /* it did not end */
     pass(w, S(1) + MS(1));
     for (int i = 0; i < 5; i++)
         ticket(w, a, KEY);
@@ -132,7 +114,7 @@ START_TEST(long_calls)
         offer(w, a, nth(a, STATE_READY, i));
     ck_assert_uint_eq(granted(), 9);
     for (int i = 0; i < 10; i++) { /* the windows have not seen them yet, but they stay */
-        report(a, KEY, 9, 0);
+        report_load(w, a, KEY, 9, 0);
         pass(w, S(1));
     }
     ck_assert_uint_eq(counts(w, KEY).ready, 9);
@@ -145,7 +127,7 @@ START_TEST(short_calls)
 {
     struct agent *a = one_at_work();
 
-    report(a, KEY, 0.5, 500);
+    report_load(w, a, KEY, 0.5, 500);
     for (int i = 0; i < 50; i++)
         ticket(w, a, KEY);
     for (int i = 0; i < 50; i++) {
@@ -267,8 +249,8 @@ START_TEST(two_crowds_share)
     for (int i = 0; i < 500; i++)
         ticket(w, a, OTHER);
     for (int s = 0; s < 20; s++) {
-        report(a, KEY, counts(w, KEY).ready, 0);
-        report(a, OTHER, counts(w, OTHER).ready, 0);
+        report_load(w, a, KEY, counts(w, KEY).ready, 0);
+        report_load(w, a, OTHER, counts(w, OTHER).ready, 0);
         stop_drained(w, a);
         all_up_and_at_work(a);
         pass(w, MS(200));

@@ -16,7 +16,7 @@ static void want(const char *node, bool unschedulable, bool drain)
 
 static void apply_min(const char *key, uint32_t min)
 {
-    struct function *f = make_function(key, "r1", NULL, NULL);
+    struct function *f = make_function(key, "r1");
 
     f->scaling.min = min;
     apply(w, NULL, f);

@@ -46,7 +46,7 @@ START_TEST(init_fails)
     settle(w);
     after = ticket(w, a, KEY);
     ck_assert_uint_eq(answer_of(w, after)->retry_after, 20); /* doubled */
-    fixed = make_function(KEY, "r2", NULL, NULL);
+    fixed = make_function(KEY, "r2");
     apply(w, NULL, fixed); /* a new revision starts afresh */
     after = ticket(w, a, KEY);
     settle(w);

@@ -229,7 +229,7 @@ END_TEST
 
 static void apply_four(void)
 {
-    struct function *f = make_function(KEY, "r1", NULL, NULL);
+    struct function *f = make_function(KEY, "r1");
 
     f->scaling.min = 4;
     apply(w, NULL, f);
@@ -368,7 +368,7 @@ static int delete_node(const char *name, bool dry_run)
 START_TEST(a_silent_node_is_deleted)
 {
     struct agent *a, *b;
-    struct function *f = make_function(KEY, "r1", NULL, NULL);
+    struct function *f = make_function(KEY, "r1");
 
     world_init(w, NULL);
     a = join(w, 0, 4096 * MI);
@@ -399,7 +399,7 @@ END_TEST
 START_TEST(what_failed_goes_with_its_node)
 {
     struct agent *a;
-    struct function *f = make_function(KEY, "r1", NULL, NULL);
+    struct function *f = make_function(KEY, "r1");
     unsigned gone;
 
     world_init(w, NULL);

@@ -38,7 +38,7 @@ END_TEST
 
 START_TEST(no_room_is_told_once)
 {
-    struct function *f = make_function(KEY, "r1", NULL, NULL);
+    struct function *f = make_function(KEY, "r1");
     struct agent *a;
 
     f->scaling.min = 6;
@@ -103,7 +103,7 @@ END_TEST
 START_TEST(a_revision_takes_over)
 {
     struct agent *a = begin(4096 * MI);
-    struct function *two = make_function(KEY, "r2", NULL, NULL);
+    struct function *two = make_function(KEY, "r2");
 
     (void)a;
     apply(w, NULL, two);

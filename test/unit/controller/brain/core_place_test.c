@@ -7,7 +7,7 @@ static struct world world, *w = &world;
 
 static struct function *placed(const char *key, uint32_t min)
 {
-    struct function *f = make_function(key, "r1", NULL, NULL);
+    struct function *f = make_function(key, "r1");
 
     f->scaling.min = min;
     return f;

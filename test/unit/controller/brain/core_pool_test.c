@@ -166,7 +166,7 @@ START_TEST(a_little_used_node_is_emptied_and_given_back)
     answer(PROVIDER_LIST, "", 0);
     pass(w, S(2));
     a = come(0, last_asked(PROVIDER_CREATE), 4096 * MI);
-    f = make_function(KEY, "r1", NULL, NULL);
+    f = make_function(KEY, "r1");
     f->scaling.min = 2;
     apply(w, NULL, f);
     ready_all(w, a);
@@ -203,7 +203,7 @@ START_TEST(labels_and_taints_of_the_template_count)
 {
     static struct trait label = {"size", "large"}, taint = {"only", "gpu"};
     struct pool_spec *s = spec_of(0, 4096 * MI);
-    struct function *f = make_function(KEY, "r1", NULL, NULL);
+    struct function *f = make_function(KEY, "r1");
 
     s->template.labels = calloc(1, sizeof(struct trait));
     s->template.labels[0] = (struct trait){strdup(label.key), strdup(label.value)};
@@ -222,7 +222,7 @@ START_TEST(labels_and_taints_of_the_template_count)
     apply(w, NULL, f);
     pass(w, S(5));
     ck_assert_uint_eq(asked(PROVIDER_CREATE), 0);
-    f = make_function("default/other", "r1", NULL, NULL);
+    f = make_function("default/other", "r1");
     f->placement.selector = calloc(1, sizeof(struct trait));
     f->placement.selector[0] = (struct trait){strdup(label.key), strdup(label.value)};
     f->placement.selector_count = 1;
@@ -343,7 +343,7 @@ static void sleeping(const char *label, uint64_t memory)
         struct function *f;
 
         snprintf(key, sizeof(key), "default/f%d", i);
-        f = make_function(key, "r1", NULL, NULL);
+        f = make_function(key, "r1");
         if (i == 17) {
             f->memory = memory;
             if (label) {

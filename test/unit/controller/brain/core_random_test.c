@@ -36,7 +36,7 @@ static void do_apply(unsigned n)
     struct function *f;
 
     snprintf(revision, sizeof(revision), "r%u", dice(3));
-    f = make_function(keys[n], revision, dice(2) ? "/same" : keys[n] + 6, dice(2) ? "GET" : NULL);
+    f = make_routed(keys[n], revision, dice(2) ? "/same" : keys[n] + 6, dice(2) ? "GET" : NULL);
     f->scaling.min = dice(4) ? 0 : dice(3);
     f->scaling.max = f->scaling.min + 1 + dice(6);
     f->scaling.idle_timeout_ns = S(1 + dice(20));
@@ -57,7 +57,7 @@ static void do_delete(unsigned n)
 
     if (!applied[n] || applied[n]->deleting)
         return;
-    mark = make_function(keys[n], applied[n]->revision, NULL, NULL);
+    mark = make_function(keys[n], applied[n]->revision);
     mark->deleting = true;
     apply(w, applied[n], function_ref(mark));
     function_unref(applied[n]);
@@ -96,17 +96,11 @@ static void do_ticket(void)
 static void do_gone(void)
 {
     struct sent *s = sent_count ? &sent[dice((unsigned)sent_count)] : NULL;
-    AgentMessage m = ROUSE__CONTROL__V1__AGENT_MESSAGE__INIT;
-    TicketGone g = ROUSE__CONTROL__V1__TICKET_GONE__INIT;
 
     if (!s || !world_agent_of(w, s->peer) || answer_of(w, s->id))
         return;
-    g.ids = &s->id;
-    g.n_ids = 1;
-    m.body_case = ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_TICKET_GONE;
-    m.ticket_gone = &g;
     s->gone = true;
-    send_message(w, s->peer, &m);
+    tickets_gone(w, s->peer, &s->id, 1);
 }
 
 static void do_instance(void)
@@ -174,20 +168,14 @@ static void do_node(void)
 static void do_load(void)
 {
     struct agent *a = some_agent();
-    AgentMessage m = ROUSE__CONTROL__V1__AGENT_MESSAGE__INIT;
-    Report r = ROUSE__CONTROL__V1__REPORT__INIT;
-    Rouse__Control__V1__InstanceLoad l = ROUSE__CONTROL__V1__INSTANCE_LOAD__INIT, *all[] = {&l};
+    const struct fake_instance *i;
+    uint32_t in_flight;
 
     if (!a || !a->count)
         return;
-    l.id = a->instances[dice((unsigned)a->count)].id;
-    l.in_flight = dice(2);
-    l.idle_since_ms = l.in_flight ? 0 : 1 + dice(1000);
-    r.instances = all;
-    r.n_instances = 1;
-    m.body_case = ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_REPORT;
-    m.report = &r;
-    send_message(w, a->peer, &m);
+    i = &a->instances[dice((unsigned)a->count)];
+    in_flight = dice(2);
+    report_instance(w, a, i, in_flight, in_flight ? 0 : 1 + dice(1000));
 }
 
 static void check(void)

@@ -12,7 +12,6 @@ struct used {
 
 static void say(struct agent *a, const struct used *u)
 {
-    AgentMessage m = ROUSE__CONTROL__V1__AGENT_MESSAGE__INIT;
     Report r = ROUSE__CONTROL__V1__REPORT__INIT;
     Rouse__Control__V1__FunctionLoad f = ROUSE__CONTROL__V1__FUNCTION_LOAD__INIT, *functions[] = {&f};
 
@@ -21,12 +20,9 @@ static void say(struct agent *a, const struct used *u)
     f.requests = u->requests;
     f.cpu_us = u->cpu_us;
     f.memory = u->memory;
-    r.interval_ms = 1000;
     r.functions = functions;
     r.n_functions = 1;
-    m.body_case = ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_REPORT;
-    m.report = &r;
-    send_message(w, a->peer, &m);
+    send_report(w, a, &r);
 }
 
 /* Each second a report; all that starts is ready at once, all that leaves stops. */
@@ -45,7 +41,7 @@ static void run(struct agent *a, unsigned seconds, const struct used *u)
 
 static struct function *with(const struct autoscaler_spec *s, const char *revision)
 {
-    struct function *f = make_function(KEY, revision, NULL, NULL);
+    struct function *f = make_function(KEY, revision);
 
     f->scaling = *s;
     if (s->behavior) {
@@ -81,6 +77,15 @@ static struct agent *begin_with(const struct autoscaler_spec *s, uint32_t concur
 static struct agent *begin(const struct autoscaler_spec *s)
 {
     return begin_with(s, 1);
+}
+
+/* By a request, for which one starts. */
+static void wake(struct agent *a)
+{
+    ticket(w, a, KEY);
+    settle(w);
+    ready_all(w, a);
+    offer(w, a, nth(a, STATE_READY, 0));
 }
 
 START_TEST(initial_instances)
@@ -193,10 +198,7 @@ START_TEST(cpu)
     struct autoscaler_spec s = {.max = 50, .idle_timeout_ns = S(20), .metrics = &m, .metric_count = 1};
     struct agent *a = begin(&s);
 
-    ticket(w, a, KEY);
-    settle(w);
-    ready_all(w, a);
-    offer(w, a, nth(a, STATE_READY, 0));
+    wake(a);
     run(a, 10, &(struct used){.concurrency = 1, .requests = 1, .cpu_us = 500000});
     ck_assert_uint_eq(counts(w, KEY).ready, 1); /* it is not ready for long enough to be measured */
     run(a, 14, &(struct used){.concurrency = 1, .requests = 1, .cpu_us = 500000});
@@ -270,7 +272,6 @@ static size_t tellers = 64;
 /* Each instance that is ready there, of the first `tellers`, says that value of itself; NULL: nothing but that it lives. */
 static void say_metric(struct agent *a, const char *name, double value)
 {
-    AgentMessage m = ROUSE__CONTROL__V1__AGENT_MESSAGE__INIT;
     Report r = ROUSE__CONTROL__V1__REPORT__INIT;
     Rouse__Control__V1__InstanceLoad all[64], *list[64];
     Rouse__Control__V1__Metric metric = ROUSE__CONTROL__V1__METRIC__INIT, *metrics[] = {&metric};
@@ -285,11 +286,8 @@ static void say_metric(struct agent *a, const char *name, double value)
         all[k].n_metrics = name != NULL;
         list[r.n_instances++] = &all[k];
     }
-    r.interval_ms = 1000;
     r.instances = list;
-    m.body_case = ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_REPORT;
-    m.report = &r;
-    send_message(w, a->peer, &m);
+    send_report(w, a, &r);
 }
 
 static void run_metric(struct agent *a, unsigned seconds, const char *name, double value)
@@ -310,10 +308,7 @@ START_TEST(custom)
     b.down.stabilization_s = 0;
     s.behavior = &b;
     a = begin(&s);
-    ticket(w, a, KEY);
-    settle(w);
-    ready_all(w, a);
-    offer(w, a, nth(a, STATE_READY, 0));
+    wake(a);
     run_metric(a, 6, NULL, 0); /* it has not said anything: as it is */
     ck_assert_uint_eq(counts(w, KEY).ready, 1);
     run_metric(a, 6, "other", 100);
@@ -350,10 +345,7 @@ START_TEST(custom_of_hello)
     AgentMessage message = ROUSE__CONTROL__V1__AGENT_MESSAGE__INIT;
     struct agent *a = begin(&s);
 
-    ticket(w, a, KEY);
-    settle(w);
-    ready_all(w, a);
-    offer(w, a, nth(a, STATE_READY, 0));
+    wake(a);
     metric.name = (char *)"jobs";
     metric.value = 40;
     status.id = nth(a, STATE_READY, 0)->id;
@@ -408,10 +400,7 @@ START_TEST(predictive)
 
         cold += !awake;
         if (!awake) {
-            ticket(w, a, KEY);
-            settle(w);
-            ready_all(w, a);
-            offer(w, a, nth(a, STATE_READY, 0));
+            wake(a);
             settle(w);
         } else {
             say(a, &(struct used){.concurrency = 0.1, .requests = 1});
@@ -434,10 +423,7 @@ END_TEST
 /* A call each half minute, by an instance that is there. */
 static void call_often(struct agent *a, int calls)
 {
-    ticket(w, a, KEY);
-    settle(w);
-    ready_all(w, a);
-    offer(w, a, nth(a, STATE_READY, 0));
+    wake(a);
     for (int i = 0; i < calls; i++) {
         pass(w, S(30));
         say(a, &(struct used){.concurrency = 0.1, .requests = 1});

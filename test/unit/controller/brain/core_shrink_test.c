@@ -5,25 +5,9 @@
 
 static struct world world, *w = &world;
 
-static void in_flight(struct agent *a, struct fake_instance *i, uint32_t n, uint64_t idle_since)
-{
-    AgentMessage m = ROUSE__CONTROL__V1__AGENT_MESSAGE__INIT;
-    Report r = ROUSE__CONTROL__V1__REPORT__INIT;
-    Rouse__Control__V1__InstanceLoad l = ROUSE__CONTROL__V1__INSTANCE_LOAD__INIT, *all[] = {&l};
-
-    l.id = i->id;
-    l.in_flight = n;
-    l.idle_since_ms = idle_since;
-    r.instances = all;
-    r.n_instances = 1;
-    m.body_case = ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_REPORT;
-    m.report = &r;
-    send_message(w, a->peer, &m);
-}
-
 static struct function *with_min(uint32_t min, uint32_t concurrency)
 {
-    struct function *f = make_function(KEY, "r1", NULL, NULL);
+    struct function *f = make_function(KEY, "r1");
 
     f->concurrency = concurrency;
     f->scaling.min = min;
@@ -50,17 +34,17 @@ START_TEST(idle_ones_alone)
     apply(w, NULL, f);
     ready_all(w, a);
     for (size_t k = 0; k < 4; k++)
-        in_flight(a, nth(a, STATE_READY, k), k < 3, k < 3 ? 0 : 1);
+        report_instance(w, a, nth(a, STATE_READY, k), k < 3, k < 3 ? 0 : 1);
     resized(f, 1, 1);
     ck_assert_uint_eq(count_in(a, STATE_DRAINING), 1);
     ck_assert_uint_eq(count_in(a, STATE_READY), 3);
     pass(w, S(300)); /* however long they work */
     ck_assert_uint_eq(count_in(a, STATE_READY), 3);
-    in_flight(a, nth(a, STATE_READY, 1), 0, 7);
+    report_instance(w, a, nth(a, STATE_READY, 1), 0, 7);
     settle(w);
     ck_assert_uint_eq(count_in(a, STATE_READY), 2); /* at once when it is idle */
-    in_flight(a, nth(a, STATE_READY, 0), 0, 9);
-    in_flight(a, nth(a, STATE_READY, 1), 0, 8);
+    report_instance(w, a, nth(a, STATE_READY, 0), 0, 9);
+    report_instance(w, a, nth(a, STATE_READY, 1), 0, 8);
     settle(w);
     ck_assert_uint_eq(count_in(a, STATE_READY), 1);
     function_unref(f);
@@ -78,14 +62,14 @@ START_TEST(many_at_once_are_never_idle)
     apply(w, NULL, f);
     ready_all(w, a);
     for (size_t k = 0; k < 3; k++)
-        in_flight(a, nth(a, STATE_READY, k), 3 - (uint32_t)k, 0);
+        report_instance(w, a, nth(a, STATE_READY, k), 3 - (uint32_t)k, 0);
     resized(f, 2, 10);
     pass(w, S(29));
     ck_assert_uint_eq(count_in(a, STATE_READY), 3);
     for (int s = 0; s < 4; s++) {
         for (size_t k = 0; k < 3; k++)
             if (nth(a, STATE_READY, k))
-                in_flight(a, nth(a, STATE_READY, k), 3 - (uint32_t)k, 0);
+                report_instance(w, a, nth(a, STATE_READY, k), 3 - (uint32_t)k, 0);
         pass(w, S(1));
     }
     ck_assert_uint_eq(count_in(a, STATE_READY), 2);
@@ -110,9 +94,9 @@ START_TEST(spread_over_nodes)
     ready_all(w, b);
     ready_all(w, c);
     for (size_t k = 0; k < 6; k++)
-        in_flight(a, nth(a, STATE_READY, k), 0, 100);
-    in_flight(b, nth(b, STATE_READY, 0), 0, 1); /* idle for the longest time */
-    in_flight(c, nth(c, STATE_READY, 0), 0, 1);
+        report_instance(w, a, nth(a, STATE_READY, k), 0, 100);
+    report_instance(w, b, nth(b, STATE_READY, 0), 0, 1); /* idle for the longest time */
+    report_instance(w, c, nth(c, STATE_READY, 0), 0, 1);
     resized(f, 3, 1);
     ck_assert_uint_eq(count_in(a, STATE_READY), 1);
     ck_assert_uint_eq(count_in(b, STATE_READY), 1);

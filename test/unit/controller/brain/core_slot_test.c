@@ -18,7 +18,7 @@ static uint64_t front_ticket(const char *key, uint32_t held)
 
 static void apply_scaled(uint32_t min, uint32_t max)
 {
-    struct function *f = make_function(KEY, "r1", NULL, NULL);
+    struct function *f = make_function(KEY, "r1");
 
     f->scaling.min = min;
     f->scaling.max = max;

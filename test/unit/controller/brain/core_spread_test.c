@@ -1,7 +1,6 @@
 /* Many nodes and many functions: who is told of the routes when, and that a decision's work does not grow with either. */
-#include "base/clock.h"
-#include "brain/core.h"
 #include "unit.h"
+#include "values.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -81,59 +80,25 @@ static void tell(uint64_t peer, const AgentMessage *m)
 
 static void join(unsigned k)
 {
-    static char address[] = "tcp://127.0.0.1:8081", architecture[] = "amd64", python[] = "python3";
-    AgentMessage m = ROUSE__CONTROL__V1__AGENT_MESSAGE__INIT;
-    Hello h = ROUSE__CONTROL__V1__HELLO__INIT;
-    Rouse__Control__V1__Resources r = ROUSE__CONTROL__V1__RESOURCES__INIT;
-    Rouse__Control__V1__RuntimeInfo runtime = ROUSE__CONTROL__V1__RUNTIME_INFO__INIT,
-                                    *runtimes[] = {&runtime};
+    static char architecture[] = "amd64";
+    struct hello h;
     char name[32];
 
     snprintf(name, sizeof(name), "node-%u", k);
-    runtime.name = python;
-    r.memory = 64ull << 30;
-    r.cpu = 2048000;
-    h.protocol = 1;
-    h.node = name;
-    h.incarnation = k;
-    h.architecture = architecture;
-    h.peer_address = h.gateway_address = address;
-    h.allocatable = &r;
-    h.runtimes = runtimes;
-    h.n_runtimes = 1;
-    m.body_case = ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_HELLO;
-    m.hello = &h;
-    tell(k, &m);
+    hello_init(&h, name, k, 64ull << 30, 2048000);
+    h.hello.architecture = architecture;
+    tell(k, &h.message);
 }
 
 static void apply(unsigned k)
 {
-    struct function *f = calloc(1, sizeof(*f));
     struct actions out = {0};
-    char key[64];
-    size_t n;
+    struct function *f;
+    char key[64], revision[REVISION_TEXT];
 
-    ck_assert_ptr_nonnull(f);
     snprintf(key, sizeof(key), "default/f%u", k);
-    n = strlen(key) + 1;
-    f->refs = 1;
-    f->key = malloc(2 * n);
-    memcpy(f->key, key, n);
-    f->ns = memcpy(f->key + n, key, n);
-    f->name = strchr(f->ns, '/') + 1;
-    f->name[-1] = 0;
-    f->generation = 1;
-    f->created_ms = 1000;
-    snprintf(f->revision, sizeof(f->revision), "%016x", k);
-    f->runtime = strdup("python3");
-    f->handler = strdup("index.handler");
-    f->package = strdup("sha256:00");
-    f->memory = 128 << 20;
-    f->cpu_millis = 500;
-    f->timeout_ms = 3000;
-    f->concurrency = 1;
-    f->scaling.max = 100;
-    f->scaling.idle_timeout_ns = 60 * NS_PER_S;
+    snprintf(revision, sizeof(revision), "%016x", k);
+    f = make_function(key, revision);
     core_function(core, now, NULL, f, &out);
     take(&out);
     actions_done(&out);

@@ -133,7 +133,7 @@ END_TEST
 START_TEST(min_is_there_at_once_and_max_is_kept)
 {
     struct agent *a;
-    struct function *f = make_function(KEY, "r1", NULL, NULL);
+    struct function *f = make_function(KEY, "r1");
 
     world_init(w, NULL);
     a = join(w, 0, 65536 * MI);
@@ -160,7 +160,7 @@ START_TEST(queue_full)
 {
     struct core_config c = world_config();
     struct agent *a;
-    struct function *f = make_function(KEY, "r1", NULL, NULL);
+    struct function *f = make_function(KEY, "r1");
     uint64_t t;
 
     c.queue_per_function = 3;
@@ -211,8 +211,7 @@ END_TEST
 START_TEST(nowhere_to_go)
 {
     struct agent *a;
-    struct function *f = make_function(KEY, "r1", NULL, NULL),
-                    *g = make_function("default/huge", "r1", NULL, NULL);
+    struct function *f = make_function(KEY, "r1"), *g = make_function("default/huge", "r1");
     uint64_t t;
 
     world_init(w, NULL);
@@ -251,9 +250,6 @@ static struct agent *two_idle(void)
     apply_simple(w, "default/one", "r1");
     apply_simple(w, "default/two", "r1");
     for (int i = 0; i < 2; i++) {
-        AgentMessage m = ROUSE__CONTROL__V1__AGENT_MESSAGE__INIT;
-        Report r = ROUSE__CONTROL__V1__REPORT__INIT;
-        Rouse__Control__V1__InstanceLoad l = ROUSE__CONTROL__V1__INSTANCE_LOAD__INIT, *all[] = {&l};
         struct fake_instance *in;
 
         ticket(w, a, i ? "default/two" : "default/one");
@@ -261,13 +257,7 @@ static struct agent *two_idle(void)
         in = nth(a, STATE_PENDING, 0);
         tell(w, a, in, STATE_READY);
         offer(w, a, in);
-        l.id = in->id;
-        l.idle_since_ms = i ? 2000 : 3000; /* two has been idle longest */
-        r.instances = all;
-        r.n_instances = 1;
-        m.body_case = ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_REPORT;
-        m.report = &r;
-        send_message(w, a->peer, &m);
+        report_instance(w, a, in, 0, i ? 2000 : 3000);
         settle(w);
     }
     return a;
@@ -295,7 +285,7 @@ END_TEST
 
 START_TEST(a_large_one_needs_the_room_of_two)
 {
-    struct function *f = make_function("default/three", "r1", NULL, NULL);
+    struct function *f = make_function("default/three", "r1");
     struct agent *a = two_idle();
 
     f->memory = 256 * MI;
@@ -310,8 +300,6 @@ END_TEST
 START_TEST(client_gone)
 {
     struct agent *a;
-    AgentMessage m = ROUSE__CONTROL__V1__AGENT_MESSAGE__INIT;
-    TicketGone g = ROUSE__CONTROL__V1__TICKET_GONE__INIT;
     uint64_t ids[2], second;
 
     world_init(w, NULL);
@@ -321,11 +309,7 @@ START_TEST(client_gone)
     ids[1] = 999;
     second = ticket(w, a, KEY);
     settle(w);
-    g.ids = ids;
-    g.n_ids = 2;
-    m.body_case = ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_TICKET_GONE;
-    m.ticket_gone = &g;
-    send_message(w, a->peer, &m);
+    tickets_gone(w, a->peer, ids, 2);
     settle(w);
     ck_assert_uint_eq(a->wanted, 1);
     ready_all(w, a);

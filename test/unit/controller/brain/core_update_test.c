@@ -170,8 +170,8 @@ END_TEST
 START_TEST(deleted)
 {
     struct agent *a, *b;
-    struct function *f = make_function(KEY, "r1", "/hello", NULL),
-                    *mark = make_function(KEY, "r1", "/hello", NULL);
+    struct function *f = make_routed(KEY, "r1", "/hello", NULL),
+                    *mark = make_routed(KEY, "r1", "/hello", NULL);
     uint64_t waiting, after;
     struct actions out = {0};
 
@@ -222,7 +222,7 @@ END_TEST
 START_TEST(deleted_while_an_agent_is_deaf)
 {
     struct agent *a;
-    struct function *mark = make_function(KEY, "r1", NULL, NULL);
+    struct function *mark = make_function(KEY, "r1");
 
     world_init(w, NULL);
     a = join(w, 0, 4096 * MI);
@@ -241,7 +241,7 @@ END_TEST
 START_TEST(paths)
 {
     struct agent *a;
-    struct function *old, *young = make_function("default/young", "r1", "/p", NULL);
+    struct function *old, *young = make_routed("default/young", "r1", "/p", NULL);
     uint64_t t;
 
     world_init(w, NULL);
@@ -249,7 +249,7 @@ START_TEST(paths)
     young->created_ms = 2000;
     apply(w, NULL, young);
     ck_assert_int_eq(w->status.conditions[0].status, CONDITION_TRUE);
-    old = make_function("default/old", "r1", "/p", "POST");
+    old = make_routed("default/old", "r1", "/p", "POST");
     apply(w, NULL, function_ref(old)); /* the older function wins */
     pass(w, MS(200));
     t = ticket_on(w, a, NULL, "POST", "/p?x=1", 0, 0);
@@ -267,7 +267,7 @@ START_TEST(paths)
     ck_assert_str_eq(a->instances[1].key, "default/young");
     /* The winner goes: the other has its path again. */
     {
-        struct function *mark = make_function("default/old", "r1", "/p", "POST");
+        struct function *mark = make_routed("default/old", "r1", "/p", "POST");
 
         mark->deleting = true;
         apply(w, old, mark);
@@ -283,10 +283,10 @@ END_TEST
 
 START_TEST(conflict_is_said)
 {
-    struct function *loser = make_function("default/b", "r1", "/p", "GET");
+    struct function *loser = make_routed("default/b", "r1", "/p", "GET");
 
     world_init(w, NULL);
-    apply(w, NULL, make_function("default/a", "r1", "/p", NULL));
+    apply(w, NULL, make_routed("default/a", "r1", "/p", NULL));
     apply(w, NULL, loser);
     ck_assert_str_eq(w->status_key, "default/b");
     ck_assert_int_eq(w->status.conditions[3].status, CONDITION_TRUE);
@@ -329,10 +329,10 @@ START_TEST(patterns)
 
     world_init(w, NULL);
     a = join(w, 0, 8192 * MI);
-    apply(w, NULL, make_function("default/rest", "r1", "/users/*", NULL));
-    apply(w, NULL, make_function("default/user", "r1", "/users/{id}", "GET"));
+    apply(w, NULL, make_routed("default/rest", "r1", "/users/*", NULL));
+    apply(w, NULL, make_routed("default/user", "r1", "/users/{id}", "GET"));
     apply(w, NULL,
-          with_hosts(make_function("default/api", "r1", "/*", NULL), "api.example.com",
+          with_hosts(make_routed("default/api", "r1", "/*", NULL), "api.example.com",
                      "*.example.org"));
     pass(w, MS(200));
     ck_assert_str_eq(owner_of(a, "x", "GET", "/users/a/b"), "default/rest");
@@ -355,8 +355,8 @@ START_TEST(a_grant_tells_the_route)
 
     world_init(w, NULL);
     a = join(w, 0, 8192 * MI);
-    apply(w, NULL, make_function("default/user", "r1", "/users/{id}", "GET"));
-    apply(w, NULL, make_function("default/any", "r1", "/any/*", NULL));
+    apply(w, NULL, make_routed("default/user", "r1", "/users/{id}", "GET"));
+    apply(w, NULL, make_routed("default/any", "r1", "/any/*", NULL));
     pass(w, MS(200));
     t = ticket_on(w, a, NULL, "GET", "/users/7", 0, 0);
     any = ticket_on(w, a, NULL, "PUT", "/any/7", 0, 0);
@@ -382,17 +382,17 @@ START_TEST(same_patterns_conflict)
     struct function *both;
 
     world_init(w, NULL);
-    apply(w, NULL, make_function("default/a", "r1", "/users/{id}", NULL));
-    apply(w, NULL, make_function("default/b", "r1", "/users/{name}", NULL));
+    apply(w, NULL, make_routed("default/a", "r1", "/users/{id}", NULL));
+    apply(w, NULL, make_routed("default/b", "r1", "/users/{name}", NULL));
     ck_assert_str_eq(w->status_key, "default/b");
     ck_assert_int_eq(w->status.conditions[3].status, CONDITION_TRUE);
     ck_assert_str_eq(w->status.conditions[3].message, "path /users/{name} belongs to default/a");
-    apply(w, NULL, make_function("default/c", "r1", "/users/*", NULL));
+    apply(w, NULL, make_routed("default/c", "r1", "/users/*", NULL));
     ck_assert_str_eq(w->status_key, "default/c");
     ck_assert_int_eq(w->status.conditions[3].status, CONDITION_FALSE);
-    apply(w, NULL, with_hosts(make_function("default/d", "r1", "/users/{x}", NULL), "a.b", NULL));
+    apply(w, NULL, with_hosts(make_routed("default/d", "r1", "/users/{x}", NULL), "a.b", NULL));
     ck_assert_int_eq(w->status.conditions[3].status, CONDITION_FALSE);
-    both = with_hosts(make_function("default/e", "r1", "/users/{y}", NULL), "a.b", "c.d");
+    both = with_hosts(make_routed("default/e", "r1", "/users/{y}", NULL), "a.b", "c.d");
     apply(w, NULL, both);
     ck_assert_str_eq(w->status_key, "default/e");
     ck_assert_str_eq(w->status.conditions[3].message,
@@ -404,7 +404,7 @@ END_TEST
 /* As large as admission lets it be. */
 static struct function *make_large(const char *key)
 {
-    struct function *f = make_function(key, "r1", NULL, NULL);
+    struct function *f = make_function(key, "r1");
 
     f->trigger_count = 256;
     f->triggers = calloc(f->trigger_count, sizeof(*f->triggers));

@@ -37,6 +37,18 @@ static struct function *make(const char *more)
     return f;
 }
 
+START_TEST(named)
+{
+    struct function *f = make("");
+
+    ck_assert_str_eq(f->key, "default/f");
+    ck_assert_str_eq(f->ns, "default");
+    ck_assert_str_eq(f->name, "f");
+    ck_assert_str_eq(f->uid, "u");
+    function_unref(f);
+}
+END_TEST
+
 #define HOOKS(timeout)                                                                             \
     ",\"lifecycle\":{\"initializer\":\"index.init\",\"initializerTimeout\":\"" timeout             \
     "\",\"preStop\":\"index.stop\"}"
@@ -232,4 +244,4 @@ START_TEST(scaling)
 }
 END_TEST
 
-UNIT_MAIN("function_make", scaling, placement, lifecycle, revisions)
+UNIT_MAIN("function_make", named, scaling, placement, lifecycle, revisions)

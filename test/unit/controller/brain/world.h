@@ -7,6 +7,7 @@
 #include "control/channel.h"
 #include "instance_state.h"
 #include "unit.h"
+#include "values.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -440,8 +441,6 @@ static inline void settle(struct world *w)
     turn(w);
 }
 
-static inline void load_reports(struct world *w, double concurrency, const char *key);
-
 /* Lets the time go by, stopping wherever the core wants to. */
 static inline void pass(struct world *w, uint64_t ns)
 {
@@ -464,37 +463,23 @@ static inline void pass(struct world *w, uint64_t ns)
 
 static inline void hello_of(struct world *w, struct agent *a)
 {
-    AgentMessage m = ROUSE__CONTROL__V1__AGENT_MESSAGE__INIT;
-    Hello h = ROUSE__CONTROL__V1__HELLO__INIT;
-    Rouse__Control__V1__Resources r = ROUSE__CONTROL__V1__RESOURCES__INIT;
-    Rouse__Control__V1__RuntimeInfo python = ROUSE__CONTROL__V1__RUNTIME_INFO__INIT,
-                                    *runtimes[] = {&python};
     Rouse__Control__V1__Hello__LabelsEntry label, *labels[] = {&label};
     Rouse__Control__V1__Taint taint = ROUSE__CONTROL__V1__TAINT__INIT, *taints[] = {&taint};
     Epoch desired = ROUSE__CONTROL__V1__EPOCH__INIT, routes = ROUSE__CONTROL__V1__EPOCH__INIT;
-    static char address[] = "tcp://127.0.0.1:8081", name[] = "python3";
     InstanceStatus *all = calloc(a->count + 1, sizeof(*all)),
                    **list = calloc(a->count + 1, sizeof(*list));
+    struct hello h;
 
-    python.name = name;
-    r.memory = a->memory;
-    r.cpu = 256000;
-    h.protocol = 1;
-    h.node = a->name;
-    h.incarnation = a->incarnation;
-    h.peer_address = address;
-    h.allocatable = &r;
-    h.runtimes = runtimes;
-    h.n_runtimes = 1;
+    hello_init(&h, a->name, a->incarnation, a->memory, 256000);
     rouse__control__v1__hello__labels_entry__init(&label);
     label.key = (char *)a->label[0];
     label.value = (char *)a->label[1];
     taint.key = (char *)a->taint[0];
     taint.value = (char *)a->taint[1];
-    h.labels = labels;
-    h.n_labels = a->label[0] != NULL;
-    h.taints = taints;
-    h.n_taints = a->taint[0] != NULL;
+    h.hello.labels = labels;
+    h.hello.n_labels = a->label[0] != NULL;
+    h.hello.taints = taints;
+    h.hello.n_taints = a->taint[0] != NULL;
     for (size_t i = 0; i < a->count; i++) {
         list[i] = &all[i];
         rouse__control__v1__instance_status__init(list[i]);
@@ -503,17 +488,15 @@ static inline void hello_of(struct world *w, struct agent *a)
         all[i].revision = a->instances[i].revision;
         all[i].state = (Rouse__Control__V1__InstanceState)a->instances[i].state;
     }
-    h.instances = list;
-    h.n_instances = a->count;
+    h.hello.instances = list;
+    h.hello.n_instances = a->count;
     desired.incarnation = a->desired_incarnation;
     desired.sequence = a->desired;
     routes.incarnation = a->routes_incarnation;
     routes.sequence = a->routes;
-    h.desired = a->desired ? &desired : NULL;
-    h.routes = a->routes ? &routes : NULL;
-    m.body_case = ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_HELLO;
-    m.hello = &h;
-    send_message(w, a->peer, &m);
+    h.hello.desired = a->desired ? &desired : NULL;
+    h.hello.routes = a->routes ? &routes : NULL;
+    send_message(w, a->peer, &h.message);
     free(all);
     free(list);
 }
@@ -626,41 +609,41 @@ static inline void stop_drained(struct world *w, struct agent *a)
         tell(w, a, i, STATE_STOPPED);
 }
 
+static inline uint64_t send_ticket(struct world *w, struct agent *a, Ticket *t)
+{
+    AgentMessage m = ROUSE__CONTROL__V1__AGENT_MESSAGE__INIT;
+
+    t->id = ++w->next_ticket;
+    t->deadline_in_ms = 30000;
+    m.body_case = ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_TICKET;
+    m.ticket = t;
+    send_message(w, a->peer, &m);
+    return t->id;
+}
+
 static inline uint64_t ticket_of_host(struct world *w, struct agent *a, const char *host,
                                       const char *method, const char *path)
 {
-    AgentMessage m = ROUSE__CONTROL__V1__AGENT_MESSAGE__INIT;
     Ticket t = ROUSE__CONTROL__V1__TICKET__INIT;
 
-    t.id = ++w->next_ticket;
     t.host = (char *)host;
     t.method = (char *)method;
     t.path = (char *)path;
-    t.deadline_in_ms = 30000;
-    m.body_case = ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_TICKET;
-    m.ticket = &t;
-    send_message(w, a->peer, &m);
-    return t.id;
+    return send_ticket(w, a, &t);
 }
 
 static inline uint64_t ticket_on(struct world *w, struct agent *a, const char *key,
                                  const char *method, const char *path, uint64_t waited_ms,
                                  uint32_t attempt)
 {
-    AgentMessage m = ROUSE__CONTROL__V1__AGENT_MESSAGE__INIT;
     Ticket t = ROUSE__CONTROL__V1__TICKET__INIT;
 
-    t.id = ++w->next_ticket;
     t.function_key = (char *)(key ? key : "");
     t.method = (char *)(method ? method : "");
     t.path = (char *)(path ? path : "");
     t.waited_ms = waited_ms;
     t.attempt = attempt;
-    t.deadline_in_ms = 30000;
-    m.body_case = ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_TICKET;
-    m.ticket = &t;
-    send_message(w, a->peer, &m);
-    return t.id;
+    return send_ticket(w, a, &t);
 }
 
 static inline uint64_t ticket(struct world *w, struct agent *a, const char *key)
@@ -668,26 +651,66 @@ static inline uint64_t ticket(struct world *w, struct agent *a, const char *key)
     return ticket_on(w, a, key, NULL, NULL, 0, 0);
 }
 
+/* Their clients have left. */
+static inline void tickets_gone(struct world *w, uint64_t peer, uint64_t *ids, size_t n)
+{
+    AgentMessage m = ROUSE__CONTROL__V1__AGENT_MESSAGE__INIT;
+    TicketGone g = ROUSE__CONTROL__V1__TICKET_GONE__INIT;
+
+    g.ids = ids;
+    g.n_ids = n;
+    m.body_case = ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_TICKET_GONE;
+    m.ticket_gone = &g;
+    send_message(w, peer, &m);
+}
+
+/* A second's report. */
+static inline void send_report(struct world *w, struct agent *a, Report *r)
+{
+    AgentMessage m = ROUSE__CONTROL__V1__AGENT_MESSAGE__INIT;
+
+    r->interval_ms = 1000;
+    m.body_case = ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_REPORT;
+    m.report = r;
+    send_message(w, a->peer, &m);
+}
+
+/* ... of a function: so many calls began, and so many seconds of calls went by. */
+static inline void report_load(struct world *w, struct agent *a, const char *key,
+                               double concurrency, uint64_t begun)
+{
+    Report r = ROUSE__CONTROL__V1__REPORT__INIT;
+    Rouse__Control__V1__FunctionLoad f = ROUSE__CONTROL__V1__FUNCTION_LOAD__INIT, *functions[] = {&f};
+
+    f.function_key = (char *)key;
+    f.concurrency = concurrency;
+    f.requests = begun;
+    r.functions = functions;
+    r.n_functions = 1;
+    send_report(w, a, &r);
+}
+
+/* ... of an instance: so many calls run, or since when none does. */
+static inline void report_instance(struct world *w, struct agent *a, const struct fake_instance *i,
+                                   uint32_t in_flight, uint64_t idle_since_ms)
+{
+    Report r = ROUSE__CONTROL__V1__REPORT__INIT;
+    Rouse__Control__V1__InstanceLoad l = ROUSE__CONTROL__V1__INSTANCE_LOAD__INIT, *all[] = {&l};
+
+    l.id = (char *)i->id;
+    l.in_flight = in_flight;
+    l.idle_since_ms = idle_since_ms;
+    r.instances = all;
+    r.n_instances = 1;
+    send_report(w, a, &r);
+}
+
+/* All agents with an instance that is ready. */
 static inline void load_reports(struct world *w, double concurrency, const char *key)
 {
-    for (int k = 0; k < AGENTS; k++) {
-        struct agent *a = &w->agents[k];
-        AgentMessage m = ROUSE__CONTROL__V1__AGENT_MESSAGE__INIT;
-        Report r = ROUSE__CONTROL__V1__REPORT__INIT;
-        Rouse__Control__V1__FunctionLoad f = ROUSE__CONTROL__V1__FUNCTION_LOAD__INIT,
-                                         *functions[] = {&f};
-
-        if (!a->peer || !count_in(a, STATE_READY))
-            continue;
-        f.function_key = (char *)key;
-        f.concurrency = concurrency;
-        f.requests = concurrency > 0;
-        r.functions = functions;
-        r.n_functions = 1;
-        m.body_case = ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_REPORT;
-        m.report = &r;
-        send_message(w, a->peer, &m);
-    }
+    for (int k = 0; k < AGENTS; k++)
+        if (w->agents[k].peer && count_in(&w->agents[k], STATE_READY))
+            report_load(w, &w->agents[k], key, concurrency, concurrency > 0);
 }
 
 static inline const struct answer *answer_of(const struct world *w, uint64_t id)
@@ -700,30 +723,12 @@ static inline const struct answer *answer_of(const struct world *w, uint64_t id)
 
 /* ---- functions */
 
-/* "namespace/name", a revision, and a path or NULL. */
-static inline struct function *make_function(const char *key, const char *revision,
-                                             const char *path, const char *method)
+/* A function with that path, for that method alone or, with NULL, for any; without one if it is NULL. */
+static inline struct function *make_routed(const char *key, const char *revision, const char *path,
+                                           const char *method)
 {
-    struct function *f = calloc(1, sizeof(*f));
-    size_t n = strlen(key) + 1;
+    struct function *f = make_function(key, revision);
 
-    f->refs = 1;
-    f->key = malloc(2 * n); /* key, NUL, ns, NUL, name, NUL */
-    memcpy(f->key, key, n);
-    f->ns = memcpy(f->key + n, key, n);
-    f->name = strchr(f->ns, '/') + 1;
-    f->name[-1] = 0;
-    f->generation = 1;
-    f->created_ms = 1000;
-    snprintf(f->revision, sizeof(f->revision), "%s", revision);
-    f->runtime = strdup("python3");
-    f->handler = strdup("index.handler");
-    f->package = strdup("sha256:00");
-    f->memory = 128 * MI;
-    f->cpu_millis = 500;
-    f->timeout_ms = 3000;
-    f->concurrency = 1;
-    f->scaling = (struct autoscaler_spec){.max = 100, .idle_timeout_ns = S(60)};
     if (path) {
         f->triggers = calloc(1, sizeof(*f->triggers));
         f->trigger_count = 1;
@@ -750,7 +755,7 @@ static inline void apply(struct world *w, struct function *old, struct function 
 
 static inline void apply_simple(struct world *w, const char *key, const char *revision)
 {
-    apply(w, NULL, make_function(key, revision, NULL, NULL));
+    apply(w, NULL, make_function(key, revision));
 }
 
 static inline struct core_counts counts(struct world *w, const char *key)
