@@ -101,6 +101,6 @@ void template_take_link(struct template *t, struct instance *i)
     if (err >= 0)
         log_pipe_open(&t->err, t->pool->loop, err, &t->log_budget, on_err_line);
     t->init = (struct loop_watch){.fd = init, .fn = on_init_gone};
-    if (init >= 0)
-        loop_watch_set(t->pool->loop, &t->init, LOOP_READ);
+    if (init >= 0 && loop_watch_set(t->pool->loop, &t->init, LOOP_READ) < 0)
+        close(init);
 }
