@@ -10,7 +10,7 @@ enum { SUMS_MAX = 10000 }; /* label sets, as of functions (report.h) */
 
 /* ---- for the controller */
 
-size_t gauges_tell(const struct instance *i, size_t *left, Rouse__Control__V1__Metric ***ret)
+size_t gauges_tell(struct instance *i, size_t *left, Rouse__Control__V1__Metric ***ret)
 {
     const struct gauges *g = i->link ? runtime_link_gauges(i->link) : NULL;
     size_t count = g && g->count <= *left ? g->count : 0, n = 0;
@@ -31,6 +31,7 @@ size_t gauges_tell(const struct instance *i, size_t *left, Rouse__Control__V1__M
         list[n++] = m;
     }
     *left -= n;
+    i->pool->gauges_untold += g ? g->count - n : 0;
     *ret = list;
     return n;
 }
@@ -113,4 +114,7 @@ void pool_function_metrics(const struct pool *p, struct buffer *out)
     metrics_family(out, "rouse_function_metrics_not_shown", "gauge",
                    "Metrics of instances that are beyond the bound of rouse_function_metric.");
     metrics_sample(out, "rouse_function_metrics_not_shown", (double)dropped, NULL);
+    metrics_family(out, "rouse_function_metrics_untold_total", "counter",
+                   "Values that the controller was not told of: a message has 10,000 of them.");
+    metrics_sample(out, "rouse_function_metrics_untold_total", (double)p->gauges_untold, NULL);
 }

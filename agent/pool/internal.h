@@ -163,6 +163,7 @@ struct pool {
     struct map template_boxes, forks;
     unsigned template_count;
     struct loop_timer template_check;
+    uint64_t gauges_untold; /* gauges.c: a metric each time that a message has it not */
 };
 
 /* ---- revision.c */
@@ -275,8 +276,9 @@ void status_fill_load(void *user, Rouse__Control__V1__Report *m);
 
 /* ---- gauges.c */
 /* The instance's metrics as a message has them; gauges_untell() frees. None where there is no memory, or more of them than
- * the message has `*left` for, GAUGES_TOLD_MAX at first: what functions say must not make it too large to be sent. */
-size_t gauges_tell(const struct instance *i, size_t *left, Rouse__Control__V1__Metric ***ret);
+ * the message has `*left` for, GAUGES_TOLD_MAX at first: what functions say must not make it too large to be sent. What is
+ * not told is counted. */
+size_t gauges_tell(struct instance *i, size_t *left, Rouse__Control__V1__Metric ***ret);
 void gauges_untell(size_t n, Rouse__Control__V1__Metric **list);
 
 /* ---- outside.c: on the far side of the bridge, if there is one */

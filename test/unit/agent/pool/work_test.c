@@ -536,8 +536,11 @@ START_TEST(metrics_of_instances)
     ck_assert_double_eq(told(&m, "i-1", "lag"), -1);
     report_load_done(&m);
     ck_assert_uint_eq(told_with("i-2", 2), 2);
+    ck_assert(shows((void *)"\nrouse_function_metrics_untold_total 0\n"));
     ck_assert_uint_eq(told_with("i-2", 1), 0); /* all or none */
-    set_metric(one, "jobs", 3);                /* the last value wins */
+    ck_assert_uint_eq(told_with("i-1", 0), 0);
+    ck_assert(shows((void *)"\nrouse_function_metrics_untold_total 3\n"));
+    set_metric(one, "jobs", 3); /* the last value wins */
     wait_for(shows, (void *)"metric=\"jobs\"} 8\n");
     /* One that is over the limit is named in the log, and nothing else comes of it. */
     set_metric(one, "Jobs", 1);
