@@ -221,7 +221,12 @@ void pool_slot_wanted(struct pool *p, const Rouse__Control__V1__SlotWanted *w)
 
 void pool_slot_back(struct pool *p, uint64_t slot)
 {
-    slot_give_back(p, slot);
+    slot_give_back(p, slot, false);
+}
+
+void pool_slot_unused(struct pool *p, uint64_t slot)
+{
+    slot_give_back(p, slot, true);
 }
 
 void pool_log_request(struct pool *p, const Rouse__Control__V1__LogRequest *r)

@@ -81,6 +81,8 @@ void pool_log_request(struct pool *p, const Rouse__Control__V1__LogRequest *r);
 void pool_cordon(struct pool *p, bool cordoned);
 /* The activator did not want that lease of ours after all: it ends at once. */
 void pool_slot_back(struct pool *p, uint64_t slot);
+/* Who was granted that lease of ours did not take it; others may be waiting for it. */
+void pool_slot_unused(struct pool *p, uint64_t slot);
 /* The end of that instance, which send() took, did not reach the controller after all. */
 void pool_untold(struct pool *p, const char *instance);
 /* Fills hello->instances and hello->desired; pool_hello_done() frees what it allocated. */

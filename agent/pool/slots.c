@@ -181,7 +181,7 @@ void slot_revoke_leases(struct instance *i)
         lease_end(list_entry(i->leases.next, struct lease, link));
 }
 
-void slot_give_back(struct pool *p, uint64_t id)
+void slot_give_back(struct pool *p, uint64_t id, bool others)
 {
     struct map_node *n = map_get(&p->leases, &id, sizeof(id));
     struct lease *l = n ? map_entry(n, struct lease, node) : NULL;
@@ -190,7 +190,8 @@ void slot_give_back(struct pool *p, uint64_t id)
     if (!l)
         return;
     r = l->instance->revision;
-    r->wanted = 0;
+    if (!others)
+        r->wanted = 0;
     lease_end(l);
     slots_offer(r);
 }

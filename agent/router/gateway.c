@@ -92,9 +92,14 @@ void gateway_welcome(struct gateway *g, const char *peer_secret)
 
 void gateway_grant(struct gateway *g, const Rouse__Control__V1__Grant *m)
 {
-    /* With nobody here a slot of ours is free again at once; the lease of another's ends by itself. */
-    if (!tickets_grant(g->tickets, m) && strcmp(m->node, g->node) == 0)
-        pool_slot_back(g->config.pool, m->slot);
+    if (!tickets_grant(g->tickets, m))
+        gateway_slot_unused(g, m);
+}
+
+void gateway_slot_unused(struct gateway *g, const Rouse__Control__V1__Grant *m)
+{
+    if (strcmp(m->node, g->node) == 0)
+        g->config.slot_unused(g->config.user, m->slot);
 }
 
 void gateway_refuse(struct gateway *g, const Rouse__Control__V1__Refuse *m)

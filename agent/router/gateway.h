@@ -35,6 +35,8 @@ struct gateway_config {
     bool reuseport;                  /* the address is shared with other loops' gateways */
     int (*send)(void *user,
                 const Rouse__Control__V1__AgentMessage *m); /* to the controller; -ENOTCONN is fine */
+    /* A slot of this node, of any of its loops, that was granted and is not used. */
+    void (*slot_unused)(void *user, uint64_t slot);
     void *user;
 };
 

@@ -100,10 +100,12 @@ static void on_grant(struct ticket *ticket, const Rouse__Control__V1__Grant *m)
     r->known = true;
     r->granted = true;
     if (request_keep_route(r) < 0) {
+        gateway_slot_unused(g, m);
         request_answer(r, &answers[ANSWER_NO_MEMORY]);
         return;
     }
     if (t.body_limit && http_head(r->x)->content_length > (int64_t)t.body_limit) {
+        gateway_slot_unused(g, m);
         request_answer(r, &answers[ANSWER_BODY_TOO_LARGE]);
         return;
     }

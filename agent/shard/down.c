@@ -161,6 +161,38 @@ static int tell_all(struct shards *all, const ControllerMessage *m, const char *
     return r;
 }
 
+/* ---------------------------------------------------------------- a grant for nobody */
+struct unused {
+    struct letter letter;
+    struct shard *shard;
+    uint64_t slot;
+};
+
+static void on_unused(struct letter *l, bool late)
+{
+    struct unused *u = (struct unused *)l;
+
+    if (!late)
+        pool_slot_unused(u->shard->pool, u->slot);
+}
+
+/* What the activator wants may be told there before or after this: it is not for us to change. */
+void down_slot_unused(void *user, uint64_t slot)
+{
+    struct shard *s = user;
+    unsigned at = loop_of_id(slot);
+    struct unused *u;
+
+    if (at == s->index) {
+        pool_slot_unused(s->pool, slot);
+    } else if (at < s->all->config.count) {
+        u = letter_make(sizeof(*u));
+        u->shard = shard_at(s->all, at);
+        u->slot = slot;
+        letter_post(&u->shard->box, &u->letter, on_unused);
+    }
+}
+
 /* ---------------------------------------------------------------- Desired */
 /* Where each instance goes: as many bytes as there are, which the caller frees. */
 static uint8_t *place(struct shards *all, const Desired *d)

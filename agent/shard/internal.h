@@ -125,6 +125,8 @@ void hello_forget(struct shards *all); /* the parts that are here */
 int down_message(void *user, const ControllerMessage *m, const char **ret_why);
 void down_welcome(void *user, const Rouse__Control__V1__Welcome *m);
 void down_away(void *user);
+/* A slot that one of the loops leased, and whose grant met nobody at this one. The shard's loop, whose user it is. */
+void down_slot_unused(void *user, uint64_t slot);
 
 /* ---- boxes.c: sandboxes and the launcher */
 extern const struct launcher_ops boxes_launcher_ops;        /* user: the shards */

@@ -91,6 +91,7 @@ static int make_servers(struct shard *s)
         .siblings = several ? &s->siblings : NULL,
         .reuseport = several,
         .send = up_send,
+        .slot_unused = down_slot_unused,
         .user = s,
     };
     struct peer_server_config peer = {

@@ -16,7 +16,7 @@ struct pool {
     unsigned soon_free, wanted;
     struct fake_invocation *held; /* the last one that was kept */
     unsigned invoked, gone;
-    uint64_t slot, slot_back; /* of the last invocation; the last one that came back */
+    uint64_t slot; /* of the last invocation */
     uint64_t body_limit;
     uint32_t timeout_ms;
 };
@@ -104,10 +104,6 @@ bool pool_has_slot(const struct pool *p, const char *function_key, const char *r
 {
     (void)function_key, (void)revision;
     return p->has_slot;
-}
-void pool_slot_back(struct pool *p, uint64_t slot)
-{
-    p->slot_back = slot;
 }
 unsigned pool_soon_free(const struct pool *p, const char *function_key, const char *revision,
                         uint64_t within_ns, unsigned *ret_wanted)

@@ -169,7 +169,8 @@ static struct world {
     struct gateway *gateway;
     struct client client, other;
     char sent[512];
-    uint64_t ticket; /* the last one */
+    uint64_t ticket;      /* the last one */
+    uint64_t slot_unused; /* as well */
     unsigned tickets, gone;
     bool connected, drained;
 } w;
@@ -461,6 +462,12 @@ static void run_script(const struct cell *c)
     }
 }
 
+static void slot_unused(void *user, uint64_t slot)
+{
+    (void)user;
+    w.slot_unused = slot;
+}
+
 static void run_cell(const struct cell *c)
 {
     struct gateway_config g = {
@@ -470,6 +477,7 @@ static void run_cell(const struct cell *c)
         .tickets_limit = c->limit,
         .held_limit = c->held_limit,
         .send = to_controller,
+        .slot_unused = slot_unused,
     };
 
     memset(&w, 0, sizeof(w));
@@ -727,11 +735,20 @@ START_TEST(a_grant_for_nobody_frees_its_slot)
     static const struct cell here = {.state = "waiting",
                                      .fault = "client gone",
                                      .script = "send *ticket leave *gone grant-here *freed"};
+    static const struct cell too_small = {.state = "granted here",
+                                          .fault = "body over the limit",
+                                          .request = "POST /z HTTP/1.1\r\nContent-Length: 6\r\n",
+                                          .script = "send *ticket grant-small *answer",
+                                          .status = 413,
+                                          .has = "RequestTooLarge",
+                                          .sent = "T0:/z "};
 
     run_cell(&elsewhere);
-    ck_assert_uint_eq(w.pool.slot_back, 0);
+    ck_assert_uint_eq(w.slot_unused, 0);
     run_cell(&here);
-    ck_assert_uint_eq(w.pool.slot_back, 77);
+    ck_assert_uint_eq(w.slot_unused, 77);
+    run_cell(&too_small);
+    ck_assert_uint_eq(w.slot_unused, 77);
 }
 END_TEST
 
