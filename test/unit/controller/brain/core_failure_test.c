@@ -126,7 +126,7 @@ END_TEST
 
 static void apply_min(uint32_t min)
 {
-    struct function *f = make_function(KEY, "r1", NULL, NULL);
+    struct function *f = make_function(KEY, "r1");
 
     f->scaling.min = min;
     apply(w, NULL, f);
