@@ -19,6 +19,7 @@ static struct {
     struct control_client *client;
     uint64_t peers[2]; /* the client's, which stays, and one that leaves in each round */
     unsigned opened, closed, messages;
+    unsigned watched; /* for bytes, before there was a channel */
     bool client_opened;
     char last[64];
 } w;
@@ -84,6 +85,13 @@ static unsigned watched(bool for_bytes)
     return n;
 }
 
+/* That a link is open is told before its thread waits for it. */
+static void await_links(unsigned n)
+{
+    while (watched(true) != w.watched + 1 + n) /* and the bell */
+        sched_yield();
+}
+
 static void *send_to_both(void *unused)
 {
     static char reason[] = "both";
@@ -111,6 +119,7 @@ static void start(char address[128])
 
     ck_assert_int_eq(loop_new(&w.loop), 0);
     so.loop = co.loop = w.loop;
+    w.watched = watched(true);
     ck_assert_int_eq(control_server_new(&so, &w.server), 0);
     control_server_address(w.server, address);
     ck_assert_int_eq(control_client_new(&co, &w.client), 0);
@@ -163,14 +172,12 @@ static int another_peer(const char *address)
 START_TEST(a_child_keeps_no_link)
 {
     char address[128], reason[128];
-    unsigned before;
     pid_t child;
     int fd;
 
     start(address);
-    before = watched(true);
     fd = another_peer(address);
-    ck_assert_uint_eq(watched(true), before + 1);
+    await_links(2);
     child = fork();
     if (!child)
         for (;;)
@@ -181,7 +188,7 @@ START_TEST(a_child_keeps_no_link)
     shutdown(fd, SHUT_RDWR);
     close(fd);
     await(&w, w.closed == 1);
-    ck_assert_uint_eq(watched(true), before);
+    await_links(1);
     ck_assert_int_eq(send_reject(w.server, w.peers[0], "still there"), 0);
     await(&w, !strcmp(w.last, "still there"));
     kill(child, SIGKILL);
@@ -211,23 +218,22 @@ static void *send_large(void *fd)
 START_TEST(a_link_that_pauses_is_not_waited_for)
 {
     char address[128];
-    unsigned before;
     pthread_t sender;
     int fd;
 
     start(address);
     fd = another_peer(address);
-    before = watched(true);
+    await_links(2);
     ck_assert_uint_eq(watched(false), 0);
     ck_assert_int_eq(pthread_create(&sender, NULL, send_large, &fd), 0);
     while (!watched(false)) /* nobody takes messages: the loop does not turn */
         sched_yield();
-    ck_assert_uint_eq(watched(true), before - 1);
+    await_links(1);
     await(&w, w.messages == LARGE_COUNT);
     pthread_join(sender, NULL);
     while (watched(false))
         sched_yield();
-    ck_assert_uint_eq(watched(true), before);
+    await_links(2);
     close(fd);
     await(&w, w.closed == 1);
     stop();
