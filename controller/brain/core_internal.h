@@ -3,7 +3,8 @@
  *
  *   core.c            life, the turn and what is due
  *   core_route.c      paths to functions, conflicts
- *   core_function.c   functions, revisions, status
+ *   core_function.c   functions, revisions
+ *   core_status.c     what is said of a function
  *   core_agent.c      Hello, reports, acks, lost nodes
  *   core_instance.c   instances, crash loops, leaving
  *   core_slot.c       slots that agents have leased to the activator
@@ -22,7 +23,7 @@
  *   core_spread.c     which nodes are told of the routes when
  *   core_publish.c    objects for the API
  *   core_note.c       what happened, for people
- *   core_metrics.c    figures */
+ *   core_metrics.c    figures; core_pool_metrics.c: of pools */
 #pragma once
 #include "http/route_table.h"
 #include "activator/activator.h"
@@ -325,20 +326,23 @@ void note_scaled(struct core *c, struct fn *f); /* if another number is requeste
 /* ---- core_function.c */
 struct fn *fn_find(struct core *c, const char *key);
 void fn_dirty(struct core *c, struct fn *f);
-void fn_wanted(struct core *c, struct fn *f); /* its SlotWanted levels may have changed */
-void fn_status_dirty(struct core *c, struct fn *f, bool urgent);
+void fn_wanted(struct core *c, struct fn *f);  /* its SlotWanted levels may have changed */
 void fn_sampled(struct core *c, struct fn *f); /* it is active: sample it */
 bool fn_live(const struct fn *f);              /* neither being deleted nor gone */
 struct revision *fn_revision(struct fn *f, const char *id);
 int fn_revision_foreign(struct fn *f, const char *id, struct revision **ret);
 void fn_activate(struct core *c, struct fn *f, struct revision *r);
 void fn_tidy(struct core *c,
-             struct fn *f);       /* drops revisions (and f) that nothing needs; f may be freed */
-void fn_statuses(struct core *c); /* writes those that are due */
-uint64_t fn_statuses_due(const struct core *c);
+             struct fn *f); /* drops revisions (and f) that nothing needs; f may be freed */
 void fn_deletions(struct core *c);
 struct presence *fn_presence(struct fn *f, struct node *n, bool make);
 void fn_free(struct core *c, struct fn *f);
+
+/* ---- core_status.c */
+void fn_status_dirty(struct core *c, struct fn *f, bool urgent);
+void fn_statuses(struct core *c); /* writes those that are due */
+uint64_t fn_statuses_due(const struct core *c);
+const char *revision_reason(const struct revision *r); /* of its last failure */
 
 /* ---- core_route.c */
 int route_claim(struct core *c, struct fn *f); /* its triggers; marks whose routes changed */
@@ -384,8 +388,7 @@ struct tally {
 };
 struct tally revision_tally(const struct core *c, const struct revision *r);
 bool revision_backing_off(const struct core *c, const struct revision *r);
-void revision_settle(struct revision *r);              /* forgives */
-const char *revision_reason(const struct revision *r); /* of its last failure */
+void revision_settle(struct revision *r); /* forgives */
 
 /* ---- core_agent.c */
 void agents_tick(struct core *c); /* leases */
@@ -401,6 +404,8 @@ void kinds_done(struct map *kinds);
 void pools_turn(struct core *c);
 /* Might a node that a pool could add take one of its instances? */
 bool pools_help(struct core *c, const struct revision *r);
+
+/* ---- core_pool_metrics.c */
 void pools_metrics(struct core *c, struct buffer *out);
 
 /* ---- core_drain.c */
