@@ -85,6 +85,21 @@ START_TEST(the_same_seed_gives_the_same_table)
 }
 END_TEST
 
+/* No more decisions than have time, and nobody is forgotten for it. */
+START_TEST(a_turn_takes_its_time)
+{
+    struct cluster_config c = platform(100);
+    struct outcome at_once = run(&c), slow;
+
+    c.turn = 100 * NS_PER_MS;
+    slow = run(&c);
+    ck_assert_uint_gt(at_once.turns, c.end / c.turn);
+    ck_assert_uint_le(slow.turns, c.end / c.turn + 1);
+    ck_assert_uint_eq(slow.refused, 0);
+    ck_assert_uint_ge(slow.calls + 20, calls_of(100, c.end));
+}
+END_TEST
+
 START_TEST(without_room_calls_are_refused)
 {
     struct cluster_config c = platform(200);
@@ -267,7 +282,7 @@ START_TEST(the_heap_keeps_order)
 }
 END_TEST
 
-UNIT_MAIN("cluster", nothing_is_lost, the_same_seed_gives_the_same_table,
+UNIT_MAIN("cluster", nothing_is_lost, the_same_seed_gives_the_same_table, a_turn_takes_its_time,
           without_room_calls_are_refused, a_longer_idle_time_is_fewer_cold_starts,
           a_pool_follows_the_load, a_pool_of_one_refuses_what_does_not_fit,
           nodes_go_when_nothing_runs, a_learned_history_is_fewer_cold_starts, others,

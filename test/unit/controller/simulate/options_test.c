@@ -25,6 +25,9 @@ START_TEST(defaults)
 {
     ck_assert_int_eq(parse(""), 0);
     ck_assert(o.functions == 1000 && o.nodes == 20 && !o.node_max && o.time == 3600 * NS_PER_S);
+    ck_assert_uint_eq(o.turn, 0);
+    ck_assert_int_eq(parse("--turn 10ms"), 0);
+    ck_assert_uint_eq(o.turn, 10 * NS_PER_MS);
     ck_assert_int_eq(parse("--node-max 9 --node-min 0 --node-create 5s"), 0);
     ck_assert(o.node_max == 9 && !o.node_min && o.node_create == 5 * NS_PER_S);
     ck_assert_int_eq(parse("--node-max 9"), 0);
@@ -41,6 +44,7 @@ START_TEST(refused)
                                         "--no-such 1",
                                         "--time 0s",
                                         "--only none",
+                                        "--turn 1001ms",
                                         "--node-max 4 --nodes 4",
                                         "--node-max 4 --node-min 5",
                                         "--node-min 2",
