@@ -27,14 +27,19 @@ void metric_open(struct outbox *o)
     spin_release(&metrics.lock);
 }
 
-/* A task that sets one now may never run again: it is not waited for without end. */
+/* All tasks have ended. A thread may wait for the agent to read: then the connection ends, since the outbox is freed next. */
 void metric_close(void)
 {
+    struct outbox *o = metrics.outbox;
+
     spin_acquire(&metrics.lock);
     metrics.outbox = NULL;
     spin_release(&metrics.lock);
-    for (int i = 0; i < CLOSE_TRIES && atomic_load(&metrics.flushing); i++)
+    for (int i = 0; atomic_load(&metrics.flushing); i++) {
+        if (i == CLOSE_TRIES)
+            outbox_give_up(o);
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
 }
 
 /* What the agent has already is not told again. Kept once it is queued. */

@@ -4,5 +4,6 @@
 
 /* Once HELLO is queued: nothing may come before it. */
 void metric_open(struct outbox *o);
-/* Nothing is queued any more; whoever flushes what he has queued gets 0.1 s to be done with the outbox. */
+/* After rouse_run(). Nothing is queued any more, and no thread is in the outbox; one that waits for the agent to read has
+ * 0.1 s, then the connection ends. */
 void metric_close(void);

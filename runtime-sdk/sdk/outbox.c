@@ -130,8 +130,7 @@ __attribute__((noinline)) static ssize_t send_some(int fd, const void *data, siz
     return sent < 0 ? -errno : sent;
 }
 
-/* The reader is told by the end of the connection. */
-static void give_up(struct outbox *o)
+void outbox_give_up(struct outbox *o)
 {
     atomic_store(&o->failed, true);
     (void)shutdown(o->fd, SHUT_RDWR);
@@ -166,7 +165,7 @@ static int try_flush(struct outbox *o)
         else if (n == -EAGAIN)
             return change(o, OUTBOX_OWNED, OUTBOX_IDLE) ? -EAGAIN : 0;
         else if (n != -EINTR)
-            give_up(o);
+            outbox_give_up(o);
     }
 }
 

@@ -37,6 +37,8 @@ void outbox_flush(struct outbox *o);
 void outbox_flush_soon(struct outbox *o);
 /* The calling task lets others have their turn and then flushes: nobody else is made to, meanwhile. */
 void outbox_attend(struct outbox *o);
+/* Ends the connection, which tells the reader; what is queued is thrown away, nobody waits to send it. Any thread. */
+void outbox_give_up(struct outbox *o);
 /* Until less than OUTBOX_ROOM waits to be sent. A task. -ETIMEDOUT, -ECANCELED */
 enum { OUTBOX_ROOM = 1 << 20 };
 int outbox_wait_room(struct outbox *o, int64_t deadline);

@@ -143,10 +143,10 @@ void rouse_log(struct rouse_context *ctx, const char *fmt, ...) __attribute__((f
 /* Sets a metric of this instance, a gauge: the last value wins, and stays until the next one. The platform
  * reads it each second; `spec.scaling.metrics` of type Pods scales by its mean over the instances, and agents
  * show it as rouse_function_metric. The unit is yours. `name` is [a-z_][a-z0-9_]{0,62} and copied; `value` is
- * from 0 to 1e18. Any thread, once rouse_start() has been called; it does not wait for the agent. -EINVAL: the name or the
- * value is not so, or the name is concurrency or requests_per_second, which the platform measures itself;
- * -ENOSPC: the instance has 16 others; -EAGAIN: the agent is slow to read, the value was not set; -ENOTCONN:
- * rouse_start() was not called or has returned; -ENOMEM. */
+ * from 0 to 1e18. Any thread, once rouse_start() has been called; one that runs no task may wait for the agent to read
+ * what lies before it, a task does not. -EINVAL: the name or the value is not so, or the name is concurrency or
+ * requests_per_second, which the platform measures itself; -ENOSPC: the instance has 16 others; -EAGAIN: the agent
+ * is slow to read, the value was not set; -ENOTCONN: rouse_start() was not called or has returned; -ENOMEM. */
 int rouse_metric_set(const char *name, double value);
 
 const char *rouse_request_id(const struct rouse_context *ctx); /* "": a hook */

@@ -4,7 +4,10 @@
 #include "wire/gauge.h"
 
 #include <math.h>
+#include <dirent.h>
 #include <pthread.h>
+#include <sched.h>
+#include <sys/syscall.h>
 
 enum { BIG = 3 << 20 };
 
@@ -39,6 +42,29 @@ static void *set_metric(void *unused)
 {
     rouse_metric_set("of_thread", 3);
     return unused;
+}
+
+static pthread_t reporter;
+static int may_report[2], reports[2];
+
+static void *report_for_ever(void *unused)
+{
+    char text[16];
+    int n = snprintf(text, sizeof(text), "%ld", syscall(SYS_gettid));
+
+    ck_assert_int_eq(write(reports[1], text, (size_t)n), n);
+    ck_assert_int_eq(read(may_report[0], text, 1), 1);
+    for (double v = 0; rouse_metric_set("of_thread", v) != -ENOTCONN; v++)
+        ;
+    return unused;
+}
+
+static int start_and_join(rouse_handler *handler)
+{
+    int r = rouse_start(handler);
+
+    pthread_join(reporter, NULL);
+    return r;
 }
 
 /* 0: each limit was named. */
@@ -122,6 +148,8 @@ static int obey(const struct rouse_event *event, struct rouse_response *resp,
         pthread_join(t, NULL);
         return 0;
     }
+    if (!strcmp(what, "metric for ever"))
+        return -pthread_create(&reporter, NULL, report_for_ever, NULL);
     if (!strcmp(what, "metric limits"))
         return metric_limits();
     if (!strcmp(what, "log and wait")) {
@@ -398,6 +426,75 @@ START_TEST(metrics_limits)
 }
 END_TEST
 
+/* The system call that a thread of the function waits in; -1: it runs. */
+static long waits_in(const char *thread)
+{
+    char path[400];
+    long call = -1;
+    FILE *f;
+
+    snprintf(path, sizeof(path), "/proc/%d/task/%s/syscall", (int)function, thread);
+    f = fopen(path, "re");
+    if (!f)
+        return 0; /* it has ended */
+    if (fscanf(f, "%ld", &call) != 1)
+        call = -1;
+    fclose(f);
+    return call;
+}
+
+static bool all_wait(void)
+{
+    char path[64];
+    bool all = true;
+    DIR *d;
+
+    snprintf(path, sizeof(path), "/proc/%d/task", (int)function);
+    d = opendir(path);
+    ck_assert_ptr_nonnull(d);
+    for (struct dirent *e; (e = readdir(d));)
+        all = all && (e->d_name[0] == '.' || waits_in(e->d_name) >= 0);
+    closedir(d);
+    return all;
+}
+
+static bool polls(const char *thread)
+{
+    long call = waits_in(thread);
+
+#ifdef SYS_poll
+    if (call == SYS_poll)
+        return true;
+#endif
+    return call == SYS_ppoll;
+}
+
+/* It waits for an agent that reads no more when the run ends: nobody is in what is freed then, and rouse_start() returns. */
+START_TEST(a_thread_that_waits_for_the_agent)
+{
+    char thread[16] = "";
+    int status;
+
+    ck_assert_int_eq(pipe(may_report), 0);
+    ck_assert_int_eq(pipe(reports), 0);
+    begin_as(start_and_join, obey);
+    greet();
+    call("metric for ever");
+    expect_text(FRAME_RESPONSE, FRAME_FIN, 5, "null");
+    ck_assert_int_gt(read(reports[0], thread, sizeof(thread) - 1), 0);
+    while (!all_wait()) /* no task is in the outbox any more, to send what the thread says */
+        sched_yield();
+    ck_assert_int_eq(write(may_report[1], "", 1), 1);
+    while (!polls(thread))
+        sched_yield();
+    shutdown(fd, SHUT_WR);
+    ck_assert_int_eq(waitpid(function, &status, 0), function);
+    ck_assert_int_eq(status, 0);
+    close(fd);
+    buffer_done(&in);
+}
+END_TEST
+
 int main(void)
 {
     SRunner *r;
@@ -411,6 +508,7 @@ int main(void)
     tcase_add_test(tc, other_frames);
     tcase_add_test(tc, metrics);
     tcase_add_test(tc, metrics_limits);
+    tcase_add_test(tc, a_thread_that_waits_for_the_agent);
     tcase_add_loop_test(tc, broken_agents, 0, 7);
     tcase_add_test(tc, two_at_once_is_refused);
     tcase_add_test(tc, forked_child);
