@@ -91,7 +91,7 @@ START_TEST(a_turn_takes_its_time)
     struct cluster_config c = platform(100);
     struct outcome at_once = run(&c), slow;
 
-    c.turn = 100 * NS_PER_MS;
+    c.turn = 200 * NS_PER_MS;
     slow = run(&c);
     ck_assert_uint_gt(at_once.turns, c.end / c.turn);
     ck_assert_uint_le(slow.turns, c.end / c.turn + 1);
