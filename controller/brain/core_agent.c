@@ -140,6 +140,7 @@ static void hello(struct core *c, uint64_t peer, const Hello *h)
     same = d && d->incarnation == c->config.incarnation && d->sequence &&
            d->sequence == n->desired_sequence && h->incarnation == before;
     n->suspected = false;
+    node_tallies_changed(n);
     c->capacity_changed = true;
     core_log(c, false, "node %s is ready: %zu instances, peer address %s", n->name, h->n_instances,
              n->peer_address);
@@ -208,6 +209,8 @@ static void report(struct core *c, struct node *n, const Report *m)
 
         if (!i || i->host != n || i->dead)
             continue;
+        if (i->in_flight != m->instances[k]->in_flight)
+            tally_changed(i);
         i->in_flight = m->instances[k]->in_flight;
         if (i->rev->excess)
             fn_dirty(c, i->rev->fn);
@@ -297,6 +300,7 @@ void core_agent_closed(struct core *c, uint64_t now, uint64_t peer, const char *
         return;
     core_log(c, true, "node %s is not ready: %s", n->name, reason);
     nodes_closed(c->nodes, n, now);
+    node_tallies_changed(n);
     list_for_each(it, &n->instances)
     {
         struct instance *i = list_entry(it, struct instance, host_link);

@@ -30,6 +30,7 @@ static void hold(struct core *c, struct node *n, unsigned cordoned, unsigned dra
         return;
     n->cordoned = cordoned;
     n->draining = draining;
+    node_tallies_changed(n);
     node_moved(n);
     node_changed(c, n);
     if (held != (cordoned || draining)) {

@@ -48,9 +48,12 @@ bool instance_suspect(const struct core *c, const struct instance *i)
     return !i->host->peer && c->now - i->host->since_ns >= SUSPECT_NS;
 }
 
-struct tally revision_tally(const struct core *c, const struct revision *r)
+/* *ret_until: when time alone makes another one of it. */
+static struct tally walk(const struct core *c, const struct revision *r, uint64_t *ret_until)
 {
     struct tally t = {0};
+
+    *ret_until = UINT64_MAX;
 
     list_for_each(it, &r->instances)
     {
@@ -67,6 +70,8 @@ struct tally revision_tally(const struct core *c, const struct revision *r)
             t.suspect++;
             continue;
         }
+        if (!i->host->peer && i->host->since_ns + SUSPECT_NS < *ret_until)
+            *ret_until = i->host->since_ns + SUSPECT_NS;
         t.starting += !instance_serves(i);
         if (instance_moves(i))
             t.moving++;
@@ -74,6 +79,28 @@ struct tally revision_tally(const struct core *c, const struct revision *r)
             t.settled += instance_serves(i);
     }
     return t;
+}
+
+struct tally revision_tally(const struct core *c, struct revision *r)
+{
+    if (!r->tally_known || c->now >= r->tally_until)
+        r->tally = walk(c, r, &r->tally_until);
+    r->tally_known = true;
+    return r->tally;
+}
+
+bool tally_right(const struct core *c, const struct revision *r)
+{
+    uint64_t until;
+    struct tally now = walk(c, r, &until);
+
+    return !r->tally_known || c->now >= r->tally_until ||
+           (until == r->tally_until && memcmp(&now, &r->tally, sizeof(now)) == 0);
+}
+
+void node_tallies_changed(struct node *n)
+{
+    list_for_each(it, &n->instances) tally_changed(list_entry(it, struct instance, host_link));
 }
 
 /* ---- making */
@@ -113,6 +140,7 @@ static int instance_new(struct core *c, struct revision *r, struct node *n, cons
     node_reserve(n, i->memory, i->cpu);
     node_instances(c, n, 1);
     p->instances++;
+    tally_changed(i);
     fn_sampled(c, r->fn);
     fn_status_dirty(c, r->fn, false);
     *ret = i;
@@ -155,11 +183,13 @@ static void leaving_counts(struct instance *i, bool on)
     n->leaving_cpu += on ? i->cpu : -i->cpu;
 }
 
+/* Before its state is taken, too. */
 static void take_fields(struct instance *i, const InstanceStatus *s)
 {
     i->reported = true;
     i->slots = s->slots;
     i->in_flight = s->in_flight;
+    tally_changed(i);
     i->idle_since_ms = s->idle_since_ms;
     i->ready_at_ms = s->ready_at_ms;
     i->exit_code = s->exit_code;
@@ -213,7 +243,7 @@ int instance_adopt(struct core *c, struct revision *r, struct node *n, const Ins
 
 /* ---- going */
 
-/* Takes it off everything but its revision's list and the map. */
+/* Takes it off everything but its revision's list and the map, before it is dead or freed. */
 static void detach(struct core *c, struct instance *i)
 {
     struct presence *p = fn_presence(i->rev->fn, i->host, false);
@@ -223,6 +253,7 @@ static void detach(struct core *c, struct instance *i)
     if (i->leaving != LEAVING_NOT)
         leaving_counts(i, false);
     i->leaving = LEAVING_NOT;
+    tally_changed(i);
     list_del(&i->leaving_link);
     list_del(&i->added_link);
     list_del(&i->host_link);
@@ -305,6 +336,7 @@ void instance_leave(struct core *c, struct instance *i)
     leaving_counts(i, true);
     slots_of_instance_gone(c, i);
     i->leaving = LEAVING_UNROUTED;
+    tally_changed(i);
     i->leaving_sequence = 0; /* was never routed: nothing to wait for */
     if (i->endpoint) {
         set_endpoint(c, i, false);
@@ -321,6 +353,7 @@ bool instance_return(struct core *c, struct instance *i)
         return false;
     leaving_counts(i, false);
     i->leaving = LEAVING_NOT;
+    tally_changed(i);
     list_del(&i->leaving_link);
     if (instance_serves(i))
         set_endpoint(c, i, true);

@@ -98,6 +98,13 @@ enum leaving {
     LEAVING_REMOVED,  /* no longer in its node's Desired: drains and stops */
 };
 
+struct tally {                             /* of a revision's instances */
+    uint32_t counted, ready, suspect, all; /* suspect: of the counted; all: those that drain, too */
+    uint32_t moving, settled;              /* on draining nodes; ready elsewhere (no suspects) */
+    uint32_t starting;                     /* not yet ready (no suspects) */
+    uint32_t running, serving; /* calls; instances that do, and whose node is not silent */
+};
+
 struct fn;
 struct revision {
     struct list link; /* fn.revisions, newest first */
@@ -106,6 +113,9 @@ struct revision {
     struct function *spec; /* of this revision; foreign: of the function now */
     bool foreign;          /* known from an agent only: runs, but cannot be started */
     struct list instances;
+    struct tally tally; /* while `tally_known`, and before tally_until: then a silent node becomes suspect */
+    bool tally_known;
+    uint64_t tally_until;
     uint32_t wanted;        /* instances, decided */
     uint32_t deficit;       /* to be placed this turn */
     uint32_t unplaced;      /* of them without a node */
@@ -380,13 +390,15 @@ static inline bool instance_counts(const struct instance *i) /* running or on it
            !instance_state_final(i->state);
 }
 bool instance_suspect(const struct core *c, const struct instance *i);
-struct tally {
-    uint32_t counted, ready, suspect, all; /* suspect: of the counted; all: those that drain, too */
-    uint32_t moving, settled;              /* on draining nodes; ready elsewhere (no suspects) */
-    uint32_t starting;                     /* not yet ready (no suspects) */
-    uint32_t running, serving; /* calls; instances that do, and whose node is not silent */
-};
-struct tally revision_tally(const struct core *c, const struct revision *r);
+/* Of its instances; walked through only after a change (tally_changed()). */
+struct tally revision_tally(const struct core *c, struct revision *r);
+bool tally_right(const struct core *c, const struct revision *r); /* what is kept is what a walk finds */
+void node_tallies_changed(struct node *n);                        /* its peer, its draining */
+/* Whether it is dead, its state, leaving or in_flight; or there is one more or less. */
+static inline void tally_changed(struct instance *i)
+{
+    i->rev->tally_known = false;
+}
 bool revision_backing_off(const struct core *c, const struct revision *r);
 void revision_settle(struct revision *r); /* forgives */
 

@@ -184,7 +184,7 @@ static const char *check_node(const struct node *n)
     return leaving == n->leaving_memory ? NULL : "leaving memory is not the sum of those that leave";
 }
 
-static const char *check_fn(const struct fn *f)
+static const char *check_fn(const struct core *c, const struct fn *f)
 {
     uint32_t instances = 0, present = 0, waiting = 0;
 
@@ -194,6 +194,8 @@ static const char *check_fn(const struct fn *f)
     {
         const struct revision *r = list_entry(it, struct revision, link);
 
+        if (!tally_right(c, r))
+            return "a revision's tally is not that of its instances";
         list_for_each(iit, &r->instances)
         {
             const struct instance *i = list_entry(iit, struct instance, rev_link);
@@ -219,7 +221,7 @@ int core_check(struct core *c, const char **ret_what)
 
     for (size_t k = 0; k < nodes_count(c->nodes) && !what; k++)
         what = check_node(nodes_at(c->nodes, k));
-    map_for_each(m, &c->functions) what = what ? what : check_fn(map_entry(m, struct fn, node));
+    map_for_each(m, &c->functions) what = what ? what : check_fn(c, map_entry(m, struct fn, node));
     if (what)
         *ret_what = what;
     return what ? -EINVAL : 0;

@@ -15,7 +15,7 @@ uint64_t fn_held(const struct core *c, const struct fn *f)
 
     list_for_each(it, &f->revisions)
     {
-        const struct revision *r = list_entry(it, struct revision, link);
+        struct revision *r = list_entry(it, struct revision, link);
 
         held += revision_tally(c, r).counted * r->spec->memory;
     }
