@@ -90,8 +90,11 @@ struct instance {
     uint64_t phase_ns[PHASE_COUNT];
     uint64_t since_ns;                   /* start of the current phase */
     uint64_t ready_at_ms, idle_since_ms; /* epoch */
-    uint64_t cpu_seen_ns, memory_seen;
-    bool usage_final; /* what was seen stays so: it is frozen */
+    /* what it uses: read each second, and once more when it is frozen */
+    uint64_t cpu_seen_ns, usage_at_ns, memory_seen; /* memory 0: not known */
+    uint64_t memory_told;                           /* since Hello; 0: nothing */
+    uint32_t cpu_millis;                            /* between the last two readings */
+    bool usage_final;                               /* what was seen stays so: it is frozen */
 
     bool code_held; /* or wished for */
     bool sandbox;   /* the launcher has it: on_exit() or on_failed() will come */

@@ -168,6 +168,7 @@ void pool_hello(struct pool *p, Rouse__Control__V1__Hello *hello)
         struct instance *i = map_entry(it, struct instance, node);
 
         i->end_told = instance_state_final(i->state);
+        i->memory_told = 0;
         fill(i, &all[n].status, &all[n].phases, &metrics_left);
         n++;
     }
@@ -202,27 +203,30 @@ void pool_hello_done(struct pool *p, Rouse__Control__V1__Hello *hello)
 
 /* ---------------------------------------------------------------- load */
 
-static void add_usage(struct instance *i)
+static void read_usage(struct instance *i, uint64_t now_ns)
 {
-    struct pool *p = i->pool;
-    struct sandbox_usage u;
-    uint64_t cpu;
+    struct sandbox_usage u = {0};
+    uint64_t cpu, over = i->usage_at_ns ? now_ns - i->usage_at_ns : 0;
+    double millis;
 
     if (!i->sandbox)
         return;
     /* A frozen one is read once: thousands of them would be most of what an idle agent does. */
     if (i->state == STATE_FROZEN && i->usage_final && !atomic_exchange(&i->memory.taken, false)) {
-        report_usage(p->config.report, i->revision->function_key, i->revision->revision, 0,
-                     i->memory_seen);
+        i->cpu_millis = 0;
+        i->usage_at_ns = now_ns;
         return;
     }
-    if (launcher_usage(p->config.launcher, i->cgroup, &u) < 0)
+    i->memory_seen = 0;
+    if (launcher_usage(i->pool->config.launcher, i->cgroup, &u) < 0)
         return;
     cpu = u.cpu_ns > i->cpu_seen_ns ? u.cpu_ns - i->cpu_seen_ns : 0;
+    millis = over ? (double)cpu * 1000 / (double)over + 0.5 : 0;
+    i->cpu_millis = millis < UINT32_MAX ? (uint32_t)millis : UINT32_MAX;
     i->cpu_seen_ns = u.cpu_ns;
+    i->usage_at_ns = now_ns;
     i->memory_seen = u.memory;
     i->usage_final = i->state == STATE_FROZEN;
-    report_usage(p->config.report, i->revision->function_key, i->revision->revision, cpu, u.memory);
 }
 
 static void add_load(struct instance *i, size_t *metrics_left, Rouse__Control__V1__Report *m)
@@ -239,6 +243,8 @@ static void add_load(struct instance *i, size_t *metrics_left, Rouse__Control__V
     }
     l->in_flight = i->in_flight;
     l->idle_since_ms = i->idle_since_ms;
+    l->cpu = i->cpu_millis;
+    l->memory = i->memory_told = i->memory_seen;
     l->n_metrics = gauges_tell(i, metrics_left, &l->metrics);
     m->instances[m->n_instances++] = l;
 }
@@ -246,6 +252,7 @@ static void add_load(struct instance *i, size_t *metrics_left, Rouse__Control__V
 void status_fill_load(void *user, Rouse__Control__V1__Report *m)
 {
     struct pool *p = user;
+    uint64_t now_ns = clock_monotonic_ns();
     Rouse__Control__V1__Resources *r = malloc(sizeof(*r));
     size_t metrics_left = GAUGES_TOLD_MAX;
 
@@ -261,9 +268,10 @@ void status_fill_load(void *user, Rouse__Control__V1__Report *m)
             r->memory += i->revision->spec->memory;
             r->cpu += i->revision->spec->cpu;
         }
-        add_usage(i);
-        /* Of a frozen one all has been said with its state. */
-        if (m->instances && !instance_state_final(i->state) && i->state != STATE_FROZEN)
+        read_usage(i, now_ns);
+        /* Of a frozen one the rest has been said with its state. */
+        if (m->instances && !instance_state_final(i->state) &&
+            (i->state != STATE_FROZEN || i->memory_seen != i->memory_told))
             add_load(i, &metrics_left, m);
     }
 }

@@ -34,8 +34,7 @@ struct load {
     const char *function_key, *revision;
     uint32_t in_flight;
     uint32_t instances;
-    uint64_t integral, changed_ns, requests, cpu_ns, memory;
-    uint64_t told_memory;
+    uint64_t integral, changed_ns, requests;
     bool told_quiet; /* its last message said that nothing ran */
     char key[];
 };
@@ -273,17 +272,6 @@ void report_instance(struct report *r, const char *function_key, const char *rev
         l->instances += (uint32_t)delta;
 }
 
-void report_usage(struct report *r, const char *function_key, const char *revision, uint64_t cpu_ns,
-                  uint64_t memory)
-{
-    struct load *l = load_of(r, function_key, revision, true);
-
-    if (l) {
-        l->cpu_ns += cpu_ns;
-        l->memory += memory;
-    }
-}
-
 void report_set_source(struct report *r, void (*fill)(void *user, Rouse__Control__V1__Report *m),
                        void *user)
 {
@@ -306,20 +294,17 @@ static Rouse__Control__V1__FunctionLoad *load_message(struct load *l, uint64_t i
     }
     f->concurrency = interval_ns ? (double)l->integral / (double)interval_ns : 0;
     f->requests = l->requests;
-    f->cpu_us = l->cpu_ns / NS_PER_US;
-    f->memory = l->memory;
     return f;
 }
 
 /* What sleeps is not told of again each second. */
 static bool is_news(struct load *l)
 {
-    bool quiet = !l->integral && !l->requests && !l->cpu_ns;
+    bool quiet = !l->integral && !l->requests;
 
-    if (quiet && l->told_quiet && l->memory == l->told_memory && l->instances)
+    if (quiet && l->told_quiet && l->instances)
         return false;
     l->told_quiet = quiet;
-    l->told_memory = l->memory;
     return true;
 }
 
@@ -341,7 +326,7 @@ void report_load(struct report *r, uint64_t now_ns, Rouse__Control__V1__Report *
         f = m->functions && is_news(l) ? load_message(l, interval) : NULL;
         if (f)
             m->functions[m->n_functions++] = f;
-        l->integral = l->requests = l->cpu_ns = l->memory = 0;
+        l->integral = l->requests = 0;
         if (!l->instances && !l->in_flight) {
             map_del(&r->loads, &l->node);
             free(l);

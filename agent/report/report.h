@@ -39,13 +39,9 @@ void report_template(struct report *r, int delta); /* of functions with start: f
 void report_fork(struct report *r);                /* an instance was forked */
 
 /* The pool's part of a Report: `fill` runs within report_load(), before the functions are summed.
- * It may call report_usage() and sets m->instances (an array and messages it allocated by malloc)
- * and m->reserved. */
+ * It sets m->instances (an array and messages it allocated by malloc) and m->reserved. */
 void report_set_source(struct report *r, void (*fill)(void *user, Rouse__Control__V1__Report *m),
                        void *user);
-/* Adds cpu time used since the last call for that instance, and memory it has now. */
-void report_usage(struct report *r, const char *function_key, const char *revision, uint64_t cpu_ns,
-                  uint64_t memory);
 /* Fills *m with what happened since the last call; report_load_done() frees its parts. */
 void report_load(struct report *r, uint64_t now_ns, Rouse__Control__V1__Report *m);
 void report_load_done(Rouse__Control__V1__Report *m);

@@ -67,8 +67,6 @@ static int add_functions(Report *to, Report *part)
         if (same) {
             same->concurrency += l->concurrency;
             same->requests += l->requests;
-            same->cpu_us += l->cpu_us;
-            same->memory += l->memory;
         } else {
             to->functions[to->n_functions++] = part->functions[i];
             part->functions[i] = part->functions[--part->n_functions];
@@ -109,7 +107,7 @@ int merge_report(Report *to, Report *part, bool fresh)
     int r;
 
     for (size_t i = 0; !fresh && i < part->n_functions; i++)
-        part->functions[i]->requests = part->functions[i]->cpu_us = 0;
+        part->functions[i]->requests = 0;
     if (fresh && part->interval_ms > to->interval_ms)
         to->interval_ms = part->interval_ms;
     add_reserved(to, part);

@@ -19,9 +19,9 @@ const struct autoscaler_config autoscaler_defaults = {
 };
 
 struct autoscaler {
-    uint32_t stable_seconds, panic_seconds, resource_seconds;
+    uint32_t stable_seconds, panic_seconds;
     bool exponential;
-    struct window *windows[METRIC_MEMORY]; /* concurrency, requests, cpu; NULL: not asked for */
+    struct window *windows[METRIC_LOADS]; /* concurrency, requests; NULL: not asked for */
     struct kpa_state kpa[METRIC_LOADS];
     struct extremes *delay;          /* NULL: none */
     struct behavior_state *behavior; /* NULL: none */
@@ -135,11 +135,9 @@ void autoscaler_respec(struct autoscaler *a, const struct autoscaler_config *c,
 
     a->stable_seconds = stable;
     a->panic_seconds = panic < stable ? panic : stable;
-    a->resource_seconds = c->resource_seconds;
     a->exponential = s->exponential;
     want_window(&a->windows[METRIC_CONCURRENCY], true, same, stable);
     want_window(&a->windows[METRIC_REQUESTS], asks_for(s, METRIC_REQUESTS), same, stable);
-    want_window(&a->windows[METRIC_CPU], asks_for(s, METRIC_CPU), true, c->resource_seconds);
     want_delay(a, s);
     want_behavior(a, s);
     a->minute = 0;
@@ -157,7 +155,7 @@ struct autoscaler *autoscaler_free(struct autoscaler *a)
 {
     if (!a)
         return NULL;
-    for (int i = 0; i < METRIC_MEMORY; i++)
+    for (int i = 0; i < METRIC_LOADS; i++)
         window_free(a->windows[i]);
     free(a->delay);
     free(a->behavior);
@@ -169,9 +167,9 @@ struct autoscaler *autoscaler_free(struct autoscaler *a)
 
 void autoscaler_observe(struct autoscaler *a, uint64_t now_ns, const struct autoscaler_observation *o)
 {
-    const double values[METRIC_MEMORY] = {o->concurrency, o->requests, o->cpu};
+    const double values[METRIC_LOADS] = {o->concurrency, o->requests};
 
-    for (int i = 0; i < METRIC_MEMORY; i++)
+    for (int i = 0; i < METRIC_LOADS; i++)
         if (a->windows[i])
             window_record(a->windows[i], now_ns, values[i]);
 }
@@ -226,27 +224,9 @@ static void by_load(struct autoscaler *a, const struct autoscaler_config *c,
     w->load_reason = (enum autoscaler_reason)kind;
 }
 
-/* Of cpu and memory: what the instances of which something is known use, if all that live use the same. */
-static struct hpa_sample sample(const struct autoscaler *a, const struct autoscaler_input *in,
-                                enum autoscaler_metric_kind kind, size_t at, uint64_t now_ns)
-{
-    if (kind == METRIC_CUSTOM)
-        return in->custom ? in->custom[at] : (struct hpa_sample){0};
-
-    uint32_t n = kind == METRIC_CPU ? in->settled : in->measured;
-    double used = kind == METRIC_CPU
-                      ? window_average(a->windows[METRIC_CPU], now_ns, a->resource_seconds)
-                      : in->memory;
-
-    return (struct hpa_sample){.usage = in->live ? used * n / in->live : 0,
-                               .ready = n,
-                               .missing = in->missing,
-                               .unready = in->unready + in->measured - n};
-}
-
 static void by_resource(const struct autoscaler *a, const struct autoscaler_input *in,
-                        const struct autoscaler_metric *m, size_t at, uint64_t now_ns,
-                        struct wishes *w, struct autoscaler_decision *d)
+                        const struct autoscaler_metric *m, size_t at, struct wishes *w,
+                        struct autoscaler_decision *d)
 {
     const struct hpa_tolerance t = {a->rules.up.tolerance, a->rules.down.tolerance};
     uint32_t n;
@@ -260,7 +240,7 @@ static void by_resource(const struct autoscaler *a, const struct autoscaler_inpu
         n = hpa_of_outside(&m->of, in->external[at].value, in->ready, in->current, &t);
         w->outside = w->outside || (n && in->external[at].value > 0);
     } else {
-        struct hpa_sample s = sample(a, in, m->kind, at, now_ns);
+        struct hpa_sample s = in->instances ? in->instances[at] : (struct hpa_sample){0};
 
         if (hpa_of_instances(&m->of, &s, in->current, &t, &n) < 0) {
             w->missing = true;
@@ -289,7 +269,7 @@ static struct wishes ask(struct autoscaler *a, const struct autoscaler_config *c
         if (m->kind < METRIC_LOADS)
             by_load(a, c, in, m->kind, m->of.value, now_ns, &w, d);
         else
-            by_resource(a, in, m, i, now_ns, &w, d);
+            by_resource(a, in, m, i, &w, d);
     }
     if (w.missing && w.resources < in->current) { /* what is not known takes nothing away */
         w.resources = in->current;

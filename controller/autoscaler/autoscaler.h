@@ -74,13 +74,9 @@ struct autoscaler_input {
     uint32_t initial;        /* instances that a new revision still has to reach; 0: none */
     uint64_t epoch_s;        /* the wall clock, for schedules */
     struct idle_plan plan;   /* for spec.predictive */
-    /* cpu and memory: what `live` instances use together, of which `measured` serve, and of those
-     * `settled` for resource_seconds; `missing` serve but their node says nothing; `unready` are on
-     * their way up */
-    uint32_t live, measured, settled, missing, unready;
-    double memory;
     const struct autoscaler_external *external; /* as spec.metrics; NULL: nothing is known */
-    const struct hpa_sample *custom;            /* as spec.metrics; NULL: there are no such */
+    /* as spec.metrics, of cpu, memory and what they report; NULL: there are no such */
+    const struct hpa_sample *instances;
     struct crowd crowd; /* for the poke; its `waiting` and `concurrency` are those above */
 };
 
@@ -150,7 +146,6 @@ void autoscaler_respec(struct autoscaler *a, const struct autoscaler_config *c,
 struct autoscaler_observation {
     double concurrency;
     double requests; /* per second */
-    double cpu;      /* thousandths */
 };
 /* Once a second. */
 void autoscaler_observe(struct autoscaler *a, uint64_t now_ns,

@@ -181,8 +181,6 @@ static void report_load(struct core *c, struct node *n, const Rouse__Control__V1
         return;
     p->concurrency += running;
     p->requests += (double)l->requests / seconds;
-    p->cpu += (double)l->cpu_us / 1000 / seconds;
-    p->memory += l->memory;
     p->reported_at = c->now;
     took(c, f, running * seconds, l->requests);
     if (l->requests || running > 0)
@@ -197,10 +195,8 @@ static void report(struct core *c, struct node *n, const Report *m)
         struct fn *f = fn_find(c, m->functions[k]->function_key);
         struct presence *p = f ? fn_presence(f, n, false) : NULL;
 
-        if (p) {
-            p->concurrency = p->requests = p->cpu = 0;
-            p->memory = 0;
-        }
+        if (p)
+            p->concurrency = p->requests = 0;
     }
     for (size_t k = 0; k < m->n_functions; k++)
         report_load(c, n, m->functions[k], seconds);
@@ -216,6 +212,7 @@ static void report(struct core *c, struct node *n, const Report *m)
             fn_dirty(c, i->rev->fn);
         i->idle_since_ms = m->instances[k]->idle_since_ms;
         instance_metrics(i, m->instances[k]->n_metrics, m->instances[k]->metrics);
+        instance_uses(c, i, m->instances[k], seconds);
         if (i->in_flight)
             scale_called(c, i->rev->fn);
     }

@@ -276,7 +276,7 @@ void instance_free(struct core *c, struct instance *i)
     list_del(&i->dead_link);
     list_del(&i->rev_link);
     map_del(&c->instances, &i->node);
-    free(i->gauges);
+    instance_uses_nothing(i);
     free(i);
 }
 

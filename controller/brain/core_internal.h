@@ -11,7 +11,7 @@
  *   core_ticket.c     tickets, grants
  *   core_sample.c     load, the autoscaler's tick
  *   core_history.c    idle times, kept beyond this life
- *   core_gauge.c      metrics that instances report of themselves
+ *   core_gauge.c      what instances use, and report of themselves
  *   core_scale.c      how many
  *   core_shrink.c     who leaves
  *   core_place.c      where, and whose turn it is
@@ -144,8 +144,7 @@ struct presence { /* a function on a node */
     char wanted_revision[REVISION_TEXT]; /* ... and of which revision */
     bool offered;                        /* a slot came since it was sent */
     /* reported */
-    double concurrency, requests, cpu; /* running; begun, thousandths used, both a second */
-    uint64_t memory;
+    double concurrency, requests; /* running; begun a second */
     uint64_t reported_at;
 };
 
@@ -243,7 +242,12 @@ struct instance {
     uint64_t idle_since_ms, ready_at_ms, ready_ns, created_ns; /* the last one 0: adopted */
     uint64_t schedule_us, fetch_us, sandbox_us, runtime_us, init_us;
     uint64_t change;
-    struct gauges *gauges; /* what it said of itself; NULL: nothing */
+    struct gauges *gauges;   /* what it said of itself; NULL: nothing */
+    bool measured;           /* what it uses is known */
+    bool cpu_told;           /* ... and its cpu is not of its start */
+    uint32_t cpu_used;       /* thousandths */
+    struct window *cpu_mean; /* of functions that scale by cpu, else NULL */
+    uint64_t memory_used;
     int exit_code, signal;
     char reason[32];
     char message[INSTANCE_MESSAGE_MAX + 1];
@@ -470,8 +474,14 @@ void histories_tick(struct core *c);
 
 /* ---- core_gauge.c */
 void instance_metrics(struct instance *i, size_t n, Rouse__Control__V1__Metric *const *list);
-/* As scaling.metrics: what its instances said of each METRIC_CUSTOM. False: there is none. */
-bool scale_custom(const struct fn *f, struct hpa_sample samples[SCALING_METRICS_MAX]);
+/* Of the last `seconds`. */
+void instance_uses(const struct core *c, struct instance *i,
+                   const Rouse__Control__V1__InstanceLoad *l, double seconds);
+void instance_uses_nothing(struct instance *i);                         /* it goes */
+void scale_sample_cpu(const struct core *c, struct fn *f, uint64_t at); /* once a second */
+/* As scaling.metrics: what its instances use or said, for cpu, memory and METRIC_CUSTOM. False: there is none. */
+bool scale_instances(const struct core *c, const struct fn *f,
+                     struct hpa_sample samples[SCALING_METRICS_MAX]);
 
 /* ---- core_scale.c */
 uint64_t scale_crowd_due(const struct core *c); /* 0: nobody waits where all is busy */

@@ -70,45 +70,13 @@ static void observe(struct core *c, struct fn *f, uint64_t at)
             continue;
         o.concurrency += p->concurrency;
         o.requests += p->requests;
-        o.cpu += p->cpu;
     }
     autoscaler_observe(f->scaler, at, &o);
+    scale_sample_cpu(c, f, at);
     f->panic = autoscaler_panic_load(f->scaler, at);
 }
 
 /* ---- the tick */
-
-static void instance_use(const struct core *c, struct fn *f, const struct instance *i,
-                         struct autoscaler_input *in)
-{
-    const struct presence *p = fn_presence(f, i->host, false);
-    bool told = p && p->reported_at && i->host->state == NODE_READY;
-
-    if (i->dead || instance_state_final(i->state))
-        return;
-    in->live += told;
-    if (!instance_serves(i)) {
-        in->unready += instance_counts(i);
-        return;
-    }
-    in->measured += told;
-    in->missing += !told;
-    in->settled += told && c->now - i->ready_ns >= c->config.autoscaler.resource_seconds * NS_PER_S;
-}
-
-static void resource_use(const struct core *c, struct fn *f, struct autoscaler_input *in)
-{
-    for (size_t k = 0; k < f->presence_count; k++) /* who sleeps is not told of again */
-        if (f->presence[k].reported_at && f->presence[k].node->state == NODE_READY)
-            in->memory += (double)f->presence[k].memory;
-    list_for_each(it, &f->revisions)
-    {
-        const struct revision *r = list_entry(it, struct revision, link);
-
-        list_for_each(iit, &r->instances)
-            instance_use(c, f, list_entry(iit, struct instance, rev_link), in);
-    }
-}
 
 struct autoscaler_input scale_input(const struct core *c, const struct fn *f)
 {
@@ -164,13 +132,13 @@ static void decide(struct core *c, struct fn *f, struct autoscaler_input *in)
 {
     const struct autoscaler_spec *s = &f->spec->scaling;
     struct autoscaler_external outside[SCALING_METRICS_MAX] = {0};
-    struct hpa_sample custom[SCALING_METRICS_MAX];
+    struct hpa_sample instances[SCALING_METRICS_MAX];
 
     for (size_t i = 0; f->externals && i < s->metric_count && i < ARRAY_LEN(outside); i++)
         if (f->externals[i].at && c->now - f->externals[i].at < EXTERNAL_GOOD_NS)
             outside[i] = (struct autoscaler_external){true, f->externals[i].value};
     in->external = f->externals ? outside : NULL;
-    in->custom = scale_custom(f, custom) ? custom : NULL;
+    in->instances = scale_instances(c, f, instances) ? instances : NULL;
     autoscaler_decide(f->scaler, &c->config.autoscaler, s, in, c->now, &f->decision);
 }
 
@@ -244,8 +212,6 @@ static void tick(struct core *c, struct fn *f)
         unplaced = unplaced || r->unplaced;
         instances = instances || t.all;
     }
-    if (f->spec->scaling.metric_count)
-        resource_use(c, f, &in);
     ask_outside(c, f);
     decide(c, f, &in);
     request(c, f, &in);

@@ -126,6 +126,7 @@ void node_report(struct cluster *c, struct sim_node *n)
         l->load.requests = i->begun;
         l->instance.id = i->id;
         l->instance.in_flight = i->in_flight;
+        l->instance.memory = (uint64_t)i->function->memory << 20; /* all that it may have */
         l->instance.idle_since_ms = i->in_flight ? 0 : i->idle_since / NS_PER_MS;
         r.functions[k] = &l->load;
         r.instances[k++] = &l->instance;

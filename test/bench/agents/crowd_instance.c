@@ -178,12 +178,12 @@ static bool load_of(struct crowd *c, struct crowd_instance *i, uint64_t now_ms, 
     crowd_key(i->function, l->key);
     l->function.function_key = l->key;
     l->function.revision = i->revision;
-    l->function.memory = 64 << 20;
     l->function.requests = busy;
     l->function.concurrency = busy ? 0.1 : 0;
-    l->function.cpu_us = busy ? 100000 : 0;
     l->instance.id = i->id;
     l->instance.idle_since_ms = i->idle_since_ms;
+    l->instance.cpu = busy ? 100 : 0;
+    l->instance.memory = 64 << 20;
     i->told_busy = busy;
     return busy || was || !i->frozen;
 }

@@ -212,7 +212,8 @@ int launcher_adopt(struct launcher *l, const struct sandbox_adoption *a)
     return 0;
 }
 
-static int usage_reads;
+static int usage_reads, usage_result;
+static uint64_t usage_cpu_ns = 5 * NS_PER_MS;
 
 int launcher_park(struct launcher *l, const struct sandbox_kind *k, unsigned count)
 {
@@ -225,9 +226,9 @@ int launcher_usage(const struct launcher *l, const char *cgroup, struct sandbox_
     (void)l;
     if (strncmp(cgroup, "of-", 3) || !box_of(cgroup + 3) || !box_of(cgroup + 3)->alive)
         return -ENOENT;
-    *ret = (struct sandbox_usage){.memory = 1000, .cpu_ns = 5 * NS_PER_MS};
+    *ret = (struct sandbox_usage){.memory = 1000, .cpu_ns = usage_cpu_ns};
     usage_reads++;
-    return 0;
+    return usage_result;
 }
 
 static char freezes[1024]; /* "freeze ID\n", "thaw ID\n"... */

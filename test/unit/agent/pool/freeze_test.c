@@ -355,15 +355,20 @@ static void told(unsigned instances, unsigned functions)
 
 START_TEST(what_is_frozen_is_not_looked_at_again)
 {
+    Rouse__Control__V1__Hello hello = ROUSE__CONTROL__V1__HELLO__INIT;
     struct box *b = frozen(NULL);
     struct peer c;
     uint64_t id;
 
-    told(0, 1); /* its last cpu time */
+    told(1, 1); /* its memory */
     ck_assert_int_eq(usage_reads, 1);
-    told(0, 1); /* that it used none */
     for (int k = 0; k < 5; k++)
         told(0, 0);
+    ck_assert_int_eq(usage_reads, 1);
+    pool_hello(pool, &hello); /* to a controller that does not know it */
+    pool_hello_done(pool, &hello);
+    told(1, 0);
+    told(0, 0);
     ck_assert_int_eq(usage_reads, 1);
     client_ask(&c, "A", NULL);
     id = invoke_take(b, NULL, 0);

@@ -343,17 +343,27 @@ START_TEST(load_is_reported)
     ck_assert_str_eq(m.functions[0]->function_key, FUNCTION);
     ck_assert_uint_eq(m.functions[0]->requests, 1);
     ck_assert_double_gt(m.functions[0]->concurrency, 0);
-    ck_assert_uint_eq(m.functions[0]->cpu_us, 5000);
-    ck_assert_uint_eq(m.functions[0]->memory, 1000);
     ck_assert_uint_eq(m.n_instances, 1);
+    ck_assert_uint_eq(m.instances[0]->cpu, 0); /* since when it used that is not known */
+    ck_assert_uint_eq(m.instances[0]->memory, 1000);
     ck_assert_uint_eq(m.instances[0]->in_flight, 1);
     ck_assert_uint_eq(m.reserved->memory, 128u << 20);
     ck_assert_uint_eq(m.reserved->cpu, 500);
     report_load_done(&m);
-    /* The cpu time is told once. */
+    /* A rate since then, and what it is now; nothing where it cannot be read. */
+    usage_cpu_ns += 100 * NS_PER_S;
     report_load(the_report, clock_monotonic_ns(), &m);
-    ck_assert_uint_eq(m.functions[0]->cpu_us, 0);
+    ck_assert_uint_gt(m.instances[0]->cpu, 100);
     report_load_done(&m);
+    report_load(the_report, clock_monotonic_ns(), &m);
+    ck_assert_uint_eq(m.instances[0]->cpu, 0);
+    ck_assert_uint_eq(m.instances[0]->memory, 1000);
+    report_load_done(&m);
+    usage_result = -EIO;
+    report_load(the_report, clock_monotonic_ns(), &m);
+    ck_assert_uint_eq(m.instances[0]->memory, 0);
+    report_load_done(&m);
+    usage_result = 0;
     end();
 }
 END_TEST

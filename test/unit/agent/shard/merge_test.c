@@ -31,8 +31,6 @@ static void add_load(Report *r, const char *function, const char *revision, doub
     l->revision = strdup(revision);
     l->concurrency = concurrency;
     l->requests = requests;
-    l->cpu_us = requests * 10;
-    l->memory = 1000;
     r->functions = realloc(r->functions, (r->n_functions + 1) * sizeof(l));
     r->functions[r->n_functions++] = l;
 }
@@ -43,6 +41,8 @@ static void add_instance(Report *r, const char *id)
 
     rouse__control__v1__instance_load__init(l);
     l->id = strdup(id);
+    l->cpu = 250;
+    l->memory = 1000;
     r->instances = realloc(r->instances, (r->n_instances + 1) * sizeof(l));
     r->instances[r->n_instances++] = l;
 }
@@ -95,8 +95,6 @@ START_TEST(loads_of_one_revision_are_summed)
     ck_assert_uint_eq(sum->n_functions, 3);
     ck_assert_double_eq(load_of(sum, "ns/f", "r1")->concurrency, 0.75);
     ck_assert_uint_eq(load_of(sum, "ns/f", "r1")->requests, 5);
-    ck_assert_uint_eq(load_of(sum, "ns/f", "r1")->cpu_us, 50);
-    ck_assert_uint_eq(load_of(sum, "ns/f", "r1")->memory, 2000);
     ck_assert_uint_eq(load_of(sum, "ns/f", "r2")->requests, 1);
     ck_assert_uint_eq(load_of(sum, "ns/g", "r1")->requests, 4);
     ck_assert_uint_eq(sum->n_instances, 3);
@@ -118,8 +116,9 @@ START_TEST(a_late_shard_is_not_counted_twice)
     ck_assert_uint_eq(sum->interval_ms, 1000);
     ck_assert_double_eq(load_of(sum, "ns/f", "r1")->concurrency, 3);
     ck_assert_uint_eq(load_of(sum, "ns/f", "r1")->requests, 3);
-    ck_assert_uint_eq(load_of(sum, "ns/f", "r1")->cpu_us, 30);
     ck_assert_uint_eq(sum->n_instances, 1);
+    ck_assert_uint_eq(sum->instances[0]->cpu, 250); /* a rate: it is told again as it was */
+    ck_assert_uint_eq(sum->instances[0]->memory, 1000);
     rouse__control__v1__report__free_unpacked(sum, NULL);
 }
 END_TEST

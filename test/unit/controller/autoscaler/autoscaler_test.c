@@ -21,21 +21,14 @@ static struct autoscaler_spec spec_of(size_t metric_count)
 
 static struct autoscaler_input input(uint32_t n, uint64_t second)
 {
-    return (struct autoscaler_input){.concurrency = 1,
-                                     .ready = n,
-                                     .current = n,
-                                     .running = 1,
-                                     .last_active_ns = AT(second),
-                                     .live = n,
-                                     .measured = n,
-                                     .settled = n};
+    return (struct autoscaler_input){
+        .concurrency = 1, .ready = n, .current = n, .running = 1, .last_active_ns = AT(second)};
 }
 
-static void load(struct autoscaler *a, uint64_t from, uint64_t to, double concurrency,
-                 double requests, double cpu)
+static void load(struct autoscaler *a, uint64_t from, uint64_t to, double concurrency, double requests)
 {
     for (uint64_t s = from; s <= to; s++)
-        autoscaler_observe(a, AT(s), &(struct autoscaler_observation){concurrency, requests, cpu});
+        autoscaler_observe(a, AT(s), &(struct autoscaler_observation){concurrency, requests});
 }
 
 static struct autoscaler_decision decide(struct autoscaler *a, const struct autoscaler_spec *s,
@@ -60,7 +53,7 @@ START_TEST(concurrency_without_metrics)
     struct autoscaler *a = autoscaler_new(config, &s);
     struct autoscaler_input in = input(4, 1060);
 
-    load(a, 1000, 1060, 14, 0, 0);
+    load(a, 1000, 1060, 14, 0);
     in.concurrency = 4;
     expect(decide(a, &s, &in, 1060), 5, REASON_CONCURRENCY);
     ck_assert_double_eq_tol(decide(a, &s, &in, 1060).loads[METRIC_CONCURRENCY].target, 2.8, 1e-9);
@@ -80,11 +73,11 @@ START_TEST(the_largest_wins)
     metrics[0] = (struct autoscaler_metric){METRIC_CONCURRENCY, {HPA_AVERAGE, 5, 0}, NULL};
     metrics[1] = (struct autoscaler_metric){METRIC_REQUESTS, {HPA_AVERAGE, 100, 0}, NULL};
     a = autoscaler_new(config, &s);
-    load(a, 1000, 1060, 10, 650, 0);
+    load(a, 1000, 1060, 10, 650);
     expect(decide(a, &s, &in, 1060), 7, REASON_REQUESTS);
-    load(a, 1061, 1121, 29, 650, 0);
+    load(a, 1061, 1121, 29, 650);
     expect(decide(a, &s, &in, 1121), 7, REASON_REQUESTS);
-    load(a, 1122, 1182, 36, 650, 0);
+    load(a, 1122, 1182, 36, 650);
     expect(decide(a, &s, &in, 1182), 8, REASON_CONCURRENCY);
     ck_assert_uint_eq(decide(a, &s, &in, 1182).wishes[METRIC_REQUESTS], 7);
     autoscaler_free(a);
@@ -94,37 +87,38 @@ END_TEST
 START_TEST(cpu_and_memory)
 {
     struct autoscaler_spec s = spec_of(2);
+    struct hpa_sample used[2] = {{.usage = 1500, .ready = 4}, {.usage = 4000, .ready = 4}};
     struct autoscaler *a;
     struct autoscaler_input in = input(4, 1060);
 
     metrics[0] = (struct autoscaler_metric){METRIC_CPU, {HPA_UTILIZATION, 50, 500}, NULL};
     metrics[1] = (struct autoscaler_metric){METRIC_MEMORY, {HPA_AVERAGE, 1000, 0}, NULL};
     a = autoscaler_new(config, &s);
-    in.memory = 4000;
-    load(a, 1000, 1060, 0, 0, 1500);
+    in.instances = used;
     expect(decide(a, &s, &in, 1060), 6, REASON_CPU); /* 75 % of 4 halves of a cpu */
     in = input(6, 1076);
-    in.memory = 9000;
-    load(a, 1061, 1076, 0, 0, 1500);
+    in.instances = used;
+    used[0] = (struct hpa_sample){.usage = 1500, .ready = 6};
+    used[1] = (struct hpa_sample){.usage = 9000, .ready = 6};
     expect(decide(a, &s, &in, 1076), 9, REASON_MEMORY);
-    /* New ones use cpu, but are not yet measured: nothing more until they are. */
+    /* Those that were there use more, but new ones are not yet measured: nothing more until they are. */
     in = input(9, 1092);
-    in.memory = 9000;
-    in.settled = 6;
-    load(a, 1077, 1092, 0, 0, 2250);
+    in.instances = used;
+    used[0] = (struct hpa_sample){.usage = 2250, .ready = 6, .unready = 3};
+    used[1] = (struct hpa_sample){.usage = 9000, .ready = 9};
     expect(decide(a, &s, &in, 1092), 9, REASON_MEMORY);
     ck_assert_uint_eq(decide(a, &s, &in, 1092).wishes[METRIC_CPU], 9);
     /* A node says nothing any more of its three: they are taken to be busy, so nothing leaves. */
     in = input(9, 1800);
-    in.live = in.measured = in.settled = 6;
-    in.missing = 3;
-    in.memory = 6000;
-    load(a, 1093, 1800, 0, 0, 100);
+    in.instances = used;
+    used[0] = (struct hpa_sample){.usage = 100, .ready = 6, .missing = 3};
+    used[1] = (struct hpa_sample){.usage = 6000, .ready = 6, .missing = 3};
     expect(decide(a, &s, &in, 1800), 9, REASON_MEMORY);
     /* Nothing is measured: it stays, whatever the other one says. */
     in = input(9, 2600);
-    in.settled = 0;
-    in.memory = 1;
+    in.instances = used;
+    used[0] = (struct hpa_sample){.unready = 9};
+    used[1] = (struct hpa_sample){.usage = 1, .ready = 9};
     expect(decide(a, &s, &in, 2600), 9, REASON_MISSING);
     autoscaler_free(a);
 }
@@ -135,18 +129,24 @@ START_TEST(default_behavior_is_for_resources)
 {
     struct autoscaler_spec s = spec_of(2);
     struct autoscaler *a;
+    struct hpa_sample used[2] = {{0}, {.usage = 5000, .ready = 1}};
     struct autoscaler_input in = input(1, 1060);
 
+    in.instances = used;
     metrics[0] = (struct autoscaler_metric){METRIC_CONCURRENCY, {HPA_AVERAGE, 1, 0}, NULL};
     metrics[1] = (struct autoscaler_metric){METRIC_CPU, {HPA_UTILIZATION, 50, 500}, NULL};
     a = autoscaler_new(config, &s);
-    load(a, 1000, 1060, 1, 0, 5000);
+    load(a, 1000, 1060, 1, 0);
     expect(decide(a, &s, &in, 1060), 5, REASON_LIMITED); /* four more at a time */
-    load(a, 1061, 1121, 40, 0, 5000);
+    load(a, 1061, 1121, 40, 0);
     in = input(5, 1121);
+    in.instances = used;
+    used[1].ready = 5;
     expect(decide(a, &s, &in, 1121), 40, REASON_CONCURRENCY);
     in = input(40, 1300);
-    load(a, 1122, 1300, 1, 0, 100);
+    in.instances = used;
+    used[1] = (struct hpa_sample){.usage = 100, .ready = 40};
+    load(a, 1122, 1300, 1, 0);
     expect(decide(a, &s, &in, 1300), 20, REASON_CONCURRENCY);
     in.current = in.ready = 20;
     expect(decide(a, &s, &in, 1302), 20, REASON_STABILIZED);
@@ -169,7 +169,7 @@ START_TEST(behavior_that_is_asked_for)
     b.down.stabilization_s = 30;
     s.behavior = &b;
     a = autoscaler_new(config, &s);
-    load(a, 1000, 1060, 70, 0, 0);
+    load(a, 1000, 1060, 70, 0);
     expect(decide(a, &s, &in, 1060), 12, REASON_LIMITED);
     in = input(12, 1062);
     expect(decide(a, &s, &in, 1062), 12, REASON_LIMITED);
@@ -202,7 +202,7 @@ START_TEST(to_zero_after_the_idle_timeout)
         .concurrency = 1, .ready = 3, .current = 3, .last_active_ns = AT(100)};
 
     autoscaler_adopt(a, 7, AT(100));
-    load(a, 40, 100, 0.5, 0, 0);
+    load(a, 40, 100, 0.5, 0);
     ck_assert_uint_eq(decide(a, &s, &in, 104).requested, 7);
     in.running = 1;
     ck_assert_uint_eq(decide(a, &s, &in, 105).requested, 7);
@@ -243,7 +243,7 @@ START_TEST(bounds_and_floors)
     struct autoscaler *a = autoscaler_new(config, &s);
     struct autoscaler_input in = input(1, 1060);
 
-    load(a, 1000, 1060, 100, 0, 0);
+    load(a, 1000, 1060, 100, 0);
     expect(decide(a, &s, &in, 1060), 5, REASON_MAX);
     ck_assert_uint_eq(decide(a, &s, &in, 1060).desired, 143);
     s.max = 1000;
@@ -268,7 +268,7 @@ START_TEST(each_rule_tells_what_it_left)
     struct autoscaler_input in = input(20, 1060);
     struct autoscaler_decision d;
 
-    load(a, 1000, 1060, 100, 0, 0);
+    load(a, 1000, 1060, 100, 0);
     d = decide(a, &s, &in, 1060);
     ck_assert_uint_eq(d.before, 20);
     ck_assert_uint_eq(d.wishes[METRIC_CONCURRENCY], 143);
@@ -306,13 +306,13 @@ START_TEST(delayed)
 
     s.delay_ns = AT(30);
     a = autoscaler_new(config, &s);
-    load(a, 940, 1000, 14, 0, 0); /* 20 were there already */
+    load(a, 940, 1000, 14, 0); /* 20 were there already */
     expect(decide(a, &s, &in, 1000), 20, REASON_CONCURRENCY);
     for (uint64_t t = 1002; t <= 1030; t += 2) {
-        load(a, t - 1, t, 0.1, 0, 0);
+        load(a, t - 1, t, 0.1, 0);
         expect(decide(a, &s, &in, t), 20, t == 1002 ? REASON_CONCURRENCY : REASON_DELAYED);
     }
-    load(a, 1031, 1034, 0.1, 0, 0);
+    load(a, 1031, 1034, 0.1, 0);
     expect(decide(a, &s, &in, 1034), 19, REASON_DELAYED); /* the wish of 1004 */
     in = input(10, 1100);
     in.running = 0;
@@ -420,18 +420,18 @@ START_TEST(custom)
     metrics[0] = (struct autoscaler_metric){METRIC_CONCURRENCY, {HPA_AVERAGE, 5, 0}, NULL};
     metrics[1] = (struct autoscaler_metric){METRIC_CUSTOM, {HPA_AVERAGE, 10, 0}, (char *)"jobs"};
     a = autoscaler_new(config, &s);
-    in.custom = said;
+    in.instances = said;
     expect(decide(a, &s, &in, 1060), 5, REASON_CUSTOM);
     ck_assert_uint_eq(decide(a, &s, &in, 1060).wishes[METRIC_CUSTOM], 5);
     in = input(5, 1400);
-    in.custom = said;
+    in.instances = said;
     said[1] = (struct hpa_sample){.usage = 15, .ready = 4, .missing = 1}; /* and 10 of the one */
     expect(decide(a, &s, &in, 1400), 3, REASON_CUSTOM);
     said[1] = (struct hpa_sample){.usage = 0, .ready = 0, .missing = 5}; /* nobody says anything */
     expect(decide(a, &s, &in, 1800), 5, REASON_MISSING);
-    in.custom = NULL;
+    in.instances = NULL;
     expect(decide(a, &s, &in, 1802), 5, REASON_MISSING);
-    in.custom = said;
+    in.instances = said;
     said[1] = (struct hpa_sample){.usage = 1000, .ready = 5};
     in.running = 0; /* nobody calls it: the metric alone does not keep it awake */
     expect(decide(a, &s, &in, 2600), 0, REASON_IDLE);
@@ -465,16 +465,16 @@ START_TEST(windows_of_its_own)
 
     s.stable_seconds = 10;
     a = autoscaler_new(config, &s);
-    load(a, 1000, 1050, 70, 0, 0);
-    load(a, 1051, 1060, 7, 0, 0);
+    load(a, 1000, 1050, 70, 0);
+    load(a, 1051, 1060, 7, 0);
     ck_assert_uint_eq(decide(a, &s, &in, 1060).desired, 10);
     s.stable_seconds = 30; /* another window begins empty */
     autoscaler_respec(a, config, &s);
-    load(a, 1061, 1062, 13, 0, 0);
+    load(a, 1061, 1062, 13, 0);
     ck_assert_uint_eq(decide(a, &s, &in, 1062).desired, 19);
     s.exponential = true; /* the same one goes on */
     autoscaler_respec(a, config, &s);
-    load(a, 1063, 1064, 0, 0, 0);
+    load(a, 1063, 1064, 0, 0);
     ck_assert_uint_lt(decide(a, &s, &in, 1064).desired, 10);
     s.exponential = false;
     autoscaler_respec(a, config, &s);
@@ -531,12 +531,15 @@ START_TEST(within_bounds)
         a = autoscaler_new(config, &s);
         for (uint64_t t = 1000; t < 1200; t += 2) {
             struct autoscaler_external e[3] = {{0}, {0}, {upto(2), upto(1000)}};
+            struct hpa_sample used[3] = {{.usage = upto(5000)}};
             struct autoscaler_input in = input(n, t - upto(30));
 
-            load(a, t - 1, t, upto(100), upto(100), upto(5000));
+            load(a, t - 1, t, upto(100), upto(100));
             in.concurrency = 1 + upto(10);
             in.running = upto(2);
-            in.settled = upto(n + 1);
+            used[0].ready = upto(n + 1);
+            used[0].unready = n - used[0].ready;
+            in.instances = used;
             in.external = e;
             n = decide(a, &s, &in, t).requested;
             ck_assert_uint_ge(n, s.min);
@@ -566,13 +569,14 @@ START_TEST(monotone_in_load)
             struct autoscaler_spec s = spec_of(1);
             struct autoscaler *a;
             struct autoscaler_input in = input(10, 1060);
+            struct hpa_sample used = {.usage = l, .ready = 10};
             uint32_t n;
 
             metrics[0] = (struct autoscaler_metric){
                 (enum autoscaler_metric_kind)kind, {HPA_AVERAGE, 7, 0}, NULL};
             a = autoscaler_new(config, &s);
-            load(a, 1000, 1060, l, l, l);
-            in.memory = l;
+            load(a, 1000, 1060, l, l);
+            in.instances = &used;
             n = decide(a, &s, &in, 1060).wishes[kind];
             ck_assert_msg(n >= before, "metric %d, load %u: %u after %u", kind, l, n, before);
             before = n;
@@ -597,9 +601,11 @@ START_TEST(no_flapping_under_steady_load)
             a = autoscaler_new(config, &s);
             for (uint64_t t = 1000; t < 2400; t += 2) {
                 struct autoscaler_input in = input(n, t);
+                struct hpa_sample used = {.usage = l, .ready = n};
                 uint32_t next;
 
-                load(a, t, t + 1, l, l, l);
+                load(a, t, t + 1, l, l);
+                in.instances = &used;
                 next = decide(a, &s, &in, t + 1).requested;
                 changes += t >= 2000 && next != n;
                 n = next;

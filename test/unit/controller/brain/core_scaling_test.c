@@ -7,19 +7,32 @@ static struct world worlds, *w = &worlds;
 
 struct used {
     double concurrency;
-    uint64_t requests, cpu_us, memory;
+    uint64_t requests, cpu, memory; /* of all instances together: thousandths, bytes */
 };
 
 static void say(struct agent *a, const struct used *u)
 {
     Report r = ROUSE__CONTROL__V1__REPORT__INIT;
     Rouse__Control__V1__FunctionLoad f = ROUSE__CONTROL__V1__FUNCTION_LOAD__INIT, *functions[] = {&f};
+    Rouse__Control__V1__InstanceLoad all[64], *list[64];
+    struct fake_instance *i;
+    size_t n = 0;
 
     f.function_key = (char *)KEY;
     f.concurrency = u->concurrency;
     f.requests = u->requests;
-    f.cpu_us = u->cpu_us;
-    f.memory = u->memory;
+    while (n < ARRAY_LEN(all) && (i = nth(a, STATE_READY, n))) {
+        rouse__control__v1__instance_load__init(&all[n]);
+        all[n].id = i->id;
+        list[n] = &all[n];
+        n++;
+    }
+    for (size_t k = 0; k < n; k++) {
+        all[k].cpu = (uint32_t)(u->cpu / n);
+        all[k].memory = u->memory / n;
+    }
+    r.instances = list;
+    r.n_instances = n;
     r.functions = functions;
     r.n_functions = 1;
     send_report(w, a, &r);
@@ -199,17 +212,17 @@ START_TEST(cpu)
     struct agent *a = begin(&s);
 
     wake(a);
-    run(a, 10, &(struct used){.concurrency = 1, .requests = 1, .cpu_us = 500000});
+    run(a, 10, &(struct used){.concurrency = 1, .requests = 1, .cpu = 500, .memory = MI});
     ck_assert_uint_eq(counts(w, KEY).ready, 1); /* it is not ready for long enough to be measured */
-    run(a, 14, &(struct used){.concurrency = 1, .requests = 1, .cpu_us = 500000});
+    run(a, 14, &(struct used){.concurrency = 1, .requests = 1, .cpu = 500, .memory = MI});
     ck_assert_uint_eq(counts(w, KEY).ready, 2); /* 100 % of 50 % */
-    run(a, 30, &(struct used){.concurrency = 1, .requests = 1, .cpu_us = 500000});
+    run(a, 30, &(struct used){.concurrency = 1, .requests = 1, .cpu = 500, .memory = MI});
     ck_assert_uint_eq(counts(w, KEY).ready, 2);
-    run(a, 60, &(struct used){.concurrency = 1, .requests = 1, .cpu_us = 900000});
+    run(a, 60, &(struct used){.concurrency = 1, .requests = 1, .cpu = 900, .memory = MI});
     ck_assert_uint_eq(counts(w, KEY).ready, 4);
-    run(a, 200, &(struct used){.concurrency = 1, .requests = 1, .cpu_us = 10000});
+    run(a, 200, &(struct used){.concurrency = 1, .requests = 1, .cpu = 10, .memory = MI});
     ck_assert_uint_eq(counts(w, KEY).ready, 4); /* stabilised for five minutes */
-    run(a, 150, &(struct used){.concurrency = 1, .requests = 1, .cpu_us = 10000});
+    run(a, 150, &(struct used){.concurrency = 1, .requests = 1, .cpu = 10, .memory = MI});
     ck_assert_uint_eq(counts(w, KEY).ready, 1);
     run(a, 30, &(struct used){0});
     ck_assert_uint_eq(counts(w, KEY).ready, 0);
