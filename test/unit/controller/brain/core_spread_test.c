@@ -2,9 +2,13 @@
 #include "unit.h"
 #include "values.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 enum { NODES = 300, SLICE = 32 };
 
@@ -90,7 +94,7 @@ static void join(unsigned k)
     tell(k, &h.message);
 }
 
-static void apply(unsigned k)
+static void apply_as(unsigned k, uint64_t memory, uint32_t min)
 {
     struct actions out = {0};
     struct function *f;
@@ -99,10 +103,17 @@ static void apply(unsigned k)
     snprintf(key, sizeof(key), "default/f%u", k);
     snprintf(revision, sizeof(revision), "%016x", k);
     f = make_function(key, revision);
+    f->memory = memory;
+    f->scaling.min = min;
     core_function(core, now, NULL, f, &out);
     take(&out);
     actions_done(&out);
     function_unref(f);
+}
+
+static void apply(unsigned k)
+{
+    apply_as(k, 128 << 20, 0);
 }
 
 static void world(unsigned nodes, unsigned functions)
@@ -311,7 +322,69 @@ START_TEST(a_decisions_work_does_not_grow)
 }
 END_TEST
 
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+static const bool slowed = true; /* a step is some 40 us, and there are ten times as many */
+#else
+static const bool slowed;
+#endif
+
+/* Instructions of a turn in a fork, step by step; 0: this machine does not let it be traced. */
+static uint64_t instructions(void)
+{
+    uint64_t n = 0;
+    pid_t pid = fork();
+    int status;
+
+    ck_assert_int_ge(pid, 0);
+    if (!pid) {
+        if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) < 0)
+            _exit(0);
+        raise(SIGSTOP);
+        turn();
+        _exit(0);
+    }
+    for (;;) {
+        ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+        if (!WIFSTOPPED(status))
+            break;
+        n++;
+        ck_assert_int_eq(ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL), 0);
+    }
+    ck_assert_int_eq(status, 0);
+    return n;
+}
+
+/* Room has become free where so many functions are awake, and one more has found none. */
+static uint64_t room_is_free(unsigned awake)
+{
+    uint64_t n;
+
+    world(3, awake);
+    for (unsigned k = 0; k < awake; k++) {
+        start(1 + k % 3, k);
+        until(now + 20 * NS_PER_MS);
+    }
+    apply_as(awake, 64ull << 30, 1);
+    until(now + 10 * NS_PER_MS);
+    status(ROUSE__CONTROL__V1__INSTANCE_STATE__INSTANCE_STOPPED);
+    n = instructions();
+    core_free(core);
+    return n;
+}
+
+START_TEST(what_is_awake_is_not_looked_through_for_room)
+{
+    uint64_t few = slowed ? 0 : room_is_free(20), many = slowed ? 0 : room_is_free(1000);
+
+    if (!few)
+        puts(slowed ? "skipped: a sanitizer's instructions are too many to be counted"
+                    : "skipped: a child cannot be traced here");
+    ck_assert_msg(many <= few + few / 10, "%llu and %llu instructions", (unsigned long long)few,
+                  (unsigned long long)many);
+}
+END_TEST
+
 UNIT_MAIN("core_spread", those_that_come_together_are_told_together,
           who_comes_after_another_waits_where_much_is_told, a_change_goes_round_in_slices,
           few_nodes_are_told_at_once, a_node_that_is_forgotten_leaves_nobody_behind,
-          a_decisions_work_does_not_grow)
+          a_decisions_work_does_not_grow, what_is_awake_is_not_looked_through_for_room)
