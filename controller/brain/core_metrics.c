@@ -29,10 +29,20 @@ static struct scale_sample sample(const struct core *c, const struct fn *f)
         s.ready += r.ready;
         s.terminating += r.all - r.counted;
     }
-    if (!f->scaler && !f->spec->scaling.metric_count) /* asleep: what it would be measured by */
-        s.target = f->spec->concurrency * c->config.autoscaler.utilization;
     s.burst = (double)s.ready * f->spec->concurrency - f->panic;
     return s;
+}
+
+/* Of those that are awake: the thread that decides writes this, and ten thousand that sleep would keep it for 100 ms. */
+static void scale_figures(const struct core *c, struct buffer *out)
+{
+    cleanup_free struct scale_sample *s = NULL;
+    size_t n = 0, most = 0;
+
+    list_for_each(it, &c->active) most++;
+    s = calloc(most + 1, sizeof(*s));
+    list_for_each(it, &c->active) if (s) s[n++] = sample(c, list_entry(it, struct fn, active_link));
+    scale_metrics(out, s, n);
 }
 
 static struct rule_sample rules(const struct fn *f)
@@ -118,12 +128,9 @@ void core_metrics(struct core *c, uint64_t now, struct buffer *out)
         "DeadlineExceeded", "CrashLoop",        "InitFailed"};
     struct refusal_sample refused[REFUSED_COUNT];
     struct node_sample states[NODE_STATE_COUNT];
-    cleanup_free struct scale_sample *scales = calloc(c->functions.count + 1, sizeof(*scales));
-    size_t n = 0;
 
     c->now = now;
-    map_for_each(m, &c->functions) if (scales) scales[n++] = sample(c, map_entry(m, struct fn, node));
-    scale_metrics(out, scales, n);
+    scale_figures(c, out);
     rule_figures(c, out);
     decision_figures(c, out);
     crash_figures(c, out);

@@ -1,8 +1,8 @@
 /* controller_metrics.h - the controller's metric families: names, help and labels in one place.
  *
  * The brain's thread fills the samples from the core; Prometheus reads the
- * text. Functions past SCALE_SAMPLES_MAX are left out, so that the number of
- * label values is bounded. */
+ * text. It is told of functions that are awake; those past SCALE_SAMPLES_MAX
+ * are left out, so that the number of label values is bounded. */
 #pragma once
 #include "base/metrics.h"
 #include <stdbool.h>

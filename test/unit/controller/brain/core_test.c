@@ -414,6 +414,7 @@ START_TEST(figures)
     world_init(w, NULL);
     a = join(w, 0, 4096 * MI);
     apply_simple(w, KEY, "r1");
+    apply_simple(w, "default/asleep", "r2");
     ticket(w, a, KEY);
     ticket(w, a, "default/none");
     settle(w);
@@ -422,6 +423,7 @@ START_TEST(figures)
     ck_assert_ptr_nonnull(strstr(text, "rouse_autoscaler_requested_instances{namespace=\"default\","
                                        "function=\"hello\",revision=\"r1\"} 1\n"));
     ck_assert_ptr_nonnull(strstr(text, "\nrouse_activator_tickets 1\n"));
+    ck_assert_ptr_null(strstr(text, "\"asleep\"")); /* ten thousand cost nothing */
     ck_assert_ptr_nonnull(strstr(text, "rouse_activator_refused_total{reason=\"NotFound\"} 1\n"));
     ck_assert_ptr_nonnull(strstr(text, "rouse_nodes{state=\"Ready\"} 1\n"));
     free(text);
