@@ -89,7 +89,7 @@ def all_well(load):
 
 @pytest.mark.parametrize("n,concurrency,most,memory", [(50, 1, 12, "64Mi"), (50, 10, 100, "192Mi"), (1000, 10, 6, "128Mi")])
 def test_a_burst_from_zero(cluster, n, concurrency, most, memory):
-    """All are answered, on several nodes as one has no room, by no more instances than 70 % of their concurrency asks for."""
+    """All are answered, on several nodes as one has no room, by no more instances than max and 70 % of their concurrency allow."""
     name = f"burst-{n}-{concurrency}"
     cluster.apply(says(name, 0.3 if n == 50 else 0.05, concurrency=concurrency, memory=memory, scaling={"max": most}))
     with Desired(cluster, name) as seen:
