@@ -397,11 +397,13 @@ uint32_t autoscaler_poke(struct autoscaler *a, const struct autoscaler_config *c
                          uint64_t now_ns)
 {
     struct crowd crowd = in->crowd;
-    uint32_t least = s->activation ? s->activation : 1, have = crowd.serving + crowd.starting, want;
+    uint32_t least = s->activation ? s->activation : 1, have = crowd.serving + crowd.starting;
+    uint32_t more, want;
 
     crowd.waiting = in->waiting;
     crowd.concurrency = in->concurrency ? in->concurrency : 1;
-    want = within((double)have + crowd_more(&crowd), least,
+    more = crowd_more(&crowd);
+    want = within(more ? (double)have + more : in->current, least,
                   c->kpa.max_scale_up_rate * (crowd.serving ? crowd.serving : 1));
 
     if (s->behavior && a->behavior) {

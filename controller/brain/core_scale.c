@@ -10,11 +10,13 @@ static uint64_t since(const struct core *c, uint64_t at)
 
 static struct crowd crowd_of(const struct core *c, const struct fn *f, const struct tally *t)
 {
-    uint32_t there = t->counted - t->suspect;
+    uint32_t there = t->counted - t->suspect - t->moving; /* others are started for the latter */
+    uint32_t come = there > f->requested ? there : f->requested;
+    uint32_t serving = t->serving < come ? t->serving : come;
     struct crowd w = {.waiting = f->queue.count,
                       .concurrency = f->spec->concurrency ? f->spec->concurrency : 1,
-                      .serving = t->serving,
-                      .starting = (there > f->requested ? there : f->requested) - t->serving,
+                      .serving = serving,
+                      .starting = come - serving,
                       .start_ns = f->active->start_ns ? f->active->start_ns : START_GUESS_NS,
                       .waited_ns = since(c, f->waited_from)};
 

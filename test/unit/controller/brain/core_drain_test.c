@@ -81,6 +81,30 @@ START_TEST(drained_after_the_others_are_ready)
 }
 END_TEST
 
+/* Those that make way count once: who waits meanwhile is no reason to start more for them again and again. */
+START_TEST(requests_that_wait_meanwhile)
+{
+    struct agent *a, *b;
+
+    world_init(w, NULL);
+    a = join(w, 0, 64 * 1024 * MI);
+    apply_min(KEY, 3);
+    ready_all(w, a);
+    b = join(w, 1, 64 * 1024 * MI);
+    settle(w);
+    for (int i = 0; i < 2; i++)
+        ticket(w, a, KEY);
+    want("node-0", false, true);
+    for (int i = 0; i < 10; i++) {
+        ticket(w, a, KEY);
+        pass(w, MS(1) / 10);
+    }
+    ck_assert_uint_eq(counts(w, KEY).requested, 3);
+    ck_assert_uint_eq(count_in(b, STATE_PENDING), 3);
+    world_done(w);
+}
+END_TEST
+
 START_TEST(no_room_elsewhere)
 {
     struct agent *a, *b;
@@ -153,6 +177,6 @@ START_TEST(remembered_for_a_node_that_is_away)
 }
 END_TEST
 
-UNIT_MAIN("core_drain", cordoned_gets_nothing_new, drained_after_the_others_are_ready,
+UNIT_MAIN("core_drain", cordoned_gets_nothing_new, drained_after_the_others_are_ready, requests_that_wait_meanwhile,
           no_room_elsewhere, idle_ones_go_first_and_those_on_their_way_at_once,
           remembered_for_a_node_that_is_away)
