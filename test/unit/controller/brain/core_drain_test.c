@@ -177,6 +177,6 @@ START_TEST(remembered_for_a_node_that_is_away)
 }
 END_TEST
 
-UNIT_MAIN("core_drain", cordoned_gets_nothing_new, drained_after_the_others_are_ready, requests_that_wait_meanwhile,
-          no_room_elsewhere, idle_ones_go_first_and_those_on_their_way_at_once,
-          remembered_for_a_node_that_is_away)
+UNIT_MAIN("core_drain", cordoned_gets_nothing_new, drained_after_the_others_are_ready,
+          requests_that_wait_meanwhile, no_room_elsewhere,
+          idle_ones_go_first_and_those_on_their_way_at_once, remembered_for_a_node_that_is_away)
