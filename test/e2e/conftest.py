@@ -21,9 +21,9 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.skip(reason=reason))
 
 
-def _platform(nodes, flags=()):
+def _platform(nodes, flags=(), **environ):
     before = machine_state()
-    p = Platform(nodes=nodes, flags=flags)
+    p = Platform(nodes, flags, environ)
     try:
         yield p
     finally:

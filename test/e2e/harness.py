@@ -92,9 +92,9 @@ def free_offset():
 class Platform:
     """`rouse up` on a state directory of its own; several nodes are network namespaces."""
 
-    def __init__(self, nodes=1, flags=()):
+    def __init__(self, nodes=1, flags=(), environ=None):
         self.state = pathlib.Path(tempfile.mkdtemp(prefix="rouse-e2e-", dir="/tmp"))
-        self.env = dict(os.environ, ROUSE_STATE=str(self.state))
+        self.env = dict(os.environ, **(environ or {}), ROUSE_STATE=str(self.state))
         args = ["up", "--nodes", str(nodes), *flags]
         if nodes == 1:
             args += ["--port-offset", str(free_offset())]
@@ -318,6 +318,11 @@ class Load:
         if not any(t.is_alive() for t in self._threads):
             Load.running.discard(self)
         return self
+
+    def all_well(self):
+        """Stops it: every request was answered, with 200."""
+        self.stop()
+        assert not self.errors and set(self.statuses()) == {200}, (self.statuses(), self.errors[:3], self.bodies(502), self.bodies(503))
 
     @classmethod
     def stop_all(cls):

@@ -22,13 +22,7 @@ CODE = """
 
 @pytest.fixture(scope="module")
 def cluster():
-    said = {"ROUSE_STABLE_WINDOW": "6s", "ROUSE_PANIC_WINDOW": "2s"}
-    os.environ.update(said)
-    try:
-        yield from _platform(NODES)
-    finally:
-        for name in said:
-            del os.environ[name]
+    yield from _platform(NODES, ROUSE_STABLE_WINDOW="6s", ROUSE_PANIC_WINDOW="2s")
 
 
 def slow(name, start=0.0, seconds=0.05, stop=0.0, text="old", **spec):
@@ -49,11 +43,6 @@ def states(p, name):
 
 def in_state(p, name, state):
     wait_until(f"one of {name} that is {state}", lambda: state in states(p, name), seconds=30)
-
-
-def well(load):
-    load.stop()
-    assert not load.errors and set(load.statuses()) == {200}, (load.statuses(), load.errors[:3])
 
 
 def nothing_astray(p):
@@ -114,7 +103,7 @@ def drain(p):
         kill(p)
     wait_until("six elsewhere", lambda: p.ready("moved") >= 6 and "node-2" not in nodes_of(p, "moved"), seconds=30)
     p.rouse("uncordon", "node-2")
-    well(load)
+    load.all_well()
 
 
 def deploy(p):
@@ -130,7 +119,7 @@ def deploy(p):
     before = load.count()
     wait_until("more answers", lambda: load.count() > before + 20)
     assert all(body == b"new" for _, body in load.answers[before + 3:])
-    well(load)
+    load.all_well()
 
 
 def deletion(p):
@@ -168,7 +157,7 @@ def test_phase(cluster, phase):
     wait_until("warm ones", lambda: cluster.ready("warm") >= NODES, seconds=30)
     load = Load(cluster, "/warm", threads=2, nodes=(0, 2))
     phase(cluster)
-    well(load)
+    load.all_well()
     nothing_astray(cluster)
     for name in ("up", "down", "moved", "new"):
         cluster.rouse("delete", name, check=False)

@@ -27,13 +27,7 @@ SAYS = """
 
 @pytest.fixture(scope="module")
 def cluster():
-    said = {"ROUSE_STABLE_WINDOW": "6s", "ROUSE_PANIC_WINDOW": "2s", "ROUSE_ALLOCATABLE_MEMORY": "512Mi"}
-    os.environ.update(said)
-    try:
-        yield from _platform(4)
-    finally:
-        for name in said:
-            del os.environ[name]
+    yield from _platform(4, ROUSE_STABLE_WINDOW="6s", ROUSE_PANIC_WINDOW="2s", ROUSE_ALLOCATABLE_MEMORY="512Mi")
 
 
 def says(name, seconds, text="v1", **spec):
@@ -81,10 +75,6 @@ class Desired:
 
 def requested(p, name):
     return p.metric("rouse_autoscaler_requested_instances", function=name)
-
-
-def all_well(load):
-    assert not load.errors and set(load.statuses()) == {200}, (load.statuses(), load.errors[:3])
 
 
 @pytest.mark.parametrize("n,concurrency,most,memory", [(50, 1, 12, "64Mi"), (50, 10, 100, "192Mi"), (1000, 10, 6, "128Mi")])
@@ -167,7 +157,7 @@ def test_load_doubles_halves_and_stops(cluster):
         loads[0].stop()
         wait_until("zero", lambda: not cluster.instances("steps"), seconds=30)
     for load in loads:
-        all_well(load)
+        load.all_well()
     assert seen.requested <= math.ceil(8 / 0.7)
 
 
@@ -185,8 +175,7 @@ def test_a_deploy_under_load(cluster):
     revision = cluster.get("deploy")["status"]["latestRevision"]
     wait_until("the old ones' end", lambda: {i["spec"]["revision"] for i in cluster.instances("deploy")} == {revision}, seconds=30)
     for load in loads:
-        load.stop()
-        all_well(load)
+        load.all_well()
         words = [body.split()[0] for _, body in load.answers]
         assert set(words) == {b"old", b"new"}
         switched = load.times[words.index(b"new")][1]

@@ -71,6 +71,11 @@ def rouse(*args, cwd, env=None, input=None, check=False, **more):
     return r
 
 
+def new_python(work, name, code):
+    rouse("new", "python3", name, cwd=work, check=True)
+    (work / name / "index.py").write_text(code)
+
+
 def children(pid):
     """All below it: (pid, program)."""
     found = []
@@ -382,8 +387,8 @@ def test_a_manifest_that_cannot_be_run(work, env):
 
 
 def test_lifecycle_hooks(work, env):
-    rouse("new", "python3", "hooked", cwd=work, check=True)
-    (work / "hooked/index.py").write_text(
+    new_python(
+        work, "hooked",
         "import os\nready = False\n"
         "def init(context):\n    global ready\n    ready = True\n    print('initialised')\n"
         "    if os.environ.get('REFUSE'):\n        raise RuntimeError('not today')\n"
@@ -411,8 +416,8 @@ def test_lifecycle_hooks(work, env):
 
 def test_metrics_are_shown(work, env):
     """What the function reports of itself: each new value a line, what is over a limit by its name."""
-    rouse("new", "python3", "gauge", cwd=work, check=True)
-    (work / "gauge/index.py").write_text(
+    new_python(
+        work, "gauge",
         "def handler(event, context):\n"
         "    q = event['queryStringParameters']\n"
         "    try:\n        context.metric(q['name'], float(q['value']))\n"
@@ -449,9 +454,9 @@ def test_one_event(faulty, env):
 
 
 def test_what_the_function_is_given(work, env):
-    rouse("new", "python3", "given", cwd=work, check=True)
-    (work / "given/index.py").write_text("import os\ndef handler(event, context):\n"
-                                         "    return [dict(os.environ), os.getcwd(), context.get_remaining_time_in_millis()]\n")
+    new_python(
+        work, "given",
+        "import os\ndef handler(event, context):\n    return [dict(os.environ), os.getcwd(), context.get_remaining_time_in_millis()]\n")
     edit(work / "given/function.yaml", "env: []  ", "env: [{name: A, value: spec}, {name: B, value: spec}]  ")
     r = rouse("run", "--event", "{}", "--env", "B=mine", cwd=work / "given", env={**env, "NOT_FOR_IT": "1"}, check=True)
     given, cwd, left = json.loads(r.stdout)
@@ -500,8 +505,8 @@ def test_the_timeout_holds(faulty, env, concurrency):
 
 def test_concurrency_is_the_specs(work, env):
     """Two are let in, the third waits."""
-    rouse("new", "python3", "pair", cwd=work, check=True)
-    (work / "pair/index.py").write_text(
+    new_python(
+        work, "pair",
         "import os, threading\n"
         "inside, most, lock, meet = 0, 0, threading.Lock(), threading.Barrier(2)\n"
         "def handler(event, context):\n"
@@ -526,8 +531,8 @@ def test_concurrency_is_the_specs(work, env):
 
 
 def test_methods_and_patterns(work, env):
-    rouse("new", "python3", "users", cwd=work, check=True)
-    (work / "users/index.py").write_text(
+    new_python(
+        work, "users",
         "def handler(event, context):\n    return [event['routeKey'], event.get('pathParameters'), event.get('body')]\n")
     edit(work / "users/function.yaml", "  - http: {path: /users}",
          '  - http: {path: "/users/{id}", methods: [GET, PUT]}\n  - http: {path: /*, hosts: [www.example.com]}')

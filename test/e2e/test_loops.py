@@ -33,12 +33,6 @@ def cluster(loops):
     yield from _platform(2)
 
 
-def all_200(load):
-    load.stop()
-    assert not load.errors and set(load.statuses()) == {200}, (load.statuses(), load.errors[:3], load.bodies(502),
-                                                               load.bodies(503))
-
-
 def by_loop(p, name, node=0):
     return [p.metric(name, node=node, loop=str(i)) for i in range(LOOPS)]
 
@@ -49,7 +43,7 @@ def test_one_instance_is_reached_from_every_loop(platform):
     assert platform.call("/many").text == "many"
     load = Load(platform, "/many", threads=32)
     wait_until("answers", lambda: load.count() > 1500, seconds=60)
-    all_200(load)
+    load.all_well()
     assert len(platform.instances("many")) == 1
     sent = load.count() + 1
     assert platform.metric("rouse_requests_total", node=0, function="many", code="200") == sent
@@ -70,7 +64,7 @@ def test_instances_are_spread_over_the_loops(platform):
     assert all(count >= n / LOOPS for count in by_loop(platform, "rouse_loop_instances"))
     load = Load(platform, "/wide", threads=48)
     wait_until("answers", lambda: load.count() > 2000, seconds=60)
-    all_200(load)
+    load.all_well()
     wait_until("the load is reported as one", lambda: platform.metric(
         "rouse_autoscaler_actual_instances", function="wide") == n)
     platform.delete("wide")
@@ -102,7 +96,7 @@ def test_update_under_load(platform):
     platform.apply(function("work", SLOW.format(s=0.02, v="new"), scaling={"max": 6}))
     wait_until("new answers", lambda: b"new" in load.bodies(200), seconds=30)
     time.sleep(0.5)    # the load goes on over the drain of the old instances
-    all_200(load)
+    load.all_well()
 
 
 def test_controller_restarts_under_load(platform):
@@ -117,7 +111,7 @@ def test_controller_restarts_under_load(platform):
     platform.rouse("up")
     seen = load.count()
     wait_until("answers after the restart", lambda: load.count() > seen + 100, seconds=30)
-    all_200(load)
+    load.all_well()
     # What the loops hold was adopted, not made anew.
     wait_until("the same instances", lambda: before <= {i["metadata"]["name"] for i in platform.instances("work")})
     assert platform.metric("rouse_gateway_controller_connected", node=0) == 1
@@ -150,7 +144,7 @@ def test_peers_reach_the_loop_that_has_the_slot(cluster):
     owner = 1 - entry
     load = Load(cluster, "/far", threads=16, nodes=(entry,))
     wait_until("answers", lambda: load.count() > 500, seconds=60)
-    all_200(load)
+    load.all_well()
     assert cluster.metric("rouse_gateway_dispatched_total", node=entry, way="remote") > 400
     calls = cluster.metric("rouse_peer_calls_total", node=owner)
     passed = cluster.metric("rouse_peer_passed_on_total", node=owner)

@@ -1,6 +1,5 @@
 """deploy/monitoring: what promtool accepts, what each alert is for, and that all of it is about metrics that are there."""
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -121,13 +120,7 @@ def bare(tmp_path_factory):
     (hooks / "fails").write_text("#!/bin/sh\nexit 1\n")
     (hooks / "fails").chmod(0o755)
     # So that questions for external metrics, and pools, are counted.
-    environ = {"ROUSE_PROMETHEUS": "http://127.0.0.1:1/", "ROUSE_NODE_HOOKS": str(hooks)}
-    os.environ.update(environ)
-    try:
-        yield from _platform(1)
-    finally:
-        for name in environ:
-            del os.environ[name]
+    yield from _platform(1, ROUSE_PROMETHEUS="http://127.0.0.1:1/", ROUSE_NODE_HOOKS=str(hooks))
 
 
 @pytest.fixture(scope="module")

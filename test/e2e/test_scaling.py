@@ -1,7 +1,6 @@
 """Instances by requests per second, cpu, what they report and what a Prometheus says, and the API's word on it."""
 import http.server
 import json
-import os
 import shutil
 import subprocess
 import threading
@@ -91,11 +90,7 @@ def prometheus():
 
 @pytest.fixture(scope="module")
 def platform(prometheus):
-    os.environ["ROUSE_PROMETHEUS"] = f"http://127.0.0.1:{prometheus.server.server_port}/"
-    try:
-        yield from _platform(1)
-    finally:
-        del os.environ["ROUSE_PROMETHEUS"]
+    yield from _platform(1, ROUSE_PROMETHEUS=f"http://127.0.0.1:{prometheus.server.server_port}/")
 
 
 def pods(name, target):
@@ -123,8 +118,7 @@ def test_requests_per_second(platform):
     assert platform.get("rate")["status"]["desiredInstances"] == 4
     assert platform.metric("rouse_autoscaler_target_requests_per_second", function="rate") == 20
     assert platform.metric("rouse_autoscaler_stable_requests_per_second", function="rate") > 60
-    load.stop()
-    assert not load.errors and set(load.statuses()) == {200}, (load.statuses(), load.errors[:3])
+    load.all_well()
     wait_until("zero", lambda: not platform.instances("rate"), seconds=40)
     changes = platform.metric("rouse_autoscaler_decisions_total")
     assert changes >= 2 and platform.metric("rouse_autoscaler_decisions_total", reason="Idle") >= 1
@@ -135,8 +129,7 @@ def test_cpu(platform):
     platform.apply(small("burn", BURN, idleTimeout="30s", metrics=[cpu]))
     load = Load(platform, "/burn", threads=2)
     wait_until("a second instance", lambda: platform.ready("burn") >= 2, seconds=60)
-    load.stop()
-    assert not load.errors and set(load.statuses()) == {200}, (load.statuses(), load.errors[:3])
+    load.all_well()
     platform.delete("burn")
 
 

@@ -18,9 +18,12 @@ static char folder[] = "/tmp/rouse-trace-XXXXXX";
 
 static const char durations[] =
     "HashOwner,HashApp,HashFunction,Average,Count,Minimum,Maximum,percentile_Average_0,percentile_Average_1,"
-    "percentile_Average_25,percentile_Average_50,percentile_Average_75,percentile_Average_99,percentile_Average_100\n";
+    "percentile_Average_25,percentile_Average_50,percentile_Average_75,percentile_Average_99,percentile_Average_100\n"
+    "o1,a1,f2,200,9,1,2,100,100,150,200,250,300,300\r\n"
+    "o9,a1,f2,1,9,1,2,1,1,1,1,1,1,1\n"; /* no function of the other file's */
 static const char memory[] =
-    "HashOwner,HashApp,SampleCount,AverageAllocatedMb,AverageAllocatedMb_pct1\n";
+    "HashOwner,HashApp,SampleCount,AverageAllocatedMb,AverageAllocatedMb_pct1\n"
+    "o1,a1,7,210.9,1\no2,a2,7,3.5,1\n";
 
 static FILE *begin(const char *name)
 {
@@ -28,6 +31,14 @@ static FILE *begin(const char *name)
 
     ck_assert_ptr_nonnull(f);
     return f;
+}
+
+static void with_text(const char *name, const char *text)
+{
+    FILE *f = begin(name);
+
+    fputs(text, f);
+    fclose(f);
 }
 
 static FILE *begin_invocations(void)
@@ -59,15 +70,8 @@ static void put_all(void)
     put(f, "o1,a1,f2", "http", 10, 2000, "500");
     put(f, "o2,a2,f1", "queue", 1439, 1, "3");
     fclose(f);
-    f = begin(DURATIONS);
-    fputs(durations, f);
-    fputs("o1,a1,f2,200,9,1,2,100,100,150,200,250,300,300\r\n", f);
-    fputs("o9,a1,f2,1,9,1,2,1,1,1,1,1,1,1\n", f); /* no function of the other file's */
-    fclose(f);
-    f = begin(MEMORY);
-    fputs(memory, f);
-    fputs("o1,a1,7,210.9,1\no2,a2,7,3.5,1\n", f);
-    fclose(f);
+    with_text(DURATIONS, durations);
+    with_text(MEMORY, memory);
 }
 
 static int read_all(struct trace **ret, struct err *e)
@@ -76,6 +80,15 @@ static int read_all(struct trace **ret, struct err *e)
     const struct trace_files f = {INVOCATIONS, DURATIONS, MEMORY};
 
     return trace_read(&c, &f, ret, e);
+}
+
+static struct trace *read_well(void)
+{
+    struct trace *t;
+    struct err e;
+
+    ck_assert_msg(read_all(&t, &e) == 0, "%s", e.message);
+    return t;
 }
 
 static void setup(void)
@@ -96,13 +109,11 @@ static void teardown(void)
 
 START_TEST(every_call_in_its_minute)
 {
-    struct trace *t;
-    struct err e;
+    struct trace *t = read_well();
     struct trace_call k;
     unsigned calls[3] = {0};
     uint64_t last = 0;
 
-    ck_assert_msg(read_all(&t, &e) == 0, "%s", e.message);
     ck_assert_uint_eq(trace_functions(t), 3);
     for (trace_next(t, &k); k.at < TRACE_NEVER; trace_next(t, &k)) {
         uint64_t minute = k.at / (60 * NS_PER_S);
@@ -124,12 +135,10 @@ END_TEST
 
 START_TEST(durations_lie_between_the_percentiles)
 {
-    struct trace *t;
-    struct err e;
+    struct trace *t = read_well();
     struct trace_call k;
     unsigned low = 0, middle = 0;
 
-    ck_assert_int_eq(read_all(&t, &e), 0);
     for (trace_next(t, &k); k.at < TRACE_NEVER; trace_next(t, &k)) {
         if (k.function != 1)
             continue;
@@ -147,10 +156,8 @@ END_TEST
 
 START_TEST(memory_is_the_apps)
 {
-    struct trace *t;
-    struct err e;
+    struct trace *t = read_well();
 
-    ck_assert_int_eq(read_all(&t, &e), 0);
     ck_assert_uint_eq(trace_function(t, 0)->memory, 210);
     ck_assert_uint_eq(trace_function(t, 1)->memory, 210);
     ck_assert_uint_eq(trace_function(t, 2)->memory, 32); /* the least that a function may have */
@@ -210,14 +217,6 @@ START_TEST(a_wrong_field_has_its_place)
     refused(INVOCATIONS ":3: the line has 1445 columns, the first one has 1444");
 }
 END_TEST
-
-static void with_text(const char *name, const char *text)
-{
-    FILE *f = begin(name);
-
-    fputs(text, f);
-    fclose(f);
-}
 
 START_TEST(other_files)
 {
