@@ -64,6 +64,8 @@ struct asked {
 };
 struct world {
     struct core *core;
+    /* What agents do at a message, in its order; NULL at a: it has left. No event may be given to the core. May be NULL. */
+    void (*on_message)(struct agent *a, const ControllerMessage *m);
     uint64_t now, next_peer, next_slot, next_ticket;
     struct agent agents[AGENTS];
     struct answer *answers;
@@ -335,6 +337,8 @@ static inline void take_actions(struct world *w, struct actions *out)
         switch (a->kind) {
         case ACTION_SEND:
             take_message(w, a->send.peer, a->send.message);
+            if (w->on_message)
+                w->on_message(world_agent_of(w, a->send.peer), a->send.message);
             break;
         case ACTION_CLOSE:
             if (world_agent_of(w, a->close.peer))
