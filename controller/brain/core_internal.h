@@ -189,6 +189,7 @@ struct fn {               /* a function */
     uint64_t last_called;           /* of last_active only what were requests; 0: never */
     struct idle_histogram *history; /* scaling.predictive, else NULL */
     bool history_new;               /* since it was given to the store */
+    uint64_t history_at;            /* when that was; 0: never */
     struct external *externals;     /* as scaling.metrics; NULL: none of them is external */
     uint64_t external_due;
     struct list active_link; /* core.active: is sampled */

@@ -443,6 +443,39 @@ static void call_often(struct agent *a, int calls)
     }
 }
 
+/* No turn has all of them, and each has its turn. */
+START_TEST(histories_are_kept_in_parts)
+{
+    enum { FUNCTIONS = 300, PART = 256 };
+    char key[32];
+
+    world_init(w, NULL);
+    for (unsigned k = 0; k < 2 * FUNCTIONS; k++) {
+        struct actions out = {0};
+
+        snprintf(key, sizeof(key), "default/h%u", k % FUNCTIONS);
+        if (k < FUNCTIONS) {
+            struct function *f = make_function(key, "r1");
+
+            f->scaling.predictive = true;
+            apply(w, NULL, f);
+        } else if (k == FUNCTIONS) {
+            pass(w, S(10));
+        }
+        core_ticket(w->core, w->now, &(struct core_ticket){.id = 1 + k, .function_key = key}, &out);
+        take_actions(w, &out);
+    }
+    for (int k = 0; k < 1400; k++) {
+        unsigned before = w->histories;
+
+        pass(w, MS(50));
+        ck_assert_uint_le(w->histories - before, PART);
+    }
+    ck_assert_uint_eq(w->histories, FUNCTIONS);
+    world_done(w);
+}
+END_TEST
+
 /* It is given out once a minute, if it has changed, and at the end. */
 START_TEST(history_is_kept)
 {
@@ -644,5 +677,5 @@ END_TEST
 UNIT_MAIN("core_scaling", each_change_has_a_reason, its_status_says_why,
           its_conditions_are_told_when_they_change, who_finds_no_room_is_counted, initial_instances,
           initial_is_not_for_a_restart, activation, a_load_that_cannot_be, requests_per_second, cpu,
-          memory, external, custom, custom_of_hello, history_is_kept, history_comes_back,
-          provisioned_by_the_clock, predictive)
+          memory, external, custom, custom_of_hello, history_is_kept, histories_are_kept_in_parts,
+          history_comes_back, provisioned_by_the_clock, predictive)
