@@ -141,16 +141,31 @@ static void check_at_most_max(struct json_object *scaling, struct json_object *o
                      number(o, name));
 }
 
-static void check_cron(struct json_object *o, const char *name, const char *at, struct problems *p)
+static bool check_cron(struct json_object *o, const char *name, const char *at, struct cron *ret,
+                       struct problems *p)
 {
-    struct cron c;
     char why[CRON_WHY_MAX], field[FIELD_MAX];
 
-    if (cron_parse(json_string(o, name), &c, why) == 0)
-        return;
+    if (cron_parse(json_string(o, name), ret, why) == 0)
+        return true;
     snprintf(field, sizeof(field), "%.64s.%s", at, name);
     problems_add(p, PROBLEM_INVALID, field, "Invalid value: \"%.64s\": %s", json_string(o, name),
                  why);
+    return false;
+}
+
+/* A window that ends when it begins is none. */
+static void check_window(struct json_object *o, const char *at, struct problems *p)
+{
+    struct cron start, end;
+    bool good = check_cron(o, "start", at, &start, p);
+    char field[FIELD_MAX];
+
+    if (!check_cron(o, "end", at, &end, p) || !good || !cron_same(&start, &end))
+        return;
+    snprintf(field, sizeof(field), "%.64s.end", at);
+    problems_add(p, PROBLEM_INVALID, field,
+                 "Invalid value: \"%.64s\": must not be the same as start", json_string(o, "end"));
 }
 
 static void check_provisioned(struct json_object *scaling, struct problems *p)
@@ -162,8 +177,7 @@ static void check_provisioned(struct json_object *scaling, struct problems *p)
         char at[64], field[FIELD_MAX];
 
         snprintf(at, sizeof(at), "spec.scaling.provisioned[%zu]", i);
-        check_cron(o, "start", at, p);
-        check_cron(o, "end", at, p);
+        check_window(o, at, p);
         snprintf(field, sizeof(field), "%s.min", at);
         check_at_most_max(scaling, o, "min", field, p);
     }

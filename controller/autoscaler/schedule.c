@@ -165,6 +165,13 @@ static int last_minute(const struct cron *c, unsigned until)
     return -1;
 }
 
+bool cron_same(const struct cron *a, const struct cron *b)
+{
+    return a->minutes == b->minutes && a->hours == b->hours && a->days == b->days &&
+           a->months == b->months && a->weekdays == b->weekdays && a->any_day == b->any_day &&
+           a->any_weekday == b->any_weekday;
+}
+
 uint64_t cron_last(const struct cron *c, uint64_t epoch_s)
 {
     uint64_t today = epoch_s / DAY_S;

@@ -18,6 +18,7 @@ enum { CRON_WHY_MAX = 96 };
 
 /* -EINVAL with the reason in `why`: not such an expression, or a time that never comes. */
 int cron_parse(const char *text, struct cron *ret, char why[CRON_WHY_MAX]);
+bool cron_same(const struct cron *a, const struct cron *b); /* the same times */
 /* The last time at or before epoch_s, in whole minutes; 0: none since the epoch or in 40 years. */
 uint64_t cron_last(const struct cron *c, uint64_t epoch_s);
 
