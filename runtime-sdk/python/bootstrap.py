@@ -380,27 +380,17 @@ def threads_message():
 
 
 class Children:
-    """Reaps what the template forked, and nothing else that the function may wait for itself."""
+    """What the template forks is reaped by the kernel itself, at once: also while the template is frozen or throttled."""
 
     def __init__(self):
         import _signal
 
-        self.pids = set()
         self.number = _signal.SIGCHLD
         self.signal = _signal.signal
-        self.before = self.signal(self.number, self.reap)
-
-    def reap(self, *_):
-        for pid in list(self.pids):
-            try:
-                ended, _ = os.waitpid(pid, os.WNOHANG)
-            except ChildProcessError:
-                ended = pid
-            if ended:
-                self.pids.discard(pid)
+        self.before = self.signal(self.number, _signal.SIG_IGN)
 
     def leave(self):
-        """In a child: SIGCHLD is the function's again."""
+        """SIGCHLD is the function's again."""
         self.signal(self.number, self.before if self.before is not None else 0)
 
 
@@ -492,6 +482,8 @@ class Runtime:
                 return
             kind, flags, ident, payload = frame
             if kind == INVOKE:
+                if self.children is not None:
+                    self.no_template()
                 if ident == 0 or ident in self.bodies:
                     raise ProtocolError("an INVOKE with an id that is taken")
                 deadline, request_id, trace, event = decode_invoke(payload)
@@ -524,17 +516,12 @@ class Runtime:
             gc.collect()
             gc.freeze()  # the children's collections leave what is shared alone
             self.children = Children()
-        self.children.reap()
         self.flush(0)
-        pid = os.fork()
-        if pid:
-            self.children.pids.add(pid)
-            self.children.reap()  # it may have ended before it was known by its pid
+        if os.fork():
             return
         try:
             os.setsid()  # signals to its process group are its own
-            self.children.leave()
-            self.children = None
+            self.no_template()
             self.pid = os.getpid()
             seed()
             if not self.reconnect(ident):
@@ -542,6 +529,11 @@ class Runtime:
         except BaseException as e:
             print(f"rouse: a fork came to nothing: {e!r}", file=sys.__stderr__, flush=True)
             os._exit(1)
+
+    def no_template(self):
+        """A child, or a template that is to be an instance after all."""
+        self.children.leave()
+        self.children = None
 
     def reconnect(self, ident):
         """A connection, outputs and an environment of the child's own. False: it is not wanted any more."""

@@ -7,6 +7,7 @@ What is there is by proto/frames.md, "Fork". Sockets time out after 30 s: what s
 import json
 import os
 import select
+import signal
 import socket
 import struct
 import time
@@ -29,8 +30,6 @@ def threads(context):
 def child(context):
     global mine
     signal.signal(signal.SIGCHLD, lambda *_: state.append("child"))
-def late(context):
-    os.register_at_fork(after_in_parent=lambda: os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT))
 def after(context):
     state.append("after")
 def handler(event, context):
@@ -221,13 +220,26 @@ def test_signals_and_children_are_the_functions_own(template):
     assert "child" in value(child, "state")
 
 
-def test_the_template_reaps_what_it_forked(template):
+def test_what_it_forked_is_reaped_without_it(template):
     t = template()
     child = t.instance(5)
-    with ended(value(child, "who")[0]):
-        child.invoke(7, b'"exit"')
-        assert child.receive() is None
+    pid = value(child, "who")[0]
+    t.process.send_signal(signal.SIGSTOP)
+    try:
+        with ended(pid):
+            child.invoke(7, b'"exit"')
+            assert child.receive() is None
+    finally:
+        t.process.send_signal(signal.SIGCONT)
     t.instance(6)  # and goes on
+
+
+def test_a_template_that_is_an_instance_after_all_waits_for_its_children(template):
+    t = template(initializer="index.child")
+    with ended(t.fork(5).introduction["pid"]):
+        t.children[0].socket.shutdown(socket.SHUT_RDWR)
+    assert value(t, "wait") == 9
+    assert value(t, "sigchld") is True
 
 
 def test_a_template_with_threads_does_not_fork(template):
@@ -241,9 +253,8 @@ def test_a_template_with_threads_does_not_fork(template):
     assert value(t, "state") == []  # and is an instance like any other
 
 
-@pytest.mark.parametrize("initializer", ["index.init", "index.late"])  # late: the child ends before os.fork() returns
-def test_a_child_that_is_not_wanted_ends(template, initializer):
-    t = template(initializer)
+def test_a_child_that_is_not_wanted_ends(template):
+    t = template()
     child = t.fork(5)
     with ended(child.introduction["pid"]):
         child.socket.shutdown(socket.SHUT_RDWR)
