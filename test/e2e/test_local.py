@@ -656,7 +656,7 @@ def test_debug_runs_it_in_gdb(faulty, env):
     no_gdb.mkdir()
     for tool in ("cc", "gcc", "as", "ld"):
         (no_gdb / tool).symlink_to(shutil.which(tool))
-    r = rouse("run", "--debug", cwd=faulty, env={**env, "PATH": str(no_gdb)})
+    r = rouse("run", "--debug", cwd=faulty, env={**env, "PATH": str(no_gdb), "CC": "cc"})
     assert r.returncode == 1 and "--debug needs gdb" in r.stderr
     shutil.copytree(EXAMPLES / "hello-lambda", faulty.parent / "script")
     r = rouse("run", "--debug", cwd=faulty.parent / "script", env=env)
