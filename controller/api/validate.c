@@ -131,6 +131,11 @@ int validate_defaults(const struct schema *s, struct json_object *o)
 }
 
 /* ---------------------------------------------------------------- checks by type */
+static bool is_quantity(const struct schema *s)
+{
+    return s->type == SCHEMA_INT_OR_STRING && s->format;
+}
+
 static void invalid_type(const struct schema *s, struct json_object *o, const char *path,
                          struct problems *p)
 {
@@ -139,7 +144,7 @@ static void invalid_type(const struct schema *s, struct json_object *o, const ch
 
     problems_add(p, PROBLEM_TYPE, path,
                  "Invalid value: \"%s\": %s in body must be of type %s: \"%s\"", type_name(o), path,
-                 names[s->type], type_name(o));
+                 is_quantity(s) ? "number,string" : names[s->type], type_name(o));
 }
 
 static bool type_matches(const struct schema *s, struct json_object *o)
@@ -158,7 +163,8 @@ static bool type_matches(const struct schema *s, struct json_object *o)
     case SCHEMA_BOOLEAN:
         return json_object_is_type(o, json_type_boolean);
     case SCHEMA_INT_OR_STRING:
-        return json_object_is_type(o, json_type_int) || json_object_is_type(o, json_type_string);
+        return json_object_is_type(o, json_type_int) || json_object_is_type(o, json_type_string) ||
+               (is_quantity(s) && json_object_is_type(o, json_type_double));
     }
     return false;
 }
@@ -216,6 +222,16 @@ static void check_enum(const struct schema *s, const char *text, const char *pat
                  VALUE_SHOWN_MAX, text, (int)buffer_size(&known), (const char *)buffer_bytes(&known));
 }
 
+static void check_text(const struct schema *s, const char *text, const char *path, struct problems *p)
+{
+    if (s->pattern && regexec(&s->regex, text, 0, NULL, 0) != 0)
+        problems_add(p, PROBLEM_INVALID, path,
+                     "Invalid value: \"%.*s\": %s in body should match '%s'", VALUE_SHOWN_MAX, text,
+                     path, s->pattern);
+    else if (s->format && s->format < FORMAT_ROUTE_PATH)
+        check_format(s, text, path, p);
+}
+
 static void check_string(const struct schema *s, struct json_object *o, const char *path,
                          struct problems *p)
 {
@@ -239,12 +255,8 @@ static void check_string(const struct schema *s, struct json_object *o, const ch
                      path, (long long)s->min_size);
     else if (s->choices)
         check_enum(s, text, path, p);
-    else if (s->pattern && regexec(&s->regex, text, 0, NULL, 0) != 0)
-        problems_add(p, PROBLEM_INVALID, path,
-                     "Invalid value: \"%.*s\": %s in body should match '%s'", VALUE_SHOWN_MAX, text,
-                     path, s->pattern);
-    else if (s->format && s->format < FORMAT_ROUTE_PATH)
-        check_format(s, text, path, p);
+    else
+        check_text(s, text, path, p);
     for (size_t i = 0; s->reserved && i < json_object_array_length(s->reserved); i++) {
         const char *prefix = json_object_get_string(json_object_array_get_idx(s->reserved, i));
 
@@ -408,6 +420,9 @@ void validate_check(const struct schema *s, struct json_object *o, const char *p
         break;
     case json_type_int:
         check_integer(s, o, path, p);
+        break;
+    case json_type_double: /* a quantity, as it was written */
+        check_text(s, json_object_get_string(o), path, p);
         break;
     default:
         break;

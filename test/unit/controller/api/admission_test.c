@@ -160,7 +160,10 @@ START_TEST(bounds_and_types)
         {BASE ",\"memory\":\"99999999999999999999Gi\"", "spec.memory", "less than or equal to 1Ti"},
         {BASE ",\"memory\":\"lots\"", "spec.memory", "should match"},
         {BASE ",\"memory\":100", "spec.memory", "greater than or equal to 32Mi"},
-        {BASE ",\"memory\":true", "spec.memory", "must be of type integer,string: \"boolean\""},
+        {BASE ",\"memory\":true", "spec.memory", "must be of type number,string: \"boolean\""},
+        {BASE ",\"memory\":1.5", "spec.memory", "greater than or equal to 32Mi"},
+        {BASE ",\"memory\":1e9", "spec.memory", "should match"},
+        {BASE ",\"cpu\":0.009", "spec.cpu", "greater than or equal to 10m"},
         {BASE ",\"cpu\":\"1m\"", "spec.cpu", "greater than or equal to 10m"},
         {BASE ",\"timeout\":\"99ms\"", "spec.timeout", "greater than or equal to 100ms"},
         {BASE ",\"timeout\":\"61m\"", "spec.timeout", "less than or equal to 1h"},
@@ -252,6 +255,9 @@ START_TEST(bounds_and_types)
          "spec.scaling.behavior.scaleDown.policies[0].type", "Unsupported value"},
         {SCALING("\"behavior\":{\"scaleDown\":{\"selectPolicy\":\"max\"}}"),
          "spec.scaling.behavior.scaleDown.selectPolicy", "Unsupported value"},
+        {SCALING("\"behavior\":{\"scaleDown\":{\"tolerance\":1.05}}"),
+         "spec.scaling.behavior.scaleDown.tolerance",
+         "Invalid value: \"1.05\": must be less than or equal to 1"},
         {SCALING("\"behavior\":{\"scaleDown\":{\"tolerance\":\"2\"}}"),
          "spec.scaling.behavior.scaleDown.tolerance", "less than or equal to 1"},
         {SCALING("\"initial\":101"), "spec.scaling.initial", "must not be more than spec.scaling.max"},
@@ -369,6 +375,14 @@ START_TEST(paths_and_hosts_that_are_taken)
                  BASE ",\"triggers\":[{\"http\":{\"path\":\"/a\",\"hosts\":[\"%s\"]}}]", hosts[i]);
         taken("{\"name\":\"f\"}", spec);
     }
+}
+END_TEST
+
+/* As in a Pod or a HorizontalPodAutoscaler. */
+START_TEST(a_quantity_may_be_a_number)
+{
+    taken("{\"name\":\"f\"}", BASE ",\"cpu\":0.5,\"memory\":134217728.0");
+    taken("{\"name\":\"f\"}", BASE ",\"scaling\":{\"behavior\":{\"scaleUp\":{\"tolerance\":0.05}}}");
 }
 END_TEST
 
@@ -525,6 +539,6 @@ START_TEST(json_is_bounded)
 END_TEST
 
 UNIT_MAIN("admission", what_this_version_refuses, bounds_and_types, metadata_is_checked,
-          paths_and_hosts_that_are_taken, the_designs_example_is_taken, unknown_fields,
-          values_generations_and_revisions, a_server_and_its_program, the_mark_of_deletion,
-          json_is_bounded)
+          paths_and_hosts_that_are_taken, a_quantity_may_be_a_number, the_designs_example_is_taken,
+          unknown_fields, values_generations_and_revisions, a_server_and_its_program,
+          the_mark_of_deletion, json_is_bounded)

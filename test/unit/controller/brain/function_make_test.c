@@ -191,7 +191,7 @@ START_TEST(scaling)
                     "\"target\":{\"type\":\"AverageValue\",\"averageValue\":2.5}}},"
                     "{\"type\":\"External\",\"external\":{\"metric\":{\"name\":\"q\",\"query\":\"a+b\"},"
                     "\"target\":{\"type\":\"Value\",\"value\":\"2k\"}}}],"
-                    "\"behavior\":{\"scaleUp\":{\"selectPolicy\":\"Min\",\"tolerance\":\"0.05\","
+                    "\"behavior\":{\"scaleUp\":{\"selectPolicy\":\"Min\",\"tolerance\":0.05,"
                     "\"policies\":[{\"type\":\"Percent\",\"value\":10,\"periodSeconds\":20}]}},"
                     "\"provisioned\":[{\"start\":\"0 8 * * *\",\"end\":\"0 9 * * *\",\"min\":4}]",
                     &f),
