@@ -235,6 +235,11 @@ void scale_turn(struct core *c)
         list_push_back(&turn, l);
     list_for_each(it, &turn) reconcile(c, list_entry(it, struct fn, dirty_link), &needy);
     place_needy(c, &needy);
-    while ((l = list_pop_front(&turn)))
-        fn_tidy(c, list_entry(l, struct fn, dirty_link));
+    while ((l = list_pop_front(&turn))) {
+        struct fn *f = list_entry(l, struct fn, dirty_link);
+
+        if (!f->noted) /* a wake is told of at once, what follows it at the tick */
+            note_scaled(c, f);
+        fn_tidy(c, f);
+    }
 }

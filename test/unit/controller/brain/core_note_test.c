@@ -12,7 +12,7 @@ static struct agent *begin(uint64_t memory)
     return join(w, 0, memory);
 }
 
-START_TEST(a_burst_is_one_note)
+START_TEST(a_wake_is_told_at_once_and_a_burst_is_one_note)
 {
     struct agent *a = begin(4096 * MI);
 
@@ -20,11 +20,12 @@ START_TEST(a_burst_is_one_note)
         ticket(w, a, KEY);
         settle(w);
     }
-    ck_assert_uint_eq(noted(w, "Scaled"), 0); /* until the tick */
+    ck_assert_uint_eq(noted(w, KEY " ScaledUp: from 0 to 1 instances: Waiting"), 1);
+    ck_assert_uint_eq(noted(w, "Scaled"), 1); /* the rest at the tick */
     pass(w, S(3));
-    ck_assert_uint_eq(noted(w, KEY " ScaledUp: from 0 to 13 instances: Concurrency"), 1);
+    ck_assert_uint_eq(noted(w, KEY " ScaledUp: from 1 to 13 instances: Concurrency"), 1);
     pass(w, S(10));
-    ck_assert_uint_eq(noted(w, "Scaled"), 1);
+    ck_assert_uint_eq(noted(w, "Scaled"), 2);
     ready_all(w, a);
     for (size_t i = 0; i < 9; i++)
         offer(w, a, nth(a, STATE_READY, i));
@@ -113,5 +114,5 @@ START_TEST(a_revision_takes_over)
 }
 END_TEST
 
-UNIT_MAIN("core_note", a_burst_is_one_note, no_room_is_told_once, failures, nodes_come_and_go,
+UNIT_MAIN("core_note", a_wake_is_told_at_once_and_a_burst_is_one_note, no_room_is_told_once, failures, nodes_come_and_go,
           a_revision_takes_over)
