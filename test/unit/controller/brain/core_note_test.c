@@ -114,5 +114,5 @@ START_TEST(a_revision_takes_over)
 }
 END_TEST
 
-UNIT_MAIN("core_note", a_wake_is_told_at_once_and_a_burst_is_one_note, no_room_is_told_once, failures, nodes_come_and_go,
-          a_revision_takes_over)
+UNIT_MAIN("core_note", a_wake_is_told_at_once_and_a_burst_is_one_note, no_room_is_told_once,
+          failures, nodes_come_and_go, a_revision_takes_over)
