@@ -265,6 +265,7 @@ void slot_update(struct instance *i);               /* after its state or slots 
 void slot_unlist(struct instance *i);
 void slots_offer(struct revision *r); /* free slots go to the activator as far as it wants them */
 void slot_revoke_leases(struct instance *i);
+void slots_away(struct pool *p); /* nobody has leases or wants slots */
 void slot_give_back(struct pool *p, uint64_t id, bool others); /* others: may want it */
 int slot_claim(struct pool *p, uint64_t id, const struct revision *r,
                struct instance **ret); /* -ESTALE */

@@ -229,6 +229,11 @@ void pool_slot_unused(struct pool *p, uint64_t slot)
     slot_give_back(p, slot, true);
 }
 
+void pool_away(struct pool *p)
+{
+    slots_away(p);
+}
+
 void pool_log_request(struct pool *p, const Rouse__Control__V1__LogRequest *r)
 {
     logs_request(p->logs, r);

@@ -83,6 +83,8 @@ void pool_cordon(struct pool *p, bool cordoned);
 void pool_slot_back(struct pool *p, uint64_t slot);
 /* Who was granted that lease of ours did not take it; others may be waiting for it. */
 void pool_slot_unused(struct pool *p, uint64_t slot);
+/* The controller's connection is lost, and with it what it knew of leases and wanted of slots: all are ours again. */
+void pool_away(struct pool *p);
 /* The end of that instance, which send() took, did not reach the controller after all. */
 void pool_untold(struct pool *p, const char *instance);
 /* Fills hello->instances and hello->desired; pool_hello_done() frees what it allocated. */

@@ -196,6 +196,19 @@ void slot_give_back(struct pool *p, uint64_t id, bool others)
     slots_offer(r);
 }
 
+void slots_away(struct pool *p)
+{
+    map_for_each(it, &p->revisions)
+    {
+        struct revision *r = map_entry(it, struct revision, node);
+
+        r->wanted = 0;
+        list_for_each(i, &r->instances)
+            slot_revoke_leases(list_entry(i, struct instance, of_revision));
+        slots_offer(r);
+    }
+}
+
 int slot_claim(struct pool *p, uint64_t id, const struct revision *r, struct instance **ret)
 {
     struct map_node *n = map_get(&p->leases, &id, sizeof(id));

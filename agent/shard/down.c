@@ -85,6 +85,7 @@ static void away(struct shard *s)
 {
     s->up.hello = s->up.welcome = false;
     gateway_away(s->gateway);
+    pool_away(s->pool); /* after it: who waits takes what is free now */
 }
 
 /* ---------------------------------------------------------------- letters */

@@ -220,6 +220,23 @@ START_TEST(an_absent_activator_wants_nothing)
 }
 END_TEST
 
+/* It has forgotten them: who waits here would wait beside them until they are over. */
+START_TEST(who_is_away_has_no_leases)
+{
+    one_ready(1, 1);
+    want_slots(5);
+    ck_assert(!pool_has_slot(pool, FUNCTION, "r1"));
+    params.slot = last_slot;
+    slot_frees = 0;
+    sent[0] = '\0';
+    pool_away(pool); /* another one is there at once: it has not said what it wants */
+    ck_assert(pool_has_slot(pool, FUNCTION, "r1"));
+    ck_assert_int_eq(slot_frees, 1);
+    expect_refused(-ESTALE);
+    end();
+}
+END_TEST
+
 START_TEST(no_longer_wanted)
 {
     struct peer c;
@@ -370,5 +387,6 @@ END_TEST
 
 UNIT_MAIN("slots", slots_are_counted, in_turn, what_is_soon_free, a_free_slot_is_leased_at_once,
           a_lease_ends, wanted_before_it_is_there, an_absent_activator_wants_nothing,
-          no_longer_wanted, a_drain_revokes_leases, a_lease_that_nobody_wants_ends_at_once,
-          an_end_can_be_told_again, hello_tells_all, load_is_reported)
+          who_is_away_has_no_leases, no_longer_wanted, a_drain_revokes_leases,
+          a_lease_that_nobody_wants_ends_at_once, an_end_can_be_told_again, hello_tells_all,
+          load_is_reported)

@@ -378,6 +378,27 @@ START_TEST(a_slot_goes_back_to_its_loop)
 }
 END_TEST
 
+START_TEST(leases_end_with_the_connection)
+{
+    unsigned one = 1;
+
+    begin(2);
+    connect_controller();
+    desire(1, 0, PACKAGE, "i1 i2", "");
+    box_ready("i1", 1);
+    box_ready("i2", 1);
+    wait_for(free_at, &one);
+    want_slots(2);
+    expect_sent("slot i1");
+    expect_sent("slot i2");
+    ck_assert(!free_at(&one));
+    lose_controller();
+    let_shard_catch_up(1);
+    ck_assert(free_at(&one));
+    end();
+}
+END_TEST
+
 static void grant_to_nobody(unsigned at, uint64_t slot)
 {
     last_ticket = ((uint64_t)at << LOOP_SHIFT) + 999;
@@ -654,8 +675,9 @@ UNIT_MAIN("shards", a_state_is_split_and_acknowledged_by_all, hello_is_gathered,
           an_end_that_was_lost_on_its_way_is_told_again,
           what_is_lost_with_a_hello_under_way_is_told_again, what_follows_a_part_waits_for_the_whole,
           no_change_is_lost_while_others_are_waited_for, failures_to_start_find_their_instance,
-          a_package_that_is_not_there, nobody_waits_for_the_package_any_more, slots_are_offered_once,
-          a_request_finds_the_sibling_that_has_the_slot, a_slot_goes_back_to_its_loop,
+          a_package_that_is_not_there, nobody_waits_for_the_package_any_more,
+          slots_are_offered_once, a_request_finds_the_sibling_that_has_the_slot,
+          a_slot_goes_back_to_its_loop, leases_end_with_the_connection,
           a_slot_granted_to_nobody_goes_back_to_its_loop, a_grant_finds_its_ticket_and_its_slot,
           a_busy_shard_delays_nobody, logs_of_all_are_one_text, a_drain_finishes_what_runs,
           an_end_with_everything_under_way, one_loop_is_as_ever, a_failure_to_start_names_the_loop)
