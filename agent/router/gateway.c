@@ -98,8 +98,18 @@ void gateway_grant(struct gateway *g, const Rouse__Control__V1__Grant *m)
 
 void gateway_slot_unused(struct gateway *g, const Rouse__Control__V1__Grant *m)
 {
-    if (strcmp(m->node, g->node) == 0)
+    Rouse__Control__V1__SlotUnused unused = ROUSE__CONTROL__V1__SLOT_UNUSED__INIT;
+    Rouse__Control__V1__AgentMessage a = ROUSE__CONTROL__V1__AGENT_MESSAGE__INIT;
+
+    if (strcmp(m->node, g->node) == 0) {
         g->config.slot_unused(g->config.user, m->slot);
+        return;
+    }
+    unused.slot = m->slot;
+    unused.instance = m->instance;
+    a.body_case = ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_SLOT_UNUSED;
+    a.slot_unused = &unused;
+    g->config.send(g->config.user, &a);
 }
 
 void gateway_refuse(struct gateway *g, const Rouse__Control__V1__Refuse *m)

@@ -52,7 +52,7 @@ struct gateway {
     uint64_t traces; /* random_next()'s */
 };
 
-/* The lease of another node's slot ends by itself. */
+/* Its lease ends: here at once, another node's by way of the controller. */
 void gateway_slot_unused(struct gateway *g, const Rouse__Control__V1__Grant *m);
 
 enum { REQUEST_REMOTE_TRIES = 2, REQUEST_SIBLING_TRIES = 2, REQUESTS_KEPT = 256 };

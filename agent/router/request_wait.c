@@ -112,6 +112,7 @@ static void on_grant(struct ticket *ticket, const Rouse__Control__V1__Grant *m)
     if (strcmp(m->node, g->node) ? request_go_remote(r, &t, m->node, m->peer_address)
                                  : request_go_here(r, &t))
         return;
+    gateway_slot_unused(g, m); /* a stale one is over already */
     g->stats.refused_grants++;
     r->ticket.attempt++;
     request_wait(r);

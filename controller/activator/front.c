@@ -104,20 +104,24 @@ static void cancel(struct pass *p)
     p->front->config.cancel(p->front->config.user, &o->ticket);
 }
 
-static void answered(struct pass *p, const struct grant *g);
+static bool answered(struct pass *p, const struct grant *g);
 static void answer(struct pass *p, const struct front_answer *a);
 
 static void on_answer(struct front_ticket *t)
 {
     struct outing *o = container_of(t, struct outing, ticket);
     struct pass *p = o->pass;
+    struct front *f;
 
     if (!p) /* cancelled: on_released() follows */
         return;
+    f = p->front;
     p->ticket = NULL;
-    answered(p, &t->grant);
-    free(t->route);
-    free(o);
+    o->pass = NULL;
+    if (answered(p, &t->grant))
+        on_released(t);
+    else
+        f->config.cancel(f->config.user, t);
 }
 
 static char *put_text(char *at, struct str s, const char **ret)
@@ -298,7 +302,8 @@ static int hop_headers(const struct pass *p, const struct grant *g, uint64_t dea
                          (int)p->target.raw_path.n, p->target.raw_path.at, p->trusted, client);
 }
 
-static void hop(struct pass *p, const struct grant *g)
+/* False: the slot is not used. */
+static bool hop(struct pass *p, const struct grant *g)
 {
     bool whole = !http_has_body(p->x) || http_held_all(p->x);
     uint64_t limit = g->timeout_ms * NS_PER_MS + (whole ? GRACE_S : UPLOAD_GRACE_S) * NS_PER_S;
@@ -320,29 +325,32 @@ static void hop(struct pass *p, const struct grant *g)
         buffer_append(&set, "", 1) < 0) {
         answer(p,
                &(struct front_answer){503, "NoMemory", "the controller is out of memory", 1, NULL});
-        return;
+        return false;
     }
     q.set = (const char *)buffer_bytes(&set);
     set_state(p, PASS_PROXIED);
     p->uploading = !whole_body_is_here(p->x);
-    if (http_proxy_start(p->front->client, p->x, &q, &hop_ops, p, &p->proxy) < 0)
-        on_refused(p, p->x, "the call could not be made");
+    if (http_proxy_start(p->front->client, p->x, &q, &hop_ops, p, &p->proxy) == 0)
+        return true;
+    on_refused(p, p->x, "the call could not be made");
+    return false;
 }
 
-static void answered(struct pass *p, const struct grant *g)
+/* The last thing that is done with p. False: a slot was granted and is not used. */
+static bool answered(struct pass *p, const struct grant *g)
 {
     if (!g->granted) {
         answer(p,
                &(struct front_answer){g->status, g->reason, g->message, g->retry_after_s, g->allow});
-        return;
+        return true;
     }
     set_state(p, PASS_NEW);
     if (g->body_limit && http_head(p->x)->content_length > (int64_t)g->body_limit) {
         answer(p, &(struct front_answer){413, "RequestTooLarge",
                                          "the request's body is over the limit", 0, NULL});
-        return;
+        return false;
     }
-    hop(p, g);
+    return hop(p, g);
 }
 
 /* ---- the start */

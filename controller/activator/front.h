@@ -15,7 +15,8 @@ struct front;
 
 /* One question to the activator. Made and freed by the front; `submit` gives it away until
  * on_answer() has run on the front's loop. After `cancel` on_answer() may still come, and
- * on_released() does, last. */
+ * on_released() does, last. A slot that was granted to it goes back then: on_answer() itself cancels
+ * what it has no use for. */
 struct front_ticket {
     const char *function_key, *method, *host, *path; /* function_key "": the others say which */
     uint64_t waited_ns;

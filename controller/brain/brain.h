@@ -64,3 +64,5 @@ uint64_t brain_ticket_submit(struct brain *b, const char *function_key, const ch
                              void (*on_grant)(void *user, uint64_t ticket, const struct grant *g),
                              void *user);
 void brain_ticket_cancel(struct brain *b, uint64_t ticket);
+/* Its node gets it back: who was granted it did not take it. */
+void brain_slot_unused(struct brain *b, const char *instance, uint64_t slot);

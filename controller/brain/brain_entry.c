@@ -58,13 +58,15 @@ static void submit(struct mail *m)
 }
 
 /* Mail is first in, first out: the ticket was submitted before, and an answer is back before its
- * release. */
+ * release. Who cancels does not use what it says. */
 static void cancel(struct mail *m)
 {
     struct front_ticket *t = container_of(m, struct front_ticket, cancel_mail);
 
     if (!t->answered)
         brain_ticket_cancel(t->carrier, t->id);
+    else if (t->grant.granted)
+        brain_slot_unused(t->carrier, t->grant.instance, t->grant.slot);
     t->cancel_mail.fn = released;
     loop_post(t->home, &t->cancel_mail);
 }

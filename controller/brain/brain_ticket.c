@@ -59,12 +59,21 @@ void brain_ticket_cancel(struct brain *b, uint64_t id)
     brain_touch(b);
 }
 
+void brain_slot_unused(struct brain *b, const char *instance, uint64_t slot)
+{
+    core_slot_unused(b->core, loop_now(b->loop), instance, slot, &b->actions);
+    brain_touch(b);
+}
+
 void brain_ticket_answer(struct brain *b, uint64_t id, const struct grant *g)
 {
     struct front_ticket *t = find(b, id);
 
-    if (!t) /* cancelled while the answer was under way */
+    if (!t) { /* cancelled in the turn that answered it */
+        if (g->granted)
+            brain_slot_unused(b, g->instance, g->slot);
         return;
+    }
     map_del(&b->tickets, &t->node);
     t->on_grant(t->user, id, g);
     free(t);

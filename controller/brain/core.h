@@ -61,6 +61,9 @@ struct core_ticket {
 };
 void core_ticket(struct core *c, uint64_t now, const struct core_ticket *t, struct actions *out);
 void core_ticket_gone(struct core *c, uint64_t now, uint64_t id);
+/* The slot of an answer that came too late for its ticket. */
+void core_slot_unused(struct core *c, uint64_t now, const char *instance, uint64_t slot,
+                      struct actions *out);
 
 /* The wall clock, for schedules: at least once a minute, since it may be set. */
 void core_wall(struct core *c, uint64_t now, uint64_t epoch_ns);

@@ -257,6 +257,9 @@ void core_agent_message(struct core *c, uint64_t now, uint64_t peer, const Agent
     case ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_SLOT_FREE:
         slot_free(c, n, m->slot_free);
         break;
+    case ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_SLOT_UNUSED:
+        slot_unused(c, m->slot_unused->instance, m->slot_unused->slot);
+        break;
     case ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_REPORT:
         report(c, n, m->report);
         break;

@@ -334,7 +334,7 @@ void instance_leave(struct core *c, struct instance *i)
     if (i->dead || i->leaving != LEAVING_NOT)
         return;
     leaving_counts(i, true);
-    slots_of_instance_gone(c, i);
+    slots_of_instance_back(c, i);
     i->leaving = LEAVING_UNROUTED;
     tally_changed(i);
     i->leaving_sequence = 0; /* was never routed: nothing to wait for */
@@ -357,6 +357,7 @@ bool instance_return(struct core *c, struct instance *i)
     list_del(&i->leaving_link);
     if (instance_serves(i))
         set_endpoint(c, i, true);
+    slots_of_instance_match(c, i);
     return true;
 }
 

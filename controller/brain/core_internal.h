@@ -231,7 +231,7 @@ struct instance {
     bool taken;               /* for another function's sake: it does not come back */
     struct list leaving_link; /* core.leaving */
     uint64_t leaving_sequence, leaving_until;
-    struct list leased;     /* slots that the activator has and has not yet granted */
+    struct list leased;     /* slots that the activator has and has not granted */
     struct list added_link; /* node.added: new in its Desired */
     bool reported;          /* its agent has spoken of it */
     bool endpoint;          /* in the routes */
@@ -255,11 +255,11 @@ struct instance {
 };
 
 struct slot {
-    struct list link;     /* fn.slots */
+    struct list link;     /* fn.slots, unless its instance is on its way out */
     struct list own_link; /* instance.leased */
-    struct list all_link; /* core.slots */
+    struct list all_link; /* core.slots, as fn.slots */
     struct instance *instance;
-    uint64_t id, until;
+    uint64_t id, until; /* it may be granted until then */
 };
 
 struct change {
@@ -452,8 +452,11 @@ void ticket_grant(struct core *c, struct ticket *t, const struct instance *i, ui
 
 /* ---- core_slot.c */
 void slot_free(struct core *c, struct node *n, const SlotFree *s);
+void slot_unused(struct core *c, const char *instance, uint64_t slot);
 void slots_match(struct core *c, struct fn *f); /* somebody waits: what is kept is theirs */
-void slots_of_instance_gone(struct core *c, struct instance *i);
+void slots_of_instance_gone(struct core *c, struct instance *i);  /* so does its agent, unasked */
+void slots_of_instance_back(struct core *c, struct instance *i);  /* it is on its way out */
+void slots_of_instance_match(struct core *c, struct instance *i); /* ... and back from it */
 void slots_of_fn_gone(struct core *c, struct fn *f);
 uint64_t slots_due(const struct core *c); /* 0: none is kept */
 void slots_expired(struct core *c);

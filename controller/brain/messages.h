@@ -24,6 +24,7 @@ typedef Rouse__Control__V1__Route Route;
 typedef Rouse__Control__V1__Endpoint Endpoint;
 typedef Rouse__Control__V1__Routes Routes;
 typedef Rouse__Control__V1__SlotBack SlotBack;
+typedef Rouse__Control__V1__SlotUnused SlotUnused;
 typedef Rouse__Control__V1__SlotWanted SlotWanted;
 typedef Rouse__Control__V1__Nodes Nodes;
 typedef Rouse__Control__V1__Grant Grant;

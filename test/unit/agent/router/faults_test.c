@@ -19,7 +19,8 @@ enum fake_proxy_mode {
     PROXY_TIMEOUT,
     PROXY_CUT,
     PROXY_HOLD,
-    PROXY_SWITCH
+    PROXY_SWITCH,
+    PROXY_FAIL /* it cannot be made */
 };
 struct http_proxy {
     struct loop_timer timer;
@@ -114,6 +115,7 @@ static void proxy_act(struct loop_timer *t)
         http_abort(p->x);
         proxy_end(p, -EPIPE);
         return;
+    case PROXY_FAIL:
     case PROXY_HOLD:
         return;
     case PROXY_SWITCH:
@@ -132,6 +134,10 @@ int http_proxy_start(struct http_client *c, struct http_exchange *x,
     *p = (struct http_proxy){.timer.fn = proxy_act, .x = x, .ops = ops, .user = user};
     p->mode = proxies.modes[proxies.at];
     proxies.at += proxies.at + 1 < proxies.count;
+    if (p->mode == PROXY_FAIL) {
+        free(p);
+        return -ENOMEM;
+    }
     proxies.calls++;
     snprintf(proxies.set, sizeof(proxies.set), "%s", r->set);
     snprintf(proxies.address, sizeof(proxies.address), "%s", r->address);
@@ -169,8 +175,8 @@ static struct world {
     struct gateway *gateway;
     struct client client, other;
     char sent[512];
-    uint64_t ticket;      /* the last one */
-    uint64_t slot_unused; /* as well */
+    uint64_t ticket; /* the last one */
+    char unused[64]; /* slot, too; another node's: instance/slot */
     unsigned tickets, gone;
     bool connected, drained;
 } w;
@@ -185,6 +191,11 @@ static int to_controller(void *user, const Rouse__Control__V1__AgentMessage *m)
     if (m->body_case == ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_TICKET_GONE) {
         w.gone++;
         snprintf(w.sent + n, sizeof(w.sent) - n, "G ");
+        return 0;
+    }
+    if (m->body_case == ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_SLOT_UNUSED) {
+        snprintf(w.unused, sizeof(w.unused), "%s/%llu", m->slot_unused->instance,
+                 (unsigned long long)m->slot_unused->slot);
         return 0;
     }
     w.tickets++;
@@ -338,9 +349,9 @@ static bool setting(const char *word)
                   {"local-busy", -EAGAIN, FAKE_ANSWER},
                   {"local-stale", -ESTALE, FAKE_ANSWER},
                   {"local-unknown", -ENOENT, FAKE_ANSWER}};
-    static const char *const modes[] = {"peer-answers", "peer-refuses", "peer-resets",
-                                        "peer-hangs",   "peer-cuts",    "peer-holds",
-                                        "peer-switches"};
+    static const char *const modes[] = {"peer-answers",  "peer-refuses", "peer-resets",
+                                        "peer-hangs",    "peer-cuts",    "peer-holds",
+                                        "peer-switches", "peer-fails"};
 
     for (size_t i = 0; i < sizeof(locals) / sizeof(locals[0]); i++) {
         if (strcmp(word, locals[i].word) != 0)
@@ -465,7 +476,7 @@ static void run_script(const struct cell *c)
 static void slot_unused(void *user, uint64_t slot)
 {
     (void)user;
-    w.slot_unused = slot;
+    snprintf(w.unused, sizeof(w.unused), "%llu", (unsigned long long)slot);
 }
 
 static void run_cell(const struct cell *c)
@@ -742,13 +753,21 @@ START_TEST(a_grant_for_nobody_frees_its_slot)
                                           .status = 413,
                                           .has = "RequestTooLarge",
                                           .sent = "T0:/z "};
+    static const struct cell not_taken = {.state = "granted there",
+                                          .fault = "the call cannot be made",
+                                          .script = "send *ticket peer-fails grant-there *ticket "
+                                                    "local-free grant-here *answer",
+                                          .status = 200,
+                                          .sent = "T0:default/a T1:default/a "};
 
     run_cell(&elsewhere);
-    ck_assert_uint_eq(w.slot_unused, 0);
+    ck_assert_str_eq(w.unused, "i/77");
     run_cell(&here);
-    ck_assert_uint_eq(w.slot_unused, 77);
+    ck_assert_str_eq(w.unused, "77");
     run_cell(&too_small);
-    ck_assert_uint_eq(w.slot_unused, 77);
+    ck_assert_str_eq(w.unused, "77");
+    run_cell(&not_taken);
+    ck_assert_str_eq(w.unused, "i/77");
 }
 END_TEST
 

@@ -228,6 +228,7 @@ START_TEST(granted)
     ck_assert_ptr_nonnull(strstr(text, "\nrouse_http_client_calls_total{client=\"front\"} 1\n"));
     free(text);
     stop();
+    ck_assert_uint_eq(rig.cancels, 0);
 }
 END_TEST
 
@@ -318,6 +319,7 @@ START_TEST(too_large)
     ck_assert_ptr_nonnull(
         strstr(call("POST /hello HTTP/1.1\r\nContent-Length: 1001\r\n" END), "HTTP/1.1 413"));
     stop();
+    ck_assert_uint_eq(rig.cancels, 1); /* its slot is for others */
 }
 END_TEST
 

@@ -4,13 +4,18 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "brain/access.h"
 #include "brain/brain_entry.h"
+#include "brain/function_make.h"
+#include "instance_state.h"
 #include "store/store.h"
 #include "unit.h"
 #include "values.h"
 
 #include <errno.h>
+#include <json-c/json.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -28,6 +33,10 @@ struct rig {
     unsigned answers, released, welcomed;
     char instance[64], text[64];
     bool last;
+    _Atomic uint64_t peer;
+    uint64_t slot_back;
+    bool written;
+    bool unused; /* its answers are of no use */
 };
 static struct rig rig;
 
@@ -46,15 +55,67 @@ static void say_hello(void *user)
     control_client_send(r->client, &h.message);
 }
 
+static void tell_ready(struct rig *r)
+{
+    AgentMessage m = ROUSE__CONTROL__V1__AGENT_MESSAGE__INIT;
+    InstanceStatus s = ROUSE__CONTROL__V1__INSTANCE_STATUS__INIT;
+
+    s.id = r->instance;
+    s.state = ROUSE__CONTROL__V1__INSTANCE_STATE__INSTANCE_READY;
+    s.slots = 1;
+    m.body_case = ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_INSTANCE_STATUS;
+    m.instance_status = &s;
+    control_client_send(r->client, &m);
+}
+
+static void slot_init(SlotFree *s, AgentMessage *m, uint64_t slot)
+{
+    rouse__control__v1__agent_message__init(m);
+    rouse__control__v1__slot_free__init(s);
+    s->slot = slot;
+    s->instance = rig.instance;
+    s->lease_ms = 60000;
+    m->body_case = ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_SLOT_FREE;
+    m->slot_free = s;
+}
+
 static void on_message(void *user, const ControllerMessage *m)
 {
     struct rig *r = user;
+    AgentMessage a;
+    SlotFree s;
 
-    if (m->body_case != ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_WELCOME)
-        return;
-    ck_assert_str_eq(m->welcome->peer_secret, "secret");
-    r->welcomed++;
-    loop_stop(r->loop);
+    switch (m->body_case) {
+    case ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_WELCOME:
+        ck_assert_str_eq(m->welcome->peer_secret, "secret");
+        r->welcomed++;
+        loop_stop(r->loop);
+        break;
+    case ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_DESIRED:
+        if (!m->desired->n_instances)
+            break;
+        snprintf(r->instance, sizeof(r->instance), "%s", m->desired->instances[0]->id);
+        tell_ready(r);
+        loop_stop(r->loop);
+        break;
+    case ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_SLOT_WANTED:
+        slot_init(&s, &a, 7);
+        if (m->slot_wanted->count)
+            control_client_send(r->client, &a);
+        break;
+    case ROUSE__CONTROL__V1__CONTROLLER_MESSAGE__BODY_SLOT_BACK:
+        r->slot_back = m->slot_back->slot;
+        loop_stop(r->loop);
+        break;
+    default:
+        break;
+    }
+}
+
+static void on_open(void *user, uint64_t peer, const char *address)
+{
+    rig.peer = peer;
+    brain_on_agent_open(user, peer, address);
 }
 
 static void on_closed(void *user, const char *reason)
@@ -67,7 +128,7 @@ static void start(void)
 {
     struct brain_config c = {.peer_secret = "secret", .activator_address = "tcp://127.0.0.1:7081"};
     struct control_server_options o = {.address = "tcp://127.0.0.1:0",
-                                       .on_open = brain_on_agent_open,
+                                       .on_open = on_open,
                                        .on_message = brain_on_agent_message,
                                        .on_closed = brain_on_agent_closed};
     struct err e = {0};
@@ -112,15 +173,18 @@ static void stop(void)
 
 static void on_answer(struct front_ticket *t)
 {
-    (void)t;
     rig.answers++;
+    if (rig.unused) {
+        brain_entry_cancel(rig.brain, t);
+        return;
+    }
     loop_stop(rig.loop);
 }
 
 static void on_released(struct front_ticket *t)
 {
-    (void)t;
     rig.released++;
+    free(t->route);
     loop_stop(rig.loop);
 }
 
@@ -162,19 +226,102 @@ START_TEST(a_cancelled_ticket_is_released)
 }
 END_TEST
 
-START_TEST(an_agent_is_welcome)
+static void join(void)
 {
     char address[128];
     struct control_client_options o = {
         .on_open = say_hello, .on_message = on_message, .on_closed = on_closed, .user = &rig};
 
-    start();
     control_server_address(rig.control, address);
     o.address = address;
     o.loop = rig.loop;
     ck_assert_int_eq(control_client_new(&o, &rig.client), 0);
     loop_run(rig.loop);
     ck_assert_uint_eq(rig.welcomed, 1);
+}
+
+START_TEST(an_agent_is_welcome)
+{
+    start();
+    join();
+    stop();
+}
+END_TEST
+
+static void on_written(struct access_request *q)
+{
+    ck_assert_int_eq(q->error, 0);
+    access_request_done(q);
+    rig.written = true;
+    loop_stop(rig.loop);
+}
+
+/* default/a, and an instance of it that is ready. */
+static void have_instance(void)
+{
+    static const char metadata[] =
+        "{\"name\":\"a\",\"namespace\":\"default\",\"uid\":\"u\",\"generation\":1}",
+                      spec[] = "{\"runtime\":\"python3\",\"handler\":\"index.handler\","
+                               "\"memory\":\"128Mi\",\"cpu\":\"500m\",\"timeout\":\"3s\","
+                               "\"concurrency\":1,"
+                               "\"scaling\":{\"min\":1,\"max\":1,\"idleTimeout\":\"60s\"}}";
+    struct access_request q = {.verb = ACCESS_WRITE, .caller = rig.loop, .on_reply = on_written};
+    struct json_object *m = json_tokener_parse(metadata), *s = json_tokener_parse(spec);
+    struct function *f;
+
+    ck_assert_int_eq(function_make(m, s, "sha256:00", 5, &f), 0);
+    ck_assert_int_eq(content_new(metadata, spec, "{}", f, &q.content), 0);
+    json_object_put(m);
+    json_object_put(s);
+    access_post(rig.registry, &q);
+    while (!rig.written || !rig.instance[0])
+        loop_run(rig.loop);
+}
+
+/* It would stand idle until its lease is over. */
+START_TEST(an_answer_of_no_use_gives_its_slot_back)
+{
+    start();
+    join();
+    have_instance();
+    rig.unused = true;
+    prepare(&rig.ticket, "/");
+    rig.ticket.function_key = "default/a";
+    brain_entry_submit(rig.brain, &rig.ticket);
+    while (!rig.slot_back || !rig.released)
+        loop_run(rig.loop);
+    ck_assert(rig.ticket.grant.granted);
+    ck_assert_uint_eq(rig.slot_back, 7);
+    stop();
+}
+END_TEST
+
+static void never(void *user, uint64_t ticket, const struct grant *g)
+{
+    (void)user;
+    (void)g;
+    ck_abort_msg("ticket %llu was cancelled", (unsigned long long)ticket);
+}
+
+START_TEST(so_does_one_that_is_cancelled_in_the_turn_of_its_answer)
+{
+    uint64_t ticket;
+    AgentMessage m;
+    SlotFree s;
+
+    start();
+    join();
+    have_instance();
+    brain_stop(rig.brain);
+    pthread_join(rig.thread, NULL); /* this thread is the brain's now */
+    ticket = brain_ticket_submit(rig.brain, "default/a", "GET", "h", "/", 1, 0, 0, never, NULL);
+    slot_init(&s, &m, 8);
+    brain_on_agent_message(rig.brain, rig.peer, &m);
+    brain_ticket_cancel(rig.brain, ticket);
+    pthread_create(&rig.thread, NULL, run, &rig);
+    while (!rig.slot_back)
+        loop_run(rig.loop);
+    ck_assert_uint_eq(rig.slot_back, 8);
     stop();
 }
 END_TEST
@@ -201,4 +348,5 @@ START_TEST(logs_of_nobody)
 END_TEST
 
 UNIT_MAIN("brain", a_ticket_goes_there_and_back, a_cancelled_ticket_is_released,
-          an_agent_is_welcome, logs_of_nobody)
+          an_agent_is_welcome, an_answer_of_no_use_gives_its_slot_back,
+          so_does_one_that_is_cancelled_in_the_turn_of_its_answer, logs_of_nobody)

@@ -28,7 +28,6 @@ static struct slot {
     struct agent *at;
     enum { SLOT_FREE, SLOT_LEASED, SLOT_BUSY } state;
     uint64_t lease, until;
-    uint64_t unrouted; /* when that was seen last */
 } slots[SLOTS];
 static size_t slot_count;
 
@@ -43,7 +42,7 @@ static size_t call_count;
 
 /* What agents have said and the core has not yet heard. */
 static struct said {
-    enum { SAID_TICKET, SAID_GONE, SAID_SLOT, SAID_STATE } what;
+    enum { SAID_TICKET, SAID_GONE, SAID_SLOT, SAID_UNUSED, SAID_STATE } what;
     uint64_t id; /* of ticket or slot */
     char instance[64], key[64], revision[32];
     enum instance_state state;
@@ -82,6 +81,7 @@ static void hear(size_t at)
     Ticket t = ROUSE__CONTROL__V1__TICKET__INIT;
     TicketGone g = ROUSE__CONTROL__V1__TICKET_GONE__INIT;
     SlotFree f = ROUSE__CONTROL__V1__SLOT_FREE__INIT;
+    SlotUnused u = ROUSE__CONTROL__V1__SLOT_UNUSED__INIT;
     InstanceStatus i = ROUSE__CONTROL__V1__INSTANCE_STATUS__INIT;
     struct said *s = &said[at][first_said[at]];
 
@@ -90,11 +90,11 @@ static void hear(size_t at)
     first_said[at] = (first_said[at] + 1) % QUEUED;
     said_count[at]--;
     g.n_ids = 1;
-    t.id = f.slot = s->id;
+    t.id = f.slot = u.slot = s->id;
     t.function_key = f.function_key = i.function_key = s->key;
     t.deadline_in_ms = 30000;
     g.ids = &s->id;
-    f.instance = i.id = s->instance;
+    f.instance = u.instance = i.id = s->instance;
     f.revision = i.revision = s->revision;
     f.lease_ms = 100;
     i.state = (Rouse__Control__V1__InstanceState)s->state;
@@ -111,6 +111,10 @@ static void hear(size_t at)
     case SAID_SLOT:
         m.body_case = ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_SLOT_FREE;
         m.slot_free = &f;
+        break;
+    case SAID_UNUSED:
+        m.body_case = ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_SLOT_UNUSED;
+        m.slot_unused = &u;
         break;
     case SAID_STATE:
         m.body_case = ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_INSTANCE_STATUS;
@@ -261,7 +265,9 @@ static void granted(struct agent *a, const Grant *g)
             s->state = SLOT_BUSY;
         else
             wait_for_slot(a, c->function);
-    } else if (s && owner == a) {
+    } else if (owner != a) {
+        memcpy(say(a, SAID_UNUSED, g->slot)->instance, g->instance, strlen(g->instance) + 1);
+    } else if (s) {
         offer_again(s);
     }
 }
@@ -414,13 +420,6 @@ static bool is_routed(struct agent *a, const char *id)
     return false;
 }
 
-/* What came while its instance was on its way out is leased for a while, though that comes back. */
-static bool may_idle(const struct slot *s, bool nor_leased)
-{
-    return s->state == SLOT_BUSY ||
-           (s->state == SLOT_LEASED && (!nor_leased || w->now - s->unrouted < MS(100)));
-}
-
 static void none_is_idle_of(struct agent *a, const char *key, bool nor_leased)
 {
     for (size_t k = 0; a->peer && k < a->count; k++) {
@@ -429,9 +428,9 @@ static void none_is_idle_of(struct agent *a, const char *key, bool nor_leased)
 
         if (i->state == STATE_READY && !strcmp(i->key, key) &&
             !strcmp(i->revision, routed(a, key)) && is_routed(a, i->id))
-            ck_assert_msg(may_idle(s, nor_leased), "%u of %s wait while %s on %s is %s",
-                          counts(w, key).waiting, key, i->id, a->name,
-                          s->state == SLOT_FREE ? "free" : "leased");
+            ck_assert_msg(s->state == SLOT_BUSY || (s->state == SLOT_LEASED && !nor_leased),
+                          "%u of %s wait while %s on %s is %s", counts(w, key).waiting, key, i->id,
+                          a->name, s->state == SLOT_FREE ? "free" : "leased");
     }
 }
 
@@ -453,9 +452,6 @@ static void check(void)
     deliver_all();
     none_is_idle(false);
     for (int k = 0; k < 12; k++) { /* longer than any lease */
-        for (size_t j = 0; j < slot_count; j++)
-            if (!is_routed(slots[j].at, slots[j].id))
-                slots[j].unrouted = w->now;
         pass(w, MS(10));
         leases_over();
         deliver_all();
