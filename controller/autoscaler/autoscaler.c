@@ -308,6 +308,8 @@ static void behave(struct autoscaler *a, const struct autoscaler_input *in, uint
     struct behavior_result r;
 
     behavior_note(a->behavior, now_ns, in->current);
+    if (to->reason == REASON_MISSING) /* it stays as it is, and nobody recommended that */
+        return;
     r = behavior_apply(&a->rules, a->behavior, now_ns, in->current, to->n);
     if (r.wanted == to->n)
         return;

@@ -409,6 +409,36 @@ START_TEST(outside)
 }
 END_TEST
 
+/* While a metric is missing nobody recommends to stay as it is: afterwards that holds nothing back. */
+START_TEST(missing_recommends_nothing)
+{
+    struct behavior b = behavior_defaults;
+    struct autoscaler_spec s = spec_of(1);
+    struct autoscaler_external said = {true, 40};
+    struct autoscaler_input in = input(4, 1000);
+
+    b.up.stabilization_s = b.down.stabilization_s = 60;
+    metrics[0] = (struct autoscaler_metric){METRIC_EXTERNAL, {HPA_AVERAGE, 10, 0}, (char *)"q"};
+    for (int asked = 0; asked < 2; asked++) {
+        struct autoscaler *a;
+
+        s.behavior = asked ? &b : NULL; /* without: down after 300 s, up at once */
+        for (int up = 0; up < 2; up++) {
+            a = autoscaler_new(config, &s);
+            in.external = &said;
+            said = (struct autoscaler_external){true, 40};
+            expect(decide(a, &s, &in, 1000), 4, REASON_EXTERNAL);
+            said.known = false;
+            for (uint64_t t = 1002; t <= 1400; t += 2)
+                expect(decide(a, &s, &in, t), 4, REASON_MISSING);
+            said = (struct autoscaler_external){true, up ? 70 : 20};
+            expect(decide(a, &s, &in, 1402), up ? 7 : 2, REASON_EXTERNAL);
+            autoscaler_free(a);
+        }
+    }
+}
+END_TEST
+
 /* What instances report: by hpa.h's rule, with those that have not reported as missing. */
 START_TEST(custom)
 {
@@ -621,6 +651,7 @@ END_TEST
 
 UNIT_MAIN("autoscaler", concurrency_without_metrics, the_largest_wins, cpu_and_memory,
           default_behavior_is_for_resources, behavior_that_is_asked_for,
-          to_zero_after_the_idle_timeout, one_stays_until_idle_and_zero_stays_zero, bounds_and_floors,
-          each_rule_tells_what_it_left, delayed, provisioned, predicted, outside, custom, poke,
-          windows_of_its_own, within_bounds, monotone_in_load, no_flapping_under_steady_load)
+          to_zero_after_the_idle_timeout, one_stays_until_idle_and_zero_stays_zero,
+          bounds_and_floors, each_rule_tells_what_it_left, delayed, provisioned, predicted, outside,
+          missing_recommends_nothing, custom, poke, windows_of_its_own, within_bounds,
+          monotone_in_load, no_flapping_under_steady_load)

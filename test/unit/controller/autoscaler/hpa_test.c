@@ -84,6 +84,14 @@ START_TEST(tolerances)
     ck_assert_uint_eq(got, 9);
     hpa_of_instances(&m, &down, 10, &(struct hpa_tolerance){0, 0.2}, &got);
     ck_assert_uint_eq(got, 10);
+    m.value = 0.7; /* at the limit, which the last digits of fractions pass */
+    up = (struct hpa_sample){2.31, 3, 0, 0};
+    hpa_of_instances(&m, &up, 3, &tenth, &got);
+    ck_assert_uint_eq(got, 3);
+    m.value = 0.1;
+    down = (struct hpa_sample){0.18, 2, 0, 0};
+    hpa_of_instances(&m, &down, 4, &tenth, &got);
+    ck_assert_uint_eq(got, 4);
 }
 END_TEST
 

@@ -1,0 +1,54 @@
+"""Our autoscaler against the real ones: Kubernetes' HorizontalController and Knative's autoscaler, as Go modules.
+
+    /usr/bin/python3 -m pytest test/compat/autoscaler_test.py
+    ROUSE_AUTOSCALER_SEED=N ROUSE_AUTOSCALER_CASES=N repeats a run, or makes a longer one
+
+Both see the same readings in the same order, and want the same number of instances at each step. Where they differ on
+purpose is in controller/autoscaler/README.md; hpa_cases.py and kpa_cases.py make no such readings.
+"""
+import json
+import os
+import random
+
+import go_peer
+import hpa_cases
+import kpa_cases
+import pytest
+
+CASES = int(os.environ.get("ROUSE_AUTOSCALER_CASES", 1500))
+SEEDS = [int(os.environ["ROUSE_AUTOSCALER_SEED"])] if "ROUSE_AUTOSCALER_SEED" in os.environ else [20240229, random.SystemRandom().randrange(1 << 32)]
+
+
+def compare(seed, cases, ours, theirs):
+    steps = sum(len(t) for t in theirs)
+    changes = sum(a != b for t in theirs for a, b in zip(t, t[1:]))
+    print(f"seed {seed}: {len(cases)} cases, {steps} steps, {changes} changes")
+    found = [(at, i) for i, (a, b) in enumerate(zip(ours, theirs)) if (at := go_peer.first_difference(a, b)) is not None]
+    for at, i in sorted(found)[:3]:
+        print(f"case {i}, step {at}\n ours   {ours[i][:at + 1]}\n theirs {theirs[i][:at + 1]}\n {json.dumps(cases[i])}")
+    assert not found, f"seed {seed}: {len(found)} of {len(cases)} cases differ"
+    assert len(ours) == len(cases) and [len(a) for a in ours] == [len(b) for b in theirs]
+    return steps, changes
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_as_kubernetes_horizontal_pod_autoscaler(seed):
+    rng = random.Random(seed)
+    cases = [hpa_cases.scenario(rng) for _ in range(CASES)]
+    theirs = go_peer.answers(go_peer.build("hpa", "test", "-c"), cases)
+    ours = go_peer.answers(go_peer.OUT / "hpa_driver", cases)
+    steps, changes = compare(seed, cases, ours, theirs)
+    # Readings that were always within the tolerance, or always held back, would show nothing.
+    held = sum(a == b for case, t in zip(cases, theirs) for a, b in zip(t, t[1:]) if case["spec"]["minReplicas"] < a < case["spec"]["maxReplicas"])
+    assert changes > steps // 12 and held > steps // 12
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_as_knative_autoscaler(seed):
+    rng = random.Random(seed)
+    cases = [kpa_cases.scenario(rng) for _ in range(CASES)]
+    theirs = go_peer.answers(go_peer.build("kpa", "build"), cases)
+    ours = go_peer.answers(go_peer.OUT / "kpa_driver", cases)
+    # Their way to zero goes by the windows, ours by idleTimeout.
+    steps, changes = compare(seed, cases, ours, [[max(1, n) for n in t] for t in theirs])
+    assert changes > steps // 20
