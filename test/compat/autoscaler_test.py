@@ -4,7 +4,7 @@
     ROUSE_AUTOSCALER_SEED=N ROUSE_AUTOSCALER_CASES=N repeats a run, or makes a longer one
 
 Both see the same readings in the same order, and want the same number of instances at each step. Where they differ on
-purpose is in controller/autoscaler/README.md; hpa_cases.py and kpa_cases.py make no such readings.
+purpose is in controller/autoscaler/README.md and in DIFFERENT; hpa_cases.py and kpa_cases.py make no such readings.
 """
 import json
 import os
@@ -41,6 +41,38 @@ def test_as_kubernetes_horizontal_pod_autoscaler(seed):
     # Readings that were always within the tolerance, or always held back, would show nothing.
     held = sum(a == b for case, t in zip(cases, theirs) for a, b in zip(t, t[1:]) if case["spec"]["minReplicas"] < a < case["spec"]["maxReplicas"])
     assert changes > steps // 12 and held > steps // 12
+
+
+def queue(replicas, readings, behavior):
+    """An external metric of which one instance should have 1."""
+    metric = {"type": "External", "external": {"metric": {"name": "q", "query": "q"}, "target": {"type": "AverageValue", "averageValue": "1"}}}
+    return hpa_cases.case(1, 500, [metric], behavior, behavior, replicas, 10**9,
+                          [{"pods": [{"state": "ready", "values": {}}], "external": {"q": 1000 * n}} for n in readings])
+
+
+def cpu(replicas, used):
+    metric = {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 70}}}
+    return hpa_cases.case(1, 500, [metric], {"scaleUp": {}}, None, replicas, 10**9,
+                          [{"pods": [{"state": "ready", "values": {"cpu": n}} for n in used], "external": {}}])
+
+
+AT_ONCE = {"stabilizationWindowSeconds": 0}
+DIFFERENT = {  # what the README says of the real one: (case, theirs, ours)
+    "a utilisation is cut off to a whole percent": (cpu(2, [779, 779]), [2], [3]),
+    "products are rounded up by a last digit": (
+        queue(100, [200], {"scaleUp": {"policies": [{"type": "Percent", "value": 10, "periodSeconds": 15}]}, "scaleDown": AT_ONCE}), [111], [110]),
+    "changes down are forgotten by the longest period for down": (
+        queue(30, [10, 6, 3, 50], {"scaleUp": {"policies": [{"type": "Pods", "value": 4, "periodSeconds": 60}]}, "scaleDown": AT_ONCE}),
+        [10, 6, 3, 14], [10, 6, 3, 34]),
+    "no behavior is not the default behavior": (queue(1, [50], None), [4], [5]),
+}
+
+
+@pytest.mark.parametrize("name", DIFFERENT)
+def test_where_kubernetes_differs(name):
+    case, theirs, ours = DIFFERENT[name]
+    assert go_peer.answers(go_peer.build("hpa", "test", "-c"), [case]) == [theirs]
+    assert go_peer.answers(go_peer.OUT / "hpa_driver", [case]) == [ours]
 
 
 @pytest.mark.parametrize("seed", SEEDS)

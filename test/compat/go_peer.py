@@ -21,10 +21,10 @@ def build(name, *how):
         pytest.skip("Go is not there")
     env = {"HOME": str(OUT), **os.environ, "GOFLAGS": "-mod=readonly -buildvcs=false"}
     try:
-        r = subprocess.run([go, "list", "-deps", "-test", "."], cwd=source, env=env, capture_output=True, text=True, timeout=90)
+        r = subprocess.run([go, "list", "-deps", "-test", "."], cwd=source, env=env, capture_output=True, text=True, timeout=60)
         if r.returncode:
             pytest.skip("its modules cannot be had: " + r.stderr.strip().splitlines()[-1][:200])
-        r = subprocess.run([go, *how, "-o", out, "."], cwd=source, env=env, capture_output=True, text=True, timeout=240)
+        r = subprocess.run([go, *how, "-o", out, "."], cwd=source, env=env, capture_output=True, text=True, timeout=150)
     except subprocess.TimeoutExpired:
         pytest.skip("it could not be fetched and built in time")
     assert r.returncode == 0, r.stderr[-2000:]

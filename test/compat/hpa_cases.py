@@ -131,6 +131,14 @@ def rules(rng, up, longest):
     return r
 
 
+def case(low, high, metrics, theirs, ours, replicas, began, steps):
+    """As both programs read it: `theirs` and `ours` are the behavior, None: none."""
+    spec = {"minReplicas": low, "maxReplicas": high, "metrics": metrics}
+    scaling = {"min": low, "max": high, "idleTimeout": "60s", "metrics": metrics}
+    return {"spec": {**spec, "behavior": theirs}, "scaling": {**scaling, "behavior": ours}, "replicas": replicas, "began": began,
+            "requests": {"cpu": CPU, "memory": MEMORY * 1000}, "steps": steps}
+
+
 def scenario(rng):
     kinds = rng.choice([["cpu"], ["memory"], ["pods"], ["external"], ["cpu", "memory"], ["cpu", "external"],
                         ["pods", "external"], ["external", "external"], ["cpu", "memory", "external"], ["pods", "pods", "cpu"]])
@@ -143,12 +151,7 @@ def scenario(rng):
     # Of both directions: the real one forgets changes up by the longest period for up, which those for down may exceed.
     longest = rng.choice([15, 15, 30, 60, 100, 300])
     behavior = {"scaleUp": rules(rng, True, longest), "scaleDown": rules(rng, False, longest)} if rng.random() < 0.85 else None
-    spec = {"minReplicas": low, "maxReplicas": high, "metrics": [m.spec() for m in metrics],
-            # Without one, the real controller goes by rules of its own, older than the documented defaults. 301: see window().
-            "behavior": behavior or {"scaleUp": {}, "scaleDown": {"stabilizationWindowSeconds": 301}}}
-    scaling = {"min": low, "max": high, "idleTimeout": "60s", "metrics": spec["metrics"]}
-    if behavior:
-        scaling["behavior"] = behavior
-    return {"spec": spec, "scaling": scaling, "replicas": rng.randint(low, high), "began": rng.randint(10**9, 10**9 + 10**6),
-            "requests": {"cpu": CPU, "memory": MEMORY * 1000},
-            "steps": [step(rng, metrics, states) for _ in range(rng.randint(1, 40))]}
+    # Without one, the real controller goes by rules of its own, older than the documented defaults. 301: see window().
+    theirs = behavior or {"scaleUp": {}, "scaleDown": {"stabilizationWindowSeconds": 301}}
+    return case(low, high, [m.spec() for m in metrics], theirs, behavior, rng.randint(low, high), rng.randint(10**9, 10**9 + 10**6),
+                [step(rng, metrics, states) for _ in range(rng.randint(1, 40))])
