@@ -108,17 +108,16 @@ static void want_behavior(struct autoscaler *a, const struct autoscaler_spec *s)
     const struct behavior *rules = s->behavior      ? s->behavior
                                    : goes_by_hpa(s) ? &behavior_defaults
                                                     : NULL;
-    bool same = a->behavior && rules && a->rules.up.stabilization_s == rules->up.stabilization_s &&
-                a->rules.down.stabilization_s == rules->down.stabilization_s;
 
-    if (a->behavior && !same) {
+    if (!rules) {
         free(a->behavior);
         a->behavior = NULL;
-    }
-    if (!rules)
         return;
+    }
     a->rules = *rules;
-    if (!a->behavior) {
+    if (a->behavior) {
+        behavior_respec(a->behavior, rules);
+    } else {
         a->behavior = must(malloc(sizeof(*a->behavior)));
         behavior_init(a->behavior, rules);
     }

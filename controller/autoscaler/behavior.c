@@ -23,6 +23,18 @@ void behavior_init(struct behavior_state *s, const struct behavior *b)
     extremes_init(&s->down, b->down.stabilization_s);
 }
 
+static void rewindow(struct extremes *e, uint32_t seconds)
+{
+    if (e->window_ns != seconds * NS_PER_S)
+        extremes_init(e, seconds);
+}
+
+void behavior_respec(struct behavior_state *s, const struct behavior *b)
+{
+    rewindow(&s->up, b->up.stabilization_s);
+    rewindow(&s->down, b->down.stabilization_s);
+}
+
 /* Where there are too many, the two oldest become one, at the time of the later: counted too long,
  * never too short. */
 static void add_event(struct behavior_state *s, uint64_t now_ns, int32_t change)
@@ -38,17 +50,13 @@ static void add_event(struct behavior_state *s, uint64_t now_ns, int32_t change)
 
 void behavior_note(struct behavior_state *s, uint64_t now_ns, uint32_t current)
 {
-    if (!s->known) {
-        s->known = true;
-        s->last = current;
-        if (current) {
-            extremes_record(&s->up, now_ns, current);
-            extremes_record(&s->down, now_ns, current);
-        }
-        return;
-    }
-    if (current != s->last)
+    if (current && !s->up.newest)
+        extremes_record(&s->up, now_ns, current);
+    if (current && !s->down.newest)
+        extremes_record(&s->down, now_ns, current);
+    if (s->known && current != s->last)
         add_event(s, now_ns, (int32_t)((int64_t)current - s->last));
+    s->known = true;
     s->last = current;
 }
 

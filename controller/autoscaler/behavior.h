@@ -53,8 +53,10 @@ struct behavior_result {
 };
 
 void behavior_init(struct behavior_state *s, const struct behavior *b);
+/* Other rules: what changed counts on, a stabilisation window of another length begins anew. */
+void behavior_respec(struct behavior_state *s, const struct behavior *b);
 /* The number of instances is `current`, however that came about: a difference to what it was is an
- * event of the policies. The first call is the recommendation to begin with. */
+ * event of the policies, and it is the recommendation that a window begins with. */
 void behavior_note(struct behavior_state *s, uint64_t now_ns, uint32_t current);
 /* The most instances that the policies allow now, at least `current`. */
 uint32_t behavior_ceiling(const struct behavior *b, const struct behavior_state *s, uint64_t now_ns,

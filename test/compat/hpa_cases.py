@@ -111,9 +111,12 @@ def window(rng):
     return rng.choice([0, n + rng.randint(1, 15 - math.ceil((n + 15) / 60))])
 
 
-def rules(rng, up, longest):
+def rules(rng, up, longest, before=None):
+    """Others than `before` keep its window: ours of another length begins anew."""
     r = {}
-    if rng.random() < 0.7:
+    if before is not None:
+        r = {k: v for k, v in before.items() if k == "stabilizationWindowSeconds"}
+    elif rng.random() < 0.7:
         r["stabilizationWindowSeconds"] = window(rng)
     elif not up:
         r["stabilizationWindowSeconds"] = 0
@@ -153,5 +156,8 @@ def scenario(rng):
     behavior = {"scaleUp": rules(rng, True, longest), "scaleDown": rules(rng, False, longest)} if rng.random() < 0.85 else None
     # Without one, the real controller goes by rules of its own, older than the documented defaults. 301: see window().
     theirs = behavior or {"scaleUp": {}, "scaleDown": {"stabilizationWindowSeconds": 301}}
-    return case(low, high, [m.spec() for m in metrics], theirs, behavior, rng.randint(low, high), rng.randint(10**9, 10**9 + 10**6),
-                [step(rng, metrics, states) for _ in range(rng.randint(1, 40))])
+    steps = [step(rng, metrics, states) for _ in range(rng.randint(1, 40))]
+    for s in steps if behavior else []:
+        if rng.random() < 0.04:
+            s["behavior"] = {"scaleUp": rules(rng, True, longest, behavior["scaleUp"]), "scaleDown": rules(rng, False, longest, behavior["scaleDown"])}
+    return case(low, high, [m.spec() for m in metrics], theirs, behavior, rng.randint(low, high), rng.randint(10**9, 10**9 + 10**6), steps)

@@ -97,27 +97,53 @@ static uint32_t decide(struct autoscaler *a, const struct autoscaler_spec *spec,
     return d.requested;
 }
 
-static int run(struct json_object *o)
+/* NULL: it is none. */
+static struct function *function_of(struct json_object *scenario)
 {
     struct function *f = function_new("default", "x");
-    struct json_object *steps = json_get(o, "steps"), *requests = json_get(o, "requests");
-    uint64_t now = (uint64_t)json_object_get_int64(json_get(o, "began")) * NS_PER_MS;
-    uint32_t n = (uint32_t)json_object_get_int64(json_get(o, "replicas"));
-    struct autoscaler *a;
+    struct json_object *requests = json_get(scenario, "requests");
 
     f->cpu_millis = (uint32_t)json_object_get_int64(json_get(requests, "cpu"));
     f->memory = (uint64_t)json_object_get_int64(json_get(requests, "memory")) / 1000;
-    if (scaling_make(json_get(o, "scaling"), f) < 0)
-        return -1;
-    a = autoscaler_new(&autoscaler_defaults, &f->scaling);
+    return scaling_make(json_get(scenario, "scaling"), f) < 0 ? function_unref(f) : f;
+}
+
+/* Another behavior, from this step on. */
+static struct function *changed(struct autoscaler *a, struct function *f,
+                                struct json_object *scenario, struct json_object *behavior)
+{
+    json_object_object_add(json_get(scenario, "scaling"), "behavior", json_object_get(behavior));
+    function_unref(f);
+    f = function_of(scenario);
+    if (f)
+        autoscaler_respec(a, &autoscaler_defaults, &f->scaling);
+    return f;
+}
+
+static int run(struct json_object *o)
+{
+    struct function *f = function_of(o);
+    struct json_object *steps = json_get(o, "steps");
+    uint64_t now = (uint64_t)json_object_get_int64(json_get(o, "began")) * NS_PER_MS;
+    uint32_t n = (uint32_t)json_object_get_int64(json_get(o, "replicas"));
+    struct autoscaler *a = f ? autoscaler_new(&autoscaler_defaults, &f->scaling) : NULL;
+
     putchar('=');
-    for (size_t i = 0; i < json_object_array_length(steps); i++) {
+    for (size_t i = 0; f && i < json_object_array_length(steps); i++) {
+        struct json_object *step = json_object_array_get_idx(steps, i);
+
+        if (json_get(step, "behavior"))
+            f = changed(a, f, o, json_get(step, "behavior"));
+        if (!f)
+            break;
         now += 15 * NS_PER_S;
-        n = decide(a, &f->scaling, json_object_array_get_idx(steps, i), now, n);
+        n = decide(a, &f->scaling, step, now, n);
         printf(" %u", n);
     }
     putchar('\n');
     autoscaler_free(a);
+    if (!f)
+        return -1;
     function_unref(f);
     return 0;
 }

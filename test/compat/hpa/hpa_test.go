@@ -58,6 +58,8 @@ type pod struct {
 type step struct {
 	Pods     []pod            `json:"pods"`
 	External map[string]int64 `json:"external"`
+	// From this step on; nil: as it was.
+	Behavior *autoscalingv2.HorizontalPodAutoscalerBehavior `json:"behavior"`
 }
 type scenario struct {
 	Spec     autoscalingv2.HorizontalPodAutoscalerSpec `json:"spec"`
@@ -232,6 +234,15 @@ func makePod(i int, p pod, requests map[v1.ResourceName]int64, now time.Time) *v
 
 // ---- a run
 
+func (w *world) behave(b *autoscalingv2.HorizontalPodAutoscalerBehavior) {
+	h := w.hpas.List()[0].(*autoscalingv2.HorizontalPodAutoscaler).DeepCopy()
+	h.Spec.Behavior = b
+	defaults.SetDefaults_HorizontalPodAutoscaler(h)
+	if err := w.hpas.Update(h); err != nil {
+		panic(err)
+	}
+}
+
 func run(s scenario) (after []int32) {
 	ctx, cancel := context.WithCancel(context.Background())
 	byNamespace := cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc}
@@ -255,6 +266,9 @@ func run(s scenario) (after []int32) {
 	go c.Run(ctx, 1)
 	time.Sleep(sync / 2) // it looks every 15 s: each step is set half way
 	for _, w.step = range s.Steps {
+		if w.step.Behavior != nil {
+			w.behave(w.step.Behavior)
+		}
 		pods := make([]any, len(w.step.Pods))
 		for i, p := range w.step.Pods {
 			pods[i] = makePod(i, p, s.Requests, time.Now().Add(sync/2))

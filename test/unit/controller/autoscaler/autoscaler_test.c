@@ -439,6 +439,40 @@ START_TEST(missing_recommends_nothing)
 }
 END_TEST
 
+/* Whoever edits it gets no second budget, and what there is then holds for a window of the new length. */
+START_TEST(another_behavior_counts_on)
+{
+    struct behavior b = behavior_defaults;
+    struct autoscaler_spec s = spec_of(1);
+    struct autoscaler_external said = {true, 400};
+    struct autoscaler_input in = input(4, 1000);
+    struct autoscaler *a;
+
+    b.up.policies[0] = (struct behavior_policy){false, 4, 60};
+    b.up.policy_count = 1;
+    s.behavior = &b;
+    metrics[0] = (struct autoscaler_metric){METRIC_EXTERNAL, {HPA_AVERAGE, 10, 0}, (char *)"q"};
+    a = autoscaler_new(config, &s);
+    in.external = &said;
+    expect(decide(a, &s, &in, 1000), 8, REASON_LIMITED);
+    in.ready = in.current = 8;
+    b.down.stabilization_s = 100;
+    autoscaler_respec(a, config, &s);
+    expect(decide(a, &s, &in, 1002), 8, REASON_LIMITED);
+    b.up.policies[0].value = 6;
+    autoscaler_respec(a, config, &s);
+    expect(decide(a, &s, &in, 1004), 10, REASON_LIMITED); /* 6 more than what there was 60 s before */
+    said.value = 20;
+    in.ready = in.current = 10;
+    b.down.stabilization_s = 50;
+    autoscaler_respec(a, config, &s);
+    expect(decide(a, &s, &in, 1006), 10, REASON_STABILIZED);
+    expect(decide(a, &s, &in, 1055), 10, REASON_STABILIZED);
+    expect(decide(a, &s, &in, 1058), 2, REASON_EXTERNAL);
+    autoscaler_free(a);
+}
+END_TEST
+
 /* What instances report: by hpa.h's rule, with those that have not reported as missing. */
 START_TEST(custom)
 {
@@ -653,5 +687,5 @@ UNIT_MAIN("autoscaler", concurrency_without_metrics, the_largest_wins, cpu_and_m
           default_behavior_is_for_resources, behavior_that_is_asked_for,
           to_zero_after_the_idle_timeout, one_stays_until_idle_and_zero_stays_zero,
           bounds_and_floors, each_rule_tells_what_it_left, delayed, provisioned, predicted, outside,
-          missing_recommends_nothing, custom, poke, windows_of_its_own, within_bounds,
-          monotone_in_load, no_flapping_under_steady_load)
+          missing_recommends_nothing, another_behavior_counts_on, custom, poke, windows_of_its_own,
+          within_bounds, monotone_in_load, no_flapping_under_steady_load)
