@@ -50,15 +50,22 @@ def queue(replicas, readings, behavior):
                           [{"pods": [{"state": "ready", "values": {}}], "external": {"q": 1000 * n}} for n in readings])
 
 
-def cpu(replicas, used):
-    metric = {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 70}}}
-    return hpa_cases.case(1, 500, [metric], {"scaleUp": {}}, None, replicas, 10**9,
-                          [{"pods": [{"state": "ready", "values": {"cpu": n}} for n in used], "external": {}}])
-
-
 AT_ONCE = {"stabilizationWindowSeconds": 0}
+
+
+def instances(metric, *pods):
+    """One look at (state, thousandths or None) of each."""
+    behavior = {"scaleDown": AT_ONCE}
+    seen = [{"state": state, "values": {} if n is None else {"cpu": n, "jobs": n}} for state, n in pods]
+    return hpa_cases.case(1, 500, [metric], behavior, behavior, len(pods), 10**9, [{"pods": seen, "external": {}}])
+
+
+CPU = {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 70}}}
+JOBS = {"type": "Pods", "pods": {"metric": {"name": "jobs"}, "target": {"type": "AverageValue", "averageValue": "1"}}}
 DIFFERENT = {  # what the README says of the real one: (case, theirs, ours)
-    "a utilisation is cut off to a whole percent": (cpu(2, [779, 779]), [2], [3]),
+    "a utilisation is cut off to a whole percent": (instances(CPU, ("ready", 779), ("ready", 779)), [2], [3]),
+    "what is not ready may report": (instances(JOBS, ("ready", 1000), ("unready", 5000)), [6], [2]),
+    "what is not ready may be missing": (instances(CPU, ("ready", 140), ("ready", 140), ("unready", None)), [2], [1]),
     "products are rounded up by a last digit": (
         queue(100, [200], {"scaleUp": {"policies": [{"type": "Percent", "value": 10, "periodSeconds": 15}]}, "scaleDown": AT_ONCE}), [111], [110]),
     "changes down are forgotten by the longest period for down": (

@@ -19,7 +19,7 @@ def build(name, *how):
     go = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin:/usr/lib/go/bin")
     if not go:
         pytest.skip("Go is not there")
-    env = {"HOME": str(OUT), **os.environ, "GOFLAGS": "-mod=readonly -buildvcs=false"}
+    env = {"HOME": str(OUT), **os.environ, "GOFLAGS": "-mod=readonly -modcacherw -buildvcs=false"}
     try:
         r = subprocess.run([go, "list", "-deps", "-test", "."], cwd=source, env=env, capture_output=True, text=True, timeout=60)
         if r.returncode:
