@@ -28,7 +28,7 @@ void metric_open(struct outbox *o)
 }
 
 /* All tasks have ended. A thread may wait for the agent to read: then the connection ends, since the outbox is freed next. */
-void metric_close(void)
+bool metric_close(void)
 {
     struct outbox *o = metrics.outbox;
 
@@ -38,8 +38,11 @@ void metric_close(void)
     for (int i = 0; atomic_load(&metrics.flushing); i++) {
         if (i == CLOSE_TRIES)
             outbox_give_up(o);
+        if (i == 2 * CLOSE_TRIES)
+            return false;
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     }
+    return true;
 }
 
 /* What the agent has already is not told again. Kept once it is queued. */

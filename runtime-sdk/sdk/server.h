@@ -17,6 +17,7 @@ enum { SERVER_TABLE = 256 };
 struct server {
     struct channel channel; /* the reader's */
     struct outbox outbox;
+    bool occupied; /* a thread is in it for ever: it is not freed, nor is its connection */
     struct hello hello;
     const struct handler *handler;
     size_t stack; /* of an invocation; 0: the default */

@@ -48,7 +48,7 @@ static int run(struct server *s)
     if (r == 0) {
         metric_open(&s->outbox);
         r = rouse_run(server_task, s);
-        metric_close();
+        s->occupied = !metric_close();
     }
     crash_done();
     invocations_done(s);
@@ -74,7 +74,9 @@ int start(const struct handler *h)
     outbox_init(&s->outbox, s->channel.fd);
     s->channel.outbox = &s->outbox;
     r = run(s);
-    outbox_done(&s->outbox);
-    channel_done(&s->channel);
+    if (!s->occupied) {
+        outbox_done(&s->outbox);
+        channel_done(&s->channel);
+    }
     return r == -EPIPE ? 0 : r;
 }

@@ -67,6 +67,18 @@ static int start_and_join(rouse_handler *handler)
     return r;
 }
 
+static void end_thread(int signo)
+{
+    (void)signo;
+    syscall(SYS_exit, 0);
+}
+
+static int start_and_lose(rouse_handler *handler)
+{
+    signal(SIGUSR1, end_thread);
+    return rouse_start(handler);
+}
+
 /* 0: each limit was named. */
 static int metric_limits(void)
 {
@@ -469,29 +481,57 @@ static bool polls(const char *thread)
     return call == SYS_ppoll;
 }
 
-/* It waits for an agent that reads no more when the run ends: nobody is in what is freed then, and rouse_start() returns. */
-START_TEST(a_thread_that_waits_for_the_agent)
+static void report_until_it_waits(char thread[16])
 {
-    char thread[16] = "";
-    int status;
-
-    ck_assert_int_eq(pipe(may_report), 0);
-    ck_assert_int_eq(pipe(reports), 0);
-    begin_as(start_and_join, obey);
     greet();
     call("metric for ever");
     expect_text(FRAME_RESPONSE, FRAME_FIN, 5, "null");
-    ck_assert_int_gt(read(reports[0], thread, sizeof(thread) - 1), 0);
+    ck_assert_int_gt(read(reports[0], thread, 15), 0);
     while (!all_wait()) /* no task is in the outbox any more, to send what the thread says */
         sched_yield();
     ck_assert_int_eq(write(may_report[1], "", 1), 1);
     while (!polls(thread))
         sched_yield();
+}
+
+static void end_unread(void)
+{
+    int status;
+
     shutdown(fd, SHUT_WR);
     ck_assert_int_eq(waitpid(function, &status, 0), function);
     ck_assert_int_eq(status, 0);
     close(fd);
     buffer_done(&in);
+}
+
+/* It waits for an agent that reads no more when the run ends: nobody is in what is freed then, and rouse_start() returns. */
+START_TEST(a_thread_that_waits_for_the_agent)
+{
+    char thread[16] = "";
+
+    ck_assert_int_eq(pipe(may_report), 0);
+    ck_assert_int_eq(pipe(reports), 0);
+    begin_as(start_and_join, obey);
+    report_until_it_waits(thread);
+    end_unread();
+}
+END_TEST
+
+/* It never comes out again: rouse_start() returns all the same. */
+START_TEST(a_thread_that_ends_while_it_waits)
+{
+    char thread[16] = "", path[64];
+
+    ck_assert_int_eq(pipe(may_report), 0);
+    ck_assert_int_eq(pipe(reports), 0);
+    begin_as(start_and_lose, obey);
+    report_until_it_waits(thread);
+    snprintf(path, sizeof(path), "/proc/%d/task/%s", (int)function, thread);
+    ck_assert_int_eq(syscall(SYS_tgkill, function, atoi(thread), SIGUSR1), 0);
+    while (access(path, F_OK) == 0)
+        sched_yield();
+    end_unread();
 }
 END_TEST
 
@@ -509,6 +549,7 @@ int main(void)
     tcase_add_test(tc, metrics);
     tcase_add_test(tc, metrics_limits);
     tcase_add_test(tc, a_thread_that_waits_for_the_agent);
+    tcase_add_test(tc, a_thread_that_ends_while_it_waits);
     tcase_add_loop_test(tc, broken_agents, 0, 7);
     tcase_add_test(tc, two_at_once_is_refused);
     tcase_add_test(tc, forked_child);
