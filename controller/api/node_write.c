@@ -54,10 +54,11 @@ static void on_written(struct access_request *q)
 
 /* Takes the flag out of both, so that what remains must be the same. */
 static void take_flag(struct json_object *was, struct json_object *now, const char *name,
-                      const char *path, bool *ret, struct problems *p)
+                      const char *path, bool *ret_was, bool *ret, struct problems *p)
 {
     struct json_object *v;
 
+    *ret_was = json_object_object_get_ex(was, name, &v) && json_object_get_boolean(v);
     json_object_object_del(was, name);
     *ret = false;
     if (!json_object_object_get_ex(now, name, &v))
@@ -69,7 +70,7 @@ static void take_flag(struct json_object *was, struct json_object *now, const ch
 }
 
 static int read_wanted(struct request *r, struct json_object *was, struct json_object *now,
-                       struct node_wanted *ret, struct failure *f)
+                       struct node_wanted *ret_was, struct node_wanted *ret, struct failure *f)
 {
     struct json_object *v = NULL, *version = NULL, *was_spec = NULL, *spec = NULL;
 
@@ -81,9 +82,9 @@ static int read_wanted(struct request *r, struct json_object *was, struct json_o
     json_object_object_get_ex(was, "spec", &was_spec);
     json_object_object_get_ex(now, "spec", &spec);
     if (json_object_is_type(spec, json_type_object)) {
-        take_flag(was_spec, spec, "unschedulable", "spec.unschedulable", &ret->unschedulable,
-                  &f->problems);
-        take_flag(was_spec, spec, "drain", "spec.drain", &ret->drain, &f->problems);
+        take_flag(was_spec, spec, "unschedulable", "spec.unschedulable", &ret_was->unschedulable,
+                  &ret->unschedulable, &f->problems);
+        take_flag(was_spec, spec, "drain", "spec.drain", &ret_was->drain, &ret->drain, &f->problems);
     }
     if (!json_object_equal(was, now))
         problems_add(&f->problems, PROBLEM_FORBIDDEN, "spec",
@@ -92,8 +93,8 @@ static int read_wanted(struct request *r, struct json_object *was, struct json_o
     return f->problems.count ? failure_invalid(f, r->kind->name, r->api->schema->group, r->name) : 0;
 }
 
-static int patched(struct request *r, const struct object *old, struct node_wanted *ret,
-                   struct failure *f)
+static int patched(struct request *r, const struct object *old, struct node_wanted *ret_was,
+                   struct node_wanted *ret, struct failure *f)
 {
     struct node_write *w = r->work;
     struct json_object *was = NULL, *now = NULL;
@@ -107,7 +108,7 @@ static int patched(struct request *r, const struct object *old, struct node_want
     else if ((x = w->operations ? patch_json(&now, w->patch, &e) : patch_merge(&now, w->patch)) < 0)
         failure_set(f, 422, "Invalid", "the patch does not apply: %s", e.message);
     else
-        x = read_wanted(r, was, now, ret, f);
+        x = read_wanted(r, was, now, ret_was, ret, f);
     json_object_put(was);
     json_object_put(now);
     return x < 0 ? -1 : 0;
@@ -117,19 +118,20 @@ static void on_old(struct access_request *q)
 {
     struct request *r = request_of(q);
     struct node_write *w = r->work;
-    struct node_wanted wanted = {0};
+    struct node_wanted was = {0}, wanted = {0};
     cleanup_failure struct failure f = {0};
     cleanup_object struct object *old = TAKE_PTR(q->object);
 
     access_request_done(q);
     if (!old)
         failure_not_found(&f, r->kind->plural, r->api->schema->group, r->name);
-    if (f.code || patched(r, old, &wanted, &f) < 0) {
+    if (f.code || patched(r, old, &was, &wanted, &f) < 0) {
         respond_failure(r, &f);
     } else if (w->dry_run) {
         answer_dry(r, old, &wanted);
     } else {
-        r->access = (struct access_request){.verb = ACCESS_NODE, .kind = KIND_NODE, .node = wanted};
+        r->access = (struct access_request){
+            .verb = ACCESS_NODE, .kind = KIND_NODE, .node = wanted, .node_was = was};
         request_key(r);
         request_ask(r, on_written);
     }

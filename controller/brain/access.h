@@ -24,8 +24,8 @@ enum access_verb {
 struct access_request {
     enum access_verb verb;
     enum object_kind kind;
-    struct node_wanted node; /* NODE */
-    bool dry_run;            /* NODE_DELETE: only whether it may go */
+    struct node_wanted node, node_was; /* NODE; what it was made from */
+    bool dry_run;                      /* NODE_DELETE: only whether it may go */
     char key[320];           /* GET, STATUS, NODE*: "ns/name" or "name"; WRITE: that of content */
     char ns[64];             /* LIST, NOTES: one namespace; "": all */
     uint64_t after;          /* NOTES: later than this rv; 0: all */
@@ -35,7 +35,7 @@ struct access_request {
     char *status;            /* STATUS: malloc'd JSON, freed with the reply */
     struct loop *caller;
     void (*on_reply)(struct access_request *q);
-    /* the answer. ENOENT: absent; EEXIST: there already; EAGAIN: changed since `stored`; EBUSY: a node whose
+    /* the answer. ENOENT: absent; EEXIST: there already; EAGAIN: changed since `stored`, or not `node_was`; EBUSY: a node whose
      * agent is connected; or the store's error. */
     int error;
     char message[160];

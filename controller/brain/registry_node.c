@@ -71,6 +71,28 @@ static void show(struct registry *r, struct entry *e)
     registry_replace(e, now);
 }
 
+/* Those that came while another was stored: what they were made from may be the past. */
+static void next(struct registry *r, struct entry *e)
+{
+    while (!e->writing && !list_empty(&e->waiting)) {
+        struct access_request *q =
+            list_entry(list_pop_front(&e->waiting), struct access_request, link);
+
+        r->writes_waiting--;
+        if (q->verb == ACCESS_NODE_DELETE)
+            registry_node_delete(r, q);
+        else
+            registry_node_write(r, q);
+    }
+    registry_entry_drop(e);
+}
+
+static void wait(struct registry *r, struct entry *e, struct access_request *q)
+{
+    r->writes_waiting++;
+    list_push_back(&e->waiting, &q->link);
+}
+
 static void on_stored(struct store_write *w)
 {
     struct access_request *q = container_of(w, struct access_request, write);
@@ -88,7 +110,7 @@ static void on_stored(struct store_write *w)
         }
     }
     registry_answer(q, w->error ? w->error : q->object ? 0 : -ENOENT, w->message);
-    registry_entry_drop(e);
+    next(r, e);
 }
 
 static void store_wanted(struct registry *r, struct entry *e, struct access_request *q)
@@ -110,23 +132,33 @@ void registry_node_write(struct registry *r, struct access_request *q)
 {
     struct entry *e = registry_entry(r, KIND_NODE, q->key);
 
-    if (!e || !e->object || e->writing) { /* two at once: the second asks again */
-        registry_answer(q, e && e->object ? -EAGAIN : -ENOENT, NULL);
-        return;
-    }
-    store_wanted(r, e, q);
+    if (!e || !e->object)
+        registry_answer(q, -ENOENT, NULL);
+    else if (e->writing)
+        wait(r, e, q);
+    else if (e->wanted.unschedulable != q->node_was.unschedulable ||
+             e->wanted.drain != q->node_was.drain)
+        registry_answer(q, -EAGAIN, NULL);
+    else
+        store_wanted(r, e, q);
 }
 
 /* What was wanted of it goes with it. The core unpublishes it in a moment; whoever asked sees it gone at once. */
 void registry_node_delete(struct registry *r, struct access_request *q)
 {
     struct entry *e = registry_entry(r, KIND_NODE, q->key);
-    struct object *o = e ? object_ref(e->object) : NULL;
-    int error = !o           ? -ENOENT
-                : e->writing ? -EAGAIN
-                : !r->observer.on_node_delete
-                    ? -EBUSY
-                    : r->observer.on_node_delete(r->observer.user, q->key, q->dry_run);
+    struct object *o;
+    int error;
+
+    if (e && e->writing) {
+        wait(r, e, q);
+        return;
+    }
+    o = e ? object_ref(e->object) : NULL;
+    error = !o ? -ENOENT
+            : !r->observer.on_node_delete
+                ? -EBUSY
+                : r->observer.on_node_delete(r->observer.user, q->key, q->dry_run);
 
     if (error < 0) {
         object_unref(o);

@@ -513,13 +513,18 @@ static void publish_from_here(const char *node)
     ck_assert_int_eq(pthread_create(&thread, NULL, brain_thread, NULL), 0);
 }
 
+static struct node_wanted wanted[2]; /* of a and b */
+
 static int want(struct access_request *q, const char *node, bool unschedulable, bool drain)
 {
+    struct node_wanted *w = &wanted[*node - 'a'];
+
     *q = (struct access_request){
-        .verb = ACCESS_NODE, .kind = KIND_NODE, .node = {unschedulable, drain}};
+        .verb = ACCESS_NODE, .kind = KIND_NODE, .node = {unschedulable, drain}, .node_was = *w};
     snprintf(q->key, sizeof(q->key), "%s", node);
     post(q);
     loop_run(caller);
+    *w = q->error ? *w : q->node;
     return q->error;
 }
 
@@ -543,7 +548,7 @@ static int stored_nodes(void)
 
 START_TEST(what_is_wanted_of_nodes_is_stored)
 {
-    struct access_request q;
+    struct access_request q, two[2];
 
     begin();
     ck_assert_int_eq(want(&q, "a", true, false), -ENOENT);
@@ -557,6 +562,22 @@ START_TEST(what_is_wanted_of_nodes_is_stored)
     ck_assert_int_eq(want(&q, "b", false, false), 0);
     access_request_done(&q);
     ck_assert_str_eq(core_saw, "a:11 b:10 b:00 ");
+    for (int i = 0; i < 2; i++) { /* the second is begun when the first is stored */
+        two[i] = (struct access_request){.verb = ACCESS_NODE,
+                                         .kind = KIND_NODE,
+                                         .key = "b",
+                                         .node = {!i, false},
+                                         .node_was = {i, false}};
+        post(&two[i]);
+    }
+    loop_run(caller);
+    for (int i = 0; i < 2; i++) {
+        ck_assert_int_eq(two[i].error, 0);
+        access_request_done(&two[i]);
+    }
+    wanted[1].drain = true; /* it was made from the past */
+    ck_assert_int_eq(want(&q, "b", true, true), -EAGAIN);
+    wanted[1].drain = false;
     stop();
     ck_assert_int_eq(stored_nodes(), 1);
     start(); /* the core knows before the node is there */
