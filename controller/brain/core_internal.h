@@ -6,7 +6,11 @@
  *   core_function.c   functions, revisions
  *   core_status.c     what is said of a function
  *   core_agent.c      Hello, reports, acks, lost nodes
- *   core_instance.c   instances, crash loops, leaving
+ *   core_instance.c   instances: how they are made, their states
+ *   core_leave.c      ... and how they go
+ *   core_crash.c      ... and what it means that they fail
+ *   core_tally.c      ... and how many there are
+ *   core_text.c       what others sent, fit to be shown
  *   core_slot.c       slots that agents have leased to the activator
  *   core_ticket.c     tickets, grants
  *   core_sample.c     load, the autoscaler's tick
@@ -371,20 +375,17 @@ int route_resolve(struct core *c, const char *method, const char *host, const ch
                   struct fn **ret_fn, struct resolved_route *ret);
 void route_done(struct core *c);
 
-/* ---- core_instance.c */
+/* ---- core_text.c */
 /* What others sent, as printable UTF-8, cut to the size. */
 void copy_text(char *to, size_t size, const char *from);
+
+/* ---- core_instance.c */
 int instance_create(struct core *c, struct revision *r, struct node *n, uint64_t schedule_us);
 int instance_adopt(struct core *c, struct revision *r, struct node *n, const InstanceStatus *s);
 struct instance *instance_find(struct core *c, const char *id);
 void instance_status(struct core *c, struct instance *i, const InstanceStatus *s);
-void instance_leave(struct core *c, struct instance *i);  /* unroute, then remove */
-bool instance_return(struct core *c, struct instance *i); /* not so fast: false if it is too late */
-void instance_lost(struct core *c, struct instance *i, const char *why);
-void instance_free(struct core *c, struct instance *i);
-void instances_leaving(struct core *c);
-void instances_dead(struct core *c);
-void instances_forget(struct core *c, const struct node *n); /* that failed there: n goes */
+void instance_set_endpoint(struct core *c, struct instance *i, bool on);
+void node_instances(struct core *c, struct node *n, int by); /* it has more or fewer */
 static inline bool instance_serves(const struct instance *i)
 {
     return (i->state == STATE_READY || i->state == STATE_FROZEN) && i->leaving == LEAVING_NOT;
@@ -394,6 +395,20 @@ static inline bool instance_counts(const struct instance *i) /* running or on it
     return !i->dead && i->leaving == LEAVING_NOT && i->state != STATE_DRAINING &&
            !instance_state_final(i->state);
 }
+
+/* ---- core_leave.c */
+void instance_leave(struct core *c, struct instance *i);  /* unroute, then remove */
+bool instance_return(struct core *c, struct instance *i); /* not so fast: false if it is too late */
+void instance_leaving_counts(struct instance *i, bool on); /* what its node will have free */
+void instance_lost(struct core *c, struct instance *i, const char *why);
+void instance_end(struct core *c, struct instance *i);
+void instance_keep_dead(struct core *c, struct instance *i);
+void instance_free(struct core *c, struct instance *i);
+void instances_leaving(struct core *c);
+void instances_dead(struct core *c);
+void instances_forget(struct core *c, const struct node *n); /* that failed there: n goes */
+
+/* ---- core_tally.c */
 bool instance_suspect(const struct core *c, const struct instance *i);
 /* Of its instances; walked through only after a change (tally_changed()). */
 struct tally revision_tally(const struct core *c, struct revision *r);
@@ -404,6 +419,9 @@ static inline void tally_changed(struct instance *i)
 {
     i->rev->tally_known = false;
 }
+
+/* ---- core_crash.c */
+void instance_failed(struct core *c, struct instance *i, enum instance_state was);
 bool revision_backing_off(const struct core *c, const struct revision *r);
 void revision_settle(struct revision *r); /* forgives */
 
