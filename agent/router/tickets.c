@@ -1,7 +1,6 @@
 /* tickets.c - the table of open tickets: by id for grants, by function for slots that free here,
- * by age for a controller that comes back. On the agent's loop. */
-#include "router/tickets.h"
-#include "base/cleanup.h"
+ * by age for a controller that comes back. What it says to the controller is tickets_tell.c. On the agent's loop. */
+#include "router/tickets_internal.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -9,31 +8,6 @@
 
 /* The activator has the same deadline and knows the reason: it may say so first. */
 enum { ACTIVATOR_GRACE_MS = 250 };
-
-typedef Rouse__Control__V1__AgentMessage AgentMessage;
-
-/* The open tickets of one function, oldest first. */
-struct ticket_queue {
-    struct map_node node;
-    struct list list;
-    unsigned count;
-    bool turning;   /* slots of this node serve it */
-    uint64_t share; /* of free slots; what was not had yet */
-    char function_key[];
-};
-struct tickets {
-    struct tickets_config config;
-    uint64_t next_id;
-    struct map by_id, queues;
-    struct list all; /* oldest first */
-    struct list untold;
-    unsigned untold_count, gone_count;
-    uint64_t gone[TICKETS_LATER]; /* served, and the controller is not yet told */
-    struct loop_timer later;
-    struct tickets_stats stats;
-};
-
-static void on_later(struct loop_timer *timer);
 
 int tickets_new(const struct tickets_config *c, struct tickets **ret)
 {
@@ -49,7 +23,7 @@ int tickets_new(const struct tickets_config *c, struct tickets **ret)
     ts->next_id = c->id_base;
     list_init(&ts->all);
     list_init(&ts->untold);
-    ts->later.fn = on_later;
+    ts->later.fn = tickets_on_later;
     *ret = ts;
     return 0;
 }
@@ -116,16 +90,11 @@ static void insert_by_age(struct list *head, struct list *link, size_t member)
     list_add_before(at, link);
 }
 
-static bool is_untold(const struct ticket *t)
-{
-    return !list_empty(&t->untold_link);
-}
-
 static void close_ticket(struct ticket *t)
 {
     struct tickets *ts = t->owner;
 
-    ts->untold_count -= is_untold(t);
+    ts->untold_count -= ticket_untold(t);
     list_del(&t->untold_link);
     map_del(&ts->by_id, &t->by_id);
     list_del(&t->all_link);
@@ -139,72 +108,15 @@ static void close_ticket(struct ticket *t)
     t->owner = NULL;
 }
 
-static void send_ticket(struct tickets *ts, const struct ticket *t)
-{
-    Rouse__Control__V1__Ticket m = ROUSE__CONTROL__V1__TICKET__INIT;
-    AgentMessage a = ROUSE__CONTROL__V1__AGENT_MESSAGE__INIT;
-    uint64_t now = loop_now(ts->config.loop);
-
-    m.id = t->id;
-    m.function_key = (char *)t->function_key;
-    m.method = (char *)t->method;
-    m.host = (char *)t->host;
-    m.path = (char *)t->path;
-    m.waited_ms = now > t->since_ns ? (now - t->since_ns) / NS_PER_MS : 0;
-    m.deadline_in_ms = t->deadline_ns > now ? (t->deadline_ns - now + NS_PER_MS - 1) / NS_PER_MS : 1;
-    m.held_bytes = t->held_bytes;
-    m.attempt = t->attempt;
-    a.body_case = ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_TICKET;
-    a.ticket = &m;
-    ts->config.send(ts->config.user, &a);
-}
-
-static void send_gone(struct tickets *ts, uint64_t *ids, size_t n)
-{
-    Rouse__Control__V1__TicketGone m = ROUSE__CONTROL__V1__TICKET_GONE__INIT;
-    AgentMessage a = ROUSE__CONTROL__V1__AGENT_MESSAGE__INIT;
-
-    m.ids = ids;
-    m.n_ids = n;
-    a.body_case = ROUSE__CONTROL__V1__AGENT_MESSAGE__BODY_TICKET_GONE;
-    a.ticket_gone = &m;
-    ts->config.send(ts->config.user, &a);
-}
-
 /* Closes it; the controller forgets it, if it knows of it. */
 static void take_back(struct ticket *t)
 {
     struct tickets *ts = t->owner;
-    bool told = !is_untold(t);
+    bool told = !ticket_untold(t);
 
     close_ticket(t);
     if (told)
-        send_gone(ts, &t->id, 1);
-}
-
-/* ---- told later */
-
-static void tell(struct tickets *ts)
-{
-    loop_timer_cancel(ts->config.loop, &ts->later);
-    if (ts->gone_count)
-        send_gone(ts, ts->gone, ts->gone_count);
-    ts->gone_count = ts->untold_count = 0;
-    for (struct list *l; (l = list_pop_front(&ts->untold));)
-        send_ticket(ts, list_entry(l, struct ticket, untold_link));
-}
-
-static void on_later(struct loop_timer *timer)
-{
-    tell(container_of(timer, struct tickets, later));
-}
-
-static void tell_later(struct tickets *ts)
-{
-    if (ts->gone_count == TICKETS_LATER || ts->untold_count == TICKETS_LATER)
-        tell(ts);
-    else if (ts->gone_count + ts->untold_count == 1)
-        loop_timer_set(ts->config.loop, &ts->later, loop_now(ts->config.loop) + TICKETS_LATER_NS);
+        tickets_send_gone(ts, &t->id, 1);
 }
 
 static void on_timer(struct loop_timer *timer)
@@ -248,9 +160,9 @@ int tickets_submit(struct tickets *ts, struct ticket *t)
     if (t->queue->turning) {
         list_push_back(&ts->untold, &t->untold_link);
         ts->untold_count++;
-        tell_later(ts);
+        tickets_tell_later(ts);
     } else {
-        send_ticket(ts, t);
+        ticket_send(ts, t);
     }
     return 0;
 }
@@ -272,7 +184,7 @@ void tickets_served(struct ticket *t)
 
     if (!ts)
         return;
-    told = !is_untold(t);
+    told = !ticket_untold(t);
     last = t->queue->count == 1; /* slots that are offered for it would stand idle */
     t->queue->turning = true;
     ts->stats.cancelled++;
@@ -282,9 +194,9 @@ void tickets_served(struct ticket *t)
         return;
     ts->gone[ts->gone_count++] = t->id;
     if (last)
-        tell(ts);
+        tickets_tell(ts);
     else
-        tell_later(ts);
+        tickets_tell_later(ts);
 }
 
 void tickets_resubmit(struct tickets *ts)
@@ -294,7 +206,7 @@ void tickets_resubmit(struct tickets *ts)
     ts->untold_count = 0;
     list_for_each(it, &ts->all)
     {
-        send_ticket(ts, list_entry(it, struct ticket, all_link));
+        ticket_send(ts, list_entry(it, struct ticket, all_link));
         ts->stats.resubmitted++;
     }
 }
