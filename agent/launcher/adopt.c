@@ -1,10 +1,9 @@
-#include "launcher/adopt.h"
+/* adopt.c - an adopted process is made one: found in its sandbox, attached to a cgroup of its own. Launcher only. */
+#include "launcher/adopt_internal.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "launcher/adopt_exit.h"
 #include "launcher/attach.h"
-#include "launcher/removal.h"
 #include "launcher/sandbox.h"
 
 #include <assert.h>
@@ -16,19 +15,6 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-#define REAP_STEP_NS   NS_PER_MS
-#define REAP_TIME_NS   (100 * NS_PER_MS) /* its parent is foreign code, and may never */
-#define REMOVE_STEP_NS (2 * NS_PER_MS)
-#define REMOVE_TIME_NS (5 * NS_PER_S)
-
-enum adopt_state {
-    ADOPT_ATTACHING, /* a helper writes its pid into the cgroups */
-    ADOPT_RUNNING,
-    ADOPT_STOPPING, /* SIGTERM sent, grace running */
-    ADOPT_KILLED,
-    ADOPT_ENDED, /* its cgroup goes */
-    ADOPT_STATES
-};
 static const char *const state_names[ADOPT_STATES] = {"Attaching", "Running", "Stopping", "Killed",
                                                       "Ended"};
 #define TO(s) (1u << (s))
@@ -39,22 +25,7 @@ static const unsigned state_edges[ADOPT_STATES] = {
     [ADOPT_KILLED] = TO(ADOPT_ENDED),
 };
 
-struct adopted {
-    struct map_node node;
-    struct server *server;
-    char id[64], of[64], cgroup[CGROUP_NAME_MAX];
-    enum adopt_state state;
-    uint64_t arrived, until;
-    pid_t pid, helper;
-    struct loop_watch process, attach; /* pidfds: its own, the helper's */
-    struct loop_timer timer;
-    struct err error; /* why it never ran */
-    bool started;
-    int status; /* -1: not known */
-    struct cgroup_total total;
-};
-
-static void set_state(struct adopted *a, enum adopt_state to)
+void adopted_set_state(struct adopted *a, enum adopt_state to)
 {
     assert(state_edges[a->state] & TO(to));
     log_debug("adopted %s: %s -> %s", a->id, state_names[a->state], state_names[to]);
@@ -68,7 +39,7 @@ struct adopted *adopt_find(struct server *s, const char *id)
     return n ? map_entry(n, struct adopted, node) : NULL;
 }
 
-static void adopted_free(struct adopted *a)
+void adopted_free(struct adopted *a)
 {
     struct server *s = a->server;
 
@@ -80,138 +51,12 @@ static void adopted_free(struct adopted *a)
     server_sandbox_gone(s);
 }
 
-/* ---- the end: the process, what else is in its cgroup, the cgroup, then the word to the agent */
-static void tell_end(struct adopted *a)
-{
-    struct message m = {.type = MESSAGE_EXIT, .id = a->id};
-
-    if (!a->started) {
-        server_send_failed(a->server, a->id, &a->error);
-        return;
-    }
-    m.exit.code = a->status >= 0 && WIFEXITED(a->status) ? WEXITSTATUS(a->status) : -1;
-    m.exit.signal = a->status >= 0 && WIFSIGNALED(a->status) ? WTERMSIG(a->status) : 0;
-    m.exit.oom = a->total.oom_kills && m.exit.code != 0;
-    m.exit.memory_peak = a->total.memory_peak;
-    m.exit.cpu_ns = a->total.cpu_ns;
-    server_send(a->server, &m, NULL, 0);
-}
-
-static void on_remove(struct loop_timer *t)
-{
-    struct adopted *a = container_of(t, struct adopted, timer);
-    struct server *s = a->server;
-    int r = cgroup_remove(&s->cgroups, a->cgroup);
-
-    if (r < 0 && clock_monotonic_ns() < a->until) {
-        cgroup_kill(&s->cgroups, a->cgroup);
-        loop_timer_set(s->loop, t, clock_monotonic_ns() + REMOVE_STEP_NS);
-        return;
-    }
-    if (r < 0)
-        removal_begin(s, a->cgroup, -1, NULL);
-    tell_end(a);
-    adopted_free(a);
-}
-
-static void begin_remove(struct adopted *a)
-{
-    cgroup_kill(&a->server->cgroups, a->cgroup);
-    cgroup_total(&a->server->cgroups, a->cgroup, &a->total);
-    a->until = clock_monotonic_ns() + REMOVE_TIME_NS;
-    a->timer.fn = on_remove;
-    on_remove(&a->timer);
-}
-
-/* A zombie's status is told when its parent has reaped it. */
-static void on_reaped(struct loop_timer *t)
-{
-    struct adopted *a = container_of(t, struct adopted, timer);
-    uint64_t now = clock_monotonic_ns();
-
-    if (adopt_exit_status(a->process.fd, &a->status) == -EAGAIN && now < a->until)
-        loop_timer_set(a->server->loop, t, now + REAP_STEP_NS);
-    else
-        begin_remove(a);
-}
-
-static void on_process(struct loop_watch *w, uint32_t events)
-{
-    struct adopted *a = container_of(w, struct adopted, process);
-    const struct sandbox *b = sandbox_find(a->server, a->of);
-
-    (void)events;
-    loop_watch_cancel(a->server->loop, w);
-    if (b) /* its parent may be frozen, and is to reap it */
-        cgroup_freeze(&a->server->cgroups, b->cgroup, false);
-    if (!a->started && !a->error.code)
-        err_set(&a->error, ESRCH, "the process ended before it had its cgroup");
-    set_state(a, ADOPT_ENDED);
-    if (a->helper) /* it still writes there: on_attached() goes on */
-        return;
-    a->until = clock_monotonic_ns() + REAP_TIME_NS;
-    a->timer.fn = on_reaped;
-    on_reaped(&a->timer);
-}
-
-/* ---- stopping */
-static void kill_now(struct adopted *a)
-{
-    set_state(a, ADOPT_KILLED);
-    loop_timer_cancel(a->server->loop, &a->timer);
-    syscall(SYS_pidfd_send_signal, a->process.fd, SIGKILL, NULL, 0);
-    cgroup_kill(&a->server->cgroups, a->cgroup);
-}
-
-static void on_grace_over(struct loop_timer *t)
-{
-    kill_now(container_of(t, struct adopted, timer));
-}
-
-void adopt_stop(struct adopted *a, uint64_t grace_ns)
-{
-    struct server *s = a->server;
-
-    switch (a->state) {
-    case ADOPT_ATTACHING:
-        err_set(&a->error, ECANCELED, "stopped before it started");
-        kill_now(a);
-        break;
-    case ADOPT_RUNNING:
-        if (!grace_ns) {
-            kill_now(a);
-            break;
-        }
-        set_state(a, ADOPT_STOPPING);
-        /* A frozen one would sleep through its SIGTERM. */
-        cgroup_freeze(&s->cgroups, a->cgroup, false);
-        syscall(SYS_pidfd_send_signal, a->process.fd, SIGTERM, NULL, 0);
-        a->timer.fn = on_grace_over;
-        loop_timer_set(s->loop, &a->timer, clock_monotonic_ns() + grace_ns);
-        break;
-    case ADOPT_STOPPING: /* a second stop can only shorten */
-        if (!grace_ns)
-            kill_now(a);
-        else if (clock_monotonic_ns() + grace_ns < a->timer.at)
-            loop_timer_set(s->loop, &a->timer, clock_monotonic_ns() + grace_ns);
-        break;
-    default:
-        break;
-    }
-}
-
-void adopt_stop_all(struct server *s)
-{
-    map_for_each(it, &s->adopted) adopt_stop(map_entry(it, struct adopted, node), 0);
-}
-
-/* ---- the start */
 static void tell_started(struct adopted *a)
 {
     struct message m = {.type = MESSAGE_STARTED, .id = a->id};
 
     a->started = true;
-    set_state(a, ADOPT_RUNNING);
+    adopted_set_state(a, ADOPT_RUNNING);
     memcpy(m.started.cgroup, a->cgroup, sizeof(m.started.cgroup));
     m.started.pid = a->pid;
     m.started.create_ns = clock_monotonic_ns() - a->arrived;
@@ -229,14 +74,14 @@ static void on_attached(struct loop_watch *w, uint32_t events)
     a->helper = 0;
     loop_watch_close(a->server->loop, w);
     if (a->state == ADOPT_ENDED) {
-        begin_remove(a);
+        adopted_remove(a);
     } else if (a->state == ADOPT_KILLED) {
         cgroup_kill(&a->server->cgroups, a->cgroup); /* it is in there only now */
     } else if (status) {
         err_set(&a->error, WIFEXITED(status) ? WEXITSTATUS(status) : EIO,
                 "attach process %d to cgroup %s: %s", a->pid, a->cgroup,
                 WIFEXITED(status) ? strerror(WEXITSTATUS(status)) : "killed");
-        kill_now(a);
+        adopted_kill(a);
     } else {
         tell_started(a);
     }
@@ -316,7 +161,7 @@ void adopt_begin(struct server *s, const struct sandbox_adoption *what, uint64_t
 
     if (a) {
         *a = (struct adopted){.server = s, .arrived = arrived, .pid = what->pid, .status = -1};
-        a->process = (struct loop_watch){.fd = -1, .fn = on_process};
+        a->process = (struct loop_watch){.fd = -1, .fn = adopted_on_process};
         a->attach = (struct loop_watch){.fd = -1, .fn = on_attached};
         snprintf(a->id, sizeof(a->id), "%s", what->id);
         snprintf(a->of, sizeof(a->of), "%s", what->of);
@@ -338,5 +183,5 @@ void adopt_begin(struct server *s, const struct sandbox_adoption *what, uint64_t
     if (!a->helper)
         tell_started(a);
     if (loop_watch_set(s->loop, &a->process, LOOP_READ) < 0)
-        kill_now(a); /* its end is not seen: the agent's stop, or the sandbox's end, ends it */
+        adopted_kill(a); /* its end is not seen: the agent's stop, or the sandbox's end, ends it */
 }
