@@ -346,10 +346,13 @@ void core_provider(struct core *c, uint64_t now, const struct provider_answer *a
     c->now = now;
     c->out = out;
     if (a->error) {
+        const char *space = a->node[0] ? " " : "";
+
         c->pool_failures++;
-        core_log(c, true, "pool %s: %s %s failed: %s", a->pool, names[a->verb], a->node, a->message);
-        note_pool(c, a->pool, true, "ProviderFailed", "%s %s: %.400s", names[a->verb], a->node,
-                  a->message);
+        core_log(c, true, "pool %s: %s%s%s failed: %s", a->pool, names[a->verb], space, a->node,
+                 a->message);
+        note_pool(c, a->pool, true, "ProviderFailed", "%s%s%s: %.400s", names[a->verb], space,
+                  a->node, a->message);
     }
     if (a->verb == PROVIDER_DELETE && !a->error)
         removed(c, a->node);

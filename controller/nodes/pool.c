@@ -208,8 +208,13 @@ void pool_template(const struct pool *q, uint64_t *ret_memory, uint64_t *ret_cpu
     *ret_cpu = q->seen_cpu && q->seen_cpu < t->cpu ? q->seen_cpu : t->cpu;
 }
 
+/* What was asked for side by side and fails together is one failure. */
 void pool_failed(struct pool *q, uint64_t now, const char *why)
 {
+    snprintf(q->failure, sizeof(q->failure), "%s", why);
+    q->failed_verb = POOL_CREATE;
+    if (now < q->backoff_until)
+        return;
     if (q->failed_at && now - q->failed_at > q->spec->up.backoff_reset_ns)
         q->backoff_ns = 0;
     q->backoff_ns = q->backoff_ns ? 2 * q->backoff_ns : q->spec->up.backoff_ns;
@@ -217,7 +222,13 @@ void pool_failed(struct pool *q, uint64_t now, const char *why)
         q->backoff_ns = q->spec->up.backoff_max_ns;
     q->backoff_until = now + q->backoff_ns;
     q->failed_at = now;
-    snprintf(q->failure, sizeof(q->failure), "%s", why);
+}
+
+/* What it failed at works again. */
+static void pool_works(struct pool *q, enum pool_verb verb)
+{
+    if (q->failed_verb == verb)
+        q->failure[0] = '\0';
 }
 
 void wish(struct pool_wishes *out, enum pool_verb verb, struct pool *q, const char *node,
@@ -270,10 +281,10 @@ static void on_list(struct pools *p, struct pool *q, const struct pool_answer *a
     q->list_due = now + (a->error ? LIST_RETRY_NS : LIST_NS);
     if (a->error) {
         snprintf(q->failure, sizeof(q->failure), "list: %s", a->message ? a->message : "");
+        q->failed_verb = POOL_LIST;
         return;
     }
-    if (!q->listed)
-        q->failure[0] = '\0';
+    pool_works(q, POOL_LIST);
     q->listed = true;
     for (size_t i = 0; i < a->node_count; i++)
         if (is_name_of(q, a->nodes[i]) && !member_find(p, a->nodes[i]))
@@ -310,11 +321,13 @@ static void on_delete(struct pools *p, struct pool *q, struct member *m,
     if (m->state != MEMBER_DELETING)
         return;
     if (!a->error) {
+        pool_works(q, POOL_DELETE);
         member_free(p, m);
         return;
     }
     m->retry_at = now + DELETE_RETRY_NS;
-    snprintf(q->failure, sizeof(q->failure), "%s", a->message ? a->message : "");
+    snprintf(q->failure, sizeof(q->failure), "delete: %s", a->message ? a->message : "");
+    q->failed_verb = POOL_DELETE;
     if (p->no_removal_until < until)
         p->no_removal_until = until;
 }

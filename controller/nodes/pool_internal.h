@@ -31,6 +31,7 @@ struct pool {
     uint64_t high_since;
     uint64_t seen_memory, seen_cpu; /* what the last one that joined has; 0: none has */
     char failure[256];              /* the provider's last word, "" after a success */
+    enum pool_verb failed_verb;     /* at what */
     bool limited;                   /* at max, though more would be of use */
     bool backing_off;               /* as of the last decision */
 };

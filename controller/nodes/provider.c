@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/list.h"
 #include "base/thread.h"
 #include "nodes/provider_run.h"
@@ -27,13 +28,18 @@ struct question {
     struct provider_answer answer;
 };
 
+enum {
+    OF_ONE_POOL = PROVIDER_THREADS / 2
+}; /* threads: a provider that hangs leaves some to the others */
+
 struct providers {
     struct providers_config config;
     pthread_mutex_t lock; /* guards what follows, which any thread uses */
     pthread_cond_t some;
     struct list queue;
     bool stopping;
-    int stop; /* readable when it is over: programs are killed */
+    int stop;            /* readable when it is over: programs are killed */
+    struct list running; /* questions that threads are about */
     pthread_t threads[PROVIDER_THREADS];
     unsigned thread_count;
 };
@@ -114,8 +120,9 @@ static int read_answer(const struct buffer *b, struct provider_answer *a)
 
     if (!json_object_is_type(o, json_type_object))
         r = failed(a, -EPROTO, "it answered with no JSON object");
-    else if (json_object_object_get_ex(o, "error", &v))
-        r = failed(a, -EREMOTEIO, json_object_get_string(v) ?: "");
+    else if ((v = json_get(o, "error")))
+        r = failed(a, -EREMOTEIO,
+                   *json_object_get_string(v) ? json_object_get_string(v) : "it gave no reason");
     else if (a->verb == PROVIDER_LIST) {
         json_object_object_get_ex(o, "nodes", &v);
         r = take_nodes(v, a);
@@ -172,15 +179,49 @@ static void on_answered(struct mail *m)
     question_free(q);
 }
 
+static unsigned running(struct providers *p, const char *pool)
+{
+    unsigned n = 0;
+
+    list_for_each(it, &p->running) n +=
+        !strcmp(list_entry(it, struct question, link)->pool->name, pool);
+    return n;
+}
+
+/* The oldest of a pool that has a thread left. */
+static struct question *first(struct providers *p)
+{
+    list_for_each(it, &p->queue)
+    {
+        struct question *q = list_entry(it, struct question, link);
+
+        if (running(p, q->pool->name) < OF_ONE_POOL)
+            return q;
+    }
+    return NULL;
+}
+
 static struct question *next(struct providers *p)
 {
-    struct list *l = NULL;
+    struct question *q = NULL;
 
     pthread_mutex_lock(&p->lock);
-    while (!p->stopping && !(l = list_pop_front(&p->queue)))
+    while (!p->stopping && !(q = first(p)))
         pthread_cond_wait(&p->some, &p->lock);
+    if (q) {
+        list_del(&q->link);
+        list_push_back(&p->running, &q->link);
+    }
     pthread_mutex_unlock(&p->lock);
-    return l ? list_entry(l, struct question, link) : NULL;
+    return q;
+}
+
+/* What waited for this pool's thread is this thread's to take: nobody is woken. */
+static void ended(struct providers *p, struct question *q)
+{
+    pthread_mutex_lock(&p->lock);
+    list_del(&q->link);
+    pthread_mutex_unlock(&p->lock);
 }
 
 static void *work(void *arg)
@@ -192,6 +233,7 @@ static void *work(void *arg)
     while ((q = next(p))) {
         q->answer.error = answer(p, q);
         q->mail.fn = on_answered;
+        ended(p, q);
         loop_post(p->config.loop, &q->mail);
     }
     return NULL;
@@ -217,6 +259,7 @@ int providers_new(const struct providers_config *c, struct providers **ret)
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->some, NULL);
     list_init(&p->queue);
+    list_init(&p->running);
     p->stop = eventfd(0, EFD_CLOEXEC);
     if (p->stop < 0)
         r = -errno;

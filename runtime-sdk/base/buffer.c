@@ -1,5 +1,7 @@
 #include "base/buffer.h"
 
+#include "base/utf8.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -99,11 +101,16 @@ int buffer_json_string(struct buffer *b, const char *s, size_t n)
 
     for (size_t i = 0; i < n; i++) {
         unsigned char c = (unsigned char)s[i];
+        size_t length;
         char esc[8];
         int len;
 
-        if (c >= 0x20 && c != '"' && c != '\\')
+        if (c >= 0x20 && c < 0x80 && c != '"' && c != '\\')
             continue;
+        if (c >= 0x80 && (length = utf8_length((const uint8_t *)s + i, n - i))) {
+            i += length - 1;
+            continue;
+        }
         r = buffer_append(b, s + plain, i - plain);
         if (r < 0)
             return r;
@@ -113,7 +120,7 @@ int buffer_json_string(struct buffer *b, const char *s, size_t n)
         else if (c == '\n')
             len = snprintf(esc, sizeof(esc), "\\n");
         else
-            len = snprintf(esc, sizeof(esc), "\\u%04x", c);
+            len = snprintf(esc, sizeof(esc), "\\u%04x", c < 0x80 ? c : 0xfffd);
         r = buffer_append(b, esc, (size_t)len);
         if (r < 0)
             return r;

@@ -33,7 +33,8 @@ int buffer_puts(struct buffer *b, const char *s);
 int buffer_printf(struct buffer *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 int buffer_vprintf(struct buffer *b, const char *fmt, va_list ap);
 /* Appends `n` bytes as the inside of a JSON string: quotes, backslashes and
- * control characters escaped; bytes >= 0x80 are passed on as they are. */
+ * control characters escaped, U+FFFD for each byte that is no UTF-8: what one
+ * peer sent must not spoil the document that others are in, too. */
 int buffer_json_string(struct buffer *b, const char *s, size_t n);
 void buffer_consume(struct buffer *b, size_t n);
 void buffer_clear(struct buffer *b); /* empty, memory kept */

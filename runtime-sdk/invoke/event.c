@@ -2,6 +2,7 @@
 #include "invoke/event_internal.h"
 #include "http/route_pattern.h"
 #include "http/trace.h"
+#include "base/utf8.h"
 #include "invoke/text.h"
 
 #include <errno.h>

@@ -1,4 +1,5 @@
 #include "invoke/failure.h"
+#include "base/utf8.h"
 #include "invoke/text.h"
 
 #include <errno.h>

@@ -1,5 +1,6 @@
 /* json_check.c - is it JSON, and how much of it? Peers' texts pass here before a parser spends
  * memory on them: six MiB of "[0,0,..." make a tree of two hundred. Pure. */
+#include "base/utf8.h"
 #include "invoke/text.h"
 
 #include <errno.h>

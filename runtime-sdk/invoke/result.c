@@ -1,5 +1,6 @@
 #include "invoke/result_internal.h"
 #include "http/message.h"
+#include "base/utf8.h"
 #include "invoke/text.h"
 
 #include <errno.h>

@@ -1,54 +1,8 @@
 #include "invoke/text.h"
 
+#include "base/utf8.h"
+
 #include <errno.h>
-#include <string.h>
-
-/* Bytes that follow the lead byte, or -1; *ret_low and *ret_high bound the first of them (RFC 3629,
- * section 4). */
-static int utf8_tail(uint8_t lead, uint8_t *ret_low, uint8_t *ret_high)
-{
-    *ret_low = lead == 0xe0 ? 0xa0 : lead == 0xf0 ? 0x90 : 0x80;
-    *ret_high = lead == 0xed ? 0x9f : lead == 0xf4 ? 0x8f : 0xbf;
-    if (lead >= 0xc2 && lead <= 0xdf)
-        return 1;
-    if (lead >= 0xe0 && lead <= 0xef)
-        return 2;
-    if (lead >= 0xf0 && lead <= 0xf4)
-        return 3;
-    return -1;
-}
-
-bool utf8_valid(const uint8_t *s, size_t n)
-{
-    size_t i = 0;
-
-    while (i < n) {
-        uint8_t low, high;
-        uint64_t eight;
-        int tail;
-
-        while (n - i >= 8) {
-            memcpy(&eight, s + i, 8);
-            if (eight & 0x8080808080808080ull)
-                break;
-            i += 8;
-        }
-        if (i == n)
-            break;
-        if (s[i] < 0x80) {
-            i++;
-            continue;
-        }
-        tail = utf8_tail(s[i], &low, &high);
-        if (tail < 0 || n - i <= (size_t)tail || s[i + 1] < low || s[i + 1] > high)
-            return false;
-        for (int k = 2; k <= tail; k++)
-            if ((s[i + (size_t)k] & 0xc0) != 0x80)
-                return false;
-        i += (size_t)tail + 1;
-    }
-    return true;
-}
 
 static int latin1_append(struct buffer *to, const uint8_t *s, size_t n)
 {

@@ -2,7 +2,6 @@
 #pragma once
 #include "base/buffer.h"
 
-bool utf8_valid(const uint8_t *s, size_t n); /* RFC 3629: no surrogates, no overlong forms */
 /* A JSON string with its quotes. Bytes that are no UTF-8 are read as ISO 8859-1, so that the JSON
  * is valid. */
 int json_string_append(struct buffer *to, const void *s, size_t n);

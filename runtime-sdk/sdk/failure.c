@@ -2,7 +2,6 @@
 #include "sdk/failure.h"
 
 #include "sdk/context.h"
-#include "sdk/utf8.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -38,21 +37,6 @@ int rouse_fail(struct rouse_context *ctx, const char *type, const char *fmt, ...
     return -ECANCELED;
 }
 
-/* Bytes that are no UTF-8 become '?', so that ERROR is JSON whatever a handler says. */
-static int append_text(struct buffer *to, const char *s, size_t n)
-{
-    size_t start = buffer_size(to);
-    int r = buffer_json_string(to, s, n);
-
-    if (r >= 0 && !utf8_valid(buffer_bytes(to) + start, buffer_size(to) - start)) {
-        for (uint8_t *p = to->data + to->start + start; p < to->data + to->end; p++) {
-            if (*p >= 0x80)
-                *p = '?';
-        }
-    }
-    return r;
-}
-
 int failure_text_json(const char *type, const char *message, size_t message_size, struct buffer *to)
 {
     int r;
@@ -61,11 +45,11 @@ int failure_text_json(const char *type, const char *message, size_t message_size
         message_size = FAILURE_MESSAGE_MAX;
     r = buffer_puts(to, "{\"errorType\":\"");
     if (r >= 0)
-        r = append_text(to, type, strlen(type));
+        r = buffer_json_string(to, type, strlen(type));
     if (r >= 0)
         r = buffer_puts(to, "\",\"errorMessage\":\"");
     if (r >= 0)
-        r = append_text(to, message, message_size);
+        r = buffer_json_string(to, message, message_size);
     if (r >= 0)
         r = buffer_puts(to, "\",\"stackTrace\":[]}");
     return r;

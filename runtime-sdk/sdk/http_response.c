@@ -1,7 +1,7 @@
 /* http_response.c - the answer of an HTTP handler: its head, and its body within the agent's window. */
 #include "base/cleanup.h"
 #include "sdk/stream.h"
-#include "sdk/utf8.h"
+#include "base/utf8.h"
 
 #include <errno.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* response.c - the rouse_respond_*() family. The handler's task. */
 #include "sdk/response.h"
 
-#include "sdk/utf8.h"
+#include "base/utf8.h"
 #include "wire/frame.h"
 
 #include <errno.h>

@@ -126,6 +126,7 @@ START_TEST(its_failures_are_told)
         {"exit 3", -EREMOTEIO, "exit status 3"},
         {"kill -9 $$", -EREMOTEIO, "killed by signal 9"},
         {"echo '{\"error\":\"quota\"}'", -EREMOTEIO, "quota"},
+        {"echo '{\"error\":\"\"}'", -EREMOTEIO, "no reason"},
         {"echo nodes", -EPROTO, "no JSON object"},
         {"true", -EPROTO, "no JSON object"},
         {"echo '{}'", -EPROTO, "no array"},
@@ -149,6 +150,38 @@ START_TEST(its_failures_are_told)
     begin(NULL);
     ask(PROVIDER_LIST);
     ck_assert_int_eq(got.error, -ENOENT);
+    end();
+}
+END_TEST
+
+START_TEST(an_error_of_null_is_none)
+{
+    begin("#!/bin/sh\necho '{\"error\":null,\"nodes\":[]}'\n");
+    ask(PROVIDER_LIST);
+    ck_assert_int_eq(got.error, 0);
+    end();
+}
+END_TEST
+
+/* A hook that hangs is one pool's trouble. */
+START_TEST(who_hangs_leaves_threads_to_the_others)
+{
+    struct pool_spec *s = spec_of(600000), *other = spec_of(600000);
+
+    begin("#!/bin/sh\ngrep -q other && echo '{\"nodes\":[]}' && exit\nexec sleep 1000\n");
+    strcpy(other->name, "other");
+    for (int i = 0; i < 3 * PROVIDER_THREADS; i++)
+        providers_ask(providers, &(struct provider_request){PROVIDER_LIST, s, ""});
+    for (int i = 0; i < 2 * PROVIDER_THREADS; i++) {
+        providers_ask(providers, &(struct provider_request){PROVIDER_LIST, other, ""});
+        loop_run(loop);
+        ck_assert_str_eq(got.pool, "other");
+        ck_assert_int_eq(got.error, 0);
+    }
+    providers_stop(providers);
+    loop_run(loop); /* the answers of those that were killed */
+    pool_spec_unref(s);
+    pool_spec_unref(other);
     end();
 }
 END_TEST
@@ -227,6 +260,6 @@ START_TEST(the_end_does_not_wait_for_it)
 }
 END_TEST
 
-UNIT_MAIN("provider", it_is_told_and_tells, its_failures_are_told,
-          one_that_hangs_is_killed_with_its_children, what_it_leaves_running_is_not_waited_for,
-          the_end_does_not_wait_for_it)
+UNIT_MAIN("provider", it_is_told_and_tells, its_failures_are_told, an_error_of_null_is_none,
+          who_hangs_leaves_threads_to_the_others, one_that_hangs_is_killed_with_its_children,
+          what_it_leaves_running_is_not_waited_for, the_end_does_not_wait_for_it)

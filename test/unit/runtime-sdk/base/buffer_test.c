@@ -62,4 +62,19 @@ START_TEST(json_escapes)
 }
 END_TEST
 
-UNIT_MAIN("buffer", append_and_consume, sliding_window_stays_small, limit_holds, json_escapes)
+START_TEST(json_is_utf8_whatever_comes)
+{
+    static const char text[] = "\xff"
+                               "caf\xe9 \xc3\xa9\xe2\x82\xac \xed\xa0\x80\xc2";
+    cleanup_buffer struct buffer b = {0};
+    char *s;
+
+    buffer_json_string(&b, text, sizeof(text) - 1);
+    s = buffer_take_string(&b);
+    ck_assert_str_eq(s, "\\ufffdcaf\\ufffd \xc3\xa9\xe2\x82\xac \\ufffd\\ufffd\\ufffd\\ufffd");
+    free(s);
+}
+END_TEST
+
+UNIT_MAIN("buffer", append_and_consume, sliding_window_stays_small, limit_holds, json_escapes,
+          json_is_utf8_whatever_comes)

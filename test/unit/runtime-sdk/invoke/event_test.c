@@ -1,3 +1,4 @@
+#include "base/utf8.h"
 #include "invoke/event.h"
 #include "invoke/text.h"
 #include "unit.h"

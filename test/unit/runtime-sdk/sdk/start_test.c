@@ -273,7 +273,7 @@ START_TEST(failures)
     begin(obey);
     greet();
     call("fail");
-    expect_text(FRAME_ERROR, 0, 5, ERROR_JSON("NotFound", "no row \\\"7\\\"?"));
+    expect_text(FRAME_ERROR, 0, 5, ERROR_JSON("NotFound", "no row \\\"7\\\"\\ufffd"));
     call("failed but 0");
     expect_text(FRAME_ERROR, 0, 5, ERROR_JSON("Late", "x"));
     call("errno");
