@@ -3,6 +3,7 @@
 #include "base/buffer.h"
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/map.h"
 #include "base/metrics.h"
 #include "base/thread.h"
 #include "reactor/loop.h"
@@ -32,10 +33,16 @@ struct prometheus {
     _Atomic bool stops; /* a transfer that is under way ends */
     CURL *curl;
     char *url;
-    bool failing; /* was said */
+    bool silent;        /* was said */
+    struct map failing; /* struct failing: the metrics of which it was said */
     /* the asker's */
     unsigned waiting;
     uint64_t answered, failed, refused;
+};
+
+struct failing {
+    struct map_node node;
+    char name[]; /* as name_of() has it */
 };
 
 static struct question *question_free(struct question *q)
@@ -97,16 +104,78 @@ static int transfer(struct prometheus *p, const char *query, struct buffer *body
     return -EIO;
 }
 
-/* Once when it begins and once when it is over, not four times a minute. */
-static void say(struct prometheus *p, const struct question *q, const char *why)
+static void say_server(struct prometheus *p, bool silent, const char *why)
 {
-    if (q->answered == !p->failing)
+    if (silent == p->silent)
         return;
-    p->failing = !q->answered;
-    if (p->failing)
-        log_warn("external metric %u of %s: %s: %s", q->metric, q->key, p->config.url, why);
+    p->silent = silent;
+    if (silent)
+        log_warn("external metrics: %s: %s", p->config.url, why);
     else
         log_info("external metrics: %s answers again", p->config.url);
+}
+
+static void failing_forget(struct prometheus *p)
+{
+    map_for_each(n, &p->failing)
+    {
+        struct failing *f = map_entry(n, struct failing, node);
+
+        map_del(&p->failing, n);
+        free(f);
+    }
+}
+
+/* Of what is no longer asked for nobody tells: when there are too many all begin anew. */
+static void failing_add(struct prometheus *p, const char *name)
+{
+    size_t n = strlen(name);
+    struct failing *f;
+
+    if (p->failing.count == PROMETHEUS_WAITING)
+        failing_forget(p);
+    f = calloc(1, sizeof(*f) + n + 1);
+    if (!f)
+        return;
+    memcpy(f->name, name, n);
+    if (map_put(&p->failing, &f->node, f->name, n) < 0)
+        free(f);
+}
+
+/* Of each metric once when it begins and once when it is over, not four times a minute. */
+static void say_metric(struct prometheus *p, const struct question *q, const char *why)
+{
+    cleanup_free char *name = NULL;
+    struct map_node *n;
+
+    if (asprintf(&name, "metric %u of %s", q->metric, q->key) < 0) {
+        name = NULL;
+        return;
+    }
+    n = map_get_str(&p->failing, name);
+    if (!q->answered && !n) {
+        failing_add(p, name);
+        log_warn("external %s: %s: %s", name, p->config.url, why);
+    } else if (q->answered && n) {
+        map_del(&p->failing, n);
+        free(map_entry(n, struct failing, node));
+        log_info("external %s is there", name);
+    }
+}
+
+/* What a proxy before it serves with an error is no answer. */
+static int read_answer(struct prometheus *p, struct question *q, const struct buffer *body,
+                       char why[PROMETHEUS_WHY_MAX])
+{
+    long status = 0;
+    int r = prometheus_parse((const char *)buffer_bytes(body), buffer_size(body), &q->value, why);
+
+    curl_easy_getinfo(p->curl, CURLINFO_RESPONSE_CODE, &status);
+    if (r == 0 && (status < 200 || status > 299)) {
+        snprintf(why, PROMETHEUS_WHY_MAX, "its answer has the status %ld", status);
+        r = -EBADMSG;
+    }
+    return r;
 }
 
 static void on_back(struct mail *m);
@@ -119,11 +188,14 @@ static void on_question(struct mail *m)
     cleanup_buffer struct buffer body = {0};
 
     if (!atomic_load(&p->stops)) {
-        q->answered = transfer(p, q->query, &body, why) == 0 &&
-                      prometheus_parse((const char *)buffer_bytes(&body), buffer_size(&body),
-                                       &q->value, why) == 0;
-        if (!atomic_load(&p->stops))
-            say(p, q, why);
+        bool silent = transfer(p, q->query, &body, why) < 0;
+
+        q->answered = !silent && read_answer(p, q, &body, why) == 0;
+        if (!atomic_load(&p->stops)) {
+            say_server(p, silent, why);
+            if (!silent)
+                say_metric(p, q, why);
+        }
     }
     q->mail.fn = on_back;
     loop_post(p->config.loop, &q->mail);
@@ -218,6 +290,8 @@ struct prometheus *prometheus_free(struct prometheus *p)
         return NULL;
     prometheus_stop(p);
     p->loop = loop_free(p->loop);
+    failing_forget(p);
+    map_done(&p->failing);
     if (p->curl)
         curl_easy_cleanup(p->curl);
     free(p->url);

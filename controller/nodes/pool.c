@@ -259,11 +259,26 @@ void member_delete(struct member *m, uint64_t now, struct pool_wishes *out, enum
 
 /* ---- answers */
 
-static bool is_name_of(const struct pool *q, const char *node)
+static bool begins(const struct pool *q, const char *node)
 {
     size_t n = strlen(q->spec->name);
 
     return !strncmp(node, q->spec->name, n) && node[n] == '-' && node[n + 1];
+}
+
+/* Of pools `web` and `web-gpu` the latter has `web-gpu-0c1f2`, though the other's provider may list it, too. */
+static bool is_name_of(const struct pools *p, const struct pool *q, const char *node)
+{
+    if (!begins(q, node))
+        return false;
+    list_for_each(it, (struct list *)&p->all)
+    {
+        const struct pool *other = list_entry(it, struct pool, link);
+
+        if (strlen(other->spec->name) > strlen(q->spec->name) && begins(other, node))
+            return false;
+    }
+    return true;
 }
 
 static bool named(const struct pool_answer *a, const char *name)
@@ -287,7 +302,7 @@ static void on_list(struct pools *p, struct pool *q, const struct pool_answer *a
     pool_works(q, POOL_LIST);
     q->listed = true;
     for (size_t i = 0; i < a->node_count; i++)
-        if (is_name_of(q, a->nodes[i]) && !member_find(p, a->nodes[i]))
+        if (is_name_of(p, q, a->nodes[i]) && !member_find(p, a->nodes[i]))
             member_new(p, q, a->nodes[i], MEMBER_COMING, now);
     list_for_each(it, &q->members)
     {
@@ -396,7 +411,7 @@ static void look(struct pools *p, const struct pool_input *in, uint64_t now)
         {
             struct pool *q = list_entry(it, struct pool, link);
 
-            if (is_name_of(q, in->nodes[i].name) && in->nodes[i].ready &&
+            if (is_name_of(p, q, in->nodes[i].name) && in->nodes[i].ready &&
                 q->list_due > q->list_asked + LIST_RETRY_NS)
                 q->list_due = q->list_asked + LIST_RETRY_NS;
         }

@@ -149,8 +149,9 @@ static int follow(struct provider_run *r, struct running *p)
                 return e;
             continue;
         }
-        /* What it has left running may keep the pipes open: nobody waits for that. */
-        if (fds[2].revents && !fds[1].revents)
+        /* What it has left running may keep the pipes open: nobody waits for that. What it wrote itself is
+         * there by now, though poll() may have asked the pipes before it did and the pidfd after its end. */
+        if (fds[2].revents && poll(fds, 2, 0) <= 0)
             return 0;
     }
 }

@@ -71,27 +71,40 @@ struct server {
     int fd;
     uint16_t port;
     const char *answer; /* NULL: silence */
+    unsigned errors;    /* connections with this answer, but as a 503: every second one */
     char asked[1024];
     pthread_t thread;
 };
 
-static void *serve(void *user)
+static void serve_one(struct server *s, const char *status)
 {
-    struct server *s = user;
     int fd = accept(s->fd, NULL, NULL);
     size_t n = 0;
     ssize_t r;
 
+    memset(s->asked, 0, sizeof(s->asked));
     while (fd >= 0 && !strstr(s->asked, "timeout=4s") &&
            (r = read(fd, s->asked + n, sizeof(s->asked) - 1 - n)) > 0)
         n += (size_t)r;
     if (s->answer)
-        dprintf(fd, "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n%s",
+        dprintf(fd, "HTTP/1.1 %s\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n%s", status,
                 strlen(s->answer), s->answer);
     else
         while (read(fd, s->asked + 1023, 1) > 0)
             ;
     close(fd);
+}
+
+static void *serve(void *user)
+{
+    struct server *s = user;
+
+    for (unsigned i = 0; i < s->errors; i++) {
+        serve_one(s, "503 Service Unavailable");
+        if (i + 1 < s->errors)
+            serve_one(s, "200 OK");
+    }
+    serve_one(s, "200 OK");
     return NULL;
 }
 
@@ -163,6 +176,48 @@ START_TEST(asked_and_answered)
 }
 END_TEST
 
+/* One that has no number, beside one that has: neither of them says anything of the other. */
+START_TEST(an_error_is_no_answer_and_told_once)
+{
+    struct server s = {
+        .answer =
+            "{\"status\":\"success\",\"data\":{\"resultType\":\"scalar\",\"result\":[1,\"42\"]}}",
+        .errors = 2};
+    struct asker k = {0};
+    struct prometheus *p;
+    struct buffer b = {0};
+    char url[64], said[4096] = "", *at;
+    FILE *f = tmpfile();
+    int fd = dup(2);
+
+    server_start(&s, url);
+    ck_assert_int_eq(loop_new(&k.loop), 0);
+    dup2(fileno(f), 2);
+    ck_assert_int_eq(prometheus_new(&(struct prometheus_config){url, k.loop, on_answer, &k}, &p), 0);
+    for (int i = 0; i < 2; i++) {
+        prometheus_ask(p, "default/bad", 0, "a b");
+        prometheus_ask(p, "default/f", 3, "a b");
+        loop_run(k.loop);
+    }
+    server_stop(&s);
+    prometheus_metrics(p, &b);
+    buffer_append(&b, "", 1);
+    prometheus_stop(p);
+    dup2(fd, 2);
+    close(fd);
+    ck_assert_uint_eq(k.answers, 2);
+    ck_assert_ptr_nonnull(strstr((const char *)buffer_bytes(&b), "{result=\"failed\"} 2\n"));
+    ck_assert_int_ge(pread(fileno(f), said, sizeof(said) - 1, 0), 0);
+    at = strstr(said, "metric 0 of default/bad");
+    ck_assert_msg(at && strstr(at, "503"), "%s", said);
+    ck_assert_msg(!strstr(at + 1, "external"), "%s", said);
+    buffer_done(&b);
+    prometheus_free(p);
+    loop_free(k.loop);
+    fclose(f);
+}
+END_TEST
+
 static void on_end(struct mail *m)
 {
     loop_stop(container_of(m, struct asker, end)->loop);
@@ -200,4 +255,5 @@ START_TEST(ends_while_it_waits)
 }
 END_TEST
 
-UNIT_MAIN("prometheus", answers, asked_and_answered, ends_while_it_waits)
+UNIT_MAIN("prometheus", answers, asked_and_answered, an_error_is_no_answer_and_told_once,
+          ends_while_it_waits)

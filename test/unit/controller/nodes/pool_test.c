@@ -408,6 +408,11 @@ START_TEST(a_node_that_the_provider_had_not_yet_told_of_is_asked_after)
     pass(1);
     ck_assert_uint_eq(m->status.nodes, 2);
     ck_assert_str_eq(pools_of_node(m->pools, "a-stray"), "a");
+    add(spec_of("a-b", 0, 5, GI, 4000)); /* the other's hook lists whatever its account has */
+    list_is("a", (const char[][64]){"a-1", "a-stray", "a-b-1"}, 3);
+    ck_assert_str_eq(pools_of_node(m->pools, "a-b-1"), "");
+    list_is("a-b", (const char[][64]){"a-b-1"}, 1);
+    ck_assert_str_eq(pools_of_node(m->pools, "a-b-1"), "a-b");
     end();
 }
 END_TEST
