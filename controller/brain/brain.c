@@ -175,9 +175,11 @@ static void on_external(void *user, const struct prometheus_answer *a)
 {
     struct brain *b = user;
 
-    core_external(b->core, loop_now(b->loop),
-                  &(struct core_external){
-                      .key = a->key, .text = a->query, .metric = a->metric, .value = a->value});
+    core_external(
+        b->core, loop_now(b->loop),
+        &(struct core_external){
+            .key = a->key, .text = a->query, .metric = a->metric, .value = a->value, .why = a->why},
+        &b->actions);
     brain_touch(b);
 }
 

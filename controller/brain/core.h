@@ -71,9 +71,10 @@ void core_wall(struct core *c, uint64_t now, uint64_t epoch_ns);
 struct core_external {
     const char *key, *text; /* the action's */
     uint32_t metric;
-    double value; /* not negative */
+    double value;    /* not negative */
+    const char *why; /* there is no answer; NULL: there is */
 };
-void core_external(struct core *c, uint64_t now, const struct core_external *e);
+void core_external(struct core *c, uint64_t now, const struct core_external *e, struct actions *out);
 
 /* What an ACTION_HISTORY of an earlier life said last of that function: after core_function(), before the first turn. */
 void core_history(struct core *c, uint64_t now, const char *key, const char *text,

@@ -111,16 +111,20 @@ static void ask_outside(struct core *c, struct fn *f)
     }
 }
 
-void core_external(struct core *c, uint64_t now, const struct core_external *e)
+void core_external(struct core *c, uint64_t now, const struct core_external *e, struct actions *out)
 {
     struct fn *f = fn_find(c, e->key);
     const struct autoscaler_spec *s = f ? &f->spec->scaling : NULL;
 
     c->now = now;
+    c->out = out;
     if (!f || !f->externals || e->metric >= s->metric_count ||
         !is_external(&s->metrics[e->metric]) || strcmp(s->metrics[e->metric].query, e->text) != 0)
         return; /* it was asked before the function changed */
-    f->externals[e->metric] = (struct external){.value = e->value, .at = now};
+    if (e->why)
+        note_fn(c, f, true, "FailedGetExternalMetric", "scaling.metrics[%u]: %s", e->metric, e->why);
+    else
+        f->externals[e->metric] = (struct external){.value = e->value, .at = now};
 }
 
 void core_wall(struct core *c, uint64_t now, uint64_t epoch_ns)

@@ -23,6 +23,7 @@ struct question {
     uint32_t metric;
     double value;
     bool answered;
+    char why[PROMETHEUS_WHY_MAX]; /* not */
 };
 
 struct prometheus {
@@ -100,7 +101,11 @@ static int transfer(struct prometheus *p, const char *query, struct buffer *body
     free(form);
     if (e == CURLE_OK)
         return 0;
-    snprintf(why, PROMETHEUS_WHY_MAX, "%.150s", *error ? error : curl_easy_strerror(e));
+    if (e == CURLE_WRITE_ERROR)
+        snprintf(why, PROMETHEUS_WHY_MAX, "its answer is larger than %d bytes",
+                 PROMETHEUS_ANSWER_MAX);
+    else
+        snprintf(why, PROMETHEUS_WHY_MAX, "%.150s", *error ? error : curl_easy_strerror(e));
     return -EIO;
 }
 
@@ -143,7 +148,7 @@ static void failing_add(struct prometheus *p, const char *name)
 }
 
 /* Of each metric once when it begins and once when it is over, not four times a minute. */
-static void say_metric(struct prometheus *p, const struct question *q, const char *why)
+static void say_metric(struct prometheus *p, const struct question *q)
 {
     cleanup_free char *name = NULL;
     struct map_node *n;
@@ -155,7 +160,7 @@ static void say_metric(struct prometheus *p, const struct question *q, const cha
     n = map_get_str(&p->failing, name);
     if (!q->answered && !n) {
         failing_add(p, name);
-        log_warn("external %s: %s: %s", name, p->config.url, why);
+        log_warn("external %s: %s: %s", name, p->config.url, q->why);
     } else if (q->answered && n) {
         map_del(&p->failing, n);
         free(map_entry(n, struct failing, node));
@@ -164,18 +169,20 @@ static void say_metric(struct prometheus *p, const struct question *q, const cha
 }
 
 /* What a proxy before it serves with an error is no answer. */
-static int read_answer(struct prometheus *p, struct question *q, const struct buffer *body,
-                       char why[PROMETHEUS_WHY_MAX])
+static int read_answer(struct prometheus *p, struct question *q, const struct buffer *body)
 {
+    char why[PROMETHEUS_WHY_MAX] = "";
     long status = 0;
     int r = prometheus_parse((const char *)buffer_bytes(body), buffer_size(body), &q->value, why);
 
     curl_easy_getinfo(p->curl, CURLINFO_RESPONSE_CODE, &status);
-    if (r == 0 && (status < 200 || status > 299)) {
-        snprintf(why, PROMETHEUS_WHY_MAX, "its answer has the status %ld", status);
-        r = -EBADMSG;
+    if (status >= 200 && status <= 299) {
+        snprintf(q->why, sizeof(q->why), "%s", why);
+        return r;
     }
-    return r;
+    snprintf(q->why, sizeof(q->why), "its answer has the status %ld%s%.100s", status,
+             r < 0 ? ": " : "", why);
+    return r < 0 ? r : -EBADMSG;
 }
 
 static void on_back(struct mail *m);
@@ -184,17 +191,17 @@ static void on_question(struct mail *m)
 {
     struct question *q = container_of(m, struct question, mail);
     struct prometheus *p = q->p;
-    char why[PROMETHEUS_WHY_MAX] = "out of memory";
     cleanup_buffer struct buffer body = {0};
 
+    snprintf(q->why, sizeof(q->why), "out of memory");
     if (!atomic_load(&p->stops)) {
-        bool silent = transfer(p, q->query, &body, why) < 0;
+        bool silent = transfer(p, q->query, &body, q->why) < 0;
 
-        q->answered = !silent && read_answer(p, q, &body, why) == 0;
+        q->answered = !silent && read_answer(p, q, &body) == 0;
         if (!atomic_load(&p->stops)) {
-            say_server(p, silent, why);
+            say_server(p, silent, q->why);
             if (!silent)
-                say_metric(p, q, why);
+                say_metric(p, q);
         }
     }
     q->mail.fn = on_back;
@@ -216,15 +223,15 @@ static void on_back(struct mail *m)
     struct prometheus *p = q->p;
 
     p->waiting--;
-    if (q->answered) {
-        p->answered++;
-        p->config.on_answer(p->config.user, &(struct prometheus_answer){.key = q->key,
-                                                                        .query = q->query,
-                                                                        .metric = q->metric,
-                                                                        .value = q->value});
-    } else {
-        p->failed++;
-    }
+    p->answered += q->answered;
+    p->failed += !q->answered;
+    if (!atomic_load(&p->stops))
+        p->config.on_answer(p->config.user,
+                            &(struct prometheus_answer){.key = q->key,
+                                                        .query = q->query,
+                                                        .metric = q->metric,
+                                                        .value = q->value,
+                                                        .why = q->answered ? NULL : q->why});
     question_free(q);
 }
 

@@ -18,6 +18,7 @@ struct prometheus_answer { /* good until the callback returns */
     const char *key, *query;
     uint32_t metric;
     double value;
+    const char *why; /* there is none; NULL: there is */
 };
 struct prometheus_config {
     const char *url;   /* "http://HOST:PORT", with the prefix of its paths if it has one */
@@ -27,8 +28,9 @@ struct prometheus_config {
 };
 
 int prometheus_new(const struct prometheus_config *c, struct prometheus **ret); /* starts its thread */
-/* On the asker's thread. What cannot be asked, or has no answer, is never answered: logged when it
- * begins and when it ends, a silent server once and each metric it has no number for, and counted. key and query are copied. */
+/* On the asker's thread. What cannot be asked is never answered, only counted. What has no
+ * number is answered with why, and logged when it begins and when it ends: a silent server once, and
+ * each metric it has no number for. key and query are copied. */
 void prometheus_ask(struct prometheus *p, const char *key, uint32_t metric, const char *query);
 /* The questions so far by what became of them; on the asker's thread. */
 void prometheus_metrics(const struct prometheus *p, struct buffer *out);

@@ -248,6 +248,14 @@ START_TEST(memory)
 }
 END_TEST
 
+static void outside(const struct core_external *e)
+{
+    struct actions out = {0};
+
+    core_external(w->core, w->now, e, &out);
+    take_actions(w, &out);
+}
+
 START_TEST(external)
 {
     struct autoscaler_metric m = {METRIC_EXTERNAL, {HPA_AVERAGE, 10, 0}, (char *)"queue"};
@@ -261,19 +269,23 @@ START_TEST(external)
     ck_assert_uint_eq(counts(w, KEY).instances, 0);
     pass(w, S(31));
     ck_assert_uint_eq(w->queries, 3);
-    core_external(w->core, w->now, &(struct core_external){.key = KEY, .text = "other", .value = 35});
-    core_external(w->core, w->now, &(struct core_external){.key = "default/g", .text = "queue"});
-    core_external(w->core, w->now, &(struct core_external){.key = KEY, .text = "queue", .metric = 1});
+    outside(&(struct core_external){.key = KEY, .text = "other", .value = 35});
+    outside(&(struct core_external){.key = "default/g", .text = "queue"});
+    outside(&(struct core_external){.key = KEY, .text = "queue", .metric = 1});
     pass(w, S(4));
     ck_assert_uint_eq(counts(w, KEY).instances, 0);
-    core_external(w->core, w->now, &e);
+    outside(&e);
     pass(w, S(4));
     ck_assert_uint_eq(counts(w, KEY).instances, 4);
     ready_all(w, a);
+    e.value = 0;
+    e.why = "no such host";
+    outside(&e);
+    ck_assert_uint_eq(noted(w, KEY " !FailedGetExternalMetric: scaling.metrics[0]: no such host"), 1);
     pass(w, S(120)); /* no answer for two minutes: nothing is taken away */
     ck_assert_uint_eq(counts(w, KEY).ready, 4);
-    e.value = 0;
-    core_external(w->core, w->now, &e);
+    e.why = NULL;
+    outside(&e);
     pass(w, S(4));
     ck_assert_uint_eq(counts(w, KEY).ready, 0);
     world_done(w);
@@ -623,14 +635,14 @@ START_TEST(its_conditions_are_told_when_they_change)
     struct core_external e = {.key = KEY, .text = "queue", .value = 10};
     struct agent *a = begin(&s);
 
-    core_external(w->core, w->now, &e);
+    outside(&e);
     pass(w, S(4));
     ready_all(w, a);
     pass(w, S(4));
     scaling_is("ReadyForNewScale", "ValidMetricFound");
     pass(w, S(61));
     scaling_is("ReadyForNewScale", "MetricMissing");
-    core_external(w->core, w->now, &e);
+    outside(&e);
     pass(w, S(4));
     scaling_is("ReadyForNewScale", "ValidMetricFound");
     for (int k = 1; k < 5; k++)

@@ -71,6 +71,7 @@ struct server {
     int fd;
     uint16_t port;
     const char *answer; /* NULL: silence */
+    const char *status; /* of the last one; NULL: 200 OK */
     unsigned errors;    /* connections with this answer, but as a 503: every second one */
     char asked[1024];
     pthread_t thread;
@@ -104,7 +105,7 @@ static void *serve(void *user)
         if (i + 1 < s->errors)
             serve_one(s, "200 OK");
     }
-    serve_one(s, "200 OK");
+    serve_one(s, s->status ?: "200 OK");
     return NULL;
 }
 
@@ -131,6 +132,8 @@ struct asker {
     struct loop *loop;
     double value;
     unsigned answers;
+    bool fails; /* is to */
+    char why[PROMETHEUS_WHY_MAX];
     struct mail end;
 };
 
@@ -138,6 +141,12 @@ static void on_answer(void *user, const struct prometheus_answer *a)
 {
     struct asker *k = user;
 
+    if (a->why) {
+        snprintf(k->why, sizeof(k->why), "%s", a->why);
+        if (k->fails)
+            loop_stop(k->loop);
+        return;
+    }
     ck_assert_str_eq(a->key, "default/f");
     ck_assert_uint_eq(a->metric, 3);
     ck_assert_str_eq(a->query, "a b");
@@ -218,6 +227,41 @@ START_TEST(an_error_is_no_answer_and_told_once)
 }
 END_TEST
 
+/* Whose query it is cannot know of it otherwise. */
+START_TEST(failures_are_told)
+{
+    static char huge[PROMETHEUS_ANSWER_MAX + 2];
+    const struct {
+        const char *status, *answer, *why;
+    } rows[] = {
+        {"401 Unauthorized", "<html>", "its answer has the status 401: its answer is not"},
+        {"302 Found\r\nLocation: file:///etc/passwd", "", "its answer has the status 302"},
+        {NULL, "{\"status\":\"error\",\"error\":\"parse error\"}", "parse error"},
+        {NULL, huge, "its answer is larger than 1048576 bytes"},
+    };
+
+    memset(huge, '[', sizeof(huge) - 1);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct server s = {.answer = rows[i].answer, .status = rows[i].status};
+        struct asker k = {.fails = true};
+        struct prometheus *p;
+        char url[64];
+
+        server_start(&s, url);
+        ck_assert_int_eq(loop_new(&k.loop), 0);
+        ck_assert_int_eq(prometheus_new(&(struct prometheus_config){url, k.loop, on_answer, &k}, &p),
+                         0);
+        prometheus_ask(p, "default/f", 3, "a b");
+        loop_run(k.loop);
+        ck_assert_msg(strstr(k.why, rows[i].why) == k.why, "%s: %s", rows[i].why, k.why);
+        server_stop(&s);
+        prometheus_stop(p);
+        prometheus_free(p);
+        loop_free(k.loop);
+    }
+}
+END_TEST
+
 static void on_end(struct mail *m)
 {
     loop_stop(container_of(m, struct asker, end)->loop);
@@ -255,5 +299,5 @@ START_TEST(ends_while_it_waits)
 }
 END_TEST
 
-UNIT_MAIN("prometheus", answers, asked_and_answered, an_error_is_no_answer_and_told_once,
-          ends_while_it_waits)
+UNIT_MAIN("prometheus", answers, asked_and_answered, failures_are_told,
+          an_error_is_no_answer_and_told_once, ends_while_it_waits)
