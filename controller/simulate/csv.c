@@ -27,19 +27,35 @@ static int refuse_line(const struct csv *c, struct err *e, const char *why)
     return err_set(e, EINVAL, "%s:%u: %s", c->path, c->line, why);
 }
 
+/* Up to its end, and no further than one byte too many: what it is given may have no end. */
+static size_t read_bytes(struct csv *c)
+{
+    size_t n = 0;
+    int byte = 0;
+
+    while (n <= CSV_LINE_MAX && byte != '\n' && (byte = getc_unlocked(c->file)) != EOF)
+        c->text[n++] = (char)byte;
+    c->text[n] = '\0';
+    return n;
+}
+
 /* 1: a line that is not empty. */
 static int read_line(struct csv *c, struct err *e)
 {
-    ssize_t n;
+    size_t n;
 
+    if (!c->text && !(c->text = malloc(CSV_LINE_MAX + 2)))
+        return err_errno(e, ENOMEM, "%s", c->path);
     do {
-        n = getline(&c->text, &c->text_size, c->file);
+        n = read_bytes(c);
         c->line++;
-        if (n < 0)
-            return ferror(c->file) ? err_errno(e, EIO, "%s", c->path) : 0;
+        if (ferror(c->file))
+            return err_errno(e, errno, "%s", c->path);
+        if (!n)
+            return 0;
         if (n > CSV_LINE_MAX)
             return refuse_line(c, e, "the line is longer than 65536 bytes");
-        if (strlen(c->text) != (size_t)n)
+        if (strlen(c->text) != n)
             return refuse_line(c, e, "the line has a NUL byte");
         c->text[strcspn(c->text, "\r\n")] = '\0';
     } while (!c->text[0]);
@@ -60,7 +76,6 @@ int csv_open(struct csv *c, const char *path, struct err *e)
         return refuse_line(c, e, "there is no line with the names of columns");
     c->names = c->text;
     c->text = NULL;
-    c->text_size = 0;
     c->count = split(c->names, c->columns);
     return c->count ? 0 : refuse_line(c, e, "there are more than 1600 columns");
 }
@@ -90,6 +105,8 @@ int csv_next(struct csv *c, struct err *e)
     if (r <= 0)
         return r;
     n = split(c->text, c->fields);
+    if (!n)
+        return refuse_line(c, e, "there are more than 1600 columns");
     if (n != c->count)
         return err_set(e, EINVAL, "%s:%u: the line has %zu columns, the first one has %zu", c->path,
                        c->line, n, c->count);

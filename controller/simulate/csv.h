@@ -12,7 +12,6 @@ struct csv {
     const char *path;
     unsigned line;
     char *text, *names; /* of this line; of the first */
-    size_t text_size;
     char *fields[CSV_COLUMNS_MAX], *columns[CSV_COLUMNS_MAX];
     size_t count; /* of columns, and of the fields of every line */
 };

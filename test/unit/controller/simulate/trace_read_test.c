@@ -251,6 +251,15 @@ START_TEST(a_line_has_an_end)
     fwrite("a\0b\n", 1, 4, f);
     fclose(f);
     refused(INVOCATIONS ":2: the line has a NUL byte");
+    f = begin_invocations();
+    for (int i = 0; i < CSV_COLUMNS_MAX; i++)
+        fputs("a,", f);
+    fclose(f);
+    refused(INVOCATIONS ":2: there are more than 1600 columns");
+    ck_assert_int_eq(unlink(INVOCATIONS), 0);
+    ck_assert_int_eq(symlink("/dev/zero", INVOCATIONS), 0); /* a line without an end */
+    refused(INVOCATIONS ":1: the line is longer than 65536 bytes");
+    ck_assert_int_eq(unlink(INVOCATIONS), 0);
     f = begin(INVOCATIONS);
     for (int i = 0; i < CSV_COLUMNS_MAX; i++)
         fputs("a,", f);
