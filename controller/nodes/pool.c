@@ -267,7 +267,7 @@ static bool begins(const struct pool *q, const char *node)
 }
 
 /* Of pools `web` and `web-gpu` the latter has `web-gpu-0c1f2`, though the other's provider may list it, too. */
-static bool is_name_of(const struct pools *p, const struct pool *q, const char *node)
+bool pool_names(const struct pools *p, const struct pool *q, const char *node)
 {
     if (!begins(q, node))
         return false;
@@ -302,7 +302,7 @@ static void on_list(struct pools *p, struct pool *q, const struct pool_answer *a
     pool_works(q, POOL_LIST);
     q->listed = true;
     for (size_t i = 0; i < a->node_count; i++)
-        if (is_name_of(p, q, a->nodes[i]) && !member_find(p, a->nodes[i]))
+        if (pool_names(p, q, a->nodes[i]) && !member_find(p, a->nodes[i]))
             member_new(p, q, a->nodes[i], MEMBER_COMING, now);
     list_for_each(it, &q->members)
     {
@@ -365,6 +365,10 @@ void pools_answer(struct pools *p, const struct pool_answer *a, uint64_t now)
         q->provider_lost = 0;
     else if (!q->provider_lost)
         q->provider_lost = now;
+    if (!a->error)
+        q->failing_since = 0;
+    else if (!q->failing_since)
+        q->failing_since = now;
     if (a->verb == POOL_LIST)
         on_list(p, q, a, now);
     else if (m && m->pool == q && a->verb == POOL_CREATE)
@@ -411,7 +415,7 @@ static void look(struct pools *p, const struct pool_input *in, uint64_t now)
         {
             struct pool *q = list_entry(it, struct pool, link);
 
-            if (is_name_of(p, q, in->nodes[i].name) && in->nodes[i].ready &&
+            if (pool_names(p, q, in->nodes[i].name) && in->nodes[i].ready &&
                 q->list_due > q->list_asked + LIST_RETRY_NS)
                 q->list_due = q->list_asked + LIST_RETRY_NS;
         }

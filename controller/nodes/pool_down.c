@@ -6,7 +6,8 @@
 #include <stdlib.h>
 
 /* A deleted pool waits so long for its provider to be there again. */
-#define PROVIDER_LOST_NS (60ull * 1000 * 1000 * 1000)
+#define PROVIDER_LOST_NS  (60ull * 1000 * 1000 * 1000)
+#define PROVIDER_FAILS_NS (600ull * 1000 * 1000 * 1000)
 
 static uint32_t draining(const struct pools *p)
 {
@@ -234,7 +235,27 @@ static void abandon(struct pools *p, struct pool *q, struct pool_wishes *out)
     wish(out, POOL_GONE, q, "", POOL_WHY_GIVEN_UP);
 }
 
-static void end_deleted(struct pools *p, uint64_t now, struct pool_wishes *out)
+/* It never told of a machine, nor has one come. Whose machines are known is asked for ever: they cost money. */
+static bool is_unheard(const struct pools *p, const struct pool *q, const struct pool_input *in)
+{
+    if (q->listed || !list_empty(&q->members))
+        return false;
+    for (size_t i = 0; i < in->node_count; i++)
+        if (pool_names(p, q, in->nodes[i].name))
+            return false;
+    return true;
+}
+
+static bool is_hopeless(const struct pools *p, const struct pool *q, const struct pool_input *in,
+                        uint64_t now)
+{
+    if (q->provider_lost && now - q->provider_lost >= PROVIDER_LOST_NS)
+        return true;
+    return q->failing_since && now - q->failing_since >= PROVIDER_FAILS_NS && is_unheard(p, q, in);
+}
+
+static void end_deleted(struct pools *p, const struct pool_input *in, uint64_t now,
+                        struct pool_wishes *out)
 {
     list_for_each(it, &p->all)
     {
@@ -251,7 +272,7 @@ static void end_deleted(struct pools *p, uint64_t now, struct pool_wishes *out)
         }
         if (q->given_up || (q->listed && list_empty(&q->members)))
             wish(out, POOL_GONE, q, "", POOL_WHY_NONE);
-        else if (q->provider_lost && now - q->provider_lost >= PROVIDER_LOST_NS)
+        else if (is_hopeless(p, q, in, now))
             abandon(p, q, out);
     }
 }
@@ -268,5 +289,5 @@ void pools_down(struct pools *p, struct pool_input *in, uint64_t now, bool pendi
     }
     measure(p, now);
     choose(p, in, now, pending || adding(p), out);
-    end_deleted(p, now, out);
+    end_deleted(p, in, now, out);
 }

@@ -25,6 +25,7 @@ struct pool {
     struct list members;
     bool listed, listing;   /* the provider has told of its nodes; is being asked */
     uint64_t provider_lost; /* since when there is no provider to ask; 0: there is one */
+    uint64_t failing_since; /* since when nothing that it was asked worked; 0: something did */
     bool given_up;          /* for good: it only waits to be erased */
     uint64_t list_asked, list_due;
     uint64_t backoff_ns, backoff_until, failed_at; /* 0: no failure that counts */
@@ -54,6 +55,8 @@ void pool_template(const struct pool *q, uint64_t *ret_memory, uint64_t *ret_cpu
 void pool_failed(struct pool *q, uint64_t now, const char *why);
 void wish(struct pool_wishes *out, enum pool_verb verb, struct pool *q, const char *node,
           enum pool_why why);
+/* Of its nodes' names: begins as they do, and no other pool's is the better one. */
+bool pool_names(const struct pools *p, const struct pool *q, const char *node);
 void member_delete(struct member *m, uint64_t now, struct pool_wishes *out, enum pool_why why);
 
 /* ---- pool_up.c: what is pending gets nodes, pools that are full get another; whether something still is pending. */

@@ -410,9 +410,47 @@ START_TEST(a_deleted_pool_without_a_provider_is_given_up)
 }
 END_TEST
 
-UNIT_MAIN("core_pool", a_deleted_pool_without_a_provider_is_given_up,
-          each_kind_of_what_sleeps_keeps_its_node, a_node_that_its_pool_removed_is_no_node,
-          a_request_gets_the_first_node_of_all, what_only_a_new_node_could_take_is_not_refused,
+static void deleted_and_never_listed(void)
+{
+    struct pool_spec *s = spec_of(0, 4096 * MI);
+
+    world_init(w, NULL);
+    set_pool(spec_of(0, 4096 * MI));
+    s->deleting = true;
+    set_pool(s);
+    for (int i = 0; i < 9; i++) {
+        answer(PROVIDER_LIST, "", -EREMOTEIO);
+        pass(w, S(60));
+    }
+    ck_assert_uint_eq(w->finalized_count, 0);
+}
+
+/* Its hook hangs, say: nobody could delete the pool. */
+START_TEST(a_deleted_pool_whose_provider_never_worked_is_given_up)
+{
+    deleted_and_never_listed();
+    answer(PROVIDER_LIST, "", -EREMOTEIO);
+    pass(w, S(70));
+    ck_assert_uint_ge(w->finalized_count, 1);
+    world_done(w);
+    deleted_and_never_listed();
+    answer(PROVIDER_LIST, "", 0); /* it worked once: what it makes is known */
+    pass(w, S(3));
+    ck_assert_uint_ge(w->finalized_count, 1);
+    world_done(w);
+    deleted_and_never_listed();
+    come(0, "p-0c1f2", 4096 * MI); /* a machine of it */
+    answer(PROVIDER_LIST, "", -EREMOTEIO);
+    pass(w, S(700));
+    ck_assert_uint_eq(w->finalized_count, 0);
+    world_done(w);
+}
+END_TEST
+
+UNIT_MAIN("core_pool", a_deleted_pool_whose_provider_never_worked_is_given_up,
+          a_deleted_pool_without_a_provider_is_given_up, each_kind_of_what_sleeps_keeps_its_node,
+          a_node_that_its_pool_removed_is_no_node, a_request_gets_the_first_node_of_all,
+          what_only_a_new_node_could_take_is_not_refused,
           a_little_used_node_is_emptied_and_given_back, labels_and_taints_of_the_template_count,
           a_deleted_pool_is_finalised_when_its_nodes_are_gone,
           a_restarted_controller_takes_over_what_there_is)
