@@ -33,7 +33,7 @@ struct prometheus {
     bool runs;
     _Atomic bool stops; /* a transfer that is under way ends */
     CURL *curl;
-    char *url;
+    char *url, *shown;  /* shown: the base, without user and password */
     bool silent;        /* was said */
     struct map failing; /* struct failing: the metrics of which it was said */
     /* the asker's */
@@ -115,7 +115,7 @@ static void say_server(struct prometheus *p, bool silent, const char *why)
         return;
     p->silent = silent;
     if (silent)
-        log_warn("external metrics: %s: %s", p->config.url, why);
+        log_warn("external metrics: %s: %s", p->shown, why);
     else
         log_info("external metrics: %s answers again", p->config.url);
 }
@@ -160,7 +160,7 @@ static void say_metric(struct prometheus *p, const struct question *q)
     n = map_get_str(&p->failing, name);
     if (!q->answered && !n) {
         failing_add(p, name);
-        log_warn("external %s: %s: %s", name, p->config.url, q->why);
+        log_warn("external %s: %s: %s", name, p->shown, q->why);
     } else if (q->answered && n) {
         map_del(&p->failing, n);
         free(map_entry(n, struct failing, node));
@@ -302,8 +302,22 @@ struct prometheus *prometheus_free(struct prometheus *p)
     if (p->curl)
         curl_easy_cleanup(p->curl);
     free(p->url);
+    free(p->shown);
     free(p);
     return NULL;
+}
+
+/* What may be in a log. The user's part ends at the last @ before the path. */
+static char *without_user(const char *url)
+{
+    const char *host = strstr(url, "://"), *at;
+    char *shown;
+
+    if (!host)
+        return strdup(url);
+    host += 3;
+    at = memrchr(host, '@', strcspn(host, "/?#"));
+    return asprintf(&shown, "%.*s%s", (int)(host - url), url, at ? at + 1 : host) < 0 ? NULL : shown;
 }
 
 int prometheus_new(const struct prometheus_config *c, struct prometheus **ret)
@@ -321,8 +335,9 @@ int prometheus_new(const struct prometheus_config *c, struct prometheus **ret)
         n--;
     if (asprintf(&p->url, "%.*s/api/v1/query", (int)n, c->url) < 0)
         p->url = NULL;
+    p->shown = without_user(c->url);
     p->curl = curl_easy_init();
-    r = p->url && p->curl ? loop_new(&p->loop) : -ENOMEM;
+    r = p->url && p->shown && p->curl ? loop_new(&p->loop) : -ENOMEM;
     if (r == 0)
         r = thread_start(&p->thread, run, p);
     p->runs = r == 0;

@@ -195,14 +195,16 @@ START_TEST(an_error_is_no_answer_and_told_once)
     struct asker k = {0};
     struct prometheus *p;
     struct buffer b = {0};
-    char url[64], said[4096] = "", *at;
+    char url[64], with_user[96], said[4096] = "", *at;
     FILE *f = tmpfile();
     int fd = dup(2);
 
     server_start(&s, url);
     ck_assert_int_eq(loop_new(&k.loop), 0);
+    snprintf(with_user, sizeof(with_user), "http://user:secret@%s", url + strlen("http://"));
     dup2(fileno(f), 2);
-    ck_assert_int_eq(prometheus_new(&(struct prometheus_config){url, k.loop, on_answer, &k}, &p), 0);
+    ck_assert_int_eq(
+        prometheus_new(&(struct prometheus_config){with_user, k.loop, on_answer, &k}, &p), 0);
     for (int i = 0; i < 2; i++) {
         prometheus_ask(p, "default/bad", 0, "a b");
         prometheus_ask(p, "default/f", 3, "a b");
@@ -220,6 +222,7 @@ START_TEST(an_error_is_no_answer_and_told_once)
     at = strstr(said, "metric 0 of default/bad");
     ck_assert_msg(at && strstr(at, "503"), "%s", said);
     ck_assert_msg(!strstr(at + 1, "external"), "%s", said);
+    ck_assert_msg(strstr(said, "http://127.0.0.1:") && !strstr(said, "secret"), "%s", said);
     buffer_done(&b);
     prometheus_free(p);
     loop_free(k.loop);
