@@ -14,12 +14,19 @@ void instance_metrics(struct instance *i, size_t n, Rouse__Control__V1__Metric *
         (void)gauges_set(i->gauges, list[k]->name, strlen(list[k]->name), list[k]->value, NULL);
 }
 
-void instance_uses(const struct core *c, struct instance *i,
-                   const Rouse__Control__V1__InstanceLoad *l, double seconds)
+/* No more than its node has, whatever the node's agent says: it is a mean with others'. */
+static uint64_t cut(struct core *c, enum autoscaler_metric_kind kind, uint64_t told, uint64_t most)
+{
+    c->readings_cut[kind] += told > most;
+    return told > most ? most : told;
+}
+
+void instance_uses(struct core *c, struct instance *i, const Rouse__Control__V1__InstanceLoad *l,
+                   double seconds)
 {
     i->measured = l->memory != 0;
-    i->memory_used = l->memory;
-    i->cpu_used = l->cpu;
+    i->memory_used = cut(c, METRIC_MEMORY, l->memory, i->host->allocatable_memory);
+    i->cpu_used = (uint32_t)cut(c, METRIC_CPU, l->cpu, i->host->allocatable_cpu);
     /* A reading that began before it was ready is of its start. */
     i->cpu_told =
         i->measured && i->ready_ns && (double)(c->now - i->ready_ns) >= seconds * (double)NS_PER_S;

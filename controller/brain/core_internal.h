@@ -315,6 +315,7 @@ struct core {
     uint64_t refused[REFUSED_COUNT];
     uint64_t decisions[REASON_COUNT]; /* that changed what is requested */
     uint64_t placed, unplaced[UNPLACED_COUNT];
+    uint64_t readings_cut[METRIC_KINDS]; /* of cpu and memory, above what the node has */
     uint64_t pool_steps[POOL_GONE + 1], pool_decisions[POOL_WHYS], pool_failures;
 };
 
@@ -497,8 +498,8 @@ void histories_tick(struct core *c);
 /* ---- core_gauge.c */
 void instance_metrics(struct instance *i, size_t n, Rouse__Control__V1__Metric *const *list);
 /* Of the last `seconds`. */
-void instance_uses(const struct core *c, struct instance *i,
-                   const Rouse__Control__V1__InstanceLoad *l, double seconds);
+void instance_uses(struct core *c, struct instance *i, const Rouse__Control__V1__InstanceLoad *l,
+                   double seconds);
 void instance_uses_nothing(struct instance *i);                         /* it goes */
 void scale_sample_cpu(const struct core *c, struct fn *f, uint64_t at); /* once a second */
 /* As scaling.metrics: what its instances use or said, for cpu, memory and METRIC_CUSTOM. False: there is none. */

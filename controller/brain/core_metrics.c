@@ -121,6 +121,17 @@ static void decision_figures(const struct core *c, struct buffer *out)
     decision_metrics(out, d, REASON_COUNT);
 }
 
+static void reading_figures(const struct core *c, struct buffer *out)
+{
+    static const enum autoscaler_metric_kind kinds[] = {METRIC_CPU, METRIC_MEMORY};
+    struct reading_sample s[ARRAY_LEN(kinds)];
+
+    for (size_t k = 0; k < ARRAY_LEN(kinds); k++)
+        s[k] = (struct reading_sample){autoscaler_reason_name((enum autoscaler_reason)kinds[k]),
+                                       c->readings_cut[kinds[k]]};
+    reading_metrics(out, s, ARRAY_LEN(s));
+}
+
 void core_metrics(struct core *c, uint64_t now, struct buffer *out)
 {
     static const char *const reasons[REFUSED_COUNT] = {
@@ -133,6 +144,7 @@ void core_metrics(struct core *c, uint64_t now, struct buffer *out)
     scale_figures(c, out);
     rule_figures(c, out);
     decision_figures(c, out);
+    reading_figures(c, out);
     crash_figures(c, out);
     placement_figures(c, out);
     for (size_t k = 0; k < REFUSED_COUNT; k++)

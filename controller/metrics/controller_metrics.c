@@ -149,6 +149,16 @@ void crash_metrics(struct buffer *out, const struct crash_sample *s, size_t n)
                        s[i].reason, NULL);
 }
 
+void reading_metrics(struct buffer *out, const struct reading_sample *s, size_t n)
+{
+    static const char name[] = "rouse_autoscaler_readings_cut_total";
+
+    metrics_family(out, name, "counter",
+                   "What agents said that an instance uses, above what its node has: cut to that.");
+    for (size_t i = 0; i < n; i++)
+        metrics_sample(out, name, (double)s[i].cut, "metric", s[i].metric, NULL);
+}
+
 void placement_metrics(struct buffer *out, const struct placement_sample *s, size_t n)
 {
     static const char name[] = "rouse_scheduler_placements_total";

@@ -44,6 +44,12 @@ struct crash_sample { /* a function whose instances do not get up, until the nex
 };
 void crash_metrics(struct buffer *out, const struct crash_sample *s, size_t n);
 
+struct reading_sample {
+    const char *metric;
+    uint64_t cut;
+};
+void reading_metrics(struct buffer *out, const struct reading_sample *s, size_t n);
+
 struct placement_sample {
     const char *outcome;
     uint64_t count;

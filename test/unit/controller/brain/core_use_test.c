@@ -196,6 +196,30 @@ START_TEST(frozen_at_once)
 }
 END_TEST
 
+/* No instance uses more than its node has, whatever the node's agent says. */
+START_TEST(more_than_there_is)
+{
+    const struct autoscaler_metric metrics[] = {
+        {METRIC_CPU, {HPA_AVERAGE, 256000, 0}, NULL}, /* all of hello_of() */
+        {METRIC_MEMORY, {HPA_AVERAGE, 4096 * MI, 0}, NULL},
+    };
+    struct agent *a;
+
+    have = NULL;
+    world_init(w, NULL);
+    a = join(w, 0, 4096 * MI);
+    scale(2, 2, metrics[_i]);
+    ready_all(w, a);
+    scale(0, 50, metrics[_i]);
+    run(a, 30, 2, (struct use){UINT32_MAX, UINT64_MAX}, (struct use){0});
+    ck_assert_uint_eq(counts(w, KEY).requested, 2);
+    ck_assert(in_metrics(w, "rouse_autoscaler_readings_cut_total{metric=\"CPU\"} 60\n"));
+    ck_assert(in_metrics(w, "rouse_autoscaler_readings_cut_total{metric=\"Memory\"} 60\n"));
+    function_unref(have);
+    world_done(w);
+}
+END_TEST
+
 int main(void)
 {
     SRunner *sr;
@@ -205,5 +229,6 @@ int main(void)
     tcase_add_loop_test(tc, the_start_is_in_no_mean, 0, 4);
     tcase_add_loop_test(tc, frozen, 0, 2);
     tcase_add_test(tc, frozen_at_once);
+    tcase_add_loop_test(tc, more_than_there_is, 0, 2);
     return unit_run(sr);
 }
