@@ -6,7 +6,7 @@
 
 const struct answer answers[ANSWER_KIND_COUNT] = {
     [ANSWER_BODY_TOO_LARGE] = {413, "RequestTooLarge",
-                               "the request's body is larger than this function takes", 0, NULL},
+                               "the request's body is over the function's limit", 0, NULL},
     [ANSWER_INSTANCE_LOST] = {502, "InstanceLost",
                               "the instance or its node was lost with the request", 0, NULL},
     [ANSWER_TIMEOUT] = {504, "Timeout", "the function did not answer within its timeout", 0, NULL},

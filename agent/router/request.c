@@ -136,6 +136,16 @@ void request_answer(struct request *r, const struct answer *a)
     answer_send(r->x, r->id, a);
 }
 
+void request_too_large(struct request *r, uint64_t limit)
+{
+    struct answer a = answers[ANSWER_BODY_TOO_LARGE];
+    char message[96];
+
+    snprintf(message, sizeof(message), "%s: %llu bytes", a.message, (unsigned long long)limit);
+    a.message = message;
+    request_answer(r, &a);
+}
+
 /* ---------------------------------------------------------------- the route */
 
 const struct routes_view *request_view(const struct request *r)
@@ -198,7 +208,7 @@ void request_dispatch(struct request *r)
     r->known = true;
     t = (struct attempt){route->revision, 0, route->timeout_ms, route->body_limit, false};
     if (t.body_limit && h->content_length > (int64_t)t.body_limit) {
-        request_answer(r, &answers[ANSWER_BODY_TOO_LARGE]);
+        request_too_large(r, t.body_limit);
         return;
     }
     if (!request_go_here(r, &t) && !request_go_to_endpoint(r, &t) && !request_wait_near(r, &t))

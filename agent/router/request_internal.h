@@ -17,6 +17,7 @@ void request_free(struct request *r);
 void request_count(struct request *r, int status);
 /* The last thing done with r by the caller: the answer may be out, and r free, when it returns. */
 void request_answer(struct request *r, const struct answer *a);
+void request_too_large(struct request *r, uint64_t limit); /* 413; the same */
 const struct routes_view *request_view(const struct request *r);
 int request_keep_route(struct request *r); /* before anything waits: the view lasts one turn */
 void request_forget_route(struct request *r);

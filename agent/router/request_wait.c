@@ -106,13 +106,13 @@ static void on_grant(struct ticket *ticket, const Rouse__Control__V1__Grant *m)
     }
     if (t.body_limit && http_head(r->x)->content_length > (int64_t)t.body_limit) {
         gateway_slot_unused(g, m);
-        request_answer(r, &answers[ANSWER_BODY_TOO_LARGE]);
+        request_too_large(r, t.body_limit);
         return;
     }
     if (strcmp(m->node, g->node) ? request_go_remote(r, &t, m->node, m->peer_address)
                                  : request_go_here(r, &t))
         return;
-    gateway_slot_unused(g, m); /* a stale one is over already */
+    /* Its slot rests until its lease is over: given back at once it would be granted to this call again, and again. */
     g->stats.refused_grants++;
     r->ticket.attempt++;
     request_wait(r);

@@ -330,10 +330,10 @@ static bool hop(struct pass *p, const struct grant *g)
     q.set = (const char *)buffer_bytes(&set);
     set_state(p, PASS_PROXIED);
     p->uploading = !whole_body_is_here(p->x);
-    if (http_proxy_start(p->front->client, p->x, &q, &hop_ops, p, &p->proxy) == 0)
-        return true;
-    on_refused(p, p->x, "the call could not be made");
-    return false;
+    /* The slot of a call that cannot be made rests: given back at once it would be granted to it again, and again. */
+    if (http_proxy_start(p->front->client, p->x, &q, &hop_ops, p, &p->proxy) < 0)
+        on_refused(p, p->x, "the call could not be made");
+    return true;
 }
 
 /* The last thing that is done with p. False: a slot was granted and is not used. */
@@ -346,8 +346,12 @@ static bool answered(struct pass *p, const struct grant *g)
     }
     set_state(p, PASS_NEW);
     if (g->body_limit && http_head(p->x)->content_length > (int64_t)g->body_limit) {
-        answer(p, &(struct front_answer){413, "RequestTooLarge",
-                                         "the request's body is over the limit", 0, NULL});
+        char message[80];
+
+        snprintf(message, sizeof(message),
+                 "the request's body is over the function's limit: %llu bytes",
+                 (unsigned long long)g->body_limit);
+        answer(p, &(struct front_answer){413, "RequestTooLarge", message, 0, NULL});
         return false;
     }
     return hop(p, g);

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 void http_body_init(struct http_exchange *x)
@@ -62,6 +63,14 @@ static void fail(struct http_exchange *x, int status, const char *why, int error
         http_connection_refuse(hc, status, x->refusal_headers, why);
         http_exchange_gone(x, error);
     }
+}
+
+static void too_large(struct http_exchange *x)
+{
+    char why[64];
+
+    snprintf(why, sizeof(why), "the body is larger than %llu bytes", (unsigned long long)x->limit);
+    fail(x, 413, why, -EMSGSIZE);
 }
 
 /* The trailer section; its bytes stay with the exchange. */
@@ -161,7 +170,7 @@ size_t http_body_feed(struct http_exchange *x, const uint8_t *in, size_t n)
         else if (x->body_done && x->on_held)
             x->on_held(x);
     } else if (x->limit && x->received > x->limit) {
-        fail(x, 413, "the body is too large", -EMSGSIZE);
+        too_large(x);
     } else {
         pass(x, data, size);
     }
@@ -175,7 +184,7 @@ void http_body_deliver(struct loop_deferred *d)
     if (!x->hc || x->answer == ANSWER_ENDED || x->paused)
         return;
     if (x->limit && (x->received > x->limit || x->head.content_length > (int64_t)x->limit)) {
-        fail(x, 413, "the body is too large", -EMSGSIZE);
+        too_large(x);
         return;
     }
     if (buffer_size(&x->held)) {

@@ -281,7 +281,13 @@ void invocation_lost(struct invocation *i, const char *reason, const char *messa
 static void on_refusal_due(struct loop_timer *t)
 {
     struct invocation *i = container_of(t, struct invocation, timer);
+    char message[80];
 
+    if (i->refusal.status == 413) {
+        snprintf(message, sizeof(message), "the request body is over the limit of %llu bytes",
+                 (unsigned long long)i->params.body_limit);
+        i->refusal.message = message;
+    }
     invocation_client_fail(i, &i->refusal, false);
     invocation_release(i);
 }
@@ -293,6 +299,11 @@ void invocation_refuse(struct invocation *i, int status, const char *reason, con
         (struct failure){.status = status, .reason = reason, .message = message, .refused = true};
     i->timer.fn = on_refusal_due;
     loop_timer_set(i->all->loop, &i->timer, loop_now(i->all->loop));
+}
+
+static void refuse_body(struct invocation *i)
+{
+    invocation_refuse(i, 413, "RequestTooLarge", "");
 }
 
 void invocation_on_timeout(struct loop_timer *t)
@@ -420,7 +431,7 @@ static void on_body(struct http_exchange *x, const uint8_t *data, size_t n, bool
     if (i->state != INVOCATION_READING || i->refusal.status)
         return;
     if (buffer_size(&i->body) + n > i->params.body_limit) {
-        invocation_refuse(i, 413, "RequestTooLarge", "the request body is over the limit");
+        refuse_body(i);
         return;
     }
     why = invocation_keep_body(i, data, n);
@@ -573,12 +584,12 @@ int invocation_begin(struct invocations *all, struct http_exchange *x,
                           "/function/NAMESPACE/NAME/, and no events");
     } else if (http_has_body(x) && h->content_length > 0 &&
                (uint64_t)h->content_length > i->params.body_limit) {
-        invocation_refuse(i, 413, "RequestTooLarge", "the request body is over the limit");
+        refuse_body(i);
     } else if (!http_has_body(x)) {
         submit(i, NULL, 0);
     } else if (http_held_all(x)) {
         if (buffer_size(http_held(x)) > i->params.body_limit)
-            invocation_refuse(i, 413, "RequestTooLarge", "the request body is over the limit");
+            refuse_body(i);
         else
             submit(i, buffer_bytes(http_held(x)), buffer_size(http_held(x)));
     } else {

@@ -144,7 +144,8 @@ def test_bodies_up_to_the_limit(platform):
     big = b"a" * (6 << 20)
     r = platform.call("/size", method="POST", body=big, headers={"Content-Type": "text/plain"})
     assert r.status == 200 and len(r.body) == 6 << 20
-    assert platform.call("/size", method="POST", body=big + b"a").status == 413
+    r = platform.call("/size", method="POST", body=big + b"a")
+    assert r.status == 413 and f"limit: {len(big)} bytes" in r.json["message"], r
 
 
 def test_concurrency_in_one_instance(platform):

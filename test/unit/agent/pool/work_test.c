@@ -163,7 +163,9 @@ START_TEST(body_limits)
 
     params.body_limit = 10;
     client_ask(&c, "req-1", "eleven byte");
-    expect_answer(&c, "HTTP/1.1 413", "\"reason\":\"RequestTooLarge\"");
+    expect_answer(
+        &c, "HTTP/1.1 413",
+        "\"reason\":\"RequestTooLarge\",\"message\":\"the request body is over the limit of 10 bytes\"");
     ck_assert(pool_has_slot(pool, FUNCTION, "r1"));
     peer_connect_tcp(&c, front_port);
     peer_send(&c, head, sizeof(head) - 1);

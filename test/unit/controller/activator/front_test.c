@@ -315,9 +315,12 @@ END_TEST
 
 START_TEST(too_large)
 {
+    const char *said;
+
     start();
-    ck_assert_ptr_nonnull(
-        strstr(call("POST /hello HTTP/1.1\r\nContent-Length: 1001\r\n" END), "HTTP/1.1 413"));
+    said = call("POST /hello HTTP/1.1\r\nContent-Length: 1001\r\n" END);
+    ck_assert_ptr_nonnull(strstr(said, "HTTP/1.1 413"));
+    ck_assert_ptr_nonnull(strstr(said, "over the function's limit: 1000 bytes"));
     stop();
     ck_assert_uint_eq(rig.cancels, 1); /* its slot is for others */
 }

@@ -245,7 +245,7 @@ START_TEST(a_body_past_its_limit_while_it_comes)
     }
     peer_until(&peer, "413");
     peer_until_eof(&peer);
-    ck_assert(peer_has(&peer, "\r\nX-Id: 7\r\n"));
+    ck_assert(peer_has(&peer, "\r\nX-Id: 7\r\n") && peer_has(&peer, "larger than 1000 bytes"));
     ck_assert_int_eq(gone, 1);
     ck_assert_int_eq(gone_error, -EMSGSIZE);
     finish();
